@@ -1,0 +1,1 @@
+"""Recordings to embeddings, one paper a file."""

@@ -1,0 +1,1 @@
+"""The room of honesty: splits, metrics, controls, retrieval, audit."""

@@ -1,0 +1,1 @@
+"""Control rows, one a file."""

@@ -1,0 +1,1 @@
+"""Metrics, one a file; each has a version and a chance level."""

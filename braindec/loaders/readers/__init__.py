@@ -1,0 +1,1 @@
+"""Readers, one a file: subjects(root), files(root, subject), load(root, subject)."""

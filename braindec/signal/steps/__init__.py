@@ -1,0 +1,1 @@
+"""Stateless steps, one a file: recording in, recording out."""

@@ -1,0 +1,1 @@
+"""Nulls, permutation, bootstrap, intervals, false discovery rate: plain functions on arrays."""

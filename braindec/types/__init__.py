@@ -1,0 +1,25 @@
+"""The types that every room shares: frozen dataclasses over numpy and pandas, read lazily, saved without pickle."""
+
+from braindec.types.features import Features
+from braindec.types.recording import Recording
+from braindec.types.result import Result
+from braindec.types.signals import ArraySignal, HDF5Signal, SelectedSignal, Signal, StackedSignal
+from braindec.types.spikes import Spikes
+from braindec.types.split import FitRecord, Split, hash_ids
+from braindec.types.windows import Windows
+
+__all__ = [
+    "ArraySignal",
+    "Features",
+    "FitRecord",
+    "HDF5Signal",
+    "Recording",
+    "Result",
+    "SelectedSignal",
+    "Signal",
+    "Spikes",
+    "Split",
+    "StackedSignal",
+    "Windows",
+    "hash_ids",
+]
