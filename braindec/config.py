@@ -1,0 +1,213 @@
+"""Settings: frozen pydantic models filled from YAML files and ``key=value`` words; all errors are told at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from braindec.errors import BraindecError, did_you_mean
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, unknown keys refused, numbers accepted where a name is wanted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, validate_default=True)
+
+
+class Data(Section):
+    """Which recordings: a data-set card, or a folder and the reader that understands it."""
+
+    dataset: str | None = None
+    root: str | None = None
+    reader: str | None = None
+    options: dict[str, Any] = {}
+
+
+class Select(Section):
+    """What to run this time; never part of a unit's key, so that other choices keep finished units."""
+
+    subjects: list[str] | None = None
+
+
+class RecipeConfig(Section):
+    """Settings that every recipe has."""
+
+    question: str = ""
+    data: Data = Data()
+    select: Select = Select()
+    seed: int = 0
+
+    def for_key(self) -> dict[str, Any]:
+        """Return the settings that results depend on, as plain JSON (all but ``select`` and where the data lie)."""
+        plain = self.model_dump(mode="json", exclude={"select", "question"})
+        if plain["data"].get("dataset"):
+            plain["data"]["root"] = None
+        return plain
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_config(
+    model: type[Model], *files: str | Path, overrides: Sequence[str] = (), ignore: Sequence[str] = ("recipe",)
+) -> Model:
+    """Fill ``model`` from YAML files (later ones win) and ``key=value`` words.
+
+    Parameters
+    ----------
+    model : type
+        The pydantic model.
+    *files : str or Path
+        YAML files; each holds only the differences from those before it.
+    overrides : sequence of str
+        Words such as ``epochs.tmin=0.1`` or ``select.subjects=[01,02]``; values are read as YAML.
+    ignore : sequence of str
+        Top-level keys that belong to the file, not to the model.
+
+    Raises
+    ------
+    BraindecError
+        Lists every unknown key (with the nearest known one), wrong type and missing value.
+    """
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for path in files:
+        content = {k: v for k, v in read_yaml(path).items() if k not in ignore}
+        _merge(merged, content, origin, str(Path(path).name))
+    for word in overrides:
+        name, _, text = word.partition("=")
+        if not _ or not name:
+            raise BraindecError(f"cannot read the setting {word!r}", allowed="key=value, e.g. epochs.tmin=0.1")
+        value: Any = parse_yaml(text, word) if text else None
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        _merge(merged, value, origin, "command line")
+    try:
+        return model.model_validate(merged)
+    except ValidationError as error:
+        raise BraindecError(
+            f"{error.error_count()} of the settings cannot be used", found=_explain(error, model, origin)
+        ) from None
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file that holds a table of settings.
+
+    Raises
+    ------
+    BraindecError
+        If it is missing, is not YAML, or holds something else; the message has the line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BraindecError(f"there is no file {path}", fix="check the path")
+    try:
+        text = path.read_text(encoding="utf8")
+    except UnicodeDecodeError as error:
+        raise BraindecError(f"{path} is not a text file", found=str(error)) from None
+    content = parse_yaml(text, str(path))
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise BraindecError(f"{path} must hold settings (key: value)", found=f"a {type(content).__name__}")
+    return content
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """Parse YAML without executing anything; ``01`` stays text, only true and false are booleans."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
+    except yaml.YAMLError as error:
+        raise BraindecError(f"{where} is not valid YAML", found=" ".join(str(error).split())) from None
+
+
+def dump_yaml(value: Any) -> str:
+    """YAML text of plain values, keys in their order."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.2 scalars: no octal ``01``, no yes/no/on/off booleans, no dates; a key given twice is an error."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, (list, dict)) or key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} cannot stand here (twice?)", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _scalars(kind: Any) -> None:
+    kind.yaml_implicit_resolvers = {}
+    for tag, pattern, first in (
+        ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
+        ("int", r"^[-+]?(?:0|[1-9][0-9_]*)$", "-+0123456789"),
+        ("float", r"^[-+]?(?:(?:0|[1-9][0-9_]*)(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9]+(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf))$|^\.nan$",
+         "-+0123456789."),
+        ("null", r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+        ("merge", r"^(?:<<)$", ["<"]),
+    ):  # fmt: skip
+        kind.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list(first))
+
+
+_scalars(_Loader)
+_scalars(_Dumper)
+
+
+def _merge(base: dict[str, Any], changes: Mapping[str, Any], origin: dict[str, str], where: str, path: str = "") -> None:
+    for key, value in changes.items():
+        name = f"{path}{key}"
+        origin[name] = where
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+            _merge(base[key], value, origin, where, f"{name}.")
+        else:
+            if isinstance(value, Mapping):
+                _note(value, origin, where, f"{name}.")
+            base[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _note(value: Mapping[str, Any], origin: dict[str, str], where: str, path: str) -> None:
+    for key, inner in value.items():
+        origin[f"{path}{key}"] = where
+        if isinstance(inner, Mapping):
+            _note(inner, origin, where, f"{path}{key}.")
+
+
+def _explain(error: ValidationError, model: type[BaseModel], origin: Mapping[str, str]) -> str:
+    lines = []
+    for item in error.errors(include_url=False):
+        place = [str(p) for p in item["loc"]]
+        name = ".".join(place)
+        source = next((origin[".".join(place[:k])] for k in range(len(place), 0, -1) if ".".join(place[:k]) in origin), None)
+        if item["type"] == "extra_forbidden":
+            known = _fields(model, place[:-1])
+            said = f"{name}: unknown{did_you_mean(place[-1], known)} (known: {', '.join(known)})"
+        elif item["type"] == "missing":
+            said = f"{name}: is missing"
+        else:
+            said = f"{name}: {item['msg']}; got {item['input']!r}"
+        lines.append(said + (f" [{source}]" if source else ""))
+    return "\n           ".join(lines)
+
+
+def _fields(model: Any, place: Sequence[str]) -> list[str]:
+    current: Any = model
+    for part in place:
+        field = getattr(current, "model_fields", {}).get(part)
+        if field is None:
+            return []
+        options = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        current = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    return list(getattr(current, "model_fields", {}))
