@@ -45,8 +45,7 @@ class RecipeConfig(Section):
     def for_key(self) -> dict[str, Any]:
         """Return the settings that results depend on, as plain JSON (all but ``select`` and where the data lie)."""
         plain = self.model_dump(mode="json", exclude={"select", "question"})
-        if plain["data"].get("dataset"):
-            plain["data"]["root"] = None
+        plain["data"]["root"] = None  # the content of the files is in the key, not where they lie
         return plain
 
 
@@ -163,7 +162,6 @@ def _scalars(kind: Any) -> None:
 
 
 _scalars(_Loader)
-_scalars(_Dumper)
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any], origin: dict[str, str], where: str, path: str = "") -> None:
