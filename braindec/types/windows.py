@@ -203,6 +203,22 @@ class Windows:
         data = self.load(rows)
         return data.reshape(len(data), -1)
 
+    def crop(self, tmin: float | None = None, tmax: float | None = None) -> Windows:
+        """Return a span of every window, ``tmin`` to ``tmax`` s relative to onset (end not included); nothing is read.
+
+        Raises
+        ------
+        BraindecError
+            If the span is not inside the windows.
+        """
+        first = 0 if tmin is None else round((tmin - self.tmin) * self.sfreq)
+        last = self.n_times if tmax is None else round((tmax - self.tmin) * self.sfreq)
+        if not 0 <= first < last <= self.n_times:
+            end = self.tmin + self.n_times / self.sfreq
+            raise BraindecError(f"windows have no span from {tmin} to {tmax} s", found=f"{self.tmin:.4g} to {end:.4g} s")
+        index = self.index + np.array([0, first])
+        return replace(self, index=index, n_times=last - first, tmin=self.tmin + first / self.sfreq)
+
     def with_trials(self, trials: pd.DataFrame | None = None, **columns: Any) -> Windows:
         """Return a copy with another trial table, or with columns added."""
         table = (self.trials if trials is None else trials).reset_index(drop=True).assign(**columns)
