@@ -149,7 +149,6 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _scalars(kind: Any) -> None:
-    kind.yaml_implicit_resolvers = {}
     for tag, pattern, first in (
         ("bool", r"^(?:true|True|TRUE|false|False|FALSE)$", "tTfF"),
         ("int", r"^[-+]?(?:0|[1-9][0-9_]*)$", "-+0123456789"),
@@ -161,7 +160,9 @@ def _scalars(kind: Any) -> None:
         kind.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(pattern), list(first))
 
 
+_Loader.yaml_implicit_resolvers = {}
 _scalars(_Loader)
+_scalars(_Dumper)  # beside YAML 1.1's own: what either reader would take for a number is quoted
 
 
 def _merge(base: dict[str, Any], changes: Mapping[str, Any], origin: dict[str, str], where: str, path: str = "") -> None:

@@ -1,0 +1,62 @@
+"""Which kind of event was it? Event-related EEG, MEG or iEEG, two or more event types, one decoder a subject.
+
+Windows around each event, a linear classifier with shrinkage, whole runs (or contiguous blocks) held out, p-values
+by refitting on permuted labels, and control rows beside every score.
+"""
+
+from braindec.cache import Cache, default_folder
+from braindec.config import RecipeConfig
+from braindec.decoders.classifier import Classifier
+from braindec.evaluate.audit import audit
+from braindec.evaluate.crossval import cross_validate
+from braindec.evaluate.results import SplitBy, Statistics, classification_result, group_scores
+from braindec.evaluate.splits import split_by
+from braindec.loaders.cohort import Epochs, Events, event_windows, overview, source_of, subject_units
+
+
+class Config(RecipeConfig):
+    signal: list = []
+    channels: str = "same"
+    events: Events = Events()
+    epochs: Epochs = Epochs()
+    split: SplitBy = SplitBy()
+    classifier: dict = {}
+    statistics: Statistics = Statistics()
+
+
+def units(config):
+    return subject_units(config.data, config.select.subjects)
+
+
+def inputs(config, unit):
+    return source_of(config.data).files(unit["subject"])
+
+
+def windows_of(config, unit, cache):
+    source = source_of(config.data)
+    return event_windows(source, unit["subject"], events=config.events, epochs=config.epochs, steps=config.signal,
+                         channels=config.channels, cache=cache)  # fmt: skip
+
+
+def splits_of(config, windows):
+    return split_by(windows, config.split.by, n_folds=config.split.n_folds, gap=config.split.gap)
+
+
+def design(config, unit):
+    """Audit the design before anything is fitted: ``braindec audit erp_classification --cohort ...``."""
+    windows = windows_of(config, unit, Cache(default_folder()))
+    return audit(windows, splits_of(config, windows), y=windows.trials[config.events.column].to_numpy())
+
+
+def run(config, unit, work):
+    windows = windows_of(config, unit, work.cache)
+    y = windows.trials[config.events.column].to_numpy()
+    splits = splits_of(config, windows)
+    decoder = Classifier(**config.classifier)
+    scores = cross_validate(decoder, windows, y, splits, **config.statistics.model_dump(), seed=work.seed, keys=unit)
+    card = audit(windows, splits, y=y, records=scores.records)
+    return classification_result(scores, card, windows, y, overview=overview(windows, config.events.column))
+
+
+def summary(config, results):
+    return group_scores(results, seed=config.seed)
