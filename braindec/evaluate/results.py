@@ -1,0 +1,175 @@
+"""From scores to a Result: the tables, arrays and panels that a report shows, the same for every recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from braindec.config import Section
+from braindec.evaluate.audit import Audit
+from braindec.evaluate.crossval import CrossValidation
+from braindec.evaluate.retrieval import Retrieval
+from braindec.stats.bootstrap import bootstrap_interval
+from braindec.stats.permutation import permutation_p
+from braindec.types import Result, Windows
+
+
+class SplitBy(Section):
+    """How rows are held out: by a key (leave one out, or ``n_folds``), or contiguous blocks of "time"."""
+
+    by: str = "run"
+    n_folds: int | None = None
+    gap: float = 0.0
+
+
+class Statistics(Section):
+    """Which metrics and control rows, and how many permutations and resamples."""
+
+    metrics: list[str] = ["balanced_accuracy"]
+    controls: list[str] = ["label_shuffle", "noise_input", "time_only"]
+    n_permutations: int = 200
+    n_bootstrap: int = 1000
+
+
+def classification_result(
+    cv: CrossValidation, card: Audit, windows: Windows, y: np.ndarray, *, overview: Mapping[str, Any]
+) -> Result:
+    """Return the result of one cross-validated classifier with its panels.
+
+    Parameters
+    ----------
+    cv : CrossValidation
+        Scores, predictions and confusion.
+    card : Audit
+        Findings on the design and the fitted steps.
+    windows : Windows
+        What was decoded, for the map of class differences.
+    y : array of shape (n_windows,)
+        The classes.
+    overview : mapping
+        Facts of the data for the report; its ``warnings`` are told separately.
+    """
+    classes = [str(c) for c in cv.classes]
+    arrays = {**cv.arrays(), "confusion": np.asarray(cv.confusion)}
+    panels = [
+        {"draw": "confusion", "title": "Confusion matrix", "args": {"matrix": "@confusion", "labels": classes},
+         "caption": "Held-out windows only, all folds together."},
+    ]  # fmt: skip
+    metric = str(cv.scores["metric"].iloc[0])
+    null = arrays.get(f"null/{metric}")
+    if null is not None and len(null):
+        observed = float(cv.scores.loc[(cv.scores["row"] == "decoded") & (cv.scores["metric"] == metric), "value"].iloc[0])
+        panels.append(
+            {"draw": "null_histogram", "title": "Observed against permuted labels",
+             "args": {"observed": observed, "null": f"@null/{metric}", "label": metric.replace("_", " ")},
+             "caption": f"The whole cross-validation was repeated on {len(null)} permutations of the labels."}
+        )  # fmt: skip
+    difference, panel = class_difference(windows, y)
+    if panel is not None:
+        arrays.update(difference)
+        panels.append(panel)
+    made_by = _made_by(card, overview, panels)
+    return Result(cv.scores, arrays, made_by)
+
+
+def class_difference(windows: Windows, y: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
+    """Return where and when the classes differ: F of a one-way analysis for each channel and sample, and its panel.
+
+    Descriptive, over all windows; nothing is selected by it.
+    """
+    if len(np.unique(y)) < 2 or windows.n_channels * windows.n_times < 2:
+        return {}, None
+    f = _one_way_f(windows, y)
+    channels = windows.channels
+    positions = channels[["x", "y", "z"]].to_numpy(dtype=float)
+    arrays = {"difference/f": f, "difference/times": windows.times, "difference/positions": positions,
+              "difference/channels": np.array(windows.ch_names, dtype=object)}  # fmt: skip
+    caption = "F of the class means against the variance within classes, all windows: descriptive, no test."
+    if windows.n_times == 1:
+        if not np.isfinite(positions).all():
+            return arrays, None
+        arrays["difference/voxels"] = f[:, 0]
+        return arrays, {"draw": "voxel_map", "title": "Where the classes differ", "caption": caption,
+                        "args": {"positions": "@difference/positions", "values": "@difference/voxels", "label": "F"}}  # fmt: skip
+    return arrays, {"draw": "topomap_times", "title": "Where and when the classes differ", "caption": caption,
+                    "args": {"values": "@difference/f", "times": "@difference/times", "positions": "@difference/positions",
+                             "ch_names": "@difference/channels", "label": "F"}}  # fmt: skip
+
+
+def retrieval_panels(found: Retrieval, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Add the arrays of a retrieval and return the panel of its repetition curve."""
+    for column in ("k", "top1", "low", "high"):
+        arrays[f"curve/{column}"] = found.curve[column].to_numpy()
+    chance = float(found.curve["chance"].iloc[0])
+    return [
+        {"draw": "retrieval_curve", "title": "Top-1 against the number of averaged trials",
+         "args": {"k": "@curve/k", "top1": "@curve/top1", "low": "@curve/low", "high": "@curve/high", "chance": chance},
+         "caption": f"{found.direction}, {len(found.candidate_ids)} named candidates; band: 95 % over items."},
+    ]  # fmt: skip
+
+
+def retrieval_result(
+    scores: pd.DataFrame, card: Audit, arrays: Mapping[str, np.ndarray], panels: Sequence[Mapping[str, Any]],
+    *, overview: Mapping[str, Any], notes: Sequence[str] = ()
+) -> Result:  # fmt: skip
+    """Return the result of a retrieval recipe from its score table, arrays and panels."""
+    return Result(scores, dict(arrays), {**_made_by(card, overview, list(panels)), "notes": list(notes)})
+
+
+def group_scores(results: Sequence[Result], *, n_bootstrap: int = 2000, seed: int = 0) -> Result | None:
+    """Return mean scores over units, with intervals over units and a p of the mean against the units' own nulls.
+
+    The p-value asks whether *no* unit carries information (a fixed-effects question): the mean is compared with the
+    mean of independent draws, one from each unit's permutation null. Intervals are bootstrapped over units, so they
+    speak of a population only when there are enough of them. Returns None for fewer than two units.
+    """
+    if len(results) < 2:
+        return None
+    rng = np.random.default_rng(seed)
+    table = pd.concat([r.scores for r in results], ignore_index=True)
+    rows = []
+    for (metric, row), group in table.groupby(["metric", "row"], sort=False):
+        values = group["value"].to_numpy(dtype=float)
+        if len(values) < 2 or not np.isfinite(values).all():
+            continue
+        low, high = bootstrap_interval(values, n=n_bootstrap, rng=rng)[:2]
+        nulls = [np.asarray(r.arrays[f"null/{metric}"]) for r in results if f"null/{metric}" in r.arrays]
+        p = np.nan
+        if row == "decoded" and len(nulls) == len(values):
+            draws = np.mean([rng.choice(null, size=10_000) for null in nulls], axis=0)
+            fewest = min(len(null) for null in nulls)
+            p = max(permutation_p(float(values.mean()), draws), 1.0 / (fewest + 1))
+        rows.append({"subject": "mean", "metric": metric, "version": group["version"].iloc[0], "row": row,
+                     "value": values.mean(), "chance": group["chance"].astype(float).mean(), "low": low, "high": high, "p": p,
+                     "n": len(values), "note": f"mean of {len(values)} units; interval over units"})  # fmt: skip
+    return Result(pd.DataFrame(rows)) if rows else None
+
+
+def _one_way_f(windows: Windows, y: np.ndarray, block: int = 256) -> np.ndarray:
+    """F of each channel and sample, shape (n_channels, n_times); windows are read in blocks."""
+    classes, code = np.unique(y, return_inverse=True)
+    counts = np.bincount(code).astype(float)
+    sums = np.zeros((len(classes), windows.n_channels, windows.n_times))
+    squares = np.zeros((windows.n_channels, windows.n_times))
+    scale = np.abs(windows.load(np.arange(min(block, len(windows))))).mean(dtype=float) or 1.0  # volts are tiny
+    for start in range(0, len(windows), block):
+        rows = np.arange(start, min(start + block, len(windows)))
+        data = windows.load(rows).astype(float) / scale
+        squares += np.einsum("ict,ict->ct", data, data)
+        for k in range(len(classes)):
+            sums[k] += data[code[rows] == k].sum(axis=0)
+    n = counts.sum()
+    grand = sums.sum(axis=0) / n
+    between = (sums**2 / counts[:, None, None]).sum(axis=0) - n * grand**2
+    within = squares - (sums**2 / counts[:, None, None]).sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        f = (between / (len(classes) - 1)) / (within / max(n - len(classes), 1))
+    return np.nan_to_num(f, nan=0.0, posinf=0.0)
+
+
+def _made_by(card: Audit, overview: Mapping[str, Any], panels: list[Any]) -> dict[str, Any]:
+    facts = {k: v for k, v in overview.items() if k != "warnings"}
+    return {"overview": facts, "audit": card.to_dict(), "panels": panels, "warnings": list(overview.get("warnings", []))}

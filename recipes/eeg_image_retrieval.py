@@ -1,0 +1,184 @@
+"""Which image was seen? EEG (or MEG, iEEG) windows to image embeddings; held-out images are retrieved by name.
+
+An encoder is trained with a contrastive loss to meet the embedding of the image that was shown; the closed-form ridge
+decoder stands beside it. Test images are of concepts that were never trained on. Control rows: shuffled pairs, noise
+input, time only, and an untrained encoder. Without a cohort it makes and runs the built-in synthetic one.
+"""
+
+import numpy as np
+import pandas as pd
+
+from braindec import registry
+from braindec.cache import Cache, default_folder
+from braindec.config import RecipeConfig, Section
+from braindec.evaluate.audit import audit
+from braindec.evaluate.controls.noise_input import noise_windows
+from braindec.evaluate.controls.time_only import time_windows
+from braindec.evaluate.official import official_split
+from braindec.evaluate.results import group_scores, retrieval_panels, retrieval_result
+from braindec.evaluate.retrieval import evaluate_retrieval
+from braindec.evaluate.splits import content_split
+from braindec.loaders.cohort import Epochs, Events, event_windows, overview, source_of, subject_units
+from braindec.loaders.features import load_features
+from braindec.loaders.synthetic import default_folder as synthetic_folder
+from braindec.loaders.synthetic import make_cohort, open_cohort
+
+
+class Synthetic(Section):
+    preset: str = "demo"
+    n_subjects: int = 3
+    seed: int = 0
+
+
+class Content(Section):
+    column: str | None = "part"
+    by: str = "concept_id"
+    test: float = 0.2
+    validation: float = 0.15
+
+
+class Config(RecipeConfig):
+    synthetic: Synthetic = Synthetic()
+    features: str | None = None
+    signal: list = []
+    channels: str = "same"
+    events: Events = Events()
+    epochs: Epochs = Epochs(tmax=0.8)
+    split: Content = Content()
+    decoder: dict = {}
+    baseline: dict = {}
+    controls: list[str] = ["label_shuffle", "noise_input", "time_only", "untrained"]
+    topk: list[int] = [1, 5]
+    n_permutations: int = 1000
+    n_bootstrap: int = 2000
+
+
+def cohort_of(config):
+    """The synthetic cohort when no recordings are named, else None."""
+    if config.data.dataset or config.data.root:
+        return None
+    options = config.synthetic.model_dump()
+    return make_cohort(synthetic_folder(**options), **options)
+
+
+def data_of(config):
+    cohort = cohort_of(config)
+    if cohort is None:
+        return config.data
+    return config.data.model_copy(update={"root": str(cohort.root), "reader": "bids"})
+
+
+def units(config):
+    return subject_units(data_of(config), config.select.subjects)
+
+
+def inputs(config, unit):
+    data = data_of(config)
+    extra = [config.features] if config.features else []
+    return [*source_of(data).files(unit["subject"]), *extra]
+
+
+def load(config, unit, cache):
+    data = data_of(config)
+    windows = event_windows(source_of(data), unit["subject"], events=config.events, epochs=config.epochs,
+                            steps=config.signal, channels=config.channels, cache=cache)  # fmt: skip
+    cohort = None if config.data.dataset or config.data.root else open_cohort(data.root)
+    features = load_features(config.features) if cohort is None else cohort.features
+    split = config.split
+    if split.column in windows.trials:
+        parts = official_split(windows, split.column, validation_by=split.by, validation=split.validation, seed=config.seed)
+    else:
+        parts = content_split(windows, split.by, test=split.test, validation=split.validation, seed=config.seed)
+    return windows, features, parts, cohort
+
+
+def design(config, unit):
+    """Audit the design before anything is fitted: ``braindec audit eeg_image_retrieval``."""
+    windows, features, split, _ = load(config, unit, Cache(default_folder()))
+    candidates = candidates_of(windows, features, split)
+    return audit(windows, [split], candidates=candidates, claim=config.split.by)
+
+
+def candidates_of(windows, features, split):
+    """The declared candidates: every image that stands in the test part, once."""
+    return features[features.rows_of(pd.unique(windows.trials["stimulus_id"].iloc[split.test]))]
+
+
+def decoder_of(options, folder, seed):
+    options = dict(options)
+    kind = registry.get("decoders", options.pop("name"))
+    return kind(**options, seed=seed, folder=str(folder)) if folder else kind(**options)
+
+
+def run(config, unit, work):
+    windows, features, split, cohort = load(config, unit, work.cache)
+    train, validation, test = (windows[rows] for rows in (split.train, split.validation, split.test))
+    candidates = candidates_of(windows, features, split)
+    shown = test.trials["stimulus_id"].to_numpy()
+    statistics = {"true_ids": shown, "topk": config.topk, "n_permutations": config.n_permutations,
+                  "n_bootstrap": config.n_bootstrap, "seed": work.seed, "keys": unit}  # fmt: skip
+
+    def fitted(name, options, train, validation, features):
+        folder = work.folder / name if options["name"] == "contrastive" else None
+        return decoder_of(options, folder, work.seed).fit(train, features, validation=validation)
+
+    decoder = fitted("decoded", config.decoder, train, validation, features)
+    found = evaluate_retrieval(decoder.embed(test), decoder.project(candidates), **statistics)
+    tables = [found.scores]
+    tables.append(evaluate_retrieval(decoder.embed(test), decoder.project(candidates), **statistics, direction="image_to_brain").scores)
+    ridge = fitted("baseline", config.baseline, train, validation, features)
+    tables.append(evaluate_retrieval(ridge.embed(test), ridge.project(candidates), **statistics, row="ridge baseline").scores)
+    for name in config.controls:
+        control = control_decoder(name, config, work, fitted, train, validation, features)
+        seen = {"noise_input": lambda: noise_windows(test, seed=work.seed), "time_only": lambda: time_windows(test)}
+        predicted = control.embed(seen.get(name, lambda: test)())
+        tables.append(evaluate_retrieval(predicted, control.project(candidates), **statistics, row=name).scores)
+
+    card = audit(windows, [split], records=[(split, decoder.fit_records_)], candidates=candidates, claim=config.split.by)
+    arrays = {f"training/{k}": np.asarray(v) for k, v in decoder.history_.items()}
+    panels = retrieval_panels(found, arrays)
+    panels += example_panels(found, decoder, test, candidates, shown, cohort, arrays)
+    panels.append({"draw": "training_curves", "title": "Training", "caption": "Early stopping on validation images, whose concepts "
+                   "are in neither the training nor the test part.", "args": {"history": {k: f"@training/{k}" for k in decoder.history_}}})  # fmt: skip
+    return retrieval_result(pd.concat(tables, ignore_index=True), card, arrays, panels, overview=overview(windows, "part"), notes=found.notes)
+
+
+def control_decoder(name, config, work, fitted, train, validation, features):
+    """Fit the decoder once more on what the control leaves in."""
+    if name == "label_shuffle":
+        rng, ids = work.rng("label_shuffle"), features.items["stimulus_id"].to_numpy()
+        mixed = type(features)(features.values, features.items.assign(stimulus_id=rng.permutation(ids)), features.units)
+        return fitted(name, config.decoder, train, validation, mixed)
+    if name == "noise_input":
+        noise = [noise_windows(part, seed=work.seed) for part in (train, validation)]
+        return fitted(name, config.decoder, *noise, features)
+    if name == "time_only":
+        return fitted(name, config.baseline, time_windows(train), time_windows(validation), features)
+    if name == "untrained":
+        return fitted(name, {**config.decoder, "epochs": 0}, train, validation, features)
+    raise ValueError(name)
+
+
+def example_panels(found, decoder, test, candidates, shown, cohort, arrays, n_examples=8, n_best=5):
+    """Averaged test trials of some images: what was shown, and the best candidates as pictures."""
+    if cohort is None:
+        return []
+    items = pd.unique(shown)
+    embedded = decoder.embed(test)
+    means = np.stack([embedded[shown == item].mean(axis=0) for item in items])
+    best = evaluate_retrieval(means, decoder.project(candidates), true_ids=items, topk=(1,), n_permutations=0, n_bootstrap=10)
+    order = np.linspace(0, len(items) - 1, min(n_examples, len(items))).round().astype(int)  # every rank: not the best ones only
+    order = np.argsort(best.ranks, kind="stable")[order]
+    arrays["examples/shown"] = np.stack([cohort.picture(items[i]) for i in order])
+    arrays["examples/retrieved"] = np.stack([[cohort.picture(name) for name in best.top(n_best)[i]] for i in order])
+    arrays["examples/hit"] = np.array([[name == items[i] for name in best.top(n_best)[i]] for i in order])
+    arrays["examples/rank"] = best.ranks[order]
+    return [{"draw": "retrieval_examples", "title": "Examples, from the best to the worst rank",
+             "caption": "Left: the image that was shown (trials averaged). Right: the best candidates; the true one is framed. "
+             "Examples are spread evenly over all ranks.",
+             "args": {"shown": "@examples/shown", "retrieved": "@examples/retrieved", "hit": "@examples/hit",
+                      "rank": "@examples/rank"}}]  # fmt: skip
+
+
+def summary(config, results):
+    return group_scores(results, seed=config.seed)
