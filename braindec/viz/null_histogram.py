@@ -1,0 +1,66 @@
+"""Observed score against the scores of permuted labels: the picture of a permutation test."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from braindec.viz._style import BLUE, canvas, chance_line, grid, numbers, p_text, styled
+
+__all__ = ["null_histogram"]
+
+
+@styled
+def null_histogram(
+    observed: float,
+    null: Any,
+    *,
+    chance: float | None = None,
+    p: float | None = None,
+    label: str = "score",
+    title: str | None = None,
+    ax: Axes | None = None,
+) -> Figure:
+    """Draw the null distribution as a histogram and the observed score as a line.
+
+    Parameters
+    ----------
+    observed : float
+        The score with the true labels.
+    null : array of shape (n_permutations,)
+        Scores with permuted labels.
+    chance : float, optional
+        Chance level.
+    p : float, optional
+        p-value; (1 + number of null scores at least as large) / (1 + number of permutations) when it is left out.
+    label, title : str
+        Names for the axis and the picture.
+    ax : Axes, optional
+        Drawn into instead of a new figure.
+
+    Raises
+    ------
+    BraindecError
+        If the null is empty or not finite.
+    """
+    null = numbers("null", null, ndim=1)
+    observed = float(numbers("observed", observed))
+    if p is None:
+        p = (1 + int((null >= observed - 1e-12).sum())) / (1 + len(null))
+    figure, ax = canvas(ax, height=3.0)
+    bins = int(np.clip(np.sqrt(len(null)) * 1.5, 8, 40))
+    ax.hist(null, bins=bins, color="#c3ccd4", edgecolor="white", linewidth=0.6, label=f"labels permuted (n = {len(null):,})")
+    ax.axvline(observed, color=BLUE, linewidth=2.4, label=f"observed {observed:.3f}, {p_text(p)}")
+    if chance is not None:
+        chance_line(ax, chance, label=f"chance ({chance:.3g})", vertical=True)
+    ax.set_xlabel(label)
+    ax.set_ylabel("permutations")
+    ax.set_ylim(0, ax.get_ylim()[1] * 1.45)  # room for the legend above the bars
+    grid(ax)
+    if title:
+        ax.set_title(title)
+    ax.legend(loc="upper right" if observed < null.mean() else "upper left")
+    return figure
