@@ -1,0 +1,87 @@
+"""Is a channel a combination of others: the rebuilt reference, a copy?
+
+Source: the bi2012 P300 data, whose 17th column is minus the mean of the other 16; covariance methods then invert a
+singular matrix.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from braindec.evaluate.finding import Context, Finding, some
+
+__all__ = ["check"]
+_CHANNELS, _SAMPLES = 512, 20_000
+_ZERO = 1e-10  # eigenvalue of the correlation matrix; float32 rounding leaves about 1e-14
+_TINY = 1e-3  # share of a channel's variance that its formula leaves
+
+
+def check(context: Context) -> Finding:
+    """Look for exact linear dependence in a sample of the windows."""
+    windows = context.windows
+    if windows is None:
+        return Finding("rank_deficient", "skip", "needs Windows: a table holds no signal")
+    n = windows.n_channels
+    if n < 2 or n > _CHANNELS:
+        return Finding("rank_deficient", "skip", f"{n} channels: looked at for 2 to {_CHANNELS}")
+    wanted = -(-min(_SAMPLES, max(4000, 10 * n)) // windows.n_times)
+    rows = np.unique(np.linspace(0, len(windows) - 1, min(wanted, len(windows))).astype(int))
+    data = windows.load(rows, check=False).swapaxes(0, 1).reshape(n, -1).astype(np.float64)  # (channel, sample)
+    data = data[:, np.isfinite(data).all(axis=0)]
+    if data.shape[1] < 2 * n:
+        return Finding("rank_deficient", "skip", f"{data.shape[1]} samples are too few for {n} channels")
+    data -= data.mean(axis=1, keepdims=True)
+    spread = data.std(axis=1)
+    flat = spread <= 1e-12 * spread.max()
+    names = np.array(windows.ch_names, dtype=object)
+    if flat.any():
+        message = f"{int(flat.sum())} channels are flat: {some(names[flat])}"
+        return Finding("rank_deficient", "warn", message, {"flat": names[flat][:20]}, "mark them bad (channels.tsv: status = bad)")
+    unit = data / spread[:, None]
+    correlation = unit @ unit.T / unit.shape[1]
+    rank = int((np.linalg.eigvalsh(correlation) > _ZERO * n).sum())
+    evidence = {"n_channels": n, "rank": rank}
+    formulas = _minus_mean(data, names) + _copies(correlation, names)
+    if not formulas and rank < n:
+        formulas = _single(data, correlation, names)
+    if formulas:
+        evidence["channels"] = [f[0] for f in formulas]
+        message = f"rank {rank} of {n}: " + "; ".join(f"{c} is {what}" for c, what in formulas[:4])
+        fix = f"drop it: pick channels without {formulas[0][0]!r}"
+        return Finding("rank_deficient", "warn", message, evidence, fix, "bi2012 data (Van Veen et al. 2019)")
+    if rank < n:
+        message = f"rank {rank} of {n}, shared by many channels (average reference, ICA or SSS): use shrinkage where it is inverted"
+        return Finding("rank_deficient", "pass", message, evidence)
+    return Finding("rank_deficient", "pass", f"{n} channels are independent", evidence)
+
+
+def _minus_mean(data: np.ndarray, names: np.ndarray) -> list[tuple[str, str]]:
+    """Channels that are minus (or plus) the mean of all others."""
+    n = len(data)
+    if n < 3:
+        return []
+    others = (data.sum(axis=0) - data) / (n - 1)
+    found = []
+    for sign, word in ((1, "minus"), (-1, "")):
+        left = (data + sign * others).var(axis=1) / data.var(axis=1)
+        found += [(str(names[i]), f"{word} the mean of the other {n - 1}".strip()) for i in np.flatnonzero(left < _TINY)]
+    return found if len(found) < n else []
+
+
+def _copies(correlation: np.ndarray, names: np.ndarray) -> list[tuple[str, str]]:
+    """Channels that are a scaled copy of an earlier one."""
+    low = np.tril(np.abs(correlation), -1)
+    return [(str(names[i]), f"a copy of {names[low[i].argmax()]}") for i in np.flatnonzero(low.max(axis=1) > 1 - 1e-9)]
+
+
+def _single(data: np.ndarray, correlation: np.ndarray, names: np.ndarray) -> list[tuple[str, str]]:
+    """The channel that one null direction hangs on, when its weight stands out from all others."""
+    values, vectors = np.linalg.eigh(correlation)
+    if (values <= _ZERO * len(values)).sum() != 1:
+        return []
+    weight = np.abs(vectors[:, 0] / data.std(axis=1))
+    order = np.argsort(-weight)
+    if weight[order[0]] < 2 * weight[order[1]]:
+        return []
+    used = order[1:][weight[order[1:]] > 1e-3 * weight[order[0]]]
+    return [(str(names[order[0]]), f"a sum of {len(used)} others ({some(names[used], 3)})")]
