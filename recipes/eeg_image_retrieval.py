@@ -177,7 +177,7 @@ def example_panels(found, decoder, test, candidates, shown, cohort, arrays, n_ex
              "caption": "Left: the image that was shown (trials averaged). Right: the best candidates; the true one is framed. "
              "Examples are spread evenly over all ranks.",
              "args": {"shown": "@examples/shown", "retrieved": "@examples/retrieved", "hit": "@examples/hit",
-                      "rank": "@examples/rank"}}]  # fmt: skip
+                      "rank": "@examples/rank", "n_candidates": len(best.candidate_ids)}}]  # fmt: skip
 
 
 def summary(config, results):

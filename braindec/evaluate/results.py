@@ -101,12 +101,13 @@ def class_difference(windows: Windows, y: np.ndarray) -> tuple[dict[str, np.ndar
 
 def retrieval_panels(found: Retrieval, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     """Add the arrays of a retrieval and return the panel of its repetition curve."""
-    for column in ("k", "top1", "low", "high"):
+    for column in ("k", "top1", "low", "high", "n"):
         arrays[f"curve/{column}"] = found.curve[column].to_numpy()
     chance = float(found.curve["chance"].iloc[0])
     return [
         {"draw": "retrieval_curve", "title": "Top-1 against the number of averaged trials",
-         "args": {"k": "@curve/k", "top1": "@curve/top1", "low": "@curve/low", "high": "@curve/high", "chance": chance},
+         "args": {"k": "@curve/k", "top1": "@curve/top1", "low": "@curve/low", "high": "@curve/high", "n": "@curve/n",
+                  "chance": chance, "n_candidates": len(found.candidate_ids)},
          "caption": f"{found.direction}, {len(found.candidate_ids)} named candidates; band: 95 % over items."},
     ]  # fmt: skip
 
