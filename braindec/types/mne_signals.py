@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ def quiet_mne() -> Iterator[list[str]]:
         warnings.catch_warnings(record=True) as caught,
         mne.utils.use_log_level("WARNING"),  # at ERROR mne would not even issue its warnings
         mne.utils.catch_logging(),
+        redirect_stdout(io.StringIO()),  # one reader prints
     ):
         warnings.simplefilter("always")
         try:

@@ -103,7 +103,7 @@ class Recording:
         info = self.info
         parts = [f"{short}-{info[key]}" for short, key in (("sub", "subject"), ("ses", "session"), ("task", "task"),
                  ("run", "run")) if info.get(key) is not None]  # fmt: skip
-        return "_".join(parts) or str(info.get("path") or "recording")
+        return "_".join(parts) or Path(str(info.get("path") or "recording")).name
 
     def select(
         self,
