@@ -147,8 +147,8 @@ def distance_to(rows: Rows, asked: np.ndarray, others: np.ndarray) -> np.ndarray
     Returns
     -------
     array of shape (len(asked),)
-        0 when they touch, negative when windows share samples (by that much), infinite when no other row is in
-        the same recording.
+        0 when they touch, negative when windows share samples (by that much, a window's length at most), infinite
+        when no other row is in the same recording.
     """
     result = np.full(len(asked), np.inf)
     for recording in np.unique(rows.recording[asked]):
@@ -161,7 +161,7 @@ def distance_to(rows: Rows, asked: np.ndarray, others: np.ndarray) -> np.ndarray
         after = np.searchsorted(starts, np.maximum(end, begin + _EPSILON) - _EPSILON)
         before = np.where(after > 0, begin - stops[after - 1], np.inf)
         behind = np.where(after < len(starts), starts[np.minimum(after, len(starts) - 1)] - end, np.inf)
-        nearest = np.minimum(before, behind)
+        nearest = np.maximum(np.minimum(before, behind), begin - end)
         result[mine] = np.where(np.abs(nearest) < _EPSILON, 0.0, nearest)
     return result
 

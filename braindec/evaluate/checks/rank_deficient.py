@@ -6,11 +6,15 @@ singular matrix.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from braindec.evaluate.finding import Context, Finding, some
 
 __all__ = ["check"]
+_REFERENCE = "bi2012 data (Van Veen et al. 2019)"
+_PLACE = re.compile(r"(?:fp|af|aff|f|ffc|fft|fc|fcc|ft|ftt|c|ccp|t|ttp|tp|tpp|cp|cpp|p|ppo|po|poo|o|oi|i)(?:z|\d{1,2})h?", re.I)
 _CHANNELS, _SAMPLES = 512, 20_000
 _ZERO = 1e-10  # eigenvalue of the correlation matrix; float32 rounding leaves about 1e-14
 _TINY = 1e-3  # share of a channel's variance that its formula leaves
@@ -42,17 +46,41 @@ def check(context: Context) -> Finding:
     rank = int((np.linalg.eigvalsh(correlation) > _ZERO * n).sum())
     evidence = {"n_channels": n, "rank": rank}
     formulas = _minus_mean(data, names) + _copies(correlation, names)
+    if not formulas and _sums_to_zero(data):
+        return _rebuilt(context, names, {**evidence, "rank": min(rank, n - 1)})
     if not formulas and rank < n:
         formulas = _single(data, correlation, names)
     if formulas:
         evidence["channels"] = [f[0] for f in formulas]
-        message = f"rank {rank} of {n}: " + "; ".join(f"{c} is {what}" for c, what in formulas[:4])
+        message = f"rank {min(rank, n - 1)} of {n}: " + "; ".join(f"{c} is {what}" for c, what in formulas[:4])
         fix = f"drop it: pick channels without {formulas[0][0]!r}"
-        return Finding("rank_deficient", "warn", message, evidence, fix, "bi2012 data (Van Veen et al. 2019)")
+        return Finding("rank_deficient", "warn", message, evidence, fix, _REFERENCE)
     if rank < n:
-        message = f"rank {rank} of {n}, shared by many channels (average reference, ICA or SSS): use shrinkage where it is inverted"
+        message = f"rank {rank} of {n}, shared by many channels (ICA or SSS): use shrinkage where it is inverted"
         return Finding("rank_deficient", "pass", message, evidence)
     return Finding("rank_deficient", "pass", f"{n} channels are independent", evidence)
+
+
+def _sums_to_zero(data: np.ndarray) -> bool:
+    """True when every channel is minus the sum of all others (to 1 % of its variance: files round)."""
+    return len(data) > 2 and data.sum(axis=0).var() < 0.01 * data.var(axis=1).min()
+
+
+def _rebuilt(context: Context, names: np.ndarray, evidence: dict) -> Finding:
+    """Channels that sum to zero: the average reference, or one channel rebuilt from the others."""
+    n, windows = len(names), context.windows
+    if all(str(r.info.get("reference", "")).lower() in ("average", "car") for r in windows.recordings):
+        return Finding("rank_deficient", "pass", f"rank {n - 1} of {n}: average reference", evidence)
+    known = np.array([bool(_PLACE.fullmatch(c)) for c in names])
+    placed = np.isfinite(windows.recordings[0].positions).all(axis=1)
+    odd = next((str(names[~k][0]) for k in (placed, known) if (~k).sum() == 1), str(names[-1]))
+    evidence["channels"] = [odd]
+    message = (
+        f"rank {n - 1} of {n}: each channel is minus the sum of the others: the average reference, or one channel is "
+        f"rebuilt from the others (perhaps {odd!r})"
+    )
+    fix = f"drop {odd!r} if it is no electrode; with an average reference use shrinkage wherever covariance is inverted"
+    return Finding("rank_deficient", "warn", message, evidence, fix, _REFERENCE)
 
 
 def _minus_mean(data: np.ndarray, names: np.ndarray) -> list[tuple[str, str]]:
