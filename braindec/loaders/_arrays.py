@@ -50,7 +50,9 @@ def read(spec: str | Path, folder: Path) -> np.ndarray:
         elif suffix == ".mat":
             array = _matlab(path, name)
         else:
-            raise UnreadableError(f"{path} is not a file of arrays", found=f"ending {suffix}", allowed=", ".join(SUFFIXES))
+            raise UnreadableError(
+                f"{path} is not a file of arrays", found=f"ending {suffix}", allowed=", ".join(SUFFIXES)
+            )
     except BraindecError:
         raise
     except Exception as error:  # numpy, zipfile, scipy and h5py each raise their own
@@ -72,7 +74,9 @@ def locate(spec: str | Path, folder: Path) -> tuple[Path, str | None]:
     path = folder / file
     if not path.is_file():
         there = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
-        raise BraindecError(f"there is no file {path}{did_you_mean(path.name, there)}", found=", ".join(there[:8]) or "nothing")
+        raise BraindecError(
+            f"there is no file {path}{did_you_mean(path.name, there)}", found=", ".join(there[:8]) or "nothing"
+        )
     if path.stat().st_size == 0:
         raise UnreadableError(f"{path} is empty (0 bytes)", fix="copy the file again")
     return path, name or None
@@ -107,7 +111,9 @@ def _choose(name: str | None, names: list[str], path: Path) -> str:
     if name in names:
         return str(name)
     asked = f"no array {name!r}{did_you_mean(name, names)}" if name else "several arrays: which one is meant?"
-    raise BraindecError(f"{path.name} has {asked}", allowed=", ".join(names), fix=f"write {path.name}:{names[0] if names else 'name'}")
+    raise BraindecError(
+        f"{path.name} has {asked}", allowed=", ".join(names), fix=f"write {path.name}:{names[0] if names else 'name'}"
+    )
 
 
 def _hdf5(path: Path, name: str | None, *, transposed: bool) -> np.ndarray:
@@ -147,24 +153,23 @@ def _explain(error: Exception, path: Path) -> UnreadableError:
 
 
 class ScaledSignal(Signal):
-    """Another signal times a factor, or a factor a channel; float32.
+    """Another signal times a factor; float32.
 
     Parameters
     ----------
     source : Signal
         What is read.
-    factor : float or array of shape (n_channels,)
+    factor : float
         To SI units.
     """
 
-    def __init__(self, source: Signal, factor: float | np.ndarray) -> None:
-        self.source, self.factor = source, np.asarray(factor, dtype=np.float64)
-        self.shape, self.path = source.shape, source.path
-        self.slow = getattr(source, "slow", False)
+    def __init__(self, source: Signal, factor: float) -> None:
+        self.source, self.factor = source, float(factor)
+        self.shape, self.path, self.slow = source.shape, source.path, source.slow
 
     def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
-        factor = self.factor if self.factor.ndim == 0 else self.factor[channels][:, None]
-        return np.multiply(self.source.read(channels, start, stop), factor, dtype=np.float64).astype(np.float32)
+        block = self.source.read(channels, start, stop)
+        return np.multiply(block, self.factor, dtype=np.float32, casting="unsafe")
 
 
 class ArrayFileSignal(Signal):
@@ -194,7 +199,9 @@ class ArrayFileSignal(Signal):
         if view is None:
             array = read(self.spec, Path(self.folder))
             if array.ndim != len(self.axes):
-                raise BraindecError(f"{self.spec} has {array.ndim} axes, expected {len(self.axes)}", found=f"shape {array.shape}")
+                raise BraindecError(
+                    f"{self.spec} has {array.ndim} axes, expected {len(self.axes)}", found=f"shape {array.shape}"
+                )
             view = np.asarray(array).transpose(self.axes)
             if self.keep is not None:
                 view = view[..., self.keep, :]

@@ -55,7 +55,12 @@ class BidsFile:
                 if not (stem == suffix or stem.endswith(f"_{suffix}")):
                     continue
                 theirs = entities_of(path.name)
-                free = {"electrodes": {"space"}, "coordsystem": {"space"}, "headshape": {"acq"}, "markers": {"acq"}}.get(suffix, set())
+                free = {
+                    "electrodes": {"space"},
+                    "coordsystem": {"space"},
+                    "headshape": {"acq"},
+                    "markers": {"acq"},
+                }.get(suffix, set())
                 if all(own.get(k) == v for k, v in theirs.items() if k not in free):
                     found.append((depth, len(theirs), path))
         return [path for _, _, path in sorted(found)]
@@ -75,7 +80,7 @@ class BidsFile:
 
 def entities_of(name: str) -> dict[str, str]:
     """Return the entities of a BIDS file name."""
-    return {k: v for k, v in re.findall(r"(?:^|_)([a-zA-Z]+)-([^_.]+)", name)}
+    return dict(re.findall(r"(?:^|_)([a-zA-Z]+)-([^_.]+)", name))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -83,7 +88,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes().decode("utf-8-sig"))
     except (ValueError, OSError) as error:
-        raise UnreadableError(f"{path} is not JSON", found=str(error)[:200], fix="repair the file: a JSON checker shows where") from error
+        raise UnreadableError(
+            f"{path} is not JSON", found=str(error)[:200], fix="repair the file: a JSON checker shows where"
+        ) from error
     return value if isinstance(value, dict) else {}
 
 
@@ -100,13 +107,29 @@ def recordings(
     """
     folder = check_root(root)
     if datatype is not None and datatype not in DATATYPES:
-        raise BraindecError(f"there is no datatype {datatype!r}{did_you_mean(datatype, DATATYPES)}", allowed=", ".join(DATATYPES))
+        raise BraindecError(
+            f"there is no datatype {datatype!r}{did_you_mean(datatype, DATATYPES)}", allowed=", ".join(DATATYPES)
+        )
     files = _all(folder, datatype, extension, as_list(subject))
-    wanted = {"subject": subject, "session": session, "task": task, "run": run, "acquisition": acquisition, "processing": processing}
+    wanted = {
+        "subject": subject,
+        "session": session,
+        "task": task,
+        "run": run,
+        "acquisition": acquisition,
+        "processing": processing,
+    }
     for entity, value in wanted.items():
         files = _keep(files, entity, as_list(value), folder)
     if not files:
-        others = sorted({p.name for s in folder.glob("sub-*") for p in s.rglob("*") if p.is_dir() and p.name in ("func", "anat", "beh")})
+        others = sorted(
+            {
+                p.name
+                for s in folder.glob("sub-*")
+                for p in s.rglob("*")
+                if p.is_dir() and p.name in ("func", "anat", "beh")
+            }
+        )
         raise BraindecError(
             f"no EEG, MEG, iEEG or NIRS recording in {folder}",
             found=f"folders {', '.join(others)}" if others else "no sub-*/[ses-*/](eeg|meg|ieeg|nirs) with a known file",
@@ -114,7 +137,9 @@ def recordings(
         )  # fmt: skip
     kinds = sorted({f.datatype for f in files})
     if len(kinds) > 1:
-        raise BraindecError(f"{folder} holds several datatypes: which one?", found=", ".join(kinds), fix=f"add datatype: {kinds[0]}")
+        raise BraindecError(
+            f"{folder} holds several datatypes: which one?", found=", ".join(kinds), fix=f"add datatype: {kinds[0]}"
+        )
     return files
 
 
@@ -122,7 +147,9 @@ def check_root(root: str | Path) -> Path:
     """Return the folder, or say why it is not BIDS."""
     folder = existing(root)
     if not folder.is_dir():
-        raise BraindecError(f"{root} is a file, not a BIDS folder", fix="name the folder that holds sub-*, or use the reader 'raw'")
+        raise BraindecError(
+            f"{root} is a file, not a BIDS folder", fix="name the folder that holds sub-*, or use the reader 'raw'"
+        )
     if not any(p.is_dir() for p in folder.glob("sub-*")):
         inside = next((p.parent for p in folder.glob("*/sub-*") if p.is_dir()), None)
         raise BraindecError(
@@ -172,6 +199,7 @@ def _keep(files: list[BidsFile], entity: str, labels: Sequence[str] | None, root
     for label in asked:
         if label not in have:
             raise BraindecError(
-                f"{root.name} has no {entity} {label!r}{did_you_mean(label, have)}", allowed=", ".join(have) or f"no {entity} at all"
+                f"{root.name} has no {entity} {label!r}{did_you_mean(label, have)}",
+                allowed=", ".join(have) or f"no {entity} at all",
             )
     return [f for f in files if f.get(entity) in asked]

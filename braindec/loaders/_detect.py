@@ -66,7 +66,12 @@ def _folder(path: Path) -> str:
         if any(p.name.endswith((".nii", ".nii.gz")) for p in path.iterdir()):
             return "fmri"
         return "raw"  # which says how to name one file of a folder
-    kinds = {p.parent.name for s in subjects for p in s.glob("**/*.*") if p.parent.name in ("eeg", "meg", "ieeg", "nirs", "func")}
+    kinds = {
+        p.parent.name
+        for s in subjects
+        for p in s.glob("**/*.*")
+        if p.parent.name in ("eeg", "meg", "ieeg", "nirs", "func")
+    }
     return "fmri" if kinds == {"func"} else "bids"
 
 

@@ -119,7 +119,9 @@ def derive(recording: Recording, how: Mapping[str, Any], values: Mapping[Any, st
     keys = _STIM_KEYS if "stim_channel" in how else _CHANNEL_KEYS
     unknown = [k for k in how if k not in keys]
     if unknown:
-        raise BraindecError(f"events_from has no {unknown[0]!r}{did_you_mean(unknown[0], keys)}", allowed=", ".join(keys))
+        raise BraindecError(
+            f"events_from has no {unknown[0]!r}{did_you_mean(unknown[0], keys)}", allowed=", ".join(keys)
+        )
     if "stim_channel" in how:
         trace = _trace(recording, str(how["stim_channel"]))
         events = from_triggers(
@@ -129,7 +131,9 @@ def derive(recording: Recording, how: Mapping[str, Any], values: Mapping[Any, st
         source = how["stim_channel"]
     else:
         if "channel" not in how or "threshold" not in how:
-            raise BraindecError("events_from needs channel and threshold, or stim_channel", found=", ".join(map(str, how)))
+            raise BraindecError(
+                "events_from needs channel and threshold, or stim_channel", found=", ".join(map(str, how))
+            )
         source = str(how["channel"])
         events = from_threshold(
             _trace(recording, source), recording.sfreq, threshold=float(how["threshold"]),
@@ -140,7 +144,8 @@ def derive(recording: Recording, how: Mapping[str, Any], values: Mapping[Any, st
         trace = _trace(recording, str(source))
         raise BraindecError(
             f"{recording.label}: the channel {source} gives no event",
-            found=f"values {np.nanmin(trace):.6g} to {np.nanmax(trace):.6g}", fix="choose another threshold or channel",
+            found=f"values {np.nanmin(trace):.6g} to {np.nanmax(trace):.6g}",
+            fix="choose another threshold or channel",
         )
     return events
 

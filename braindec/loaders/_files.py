@@ -61,7 +61,9 @@ def find(root: str | Path, pattern: str | None, suffixes: Collection[str]) -> li
         return [Found(path)]
     if pattern is not None:
         return _matching(path, pattern)
-    candidates = sorted(p for p in path.iterdir() if p.name.lower().endswith(tuple(suffixes)) and not p.name.startswith("."))
+    candidates = sorted(
+        p for p in path.iterdir() if p.name.lower().endswith(tuple(suffixes)) and not p.name.startswith(".")
+    )
     heads = {p.stem for p in candidates if p.suffix.lower() in (".vhdr", ".lay")}
     candidates = [p for p in candidates if p.suffix.lower() not in (".eeg", ".dat") or p.stem not in heads]
     if len(candidates) != 1:
@@ -115,7 +117,9 @@ def regex(pattern: str) -> re.Pattern[str]:
 def check_inside(relative: str) -> None:
     """Refuse a path that leaves its folder."""
     if Path(relative).is_absolute() or ".." in Path(relative).parts:
-        raise BraindecError(f"the path {relative!r} must stay inside the folder", fix="write it relative to root, without '..'")
+        raise BraindecError(
+            f"the path {relative!r} must stay inside the folder", fix="write it relative to root, without '..'"
+        )
 
 
 def keep(found: Sequence[Found], **wanted: Sequence[str] | None) -> list[Found]:

@@ -49,12 +49,22 @@ def check(path: Path) -> list[str]:
     suffix = suffix_of(path)
     foreign = _FOREIGN.get(".nii" if suffix == ".nii.gz" else suffix)
     if foreign:
-        raise UnreadableError(f"{path} cannot be read by the reader 'raw' (mne.io.read_raw)", found=f"ending {suffix}", fix=foreign)
+        raise UnreadableError(
+            f"{path} cannot be read by the reader 'raw' (mne.io.read_raw)", found=f"ending {suffix}", fix=foreign
+        )
     if not path.exists():
         raise UnreadableError(f"there is no file {path}", fix="check the path")
     if path.is_file() and path.stat().st_size == 0:
         raise UnreadableError(f"{path} is empty (0 bytes)", fix="copy the file again from where it was recorded")
-    checks = {".edf": _edf, ".bdf": _edf, ".vhdr": _brainvision, ".lay": _persyst, ".fif": _magic, ".snirf": _magic, ".set": _set}
+    checks = {
+        ".edf": _edf,
+        ".bdf": _edf,
+        ".vhdr": _brainvision,
+        ".lay": _persyst,
+        ".fif": _magic,
+        ".snirf": _magic,
+        ".set": _set,
+    }
     if suffix in checks:
         return checks[suffix](path)
     for part in companions(path):
@@ -123,7 +133,9 @@ def _edf(path: Path) -> list[str]:
             raise _converted(path) if converted else _short(path, f"the header ends early ({size} bytes)") from error
     expected = n_header + n_records * sum(samples) * (3 if kind == "BDF" else 2)
     if n_records < 0:
-        return [f"{path.name}: the recording was not closed (number of records {n_records}); its length is taken from its size"]
+        return [
+            f"{path.name}: the recording was not closed (number of records {n_records}); its length is taken from its size"
+        ]
     if size == expected:
         return []
     if line_ends_converted(path, start=n_header):
@@ -172,7 +184,9 @@ def _brainvision(path: Path) -> list[str]:
         frame = n_channels * _SAMPLE_BYTES.get(header.get("BinaryFormat", "").upper(), 1)
         points = int(header["DataPoints"]) if header.get("DataPoints", "").isdigit() else None
         if size % frame or (points and size < points * frame):
-            promised = f"the header promises {points * frame}" if points else f"no whole number of samples of {frame} bytes"
+            promised = (
+                f"the header promises {points * frame}" if points else f"no whole number of samples of {frame} bytes"
+            )
             raise _short(data, f"{size} bytes, {promised}")
     marker = path.parent / header["MarkerFile"] if header.get("MarkerFile") else None
     return [] if marker is None else _markers(marker)
@@ -228,7 +242,7 @@ def _set(path: Path) -> list[str]:
     """EEGLAB: a MATLAB file of version 5 or 7.3; a data file beside it must be whole (checked when it is read)."""
     with path.open("rb") as file:
         head = file.read(128)
-    if head.startswith(b"\x89HDF") or head.startswith(b"MATLAB"):
+    if head.startswith((b"\x89HDF", b"MATLAB")):
         return []
     raise UnreadableError(
         f"{path} is not an EEGLAB .set file", found=f"it starts with {head[:16]!r}", allowed="a MATLAB file (version 5 or 7.3)",
@@ -247,4 +261,6 @@ def explain(error: BaseException, path: Path, tried: str) -> BraindecError:
     elif isinstance(error, (ImportError, ModuleNotFoundError)):
         fix = f"this format needs a package: pip install {getattr(error, 'name', None) or 'the package named above'}"
     kind = NAMES.get(suffix_of(path), suffix_of(path) or "file")
-    return UnreadableError(f"{path} cannot be read as {kind} (tried {tried})", found=f"{type(error).__name__}: {said[:300]}", fix=fix)
+    return UnreadableError(
+        f"{path} cannot be read as {kind} (tried {tried})", found=f"{type(error).__name__}: {said[:300]}", fix=fix
+    )

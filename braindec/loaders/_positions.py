@@ -60,7 +60,11 @@ def plausible_unit(values: np.ndarray, unit: str) -> str | None:
         return None
     largest = float(finite.max())
     fits = [name for name, scale in (("m", 1.0), ("cm", 1e-2), ("mm", 1e-3)) if 0.03 <= largest * scale <= 0.35]
-    impossible = (unit == "m" and largest > 1) or (unit == "mm" and largest < 0.3) or (unit == "cm" and not 0.3 <= largest <= 100)
+    impossible = (
+        (unit == "m" and largest > 1)
+        or (unit == "mm" and largest < 0.3)
+        or (unit == "cm" and not 0.3 <= largest <= 100)
+    )
     return (fits[0] if fits else "none of m, cm, mm") if impossible else None
 
 
@@ -147,9 +151,13 @@ def standard_montage(recording: Recording, name: str, warnings: list[str]) -> Re
         with quiet_mne():
             montage = mne.channels.make_standard_montage(name)
     except ValueError as error:
-        raise BraindecError(f"there is no montage {name!r}{did_you_mean(name, known)}", allowed=", ".join(known)) from error
+        raise BraindecError(
+            f"there is no montage {name!r}{did_you_mean(name, known)}", allowed=", ".join(known)
+        ) from error
     electric = recording.channels["type"].isin(["eeg", "misc", "ecog", "seeg", "dbs"]).to_numpy()
-    scratch = mne.create_info([n for n, e in zip(recording.ch_names, electric, strict=True) if e], 1.0, "eeg", verbose="ERROR")
+    scratch = mne.create_info(
+        [n for n, e in zip(recording.ch_names, electric, strict=True) if e], 1.0, "eeg", verbose="ERROR"
+    )
     scratch.set_montage(montage, match_case=False, match_alias=True, on_missing="ignore", verbose="ERROR")
     places = {c["ch_name"]: np.asarray(c["loc"][:3]) for c in scratch["chs"]}
     placed = {n: p for n, p in places.items() if np.isfinite(p).all()}

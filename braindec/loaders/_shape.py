@@ -38,7 +38,9 @@ def shape(
         recording = _rename(recording, rename)
     if positions is not None:
         if positions_unit is None:
-            raise BraindecError(f"the unit of the positions in {positions} is needed", fix="add positions_unit: m (or mm, cm)")
+            raise BraindecError(
+                f"the unit of the positions in {positions} is needed", fix="add positions_unit: m (or mm, cm)"
+            )
         table = _positions.read_electrodes(positions, warnings)
         recording = _positions.place(
             recording, table, unit=positions_unit, source=positions.name, warnings=warnings, prefix=True,

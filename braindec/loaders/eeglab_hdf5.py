@@ -80,7 +80,8 @@ class _Structure:
         missing = [k for k in ("data", "srate", "nbchan", "pnts") if k not in self.group]
         if missing:
             raise UnreadableError(
-                f"{path} is an HDF5 file but no EEGLAB data set", found=f"no field {missing[0]}; fields {list(self.group)[:12]}"
+                f"{path} is an HDF5 file but no EEGLAB data set",
+                found=f"no field {missing[0]}; fields {list(self.group)[:12]}",
             )
         self.sfreq = float(self._number("srate"))
         self.n_channels, self.n_times = int(self._number("nbchan")), int(self._number("pnts"))
@@ -90,7 +91,9 @@ class _Structure:
     def _number(self, name: str, default: float | None = None) -> float:
         if name not in self.group or _empty(self.group[name]):
             if default is None:
-                raise UnreadableError(f"{self.path}: the field {name} is empty", fix="save the data set again in EEGLAB")
+                raise UnreadableError(
+                    f"{self.path}: the field {name} is empty", fix="save the data set again in EEGLAB"
+                )
             return default
         return float(np.ravel(self.group[name][()])[0])
 
@@ -101,7 +104,9 @@ class _Structure:
         if data.attrs.get("MATLAB_class", b"").decode() != "char":
             stored = data.shape  # MATLAB's (channel, time[, trial]) comes back reversed
             if int(np.prod(stored)) != shape[0] * shape[1]:
-                raise UnreadableError(f"{self.path}: the data do not fit the header", found=f"{stored}, expected {shape}")
+                raise UnreadableError(
+                    f"{self.path}: the data do not fit the header", found=f"{stored}, expected {shape}"
+                )
             if data.chunks is None and data.id.get_offset() is not None:
                 mapped = np.memmap(self.path, data.dtype, "r", data.id.get_offset(), shape, "F")
                 return ArraySignal(mapped)
@@ -171,7 +176,9 @@ class _Structure:
         for number in range(self.n_trials):
             mine = np.flatnonzero(epoch == number)
             if not len(mine):
-                raise UnreadableError(f"{self.path}: epoch {number + 1} has no event", fix="save the data set again in EEGLAB")
+                raise UnreadableError(
+                    f"{self.path}: epoch {number + 1} has no event", fix="save the data set again in EEGLAB"
+                )
             best = mine[np.argmin(np.abs(inside[mine]))]
             row: dict[str, Any] = {"trial_type": _label(fields["type"][best]), "duration": 0.0}
             row.update({k: fields[k][best] for k in fields if k not in ("type", "latency", "duration", "epoch")})
@@ -239,7 +246,6 @@ def _float(value: Any) -> float:
 
 def _label(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
 
 
 def count_trials(path: Path) -> int:

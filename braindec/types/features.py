@@ -135,7 +135,9 @@ class Features:
     @staticmethod
     def from_array(values: np.ndarray, stimulus_ids: Sequence[Any], **info: Any) -> Features:
         """Make features of an array (n_items, n_units) and the ids of its rows."""
-        return Features(as_signal(np.asarray(values)), pd.DataFrame({"stimulus_id": [str(s) for s in stimulus_ids]}), None, info)
+        return Features(
+            as_signal(np.asarray(values)), pd.DataFrame({"stimulus_id": [str(s) for s in stimulus_ids]}), None, info
+        )
 
     def __repr__(self) -> str:
         return f"<Features {self.shape[0]} items x {self.shape[1]} units>"

@@ -265,7 +265,9 @@ def _annotations(events: pd.DataFrame) -> mne.Annotations:
     import mne
 
     extra = [c for c in events if c not in ("onset", "duration", "trial_type", "ch_names")]
-    extras = [{str(c): _plain(v) for c, v in zip(extra, row, strict=True)} for row in events[extra].itertuples(index=False)]
+    extras = [
+        {str(c): _plain(v) for c, v in zip(extra, row, strict=True)} for row in events[extra].itertuples(index=False)
+    ]
     kinds = events["trial_type"].fillna("n/a").astype(str) if "trial_type" in events else ["event"] * len(events)
     return mne.Annotations(
         events["onset"].to_numpy(dtype=float),

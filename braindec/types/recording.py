@@ -144,8 +144,8 @@ class Recording:
                 f"{self.label}: no channel is left (channels={channels!r}, types={types!r}, good={good})",
                 found=f"channel types {counts}, {int((self.channels['status'] == 'bad').sum())} marked bad",
             )
-        start = 0 if tmin is None else int(round(tmin * self.sfreq))
-        stop = self.n_times if tmax is None else int(round(tmax * self.sfreq))
+        start = 0 if tmin is None else round(float(tmin) * self.sfreq)
+        stop = self.n_times if tmax is None else round(float(tmax) * self.sfreq)
         if not 0 <= start < stop <= self.n_times:
             raise BraindecError(f"{self.label}: no span from {tmin} s to {tmax} s", found=f"0 to {self.duration:.3f} s")
         events = self.events
@@ -178,9 +178,7 @@ class Recording:
 
     def with_signal(self, signal: Any, *, sfreq: float | None = None, **info: Any) -> Recording:
         """Return a copy with another signal (same channels), sampling frequency or info."""
-        return replace(
-            self, signal=as_signal(signal), sfreq=sfreq or self.sfreq, info={**self.info, **info}
-        )
+        return replace(self, signal=as_signal(signal), sfreq=sfreq or self.sfreq, info={**self.info, **info})
 
     def with_events(self, events: pd.DataFrame) -> Recording:
         """Return a copy with other events."""
@@ -224,7 +222,9 @@ class Recording:
 
     def __repr__(self) -> str:
         kinds = ", ".join(f"{n} {k}" for k, n in self.channels["type"].value_counts().items())
-        return f"<Recording {self.label}: {kinds}, {self.duration:.1f} s at {self.sfreq:g} Hz, {len(self.events)} events>"
+        return (
+            f"<Recording {self.label}: {kinds}, {self.duration:.1f} s at {self.sfreq:g} Hz, {len(self.events)} events>"
+        )
 
 
 def _complete_channels(channels: pd.DataFrame, n_channels: int, label: str) -> pd.DataFrame:

@@ -69,7 +69,9 @@ class Result:
                     file.create_dataset(name, data=value, dtype=_text_type())
                 else:
                     file.create_dataset(name, data=value)
-        write_text(folder / "made_by.json", json.dumps(json.loads(to_json(dict(self.made_by))), indent=1, sort_keys=True))
+        write_text(
+            folder / "made_by.json", json.dumps(json.loads(to_json(dict(self.made_by))), indent=1, sort_keys=True)
+        )
         write_text(folder / "scores.csv", scores_csv(self.scores))
         return folder
 
@@ -79,13 +81,19 @@ class Result:
         folder = Path(folder)
         if not (folder / "scores.csv").is_file():
             raise BraindecError(f"{folder} holds no result", found="no scores.csv", fix="name a folder of braindec run")
-        text = {c: str for c in ("metric", "version", "row", "subject", "session", "run", "fold")}
+        text = dict.fromkeys(("metric", "version", "row", "subject", "session", "run", "fold"), str)
         scores = pd.read_csv(folder / "scores.csv", dtype=text, keep_default_na=False, na_values=[""])
         arrays: dict[str, np.ndarray] = {}
         if (folder / "arrays.h5").is_file():
             with hdf5(folder / "arrays.h5", "r") as file:
-                file.visititems(lambda name, item: arrays.update({name: _read(item)}) if hasattr(item, "shape") else None)
-        made_by = json.loads((folder / "made_by.json").read_text(encoding="utf8")) if (folder / "made_by.json").is_file() else {}
+                file.visititems(
+                    lambda name, item: arrays.update({name: _read(item)}) if hasattr(item, "shape") else None
+                )
+        made_by = (
+            json.loads((folder / "made_by.json").read_text(encoding="utf8"))
+            if (folder / "made_by.json").is_file()
+            else {}
+        )
         return Result(scores, arrays, made_by)
 
     @staticmethod
@@ -116,5 +124,7 @@ def _read(item: Any) -> np.ndarray:
     if isinstance(value, bytes):
         return np.asarray(value.decode())
     if isinstance(value, np.ndarray) and value.dtype.kind == "O":
-        return np.array([v.decode() if isinstance(v, bytes) else v for v in value.ravel()], dtype=object).reshape(value.shape)
+        return np.array([v.decode() if isinstance(v, bytes) else v for v in value.ravel()], dtype=object).reshape(
+            value.shape
+        )
     return np.asarray(value)

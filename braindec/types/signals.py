@@ -26,6 +26,7 @@ class Signal:
     shape: tuple[int, int]
     dtype: np.dtype = np.dtype(np.float32)
     path: str | None = None
+    slow: bool = False  # decodes a file on each read: Windows.load then reads neighbours together
 
     def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
         """Return the samples ``start`` to ``stop`` of ``channels``, shape (n_channels, stop - start)."""
@@ -159,8 +160,9 @@ class HDF5Signal(Signal):
         source = self._source()
         if isinstance(source, np.ndarray) or isinstance(channels, slice):
             return source[channels, start:stop]
-        order = np.unique(channels)  # h5py wants rising, unique indices
-        return source[order, start:stop][np.searchsorted(order, channels)]
+        rows = np.arange(self.shape[0])[channels]
+        order = np.unique(rows)  # h5py wants rising, unique indices
+        return source[order, start:stop][np.searchsorted(order, rows)]
 
 
 class SelectedSignal(Signal):
@@ -185,6 +187,7 @@ class SelectedSignal(Signal):
         self._all = len(channels) == source.shape[0] and bool(np.all(channels == np.arange(source.shape[0])))
         self.shape = (len(channels), self.stop - self.start)
         self.dtype, self.path = source.dtype, source.path
+        self.slow = getattr(source, "slow", False)
 
     def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
         stop = self.shape[1] if stop is None else min(stop, self.shape[1])
@@ -235,4 +238,10 @@ def _memmap_spec(array: Any) -> dict[str, Any] | None:
     if not whole or not (array.flags.c_contiguous or array.flags.f_contiguous):
         return None
     order = "C" if array.flags.c_contiguous else "F"
-    return {"filename": str(array.filename), "dtype": array.dtype, "shape": array.shape, "offset": array.offset, "order": order}
+    return {
+        "filename": str(array.filename),
+        "dtype": array.dtype,
+        "shape": array.shape,
+        "offset": array.offset,
+        "order": order,
+    }

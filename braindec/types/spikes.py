@@ -68,7 +68,9 @@ class Spikes:
                     fix="are the times in s? milliseconds must be divided by 1000",
                 )
             if unit.min() < 0 or unit.max() >= len(units):
-                raise BraindecError("a spike names an unknown unit", found=f"{unit.max()}", allowed=f"0 to {len(units) - 1}")
+                raise BraindecError(
+                    "a spike names an unknown unit", found=f"{unit.max()}", allowed=f"0 to {len(units) - 1}"
+                )
 
     @property
     def n_units(self) -> int:

@@ -56,7 +56,9 @@ class Split:
         for part in ("train", "validation", "test"):
             rows = np.unique(np.asarray(getattr(self, part), dtype=np.int64))
             if len(rows) and (rows[0] < 0 or rows[-1] >= len(self.ids)):
-                raise BraindecError(f"{part} rows of the split are outside the windows", found=f"{rows[0]} to {rows[-1]}")
+                raise BraindecError(
+                    f"{part} rows of the split are outside the windows", found=f"{rows[0]} to {rows[-1]}"
+                )
             object.__setattr__(self, part, rows)
         if not len(self.train) or not len(self.test):
             raise BraindecError(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from braindec.files import written_whole
 from braindec.errors import BraindecError
+from braindec.files import written_whole
 from braindec.types.signals import HDF5Signal
 
 if TYPE_CHECKING:

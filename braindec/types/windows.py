@@ -16,6 +16,7 @@ from braindec.types.signals import StackedSignal
 if TYPE_CHECKING:
     import mne
 
+_BLOCK = 16_000_000  # numbers that are read together at most
 _MERGE = 4  # windows of slow sources are read together while the span is at most this many times what is used
 
 
@@ -56,7 +57,9 @@ class Windows:
         object.__setattr__(self, "index", index)
         trials = self.trials.reset_index(drop=True)
         if len(trials) != len(index):
-            raise BraindecError("windows and trials differ in number", found=f"{len(index)} windows, {len(trials)} trials")
+            raise BraindecError(
+                "windows and trials differ in number", found=f"{len(index)} windows, {len(trials)} trials"
+            )
         if not self.recordings:
             raise BraindecError("windows need at least one recording", found="none")
         check_same_channels(self.recordings)
@@ -170,7 +173,7 @@ class Windows:
 
     def _read(self, number: int, places: np.ndarray, starts: np.ndarray, out: np.ndarray) -> None:
         signal, n_times = self.recordings[number].signal, self.n_times
-        if not getattr(signal, "slow", False):
+        if not signal.slow:
             for place, start in zip(places.tolist(), starts.tolist(), strict=True):
                 out[place] = signal.read(slice(None), start, start + n_times)
             return
@@ -178,8 +181,11 @@ class Windows:
         first = 0
         while first < len(order):
             last = first + 1
-            begin = starts[order[first]]
-            while last < len(order) and starts[order[last]] + n_times - begin <= _MERGE * n_times * (last + 1 - first):
+            begin, longest = starts[order[first]], max(n_times, _BLOCK // max(1, self.n_channels))
+            while last < len(order):
+                span = starts[order[last]] + n_times - begin
+                if span > longest or span > _MERGE * n_times * (last + 1 - first):
+                    break
                 last += 1
             end = starts[order[last - 1]] + n_times
             block = signal.read(slice(None), int(begin), int(end))
@@ -215,7 +221,9 @@ class Windows:
         last = self.n_times if tmax is None else round((tmax - self.tmin) * self.sfreq)
         if not 0 <= first < last <= self.n_times:
             end = self.tmin + self.n_times / self.sfreq
-            raise BraindecError(f"windows have no span from {tmin} to {tmax} s", found=f"{self.tmin:.4g} to {end:.4g} s")
+            raise BraindecError(
+                f"windows have no span from {tmin} to {tmax} s", found=f"{self.tmin:.4g} to {end:.4g} s"
+            )
         index = self.index + np.array([0, first])
         return replace(self, index=index, n_times=last - first, tmin=self.tmin + first / self.sfreq)
 
@@ -240,10 +248,12 @@ class Windows:
             raise BraindecError("no windows to join", found="all parts are empty")
         lengths = sorted({(w.n_times, round(w.tmin, 6)) for w in windows})
         if len(lengths) > 1:
-            raise BraindecError("windows of different length or start cannot be joined", found=f"(n_times, tmin) {lengths}")
+            raise BraindecError(
+                "windows of different length or start cannot be joined", found=f"(n_times, tmin) {lengths}"
+            )
         recordings, indices = [], []
         for part in windows:
-            indices.append(part.index + [len(recordings), 0])
+            indices.append(part.index + np.array([len(recordings), 0]))
             recordings.extend(part.recordings)
         trials = pd.concat([w.trials for w in windows], ignore_index=True)
         first = windows[0]

@@ -19,7 +19,7 @@ from braindec.loaders import _arrays, _events, _files, _options
 from braindec.loaders._shape import shape, unique_names
 from braindec.types import Recording, Windows
 
-__all__ = ["load", "files", "subjects"]
+__all__ = ["files", "load", "subjects"]
 
 _WINDOW_AXES = ("window", "channel", "time")
 _KINDS = {"eeg": "eeg"}
@@ -109,21 +109,28 @@ def load(
         If a file is damaged or holds Python objects.
     """
     if (X is None) == (signal is None):
-        raise BraindecError("the reader arrays needs X (windows) or signal (continuous)", found="both" if X else _contents(root))
+        raise BraindecError(
+            "the reader arrays needs X (windows) or signal (continuous)", found="both" if X else _contents(root)
+        )
     folder = _folder(root)
     say = {"dataset": dataset, "subject": subject, "session": session, "task": task, "run": run, "modality": modality}
     about = {k: None if v is None else str(v) for k, v in say.items()}
     made = _Layout(folder, subject, sfreq, unit, modality, ch_names, ch_type)
     said: list[str] = []
     extra = None if positions is None else _arrays.locate(positions, folder)[0]
-    finish = {"warnings": said, "drop_channels": drop, "montage": montage, "positions": extra, "positions_unit": positions_unit}
+    finish = {
+        "warnings": said,
+        "drop_channels": drop,
+        "montage": montage,
+        "positions": extra,
+        "positions_unit": positions_unit,
+    }
     if signal is not None:
-        recording = made.recording(signal, _axes(orientation, ("channel", "time"), "signal"), about)
+        recording, _ = made.recording(signal, _axes(orientation, ("channel", "time"), "signal"), about)
         table = made.events(stim, events, stim_names, recording, said)
         return [shape(recording.with_events(table), **finish, events_from=events_from)]
     axes = _axes(orientation or "window_channel_time", _WINDOW_AXES, "X")
-    recording = made.recording(str(X), axes, about)
-    n_times = recording.signal.source.n_times  # type: ignore[attr-defined]
+    recording, n_times = made.recording(str(X), axes, about)
     n_windows = recording.n_times // n_times
     trials = made.trials(n_windows, column, y, names, columns)
     for key in ("subject", "session", "run"):
@@ -145,7 +152,9 @@ def subjects(root: str | Path, **options: Any) -> list[str]:
 def files(root: str | Path, subject: str | None = None, **options: Any) -> list[Path]:
     """Return the files that :func:`load` with the same options reads."""
     values = _options.bind(load, {**options, "subject": subject})
-    specs = [values[k] for k in ("X", "y", "signal", "stim", "events", "positions")] + list((values["columns"] or {}).values())
+    specs = [values[k] for k in ("X", "y", "signal", "stim", "events", "positions")] + list(
+        (values["columns"] or {}).values()
+    )
     return list(dict.fromkeys(_arrays.locate(fill(s, subject), _folder(root))[0] for s in specs if s is not None))
 
 
@@ -167,7 +176,8 @@ class _Layout:
         self.unit, self.factor = _arrays.si(unit)
         self.kind = ch_type or _KINDS.get(str(modality), "misc")
 
-    def recording(self, spec: str, axes: tuple[int, ...], about: Mapping[str, Any]) -> Recording:
+    def recording(self, spec: str, axes: tuple[int, ...], about: Mapping[str, Any]) -> tuple[Recording, int]:
+        """The recording, and the samples a window."""
         source = _arrays.ArrayFileSignal(fill(spec, self.subject), self.folder, axes)
         if source._view().dtype.kind not in "biuf":
             raise BraindecError(f"{spec} must hold real numbers", found=f"dtype {source._view().dtype}")
@@ -181,10 +191,16 @@ class _Layout:
         given, renamed = unique_names(given)
         channels = pd.DataFrame({"name": given, "type": self.kind, "unit": self.unit})
         info = {"path": source.path, **about, **({"renamed": renamed} if renamed else {})}
-        return Recording(_arrays.ScaledSignal(source, self.factor), self.sfreq, channels, info=info)
+        signal = source if self.factor == 1.0 else _arrays.ScaledSignal(source, self.factor)
+        return Recording(signal, self.sfreq, channels, info=info), source.n_times
 
     def events(
-        self, stim: str | None, table: str | None, names: Mapping[Any, str] | None, recording: Recording, said: list[str]
+        self,
+        stim: str | None,
+        table: str | None,
+        names: Mapping[Any, str] | None,
+        recording: Recording,
+        said: list[str],
     ) -> pd.DataFrame:
         if table is not None:
             path = _arrays.locate(fill(table, self.subject), self.folder)[0]
@@ -225,10 +241,14 @@ def _plain_text(value: Any) -> str:
 
 def _axes(orientation: str | None, wanted: tuple[str, ...], option: str) -> tuple[int, ...]:
     if orientation is None:
-        raise BraindecError(f"orientation is needed for {option}", allowed="time_channel or channel_time", fix="orientation: ...")
+        raise BraindecError(
+            f"orientation is needed for {option}", allowed="time_channel or channel_time", fix="orientation: ..."
+        )
     given = orientation.replace("trial", "window").split("_")
     if sorted(given) != sorted(wanted):
-        raise BraindecError(f"orientation {orientation!r} does not fit {option}", allowed="_".join(wanted) + " in any order")
+        raise BraindecError(
+            f"orientation {orientation!r} does not fit {option}", allowed="_".join(wanted) + " in any order"
+        )
     return tuple(given.index(w) for w in wanted)
 
 

@@ -25,7 +25,7 @@ from braindec.loaders._shape import shape
 from braindec.loaders.readers.raw import open_raw
 from braindec.types import Recording
 
-__all__ = ["load", "files", "subjects"]
+__all__ = ["files", "load", "subjects"]
 
 # Channel types of BIDS that mne cannot know from the file; MEG types are left as the file says.
 _TYPES = {
@@ -102,7 +102,9 @@ def load(
 def subjects(root: str | Path, **options: Any) -> list[str]:
     """Return the labels of the subjects that have a recording with the options asked for."""
     found = _find(root, _options.bind(load, options))
-    return sorted({str(f.get("subject")) for f in found if f.get("subject") != "emptyroom"} or {str(found[0].get("subject"))})
+    return sorted(
+        {str(f.get("subject")) for f in found if f.get("subject") != "emptyroom"} or {str(found[0].get("subject"))}
+    )
 
 
 def files(root: str | Path, subject: str | None = None, **options: Any) -> list[Path]:
@@ -116,7 +118,9 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
     return list(dict.fromkeys(paths))
 
 
-def open_recording(file: BidsFile, warnings: list[str], *, space: str | None = None, with_events: bool = True) -> Recording:
+def open_recording(
+    file: BidsFile, warnings: list[str], *, space: str | None = None, with_events: bool = True
+) -> Recording:
     """Open one recording with its sidecars; what does not fit is appended to ``warnings``."""
     sidecar = file.json(file.datatype)
     recording = _open(file, warnings)
@@ -178,7 +182,9 @@ def _with_channels(recording: Recording, file: BidsFile, warnings: list[str]) ->
         if status == "bad":
             channels.loc[place, "status"] = "bad"
         elif status not in ("good", "nan", "n/a"):
-            warnings.append(f"{path.name}: the status {status!r} of {channels.loc[place, 'name']} is neither good nor bad: taken as good")
+            warnings.append(
+                f"{path.name}: the status {status!r} of {channels.loc[place, 'name']} is neither good nor bad: taken as good"
+            )
     for column in [c for c in table if c not in ("name", "type", "status", "x", "y", "z", "unit", "loc", "region")]:
         name = "file_unit" if column == "units" else column
         values = pd.Series([table[column].iloc[r] if r is not None else np.nan for r in rows], dtype=object)
@@ -213,7 +219,9 @@ def _with_positions(recording: Recording, file: BidsFile, space: str | None, war
     by_space = {_bids_tree.entities_of(p.name).get("space"): p for p in found}
     if space is not None and by_space:
         if space not in by_space:
-            warnings.append(f"no electrodes.tsv in space {space}; there is {', '.join(map(str, by_space))}: no positions")
+            warnings.append(
+                f"no electrodes.tsv in space {space}; there is {', '.join(map(str, by_space))}: no positions"
+            )
             return recording
         by_space = {space: by_space[space]}
     if not by_space:
@@ -221,14 +229,23 @@ def _with_positions(recording: Recording, file: BidsFile, space: str | None, war
             warnings.append(f"{file.path.name} has no electrodes.tsv: channels have no positions")
         return recording
     if len(by_space) > 1:
-        warnings.append(f"electrodes are given in several spaces ({', '.join(sorted(map(str, by_space)))}): say which with space: ...")
+        warnings.append(
+            f"electrodes are given in several spaces ({', '.join(sorted(map(str, by_space)))}): say which with space: ..."
+        )
         return recording
-    (label, path), = by_space.items()
-    systems = [p for p in file.sidecars("coordsystem", ".json") if _bids_tree.entities_of(p.name).get("space") in (label, None)]
+    ((label, path),) = by_space.items()
+    systems = [
+        p for p in file.sidecars("coordsystem", ".json") if _bids_tree.entities_of(p.name).get("space") in (label, None)
+    ]
     system = _bids_tree.read_json(systems[-1]) if systems else {}
     prefix = _UNIT_KEYS[file.datatype]
-    unit = next((system[f"{p}CoordinateUnits"] for p in (prefix, "EEG", "iEEG", "MEG") if f"{p}CoordinateUnits" in system), None)
-    named = next((system[f"{p}CoordinateSystem"] for p in (prefix, "EEG", "iEEG", "MEG") if f"{p}CoordinateSystem" in system), None)
+    unit = next(
+        (system[f"{p}CoordinateUnits"] for p in (prefix, "EEG", "iEEG", "MEG") if f"{p}CoordinateUnits" in system), None
+    )
+    named = next(
+        (system[f"{p}CoordinateSystem"] for p in (prefix, "EEG", "iEEG", "MEG") if f"{p}CoordinateSystem" in system),
+        None,
+    )
     table = _positions.read_electrodes(path, warnings)
     if unit not in _positions.UNITS:
         warnings.append(
@@ -268,7 +285,11 @@ def _kit_options(file: BidsFile) -> dict[str, Any]:
     if file.path.suffix.lower() not in (".con", ".sqd"):
         return {}
     markers = [p for e in (".sqd", ".mrk") for p in file.sidecars("markers", e)]
-    shapes = {_bids_tree.entities_of(p.name).get("acq", ""): p for e in (".pos", ".elp", ".hsp") for p in file.sidecars("headshape", e)}
+    shapes = {
+        _bids_tree.entities_of(p.name).get("acq", ""): p
+        for e in (".pos", ".elp", ".hsp")
+        for p in file.sidecars("headshape", e)
+    }
     if not markers or not {"ELP", "HSP"} <= set(shapes):
         return {}
     return {"mrk": str(markers[-1]), "elp": str(shapes["ELP"]), "hsp": str(shapes["HSP"])}

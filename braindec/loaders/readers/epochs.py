@@ -19,7 +19,7 @@ from braindec.types import Windows
 from braindec.types.mne_bridge import windows_from_mne
 from braindec.types.mne_signals import EpochsSignal, quiet_mne
 
-__all__ = ["load", "files", "subjects"]
+__all__ = ["files", "load", "subjects"]
 
 _SUFFIXES = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz", ".set")
 
@@ -89,7 +89,9 @@ def _open(path: Path, event_sfreq: float | None, proj: bool, about: dict[str, An
     kind, options = ("epochs_eeglab", {}) if suffix == ".set" else ("epochs", {"proj": proj})
     read = mne.read_epochs_eeglab if suffix == ".set" else mne.read_epochs
     if suffix not in (".set", ".fif", ".fif.gz"):
-        raise UnreadableError(f"{path} cannot be read as epochs", found=f"ending {path.suffix}", allowed=".fif, .fif.gz, .set")
+        raise UnreadableError(
+            f"{path} cannot be read as epochs", found=f"ending {path.suffix}", allowed=".fif, .fif.gz, .set"
+        )
     try:
         with quiet_mne() as said:
             epochs = read(path, **({} if suffix == ".set" else {"preload": False}), **options)
@@ -97,7 +99,9 @@ def _open(path: Path, event_sfreq: float | None, proj: bool, about: dict[str, An
                 epochs[len(epochs.events) - 1].get_data(copy=False)  # a cut file fails here
     except Exception as error:  # mne raises every kind of error on damaged files
         if "trial" in str(error) and suffix == ".set":
-            raise UnreadableError(f"{path} is a continuous recording", found=str(error)[:200], fix="use the reader 'raw'") from error
+            raise UnreadableError(
+                f"{path} is a continuous recording", found=str(error)[:200], fix="use the reader 'raw'"
+            ) from error
         raise _formats.explain(error, path, read.__name__) from error
     said = [s for s in said if "naming convention" not in s and "does not conform" not in s]
     if any("Invalid tag" in s for s in said):
@@ -119,7 +123,9 @@ def _open(path: Path, event_sfreq: float | None, proj: bool, about: dict[str, An
 def _check_length(windows: Windows, path: Path) -> None:
     last = windows.load(np.array([len(windows) - 1]), check=False)
     if last.shape[2] != windows.n_times:
-        raise UnreadableError(f"{path} was cut short", found=f"the last epoch has {last.shape[2]} of {windows.n_times} samples")
+        raise UnreadableError(
+            f"{path} was cut short", found=f"the last epoch has {last.shape[2]} of {windows.n_times} samples"
+        )
 
 
 def _find(root: str | Path, pattern: str | None) -> list[_files.Found]:

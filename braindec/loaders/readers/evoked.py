@@ -19,7 +19,7 @@ from braindec.types import Recording, Windows
 from braindec.types.mne_bridge import channel_table, modality_of
 from braindec.types.mne_signals import EpochsSignal, quiet_mne
 
-__all__ = ["load", "files", "subjects"]
+__all__ = ["files", "load", "subjects"]
 
 _SUFFIXES = ("-ave.fif", "_ave.fif", "-ave.fif.gz", "_ave.fif.gz")
 
@@ -90,11 +90,17 @@ def _open(path: Path, condition: list[str] | None, proj: bool, about: dict[str, 
     except Exception as error:  # mne raises every kind of error on damaged files
         raise _formats.explain(error, path, "mne.read_evokeds") from error
     if any("Invalid tag" in s for s in said) or not averages:
-        raise UnreadableError(f"{path} holds no whole averages", found=said[0] if said else "none", fix="copy the file again")
+        raise UnreadableError(
+            f"{path} holds no whole averages", found=said[0] if said else "none", fix="copy the file again"
+        )
     warnings += [f"{path.name}: {s}" for s in said if "naming convention" not in s and "does not conform" not in s]
     first = averages[0]
     for other in averages[1:]:
-        if len(other.times) != len(first.times) or abs(other.tmin - first.tmin) > 1e-6 or other.ch_names != first.ch_names:
+        if (
+            len(other.times) != len(first.times)
+            or abs(other.tmin - first.tmin) > 1e-6
+            or other.ch_names != first.ch_names
+        ):
             raise BraindecError(
                 f"the averages of {path} differ in length, start or channels",
                 found=f"{first.comment!r}: {len(first.times)} samples from {first.tmin:.4f} s; {other.comment!r}: "
@@ -121,7 +127,8 @@ def _rows(comments: list[str], condition: list[str], path: Path) -> np.ndarray:
     for name in condition:
         if name not in comments:
             raise BraindecError(
-                f"{path.name} has no average {name!r}{did_you_mean(name, comments)}", allowed=", ".join(dict.fromkeys(comments))
+                f"{path.name} has no average {name!r}{did_you_mean(name, comments)}",
+                allowed=", ".join(dict.fromkeys(comments)),
             )
     return np.flatnonzero([c in condition for c in comments])
 

@@ -22,7 +22,7 @@ from braindec.types import Recording
 from braindec.types.mne_bridge import recording_from_mne
 from braindec.types.mne_signals import MneSignal, quiet_mne
 
-__all__ = ["load", "files", "open_raw", "subjects"]
+__all__ = ["files", "load", "open_raw", "subjects"]
 
 _DAMAGE = ("Invalid tag", "truncated", "could not read", "does not match the file size", "corrupt")
 _OUTSIDE = ("outside data range", "outside the data range")
@@ -162,7 +162,9 @@ def _refuse(error: Exception, path: Path, said: Sequence[str]) -> BraindecError:
         return BraindecError(f"reader_options: {text}", fix="use options of mne's reading function for this format")
     if "epochs" in text or "number of trials" in text.lower():  # KIT markers (.mrk as .sqd) are called epochs too
         return UnreadableError(
-            f"{path} holds epochs, not a continuous recording", found=" ".join(text.split())[:200], fix="use the reader 'epochs'"
+            f"{path} holds epochs, not a continuous recording",
+            found=" ".join(text.split())[:200],
+            fix="use the reader 'epochs'",
         )
     if "Unsupported file type" in text or "unknown format" in text.lower():
         return UnreadableError(

@@ -18,7 +18,7 @@ from braindec.loaders import _arrays, _events, _files, _options
 from braindec.loaders._shape import shape, unique_names
 from braindec.types import ArraySignal, Recording, Signal
 
-__all__ = ["load", "files", "subjects"]
+__all__ = ["files", "load", "subjects"]
 
 _SUFFIXES = (".csv", ".tsv", ".txt")
 
@@ -104,7 +104,9 @@ def load(
         frame = _read(file.path, separator)
         if time is not None:
             _check_time(frame, time, time_unit, sfreq, file.path)
-        kept = _columns(frame, columns, [*drop, *([time] if time else []), *([label] if label else [])], file.path, said)
+        kept = _columns(
+            frame, columns, [*drop, *([time] if time else []), *([label] if label else [])], file.path, said
+        )
         names, renamed = unique_names([str(frame.columns[i]) for i in kept])
         si, factor = _arrays.si(unit)
         kind = ch_type or ("eeg" if modality == "eeg" else "misc")
@@ -118,7 +120,9 @@ def load(
             recording = recording.with_events(_labelled(frame, label, sfreq, file.path))
         elif events is not None:
             path = _arrays.locate(events, folder)[0]
-            table = _events.events_table(_events.read_tsv(path, separator="," if path.suffix == ".csv" else "\t"), path, said)
+            table = _events.events_table(
+                _events.read_tsv(path, separator="," if path.suffix == ".csv" else "\t"), path, said
+            )
             _events.say_outside(table, recording.duration, path.name, said)
             recording = recording.with_events(table)
         extra = None if positions is None else _arrays.locate(positions, folder)[0]
@@ -147,13 +151,17 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
 class TableSignal(Signal):
     """Numeric columns of a text table as (channel, time), float32; parsed once in each process."""
 
-    def __init__(self, path: Path, columns: Sequence[int], separator: str | None, factor: float, frame: pd.DataFrame) -> None:
+    def __init__(
+        self, path: Path, columns: Sequence[int], separator: str | None, factor: float, frame: pd.DataFrame
+    ) -> None:
         self.path, self.columns, self.separator, self.factor = str(path), list(columns), separator, factor
         self._open_array = self._of(frame)
         self.shape = self._open_array.shape
 
     def _of(self, frame: pd.DataFrame) -> np.ndarray:
-        return np.ascontiguousarray(frame.iloc[:, self.columns].to_numpy(dtype=np.float64).T * self.factor, dtype=np.float32)
+        return np.ascontiguousarray(
+            frame.iloc[:, self.columns].to_numpy(dtype=np.float64).T * self.factor, dtype=np.float32
+        )
 
     def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
         if self.__dict__.get("_open_array") is None:
@@ -174,7 +182,9 @@ def _read(path: Path, separator: str | None) -> pd.DataFrame:
             fix="one row a sample, a first row of names; name another separator with separator: ';'",
         ) from error  # fmt: skip
     if len(names) == frame.shape[1]:
-        frame.columns = ["" if pd.isna(n) else str(n).strip() for n in names]  # pandas would change names that stand twice
+        frame.columns = [
+            "" if pd.isna(n) else str(n).strip() for n in names
+        ]  # pandas would change names that stand twice
     if not len(frame):
         raise UnreadableError(f"{path} has a row of names and no samples", found=f"columns {list(frame.columns)[:8]}")
     return frame
@@ -187,14 +197,18 @@ def _columns(
     names = [str(c) for c in frame.columns]
     for asked in [*(columns or []), *drop]:
         if not any(fnmatchcase(n, asked) or n == asked for n in names):
-            raise BraindecError(f"{path.name} has no column {asked!r}{did_you_mean(asked, names)}", allowed=", ".join(names[:40]))
+            raise BraindecError(
+                f"{path.name} has no column {asked!r}{did_you_mean(asked, names)}", allowed=", ".join(names[:40])
+            )
     numeric = [pd.api.types.is_numeric_dtype(frame.iloc[:, i]) for i in range(len(names))]
     left = lambda n: any(fnmatchcase(n, d) or n == d for d in drop)  # noqa: E731
     if columns is not None:
         kept = [i for i, n in enumerate(names) if any(fnmatchcase(n, c) or n == c for c in columns) and not left(n)]
         wrong = [names[i] for i in kept if not numeric[i]]
         if wrong:
-            raise BraindecError(f"{path.name}: the column {wrong[0]!r} does not hold numbers", found=str(frame[wrong[0]].iloc[0])[:60])
+            raise BraindecError(
+                f"{path.name}: the column {wrong[0]!r} does not hold numbers", found=str(frame[wrong[0]].iloc[0])[:60]
+            )
     else:
         kept = [i for i, n in enumerate(names) if numeric[i] and n and not n.startswith("Unnamed:") and not left(n)]
         text = [n for i, n in enumerate(names) if not numeric[i] and n and not left(n)]
@@ -209,7 +223,9 @@ def _check_time(frame: pd.DataFrame, time: str, unit: str, sfreq: float, path: P
     scale = {"s": 1.0, "ms": 1e-3}.get(unit)
     if scale is None or time not in frame:
         asked = f"time_unit {unit!r}" if scale is None else f"column {time!r}{did_you_mean(time, frame.columns)}"
-        raise BraindecError(f"{path.name}: there is no {asked}", allowed="s, ms" if scale is None else ", ".join(frame.columns[:20]))
+        raise BraindecError(
+            f"{path.name}: there is no {asked}", allowed="s, ms" if scale is None else ", ".join(frame.columns[:20])
+        )
     step = np.diff(frame[time].to_numpy(dtype=float)) * scale
     if not len(step):
         return
@@ -226,7 +242,11 @@ def _labelled(frame: pd.DataFrame, label: str, sfreq: float, path: Path) -> pd.D
         raise BraindecError(f"{path.name} has no column {label!r}{did_you_mean(label, frame.columns)}")
     values = ["" if pd.isna(v) else str(v) for v in frame[label]]
     edges = [i for i in range(len(values)) if i == 0 or values[i] != values[i - 1]]
-    rows = [(i / sfreq, (j - i) / sfreq, values[i]) for i, j in zip(edges, [*edges[1:], len(values)], strict=True) if values[i]]
+    rows = [
+        (i / sfreq, (j - i) / sfreq, values[i])
+        for i, j in zip(edges, [*edges[1:], len(values)], strict=True)
+        if values[i]
+    ]
     return pd.DataFrame(rows, columns=["onset", "duration", "trial_type"])
 
 
