@@ -23,7 +23,7 @@ from braindec.types import Features
 
 MICRO = 1e-6
 _GAINS = (1.0, 1.15, 0.62)  # the third subject is weak
-_AMPLITUDE = 1.5 * MICRO  # V a unit of drive at the channel that sees most
+_AMPLITUDE = 4.5 * MICRO  # V a unit of drive at the channel that sees most
 _LEAD = 3.0  # s before the first and after the last image
 _BAD_CHANNEL = "T8"
 

@@ -53,7 +53,7 @@ class FMRIPreset:
     image_duration: float = 2.0
     rest: tuple[float, float] = (6.0, 10.0)
     tr: float = 2.0
-    voxel: float = 5.0
+    voxel: int = 5
     bounds: tuple[tuple[float, float], ...] = ((-72.5, 72.5), (-105.0, -20.0), (-25.0, 5.0))
     n_units: int = 32
     strength: float = 1.0
@@ -63,8 +63,8 @@ class FMRIPreset:
 PRESETS: dict[str, dict[str, Any]] = {
     "eeg": {
         "demo": EEGPreset(),
-        "tiny": EEGPreset(n_subjects=2, channels=_CAP16, sfreq=125.0, train_concepts=20, train_exemplars=4, test_concepts=10,
-                          test_repetitions=4, n_components=8, n_units=24, strength=1.5, picture_size=64),
+        "tiny": EEGPreset(n_subjects=2, channels=_CAP16, sfreq=125.0, train_concepts=20, train_exemplars=6, test_concepts=10,
+                          test_repetitions=4, n_components=8, n_units=24, strength=2.5, picture_size=64),
         "paper-like": EEGPreset(n_subjects=10, channels=_CAP63, sfreq=250.0, train_concepts=200, train_exemplars=10,
                                 train_repetitions=2, test_concepts=200, test_repetitions=20, train_runs=4, test_runs=4,
                                 soa=(0.2, 0.2), image_duration=0.1),
@@ -73,7 +73,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "demo": FMRIPreset(),
         "tiny": FMRIPreset(n_subjects=2, categories=3, exemplars=4, runs=4, blocks_per_category=2, images_per_block=4, n_units=8,
                            bounds=((-55.0, 55.0), (-100.0, -45.0), (-20.0, -5.0)), strength=1.3, picture_size=64),
-        "paper-like": FMRIPreset(n_subjects=6, categories=8, exemplars=24, runs=12, voxel=4.0),
+        "paper-like": FMRIPreset(n_subjects=6, categories=8, exemplars=24, runs=12, voxel=4),
     },
 }  # fmt: skip
 

@@ -183,13 +183,18 @@ def open_cohort(folder: str | Path, *, verify: bool = False) -> Cohort:
 
 
 def _write(root: Path, modality: str, preset: Any, seed: int) -> None:
-    from braindec.loaders import _synthetic_eeg as eeg
-    from braindec.loaders import _synthetic_fmri as fmri
     from braindec.loaders import _synthetic_stimuli as stimulus
 
     stimuli, features = stimulus.write_stimuli(root, modality, preset, seed)
     with tqdm(total=preset.n_subjects, desc=f"synthetic {modality}", unit="subject", disable=None) as bar:
-        truth = (eeg if modality == "eeg" else fmri).write_subjects(root, stimuli, features, preset, seed, done=bar.update)
+        if modality == "eeg":
+            from braindec.loaders._synthetic_eeg import write_subjects as write_eeg
+
+            truth = write_eeg(root, stimuli, features, preset, seed, done=bar.update)
+        else:
+            from braindec.loaders._synthetic_fmri import write_subjects as write_fmri
+
+            truth = write_fmri(root, stimuli, preset, seed, done=bar.update)
     stimulus.write_description(root, modality, preset.n_subjects)
     _write_truth(root / "derivatives" / "truth", *truth)
 
