@@ -118,7 +118,7 @@ class Features:
             file.create_dataset("values", data=self.load())
             file.attrs.update(kind="features", info=to_json(self.info))
             write_table(file, "items", self.items)
-            write_table(file, "units", self.units)
+            write_table(file, "units", pd.DataFrame(self.units))
         return Features.open(path)
 
     @staticmethod

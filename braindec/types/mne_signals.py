@@ -146,7 +146,7 @@ class EpochsSignal(Signal):
         source = self.__dict__.get("_open_source")
         if source is None:
             with quiet_mne():
-                source = self._open_source = open_windows(self.path, self.kind, self.options)
+                source = self._open_source = open_windows(str(self.path), self.kind, self.options)
         if isinstance(source, np.ndarray):
             return source[first:last]
         if last <= first:

@@ -16,7 +16,7 @@ from braindec.types.signals import SelectedSignal, Signal, as_signal
 if TYPE_CHECKING:
     import mne
 
-CHANNEL_COLUMNS = {"name": "", "type": "misc", "unit": "n/a", "x": np.nan, "y": np.nan, "z": np.nan,
+CHANNEL_COLUMNS: dict[str, Any] = {"name": "", "type": "misc", "unit": "n/a", "x": np.nan, "y": np.nan, "z": np.nan,
                    "region": "n/a", "status": "good"}  # fmt: skip
 INFO_KEYS = ("dataset", "subject", "session", "task", "run", "modality", "space", "path")
 

@@ -94,7 +94,7 @@ class ArraySignal(Signal):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._open = np.asarray(np.memmap(mode="r", **self._spec))
+        self._open = np.asarray(np.memmap(mode="r", **(self._spec or {})))
 
 
 class StackedSignal(Signal):
@@ -126,7 +126,7 @@ class StackedSignal(Signal):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._open = np.asarray(np.memmap(mode="r", **self._spec))
+        self._open = np.asarray(np.memmap(mode="r", **(self._spec or {})))
 
 
 class HDF5Signal(Signal):
@@ -177,6 +177,11 @@ class SelectedSignal(Signal):
     start, stop : int
         The span of samples.
     """
+
+    source: Signal
+    channels: np.ndarray
+    start: int
+    stop: int
 
     def __init__(self, source: Signal, channels: np.ndarray, start: int, stop: int) -> None:
         channels = np.asarray(channels, dtype=np.int64)

@@ -11,6 +11,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError
 from braindec.types.recording import Recording
+from braindec.types.signals import as_signal
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +89,13 @@ class Spikes:
         n_bins = int(np.floor((self.stop - self.start) / width * (1 + 1e-12)))
         if n_bins < 1:
             raise BraindecError(f"bins of {width} s do not fit", found=f"{self.stop - self.start:.6g} s were observed")
-        bins = np.floor((self.times - self.start) / width).astype(np.int64)
+        bins = np.floor((self.times - self.start) / width + 1e-9).astype(np.int64)  # 0.29 / 0.01 is 28.999...
         inside = bins < n_bins
         counts = np.zeros((self.n_units, n_bins), dtype=np.float32)
         np.add.at(counts, (self.unit[inside], bins[inside]), 1.0)
         channels = self.units.assign(type="unit", unit="count")
         events = self.events.assign(onset=self.events["onset"] - self.start)
-        return Recording(counts, 1.0 / width, channels, events, {"modality": "spikes", **self.info})
+        return Recording(as_signal(counts), 1.0 / width, channels, events, {"modality": "spikes", **self.info})
 
     def __repr__(self) -> str:
         return f"<Spikes {self.n_units} units, {len(self.times)} spikes, {self.start:g} to {self.stop:g} s>"

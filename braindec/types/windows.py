@@ -251,7 +251,8 @@ class Windows:
             raise BraindecError(
                 "windows of different length or start cannot be joined", found=f"(n_times, tmin) {lengths}"
             )
-        recordings, indices = [], []
+        recordings: list[Recording] = []
+        indices: list[np.ndarray] = []
         for part in windows:
             indices.append(part.index + np.array([len(recordings), 0]))
             recordings.extend(part.recordings)
