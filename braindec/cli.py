@@ -10,8 +10,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from braindec import __version__, registry
 from braindec.errors import BraindecError
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     return summary.exit_code
 
 
-def _dry_run(recipe, arguments: argparse.Namespace, only: dict[str, str] | None) -> int:
+def _dry_run(recipe: Any, arguments: argparse.Namespace, only: dict[str, str] | None) -> int:
     from braindec.config import dump_yaml
     from braindec.engine.recipe import unit_name
 
@@ -133,7 +134,11 @@ def show(arguments: argparse.Namespace) -> int:
             for text in getattr(thing, "info", {}).get("warnings") or []:
                 print(f"  note: {text}")
         return 0
-    known = [n for kind, suffix in (v for v in _LISTED.values() if not isinstance(v, str)) for n in registry.files(kind, suffix)]
+    known = [
+        n
+        for kind, suffix in (v for v in _LISTED.values() if not isinstance(v, str))
+        for n in registry.files(kind, suffix)
+    ]
     from braindec.errors import did_you_mean
 
     raise BraindecError(
@@ -193,7 +198,9 @@ def init(arguments: argparse.Namespace) -> int:
     text = first_guess(found)
     target = Path(arguments.out or f"{Path(arguments.folder).resolve().name}.yaml")
     if target.exists() and not arguments.force:
-        raise BraindecError(f"{target} is there already", fix="name another file with --out, or overwrite it with --force")
+        raise BraindecError(
+            f"{target} is there already", fix="name another file with --out, or overwrite it with --force"
+        )
     write_text(target, text)
     print(f"\nwrote {target}; look through it, then: braindec run {_recipe_of(text)} --cohort {target}")
     return 0
@@ -211,7 +218,9 @@ def audit(arguments: argparse.Namespace) -> int:
 
     recipe = load_recipe(arguments.what)
     if not hasattr(recipe.module, "design"):
-        raise BraindecError(f"the recipe {recipe.name} has no design(config, unit) to audit", fix="run it: the report has its audit")
+        raise BraindecError(
+            f"the recipe {recipe.name} has no design(config, unit) to audit", fix="run it: the report has its audit"
+        )
     config = recipe.config(arguments.cohort, arguments.settings)
     levels = []
     for unit in recipe.units(config, parse_unit(arguments.unit) if arguments.unit else None):
@@ -243,7 +252,12 @@ def _audit_table(path: Path, arguments: argparse.Namespace) -> int:
     from braindec.evaluate.audit import audit as audit_design
     from braindec.types import Split
 
-    trials = pd.read_csv(path, sep=None, engine="python", dtype={c: str for c in ("subject", "session", "run", "stimulus_id", "concept_id")})
+    trials = pd.read_csv(
+        path,
+        sep=None,
+        engine="python",
+        dtype={c: str for c in ("subject", "session", "run", "stimulus_id", "concept_id")},
+    )
     column = arguments.split_column
     if column not in trials:
         raise BraindecError(f"{path} has no column {column!r}", allowed=", ".join(trials.columns),
@@ -254,8 +268,8 @@ def _audit_table(path: Path, arguments: argparse.Namespace) -> int:
         raise BraindecError(f"the column {column!r} must say train, validation or test", found=", ".join(unknown[:5]))
     if "window_id" not in trials:
         trials["window_id"] = [f"row {i + 2}" for i in range(len(trials))]
-    rows = {p: np.flatnonzero(part == p) for p in ("train", "validation", "test")}
-    split = Split(**rows, by=column, ids=trials["window_id"].to_numpy(dtype=object))
+    train, validation, test = (np.flatnonzero(part == p) for p in ("train", "validation", "test"))
+    split = Split(train, validation, test, by=column, ids=trials["window_id"].to_numpy(dtype=object))
     y = trials[arguments.label].to_numpy() if arguments.label else None
     card = audit_design(trials, [split], y=y)
     print(_findings(card.to_dict()))
@@ -323,15 +337,25 @@ def _stem(cohort: str | None) -> str | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="braindec", description="From a brain recording to a score that can be believed.")
+    parser = argparse.ArgumentParser(
+        prog="braindec", description="From a brain recording to a score that can be believed."
+    )
     parser.add_argument("--version", action="version", version=f"braindec {__version__}")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
 
     p = _verb(verbs, "run", run, "run a recipe for all subjects of a cohort")
     _recipe_arguments(p, "recipe")
-    p.add_argument("-j", "--jobs", type=_positive, default=1, metavar="N", help="workers (more than one needs the extra 'cluster')")
+    p.add_argument(
+        "-j", "--jobs", type=_positive, default=1, metavar="N", help="workers (more than one needs the extra 'cluster')"
+    )
     p.add_argument("--scheduler", metavar="FILE", help="dask scheduler file of a running cluster")
-    p.add_argument("--threads", type=_positive, default=1, metavar="N", help="threads of each unit (1; other numbers may change last digits)")
+    p.add_argument(
+        "--threads",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="threads of each unit (1; other numbers may change last digits)",
+    )
     p.add_argument("--out", metavar="DIR", help="folder of the results (results/<cohort or recipe>)")
     p.add_argument("--cache", metavar="DIR", help="folder of costly arrays ($BRAINDEC_CACHE or ~/.cache/braindec)")
     p.add_argument("--no-report", dest="report", action="store_false", help="do not write report.html")
@@ -360,7 +384,12 @@ def _parser() -> argparse.ArgumentParser:
 
     p = _verb(verbs, "audit", audit, "audit a recipe's design, a table of trials (CSV/TSV), or a results folder")
     _recipe_arguments(p, "what")
-    p.add_argument("--split-column", default="split", metavar="NAME", help="column of the table that says train / validation / test")
+    p.add_argument(
+        "--split-column",
+        default="split",
+        metavar="NAME",
+        help="column of the table that says train / validation / test",
+    )
     p.add_argument("--label", metavar="NAME", help="column of the table that is decoded")
 
     p = _verb(verbs, "cite", cite, "what to cite for a results folder, a recipe or a data set")
@@ -375,7 +404,7 @@ def _recipe_arguments(p: argparse.ArgumentParser, name: str) -> None:
     p.add_argument("--unit", action="append", metavar="key=value", help="only this unit of work, e.g. subject=03")
 
 
-def _verb(verbs, name: str, function, text: str) -> argparse.ArgumentParser:
+def _verb(verbs: Any, name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
     p = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
     p.set_defaults(verb=function)
     return p

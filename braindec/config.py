@@ -138,7 +138,9 @@ class _Loader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if isinstance(key, (list, dict)) or key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} cannot stand here (twice?)", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} cannot stand here (twice?)", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 
@@ -165,7 +167,9 @@ _scalars(_Loader)
 _scalars(_Dumper)  # beside YAML 1.1's own: what either reader would take for a number is quoted
 
 
-def _merge(base: dict[str, Any], changes: Mapping[str, Any], origin: dict[str, str], where: str, path: str = "") -> None:
+def _merge(
+    base: dict[str, Any], changes: Mapping[str, Any], origin: dict[str, str], where: str, path: str = ""
+) -> None:
     for key, value in changes.items():
         name = f"{path}{key}"
         origin[name] = where
@@ -189,7 +193,9 @@ def _explain(error: ValidationError, model: type[BaseModel], origin: Mapping[str
     for item in error.errors(include_url=False):
         place = [str(p) for p in item["loc"]]
         name = ".".join(place)
-        source = next((origin[".".join(place[:k])] for k in range(len(place), 0, -1) if ".".join(place[:k]) in origin), None)
+        source = next(
+            (origin[".".join(place[:k])] for k in range(len(place), 0, -1) if ".".join(place[:k]) in origin), None
+        )
         if item["type"] == "extra_forbidden":
             known = _fields(model, place[:-1])
             said = f"{name}: unknown{did_you_mean(place[-1], known)} (known: {', '.join(known)})"

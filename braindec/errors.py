@@ -35,7 +35,9 @@ class BraindecError(Exception):
         return _rebuild, (type(self), self.asked, self.found, self.allowed, self.fix)
 
 
-def _rebuild(kind: type[BraindecError], asked: str, found: str | None, allowed: str | None, fix: str | None):
+def _rebuild(
+    kind: type[BraindecError], asked: str, found: str | None, allowed: str | None, fix: str | None
+) -> BraindecError:
     return kind(asked, found=found, allowed=allowed, fix=fix)
 
 

@@ -75,7 +75,9 @@ def file(kind: str, suffix: str, name: str) -> Path:
     if own.suffix == suffix or own.is_file():
         if own.is_file():
             return own
-        raise BraindecError(f"there is no file {name}", fix=f"check the path, or use a name: {', '.join(files(kind, suffix))}")
+        raise BraindecError(
+            f"there is no file {name}", fix=f"check the path, or use a name: {', '.join(files(kind, suffix))}"
+        )
     table = files(kind, suffix)
     if name not in table:
         raise BraindecError(

@@ -86,7 +86,9 @@ def load(config, unit, cache):
     features = load_features(config.features) if cohort is None else cohort.features
     split = config.split
     if split.column in windows.trials:
-        parts = official_split(windows, split.column, validation_by=split.by, validation=split.validation, seed=config.seed)
+        parts = official_split(
+            windows, split.column, validation_by=split.by, validation=split.validation, seed=config.seed
+        )
     else:
         parts = content_split(windows, split.by, test=split.test, validation=split.validation, seed=config.seed)
     return windows, features, parts, cohort
@@ -125,22 +127,37 @@ def run(config, unit, work):
     decoder = fitted("decoded", config.decoder, train, validation, features)
     found = evaluate_retrieval(decoder.embed(test), decoder.project(candidates), **statistics)
     tables = [found.scores]
-    tables.append(evaluate_retrieval(decoder.embed(test), decoder.project(candidates), **statistics, direction="image_to_brain").scores)
+    tables.append(
+        evaluate_retrieval(
+            decoder.embed(test), decoder.project(candidates), **statistics, direction="image_to_brain"
+        ).scores
+    )
     ridge = fitted("baseline", config.baseline, train, validation, features)
-    tables.append(evaluate_retrieval(ridge.embed(test), ridge.project(candidates), **statistics, row="ridge baseline").scores)
+    tables.append(
+        evaluate_retrieval(ridge.embed(test), ridge.project(candidates), **statistics, row="ridge baseline").scores
+    )
     for name in config.controls:
         control = control_decoder(name, config, work, fitted, train, validation, features)
         seen = {"noise_input": lambda: noise_windows(test, seed=work.seed), "time_only": lambda: time_windows(test)}
         predicted = control.embed(seen.get(name, lambda: test)())
         tables.append(evaluate_retrieval(predicted, control.project(candidates), **statistics, row=name).scores)
 
-    card = audit(windows, [split], records=[(split, decoder.fit_records_)], candidates=candidates, claim=config.split.by)
+    card = audit(
+        windows, [split], records=[(split, decoder.fit_records_)], candidates=candidates, claim=config.split.by
+    )
     arrays = {f"training/{k}": np.asarray(v) for k, v in decoder.history_.items()}
     panels = retrieval_panels(found, arrays)
     panels += example_panels(found, decoder, test, candidates, shown, cohort, arrays)
     panels.append({"draw": "training_curves", "title": "Training", "caption": "Early stopping on validation images, whose concepts "
                    "are in neither the training nor the test part.", "args": {"history": {k: f"@training/{k}" for k in decoder.history_}}})  # fmt: skip
-    return retrieval_result(pd.concat(tables, ignore_index=True), card, arrays, panels, overview=overview(windows, "part"), notes=found.notes)
+    return retrieval_result(
+        pd.concat(tables, ignore_index=True),
+        card,
+        arrays,
+        panels,
+        overview=overview(windows, "part"),
+        notes=found.notes,
+    )
 
 
 def control_decoder(name, config, work, fitted, train, validation, features):
@@ -166,8 +183,12 @@ def example_panels(found, decoder, test, candidates, shown, cohort, arrays, n_ex
     items = pd.unique(shown)
     embedded = decoder.embed(test)
     means = np.stack([embedded[shown == item].mean(axis=0) for item in items])
-    best = evaluate_retrieval(means, decoder.project(candidates), true_ids=items, topk=(1,), n_permutations=0, n_bootstrap=10)
-    order = np.linspace(0, len(items) - 1, min(n_examples, len(items))).round().astype(int)  # every rank: not the best ones only
+    best = evaluate_retrieval(
+        means, decoder.project(candidates), true_ids=items, topk=(1,), n_permutations=0, n_bootstrap=10
+    )
+    order = (
+        np.linspace(0, len(items) - 1, min(n_examples, len(items))).round().astype(int)
+    )  # every rank: not the best ones only
     order = np.argsort(best.ranks, kind="stable")[order]
     arrays["examples/shown"] = np.stack([cohort.picture(items[i]) for i in order])
     arrays["examples/retrieved"] = np.stack([[cohort.picture(name) for name in best.top(n_best)[i]] for i in order])

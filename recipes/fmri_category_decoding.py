@@ -38,7 +38,9 @@ def inputs(config, unit):
 
 def windows_of(config, unit, cache):
     source = source_of(config.data)
-    return label_windows(source, unit["subject"], events=config.events, volumes=config.volumes, steps=config.signal, cache=cache)
+    return label_windows(
+        source, unit["subject"], events=config.events, volumes=config.volumes, steps=config.signal, cache=cache
+    )
 
 
 def splits_of(config, windows):

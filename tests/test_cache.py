@@ -59,7 +59,9 @@ def test_a_full_disk_is_one_clear_message_and_keeps_what_was_there(tmp_path):
 def _hammer(folder, queue):
     cache = Cache(folder)
     for number in range(20):
-        path = cache.get("shared", {"n": number}, lambda file, n=number: file.create_dataset("x", data=np.full(50_000, n)))
+        path = cache.get(
+            "shared", {"n": number}, lambda file, n=number: file.create_dataset("x", data=np.full(50_000, n))
+        )
         with h5py.File(path) as file:
             if not (file["x"][...] == number).all():
                 queue.put(number)

@@ -51,7 +51,9 @@ def test_scalars_mean_what_a_scientist_expects(text, value):
 
 
 @pytest.mark.parametrize(
-    "text", ["a: !!python/object/apply:os.getcwd []", "a: [1", "a: 1\na: 2", "- just\n- a list"], ids=["code", "cut", "twice", "list"]
+    "text",
+    ["a: !!python/object/apply:os.getcwd []", "a: [1", "a: 1\na: 2", "- just\n- a list"],
+    ids=["code", "cut", "twice", "list"],
 )
 def test_bad_yaml_gives_one_clear_error(tmp_path, text):
     with pytest.raises(BraindecError, match="bad.yaml"):

@@ -71,7 +71,9 @@ def states(summary):
 
 
 def times_run(study, subject):
-    return sum(len(p.read_text().splitlines()) for p in (study / f"out/units/subject-{subject}").glob("work-*/runs.log"))
+    return sum(
+        len(p.read_text().splitlines()) for p in (study / f"out/units/subject-{subject}").glob("work-*/runs.log")
+    )
 
 
 def test_done_then_found_finished(study):
@@ -164,7 +166,13 @@ def test_ctrl_c_keeps_finished_units(study, monkeypatch):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(study / "tiny.py", overrides=[f"data.root={study / 'data'}"], out=study / "out", cache=study / "cache", tell=stop_after_first)
+        run(
+            study / "tiny.py",
+            overrides=[f"data.root={study / 'data'}"],
+            out=study / "out",
+            cache=study / "cache",
+            tell=stop_after_first,
+        )
     assert states(go(study)) == ["cached", "done", "done"]
 
 

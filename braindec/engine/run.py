@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -119,7 +119,9 @@ def run(
 def gather(recipe: Recipe, config: RecipeConfig, out: Path, outcomes: Sequence[Mapping[str, Any]]) -> None:
     """Write scores.csv, failures.csv, made_by.json and the summary from the units that are finished in ``out``."""
     failures = [{**o["unit"], "error": o["error"]} for o in outcomes if o["state"] == "failed"]
-    write_text(out / "failures.csv", pd.DataFrame(failures, columns=None if failures else ["error"]).to_csv(index=False))
+    write_text(
+        out / "failures.csv", pd.DataFrame(failures, columns=None if failures else ["error"]).to_csv(index=False)
+    )
     results, left_out = [], []
     for unit in _all_units(recipe, config, outcomes):
         folder = out / "units" / unit_name(unit)
@@ -192,12 +194,12 @@ def _workers(jobs: int, scheduler: str | None, tell: Callable[[str], None]) -> C
     return lambda tasks, debug: _distributed(tasks, debug, jobs, scheduler)
 
 
-def _inline(tasks: Sequence[tuple], debug: bool):
+def _inline(tasks: Sequence[tuple], debug: bool) -> Iterator[dict[str, Any]]:
     for task in tasks:
         yield execute(*task, debug=debug)
 
 
-def _distributed(tasks: Sequence[tuple], debug: bool, jobs: int, scheduler: str | None):
+def _distributed(tasks: Sequence[tuple], debug: bool, jobs: int, scheduler: str | None) -> Iterator[dict[str, Any]]:
     """Units on dask workers; a worker that dies is tried once more, then its unit is a failure."""
     import dask
     from distributed import Client, LocalCluster, as_completed

@@ -21,10 +21,24 @@ from braindec.errors import BraindecError
 from braindec.files import explain_os_error, remove_stale, write_text
 from braindec.types import Result
 
-_REPORTED = ("braindec", "numpy", "scipy", "pandas", "mne", "mne-bids", "nibabel", "nilearn", "scikit-learn", "torch", "h5py")
+_REPORTED = (
+    "braindec",
+    "numpy",
+    "scipy",
+    "pandas",
+    "mne",
+    "mne-bids",
+    "nibabel",
+    "nilearn",
+    "scikit-learn",
+    "torch",
+    "h5py",
+)
 
 
-def execute(recipe_path: str, config_json: str, unit: Unit, out: str, cache: str, *, debug: bool = False) -> dict[str, Any]:
+def execute(
+    recipe_path: str, config_json: str, unit: Unit, out: str, cache: str, *, debug: bool = False
+) -> dict[str, Any]:
     """Run one unit, or find it done; plain arguments, so that any worker can do it.
 
     Returns
@@ -77,7 +91,9 @@ def _run(recipe: Recipe, config: RecipeConfig, unit: Unit, folder: Path, key: st
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         result = recipe.run(config, unit, work)
-    texts = sorted({f"{w.category.__name__}: {w.message}" for w in caught if issubclass(w.category, (UserWarning, RuntimeWarning))})
+    texts = sorted(
+        {f"{w.category.__name__}: {w.message}" for w in caught if issubclass(w.category, (UserWarning, RuntimeWarning))}
+    )
     made_by = {
         **result.made_by,
         "unit": unit,
@@ -99,7 +115,9 @@ def _run(recipe: Recipe, config: RecipeConfig, unit: Unit, folder: Path, key: st
     (folder / "status.json").unlink(missing_ok=True)
     Result(scores, result.arrays, made_by).save(folder)
     files = {n: fingerprint(folder / n) for n in ("scores.csv", "arrays.h5", "made_by.json")}
-    write_text(folder / "status.json", json.dumps({"state": "done", "key": key, "unit": unit, "files": files}, indent=1))
+    write_text(
+        folder / "status.json", json.dumps({"state": "done", "key": key, "unit": unit, "files": files}, indent=1)
+    )
     (folder / "error.txt").unlink(missing_ok=True)
 
 

@@ -11,7 +11,9 @@ from braindec.types import Split, Windows
 __all__ = ["official_split"]
 
 
-def official_split(windows: Windows, column: str, *, validation_by: str, validation: float = 0.1, seed: int = 0) -> Split:
+def official_split(
+    windows: Windows, column: str, *, validation_by: str, validation: float = 0.1, seed: int = 0
+) -> Split:
     """Split by a column that says train, validation or test.
 
     Parameters

@@ -61,7 +61,9 @@ def classification_result(
     metric = str(cv.scores["metric"].iloc[0])
     null = arrays.get(f"null/{metric}")
     if null is not None and len(null):
-        observed = float(cv.scores.loc[(cv.scores["row"] == "decoded") & (cv.scores["metric"] == metric), "value"].iloc[0])
+        observed = float(
+            cv.scores.loc[(cv.scores["row"] == "decoded") & (cv.scores["metric"] == metric), "value"].iloc[0]
+        )
         panels.append(
             {"draw": "null_histogram", "title": "Observed against permuted labels",
              "args": {"observed": observed, "null": f"@null/{metric}", "label": metric.replace("_", " ")},
@@ -173,4 +175,9 @@ def _one_way_f(windows: Windows, y: np.ndarray, block: int = 256) -> np.ndarray:
 
 def _made_by(card: Audit, overview: Mapping[str, Any], panels: list[Any]) -> dict[str, Any]:
     facts = {k: v for k, v in overview.items() if k != "warnings"}
-    return {"overview": facts, "audit": card.to_dict(), "panels": panels, "warnings": list(overview.get("warnings", []))}
+    return {
+        "overview": facts,
+        "audit": card.to_dict(),
+        "panels": panels,
+        "warnings": list(overview.get("warnings", [])),
+    }

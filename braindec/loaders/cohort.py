@@ -92,7 +92,9 @@ def load_recordings(
     elif channels == "same":
         shared = set().union(*(r.ch_names for r in recordings))
     else:
-        raise BraindecError(f"channels: {channels!r} is unknown{did_you_mean(channels, ['same', 'common'])}", allowed="same, common")
+        raise BraindecError(
+            f"channels: {channels!r} is unknown{did_you_mean(channels, ['same', 'common'])}", allowed="same, common"
+        )
     kept = []
     for recording in recordings:
         names = [n for n in recording.ch_names if n in shared and n not in bad]
@@ -136,7 +138,12 @@ def event_windows(
         raise BraindecError("epochs.tmax is missing", fix="say how long the windows are, e.g. epochs.tmax=0.8 (s)")
     recordings = load_recordings(source, subject, steps, cache=cache, channels=channels)
     return make_windows(
-        recordings, tmin=epochs.tmin, tmax=epochs.tmax, column=events.column, select=events.classes, rename=events.rename or None
+        recordings,
+        tmin=epochs.tmin,
+        tmax=epochs.tmax,
+        column=events.column,
+        select=events.classes,
+        rename=events.rename or None,
     )
 
 
@@ -165,7 +172,9 @@ def overview(windows: Windows, column: str) -> dict[str, Any]:
     lines = {
         "modality": first.info.get("modality") or "not said",
         "windows": len(windows),
-        "classes": {str(k): int(v) for k, v in trials[column].value_counts().sort_index().items()} if column in trials else {},
+        "classes": {str(k): int(v) for k, v in trials[column].value_counts().sort_index().items()}
+        if column in trials
+        else {},
         "runs": max(len(runs), 1) if len(runs.columns) else "not said",
         "channels": f"{windows.n_channels} ({', '.join(f'{n} {k}' for k, n in first.channels['type'].value_counts().items())})",
         "sampling frequency (Hz)": round(windows.sfreq, 4),
@@ -201,4 +210,3 @@ def _select_classes(windows: Windows, events: Events) -> Windows:
         raise BraindecError(f"no window has {events.column} = {unknown[0]!r}{did_you_mean(unknown[0], present)}",
                             allowed=", ".join(present[:30]))  # fmt: skip
     return windows[labels.isin(events.classes).to_numpy()]
-

@@ -55,7 +55,11 @@ def test_an_encoder_is_one_file_and_one_test(copy):
 
 
 def test_a_cohort_is_one_yaml(copy):
-    made = call(copy, "-c", "from braindec.loaders.synthetic import make_cohort; make_cohort('study', preset='tiny', n_subjects=1)")
+    made = call(
+        copy,
+        "-c",
+        "from braindec.loaders.synthetic import make_cohort; make_cohort('study', preset='tiny', n_subjects=1)",
+    )
     assert made.returncode == 0, made.stderr
     text = block("yaml").replace("/data/my-study", "study")
     text = re.sub(r"task: \w+", "task: images", text)

@@ -16,7 +16,12 @@ SETTINGS = ["synthetic.preset=tiny", "synthetic.n_subjects=3", "decoder.epochs=1
 
 @pytest.mark.slow
 def test_killed_ten_times_and_started_again(tmp_path):
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "BRAINDEC_CACHE": str(tmp_path / "shared-cache")}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": str(ROOT),
+        "BRAINDEC_CACHE": str(tmp_path / "shared-cache"),
+    }
     script = ROOT / "tests/scripts/kill_nine.py"
     done = subprocess.run(
         [sys.executable, str(script), "--folder", str(tmp_path), "--", "eeg_image_retrieval", *SETTINGS],

@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         if (out / "scores.csv").read_bytes() != expected:
             print(f"DIFFERENT: {out / 'scores.csv'} and {folder / 'undisturbed/scores.csv'}")
             return 1
-        left = [p for p in out.rglob("*.tmp")]
+        left = list(out.rglob("*.tmp"))
         if left:
             print(f"LEFT BEHIND: {left}")
             return 1
