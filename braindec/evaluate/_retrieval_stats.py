@@ -1,7 +1,7 @@
 """Statistics of retrieval: score rows with chance, interval and permutation p, and the curve over repetitions.
 
 Source: Clopper & Pearson 1934 for independent queries; the bootstrap resamples items, and subjects too where there
-are several (Field & Welsh 2007, pigeonhole bootstrap); Phipson & Smyth 2010 for p.
+are several (Owen 2007, pigeonhole bootstrap); Phipson & Smyth 2010 for p.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braindec.evaluate._local_stats import clopper_pearson, permutation_p
 from braindec.evaluate._ranks import all_ranks, expected_rank, pairwise, reciprocal, top_credit, true_ranks
+from braindec.stats.binomial import clopper_pearson
+from braindec.stats.bootstrap import interval_of
+from braindec.stats.permutation import permutation_p
 
 _FEW = 5  # fewer subjects than this are not resampled: the interval then holds for these subjects
 _DRAWS = 20  # random subsets of trials a point of the curve
@@ -221,20 +223,20 @@ def interval(
     whole = np.isin(values, (0.0, 1.0)).all()
     if proportion and n_groups == 1 and n_items == len(values) and whole:
         low, high = clopper_pearson(int(values.sum()), len(values))
-        return float(low), float(high), "exact interval"
+        return low, high, "exact interval"
     if proportion and np.ptp(values) == 0 and whole:  # nothing to resample: items count, not trials
         low, high = clopper_pearson(int(values[0]) * n_items, n_items)
-        return float(low), float(high), f"exact interval over {n_items} items"
+        return low, high, f"exact interval over {n_items} items"
     if n_bootstrap < 1:
         return float("nan"), float("nan"), "no interval asked for"
     by_item = rng.multinomial(n_items, np.full(n_items, 1 / n_items), size=n_bootstrap)
     many = n_groups >= _FEW
     by_group = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_bootstrap) if many else None
     drawn = (_medians if median else _means)(values, item, group, by_item, by_group, n_groups)
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
+    low, high = interval_of(drawn[np.isfinite(drawn)], n_units=min(n_items, n_groups) if many else n_items)
     over = f"{n_items} items" + (f" and {n_groups} subjects" if many else "")
     note = f"bootstrap over {over}" + (f"; holds for these {n_groups} subjects" if 1 < n_groups < _FEW else "")
-    return float(low), float(high), note
+    return low, high, note
 
 
 def _means(values, item, group, by_item, by_group, n_groups) -> np.ndarray:

@@ -282,12 +282,15 @@ def _pools(
     pools, first = [], 0
     for label in ["pooled"] if labels is None else sorted(set(labels)):
         mine = np.arange(len(true)) if labels is None else np.flatnonzero(labels == label)
+        items, code = np.unique(true[mine], return_inverse=True)
+        if len(items) < 2:
+            raise BraindecError(
+                f"retrieval needs trials of at least 2 items{'' if labels is None else f' from {label}'}",
+                found=f"{len(mine)} trials of {names[items[0]]!r}",
+            )
         if direction == "brain_to_image":
             pools.append(Pool(label, scale(predicted[mine]), scale(vectors), true[mine], true[mine], names, mine))
             continue
-        items, code = np.unique(true[mine], return_inverse=True)
-        if len(items) < 2:
-            raise BraindecError("image_to_brain needs at least 2 items", found=f"{len(items)} of {label}")
         sums = np.zeros((len(items), predicted.shape[1]))
         np.add.at(sums, code, predicted[mine])
         means = sums / np.bincount(code)[:, None]

@@ -19,8 +19,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from braindec.evaluate._local_stats import permutation_p
 from braindec.evaluate.finding import Context, Finding
+from braindec.stats.permutation import permutation_p, permute_within
 
 __all__ = ["check"]
 _REFERENCE = "Li et al. 2021, TPAMI"
@@ -184,13 +184,9 @@ def _thin(a: np.ndarray, b: np.ndarray, rng: np.random.Generator) -> tuple[np.nd
 
 def _rows_within(group: np.ndarray) -> Callable[[np.ndarray, int, np.random.Generator], np.ndarray]:
     """Permute rows within groups, (n, n_rows) draws."""
-    home = np.argsort(group, kind="stable")
 
     def draw(code: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-        out = np.empty((n, len(code)), dtype=code.dtype)
-        for i in range(n):
-            out[i, home] = code[np.lexsort((rng.random(len(code)), group))]
-        return out
+        return np.stack([permute_within(code, group, rng) for _ in range(n)])
 
     return draw
 

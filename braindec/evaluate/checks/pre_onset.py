@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from braindec.evaluate._local_stats import permutation_p
 from braindec.evaluate.finding import Context, Finding
+from braindec.stats.permutation import permutation_p, permute_within
 from braindec.types import Windows
 
 __all__ = ["check"]
@@ -90,11 +90,8 @@ def _score(
 
     Predictions are linear in the one-hot labels, so a fold is solved once for all permutations.
     """
-    n_classes, home = label.max() + 1, np.argsort(recording, kind="stable")
-    labels = np.empty((_PERMUTATIONS + 1, len(label)), dtype=label.dtype)
-    labels[0] = label
-    for i in range(1, len(labels)):
-        labels[i, home] = label[np.lexsort((rng.random(len(label)), recording))]
+    n_classes = label.max() + 1
+    labels = np.stack([label, *(permute_within(label, recording, rng) for _ in range(_PERMUTATIONS))])
     gram = features @ features.T
     penalty = 0.1 * np.trace(gram) / len(gram)
     right = np.zeros((len(labels), n_classes))

@@ -6,9 +6,9 @@ Source: Combrisson & Jerbi 2015, J Neurosci Methods 250, eq. 1 (binomial thresho
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binom
 
 from braindec.evaluate.finding import Context, Finding
+from braindec.stats.binomial import binomial_threshold
 
 __all__ = ["check"]
 _REFERENCE = "Combrisson & Jerbi 2015, J Neurosci Methods"
@@ -25,7 +25,7 @@ def check(context: Context) -> Finding:
     if n_classes < 2:
         return Finding("small_n", "skip", "one class only")
     chance = 1 / n_classes
-    threshold = (int(binom.isf(0.05, n, chance)) + 1) / n
+    threshold = binomial_threshold(n, chance) / n
     stretches = _stretches(context, tested)
     evidence = {"n": n, "chance": chance, "threshold": threshold, "n_stretches": stretches}
     said = f"{n} rows are tested: accuracy must reach {100 * threshold:.1f} % to beat chance ({100 * chance:.1f} %) at 5 %"
