@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from braindec.viz._style import BLUE, canvas, chance_line, grid, numbers, p_text, styled
+from braindec.viz._style import BLUE, canvas, chance_line, grid, legend_above, numbers, p_text, styled
 
 __all__ = ["null_histogram"]
 
@@ -58,9 +58,6 @@ def null_histogram(
         chance_line(ax, chance, label=f"chance ({chance:.3g})", vertical=True)
     ax.set_xlabel(label)
     ax.set_ylabel("permutations")
-    ax.set_ylim(0, ax.get_ylim()[1] * 1.45)  # room for the legend above the bars
     grid(ax)
-    if title:
-        ax.set_title(title)
-    ax.legend(loc="upper right" if observed < null.mean() else "upper left")
+    legend_above(ax, title)
     return figure

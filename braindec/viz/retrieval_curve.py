@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from braindec.viz._style import BLUE, canvas, chance_line, grid, numbers, styled
+from braindec.viz._style import BLUE, canvas, chance_line, grid, legend_above, numbers, styled
 
 __all__ = ["retrieval_curve"]
 
@@ -84,7 +84,5 @@ def retrieval_curve(
     ax.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
     ax.set_ylim(0, min(max(1.12 * top, 2.2 * chance), 1.02) if top <= 1 else None)
     grid(ax)
-    if title:
-        ax.set_title(title)
-    ax.legend(loc="upper left" if y[-1] >= y[0] and len(y) > 1 else "best")
+    legend_above(ax, title)
     return figure

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from braindec.viz._style import BLUE, CONTROL, INK, MARKERS, MUTED, canvas, chance_line, grid, numbers, shorten, styled, texts
+from braindec.viz._style import BLUE, CONTROL, INK, MARKERS, MUTED, canvas, chance_line, grid, legend_above, numbers, shorten, styled, texts
 
 __all__ = ["subject_scores"]
 
@@ -92,10 +92,7 @@ def subject_scores(
     ax.set_xlim(-0.7, last + 0.7)
     ax.set_ylabel(metric)
     grid(ax)
-    if title:
-        ax.set_title(title)
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2 if figure.get_figwidth() < 6 else 4,
-                  handletextpad=0.5, columnspacing=1.2)  # fmt: skip
+    legend_above(ax, title, 2 if figure.get_figwidth() < 6 else 4)
     return figure
 
 

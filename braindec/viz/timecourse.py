@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from braindec.errors import BraindecError
-from braindec.viz._style import INK, SERIES, canvas, chance_line, grid, numbers, styled, texts
+from braindec.viz._style import INK, SERIES, canvas, chance_line, grid, legend_above, numbers, styled, texts
 
 __all__ = ["timecourse"]
 
@@ -87,10 +87,7 @@ def timecourse(
     ax.set_xlabel("time from onset (s)" + (f"  (n = {n:,})" if n is not None else ""))
     ax.set_ylabel(ylabel)
     grid(ax)
-    if title:
-        ax.set_title(title)
-    if ax.get_legend_handles_labels()[1]:
-        ax.legend(loc="best", ncols=1 if len(lines) <= 6 else 2)
+    legend_above(ax, title)
     return figure
 
 

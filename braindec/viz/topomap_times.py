@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from braindec.errors import BraindecError
 from braindec.viz._head import head_map, on_a_head
-from braindec.viz._style import BLUE, CONTROL, INK, RED, WIDE, grid, limits, numbers, panes, styled, texts
+from braindec.viz._style import BLUE, CONTROL, INK, RED, WIDE, grid, legend_above, limits, numbers, panes, styled, texts
 
 __all__ = ["topomap_times"]
 
@@ -41,7 +41,7 @@ def topomap_times(
     times : array of shape (n_times,)
         s relative to onset.
     at : sequence of float, optional
-        Times of the maps, s; by default the strongest time in each of ``n_maps`` equal parts.
+        Times of the maps, s; by default ``n_maps`` in even steps, one of them at the strongest time.
     n_maps : int
         How many maps.
     ch_names : sequence of str, optional
@@ -98,9 +98,12 @@ def _moments(values: np.ndarray, times: np.ndarray, at: Sequence[float] | None, 
     """Samples at which maps are drawn."""
     if at is not None:
         return np.unique([int(np.abs(times - t).argmin()) for t in at])
-    strength = np.sqrt((values**2).mean(axis=0))
-    parts = np.array_split(np.arange(len(times)), max(1, min(n_maps, len(times))))
-    return np.array([part[strength[part].argmax()] for part in parts])
+    peak = int((values**2).mean(axis=0).argmax())
+    step = max(1, len(times) // max(1, n_maps))
+    samples = np.arange(peak % step, len(times), step)
+    while len(samples) > n_maps:  # drop the end that is farther from the peak
+        samples = samples[1:] if peak - samples[0] > samples[-1] - peak else samples[:-1]
+    return samples
 
 
 def _course(ax: Axes, values: np.ndarray, times: np.ndarray, marks: np.ndarray, labels: list[str]) -> None:
@@ -118,4 +121,4 @@ def _course(ax: Axes, values: np.ndarray, times: np.ndarray, marks: np.ndarray, 
     if len(times) > 1:
         ax.set_xlim(times[0], times[-1])
     grid(ax)
-    ax.legend(loc="best")
+    legend_above(ax, None)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from braindec.errors import BraindecError
-from braindec.viz._style import BLUE, GREEN, RED, canvas, chance_line, grid, numbers, styled
+from braindec.viz._style import BLUE, GREEN, RED, canvas, chance_line, grid, legend_above, numbers, styled
 
 __all__ = ["training_curves"]
 
@@ -92,9 +92,7 @@ def training_curves(
     ax.set_ylabel(ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     grid(ax)
-    if title:
-        ax.set_title(title)
-    ax.legend(loc="best")
+    legend_above(ax, title, 4)
     return figure
 
 
