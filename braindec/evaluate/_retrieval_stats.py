@@ -299,10 +299,13 @@ def repetition_curve(
         first = np.zeros(len(counts), dtype=np.int64)
         first[unit[::-1]] = np.arange(len(unit))[::-1]
         at = first[kept]
-        hits = np.zeros(len(at))
-        for _ in range(draws):
-            means = _average(predicted, unit, kept, k, rng)
-            hits += _hits(scale(means), candidates, true[at], group[at], direction) / draws
+        if k == 1 and direction == "brain_to_image":  # every trial, not a draw of one
+            hits = np.bincount(unit, top_credit(*true_ranks(scale(predicted), candidates, true), 1)) / counts
+        else:
+            hits = np.zeros(len(at))
+            for _ in range(draws):
+                means = _average(predicted, unit, kept, k, rng)
+                hits += _hits(scale(means), candidates, true[at], group[at], direction) / draws
         sizes = np.bincount(group[at], minlength=len(names))
         for g in [*np.unique(group[at])] + ([None] if len(names) > 1 else []):
             mine = np.ones(len(at), dtype=bool) if g is None else group[at] == g

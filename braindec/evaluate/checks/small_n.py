@@ -12,7 +12,7 @@ from braindec.stats.binomial import binomial_threshold
 
 __all__ = ["check"]
 _REFERENCE = "Combrisson & Jerbi 2015, J Neurosci Methods"
-_MARGIN = 0.15  # a threshold this far above chance hides most real effects
+_MARGIN = 0.16  # a threshold this far above chance hides most real effects
 
 
 def check(context: Context) -> Finding:

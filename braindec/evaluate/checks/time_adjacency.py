@@ -14,6 +14,7 @@ __all__ = ["check"]
 _REFERENCE = "Xu et al. 2024, arXiv 2405.17024"
 _FMRI_GAP = 10.0  # s, about the length of the haemodynamic response
 _PLAIN_GAP = 1.0  # s, where windows have no length
+_FAR = 10  # windows this many gaps apart are not neighbours, whatever lies between them
 
 
 def check(context: Context) -> Finding:
@@ -29,8 +30,9 @@ def check(context: Context) -> Finding:
     beside = np.concatenate([s.test for s in context.splits])
     overlap, near = distance < -1e-9, distance < needed - 1e-9
     smallest = float(distance.min())
+    mixed = _interleaved(context)
     evidence = {
-        "n_test": len(distance), "n_overlapping": int(overlap.sum()), "n_near": int(near.sum()), "needed_s": needed,
+        "share_beside_training": mixed, "n_test": len(distance), "n_overlapping": int(overlap.sum()), "n_near": int(near.sum()), "needed_s": needed,
         "smallest_s": smallest if np.isfinite(smallest) else None, "examples": list(rows.ids[beside[near]][:3]),
         "gap_s": [s.gap for s in context.splits][:1],
     }  # fmt: skip
@@ -50,11 +52,34 @@ def check(context: Context) -> Finding:
             f"same recording (nearest {smallest:.3g} s)"
         )
         return Finding("time_adjacency", "warn", message, evidence, fix, _REFERENCE)
+    if mixed > 0.5 and smallest < _FAR * needed and not content:
+        message = (
+            f"{100 * mixed:.0f} % of test windows have a training window right before or after them (nearest {smallest:.3g} s): "
+            "training and test are interleaved in time"
+        )
+        return Finding("time_adjacency", "warn", message, evidence, fix, _REFERENCE)
     if near.any():
         message = f"training and test windows are neighbours (nearest {smallest:.3g} s), but share no {content[0]}"
         return Finding("time_adjacency", "pass", message, evidence)
     message = f"training and test windows of one recording are at least {smallest:.3g} s apart ({needed:.3g} s needed)"
     return Finding("time_adjacency", "pass", message, evidence)
+
+
+def _interleaved(context: Context) -> float:
+    """Share of test rows whose neighbour in the recording (in order of time) is a training row."""
+    order, recording = context.rows.order, context.rows.recording
+    beside = total = 0
+    for split in context.splits:
+        part = np.zeros(len(order), dtype=int)
+        part[split.train], part[split.test] = 1, 2
+        line, home = part[order], recording[order]
+        cross = (line[1:] * line[:-1] == 2) & (home[1:] == home[:-1])
+        touched = np.zeros(len(order), dtype=bool)
+        touched[1:] |= cross
+        touched[:-1] |= cross
+        beside += int((touched & (line == 2)).sum())
+        total += len(split.test)
+    return beside / total
 
 
 def _needed(context: Context) -> float:
