@@ -56,14 +56,15 @@ def subject_gain(index: int, strength: float, seed: int) -> float:
 def design(stimuli: pd.DataFrame, preset: EEGPreset, seed: int, index: int) -> list[pd.DataFrame]:
     """Return the trials of each run of a subject, in random order within the run.
 
-    Training runs come in turn with test runs. Each training image is shown in one run (in several when there are more
-    repetitions); each test image equally often in each test run, all of them once before any comes again.
+    Training runs come in turn with test runs. The exemplars of each training concept are spread evenly over the training
+    runs; each test image equally often in each test run, all of them once before any comes again.
     """
     rng = np.random.default_rng([seed, 4, index])
     train, test = (stimuli[stimuli["part"] == part] for part in ("train", "test"))
     shown = pd.concat([train.iloc[rng.permutation(len(train))] for _ in range(preset.train_repetitions)])
+    shown = shown.iloc[np.argsort(shown.groupby("concept_id").cumcount().to_numpy(), kind="stable")]
     pieces = np.array_split(np.arange(len(shown)), preset.train_runs)
-    train_runs = [shown.iloc[p] for p in pieces]
+    train_runs = [shown.iloc[rng.permutation(p)] for p in pieces]
     each = preset.test_repetitions // preset.test_runs
     test_runs = [pd.concat([test.iloc[rng.permutation(len(test))] for _ in range(each)]) for _ in range(preset.test_runs)]
     runs = []

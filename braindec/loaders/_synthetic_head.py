@@ -78,7 +78,8 @@ def montage_info(channels: list[str], sfreq: float):
 
     info = mne.create_info(channels, sfreq, "eeg")
     with mne.use_log_level("ERROR"):
-        info.set_montage("standard_1005")
+        new = "colin27_1005"  # the name of standard_1005 from MNE 1.13 on
+        info.set_montage(new if new in mne.channels.get_builtin_montages() else "standard_1005")
     return info
 
 
