@@ -256,7 +256,7 @@ def _audit_table(path: Path, arguments: argparse.Namespace) -> int:
         path,
         sep=None,
         engine="python",
-        dtype={c: str for c in ("subject", "session", "run", "stimulus_id", "concept_id")},
+        dtype=dict.fromkeys(("subject", "session", "run", "stimulus_id", "concept_id"), str),
     )
     column = arguments.split_column
     if column not in trials:
@@ -323,7 +323,7 @@ def _first_line(path: Path) -> str:
             text = line.strip()
             if path.suffix == ".py" and text:
                 return text.strip('"').strip()
-            if path.suffix == ".yaml" and (text.startswith("title:") or text.startswith("# ")):
+            if path.suffix == ".yaml" and text.startswith(("title:", "# ")):
                 return text.removeprefix("title:").removeprefix("# ").strip().strip("\"'")
     return ""
 
