@@ -167,7 +167,9 @@ class Windows:
             self._read(int(number), places, self.index[kept[places], 1], out)
         if check and out.size:
             flat = out.reshape(-1)
-            if not np.isfinite(np.dot(flat, flat)) and not np.isfinite(out).all():  # one pass, no copy
+            with np.errstate(over="ignore", invalid="ignore"):
+                power = np.dot(flat, flat)  # one pass, no copy
+            if not np.isfinite(power) and not np.isfinite(out).all():
                 self._refuse_nan(out, kept)
         return out
 
@@ -256,7 +258,7 @@ class Windows:
         for part in windows:
             indices.append(part.index + np.array([len(recordings), 0]))
             recordings.extend(part.recordings)
-        trials = pd.concat([w.trials for w in windows], ignore_index=True)
+        trials = pd.concat(_unique_ids(windows), ignore_index=True)
         first = windows[0]
         return Windows(tuple(recordings), np.concatenate(indices), first.n_times, trials, first.tmin, first.info)
 
@@ -374,6 +376,22 @@ def check_same_channels(recordings: Sequence[Recording]) -> None:
             fix="keep the common channels: braindec.signal.windows.common_channels(recordings) or the setting "
             "channels: common",
         )
+
+
+def _unique_ids(windows: Sequence[Windows]) -> list[pd.DataFrame]:
+    """Trial tables whose window_id differ where the recordings differ; one window that is there twice keeps its name."""
+    tables: list[pd.DataFrame] = []
+    seen: dict[str, set[int]] = {}  # name -> the recordings that have it
+    for number, part in enumerate(windows):
+        own = {id(r.signal) for r in part.recordings}
+        taken = [name in seen and not seen[name] & own for name in part.ids]
+        table = part.trials
+        if any(taken):
+            table = table.assign(window_id=np.array([f"{name}#{number}" for name in part.ids], dtype=object))
+        for name in table["window_id"]:
+            seen.setdefault(name, set()).update(own)
+        tables.append(table)
+    return tables
 
 
 def _unique_labels(recordings: Sequence[Recording]) -> list[str]:
