@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from braindec.evaluate._rows import Rows
 from braindec.types import FitRecord, Split, Windows
@@ -109,7 +110,10 @@ class Context:
     def new_in_test(self, column: str) -> bool:
         """True when no fold has a value of ``column`` in both training and test."""
         values = self.rows.column(column)
-        return values is not None and not any(np.isin(values[s.test], values[s.train]).any() for s in self.splits)
+        if values is None:
+            return False
+        code = pd.factorize(values)[0]
+        return not any(np.isin(code[s.test], code[s.train]).any() for s in self.splits)
 
 
 def plain(value: Any) -> Any:

@@ -42,7 +42,7 @@ def check(context: Context) -> Finding:
         part = np.zeros(len(context.rows), dtype=int)
         part[split.train], part[split.test] = 1, 2
         crossing |= part[a] * part[b] == 2
-    labels = np.array([_label(context, r) for r in range(len(context.rows))], dtype=object)
+    labels = {r: _label(context, r) for r in np.unique(np.r_[a, b])}
     sources = sorted({tuple(sorted((labels[i], labels[j]))) for i, j in zip(a, b, strict=True)})
     evidence |= {"n_crossing": int(crossing.sum()), "sources": [list(s) for s in sources[:5]],
                  "examples": [[context.rows.ids[i], context.rows.ids[j]] for i, j in zip(a[:3], b[:3], strict=True)]}  # fmt: skip
