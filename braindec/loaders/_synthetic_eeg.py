@@ -39,7 +39,9 @@ def plant(features: Features, preset: EEGPreset, seed: int) -> tuple[np.ndarray,
     """
     n_units = features.shape[1]
     if not 0 < preset.n_components <= min(N_SITES, n_units):
-        raise BraindecError("too many planted components", found=str(preset.n_components), allowed=f"1 to {min(N_SITES, n_units)}")
+        raise BraindecError(
+            "too many planted components", found=str(preset.n_components), allowed=f"1 to {min(N_SITES, n_units)}"
+        )
     rng = np.random.default_rng([seed, 2])
     weights = rng.normal(size=(n_units, preset.n_components)) * np.exp(-np.arange(n_units) / (n_units / 2.5))[:, None]
     directions = np.linalg.qr(weights)[0].T
@@ -66,25 +68,29 @@ def design(stimuli: pd.DataFrame, preset: EEGPreset, seed: int, index: int) -> l
     pieces = np.array_split(np.arange(len(shown)), preset.train_runs)
     train_runs = [shown.iloc[rng.permutation(p)] for p in pieces]
     each = preset.test_repetitions // preset.test_runs
-    test_runs = [pd.concat([test.iloc[rng.permutation(len(test))] for _ in range(each)]) for _ in range(preset.test_runs)]
+    test_runs = [
+        pd.concat([test.iloc[rng.permutation(len(test))] for _ in range(each)]) for _ in range(preset.test_runs)
+    ]
     runs = []
     for i in range(max(len(train_runs), len(test_runs))):
         runs += [r for pool in (train_runs, test_runs) for r in pool[i : i + 1]]
-    seen: dict[str, int] = {}
-    tables = []
-    for number, run in enumerate(runs, start=1):
-        table = run.reset_index(drop=True)
-        table["repetition"] = [seen.__setitem__(s, seen.get(s, 0) + 1) or seen[s] for s in table["stimulus_id"]]
-        gaps = np.round(rng.uniform(*preset.soa, size=len(table)) * preset.sfreq).astype(int)
-        sample = int(round(_LEAD * preset.sfreq)) + np.concatenate([[0], np.cumsum(gaps[:-1])])
-        tables.append(table.assign(run=f"{number:02d}", sample=sample, onset=sample / preset.sfreq))
-    return tables
+    trials = pd.concat([t.assign(run=f"{i:02d}") for i, t in enumerate(runs, start=1)], ignore_index=True)
+    trials["repetition"] = trials.groupby("stimulus_id").cumcount() + 1
+    return [_timed(part.reset_index(drop=True), preset, rng) for _, part in trials.groupby("run")]
 
 
-def simulate_run(head: Head, trials: pd.DataFrame, drives: np.ndarray, gain: float, preset: EEGPreset, rng: np.random.Generator) -> np.ndarray:
+def _timed(trials: pd.DataFrame, preset: EEGPreset, rng: np.random.Generator) -> pd.DataFrame:
+    gaps = np.round(rng.uniform(*preset.soa, size=len(trials)) * preset.sfreq).astype(int)
+    sample = round(_LEAD * preset.sfreq) + np.concatenate([[0], np.cumsum(gaps[:-1])])
+    return trials.assign(sample=sample, onset=sample / preset.sfreq)
+
+
+def simulate_run(
+    head: Head, trials: pd.DataFrame, drives: np.ndarray, gain: float, preset: EEGPreset, rng: np.random.Generator
+) -> np.ndarray:
     """Return one run's signal in V, shape (n_chans, n_times); ``drives`` is (n_trials, n_components)."""
     n_chans, sfreq = len(head.eyes), preset.sfreq
-    n_times = int(trials["sample"].iloc[-1]) + int(round(_LEAD * sfreq))
+    n_times = int(trials["sample"].iloc[-1]) + round(_LEAD * sfreq)
     jitter = np.clip(np.round(rng.normal(0, 0.003 * sfreq, len(trials))), -2, 2).astype(int)
     start = trials["sample"].to_numpy() + jitter
     impulses = np.zeros((drives.shape[1], n_times))
@@ -134,7 +140,9 @@ def blinks(n_times: int, sfreq: float, rng: np.random.Generator) -> np.ndarray:
     return out
 
 
-def write_subject(root: Path, index: int, stimuli: pd.DataFrame, features: Features, drives: np.ndarray, preset: EEGPreset, seed: int):
+def write_subject(
+    root: Path, index: int, stimuli: pd.DataFrame, features: Features, drives: np.ndarray, preset: EEGPreset, seed: int
+):
     """Simulate and write all runs of one subject; return what was planted (arrays, and a description)."""
     subject, channels = f"{index + 1:02d}", preset.channels.split()
     head = make_head(channels, preset.sfreq, preset.n_components, np.random.default_rng([seed, 5, index]))
@@ -154,14 +162,27 @@ def write_subject(root: Path, index: int, stimuli: pd.DataFrame, features: Featu
     signal = np.sqrt((per_drive**2 * drives[train].var(axis=0)[None, :, None]).sum(axis=1).mean())
     noise = background(head, int(60 * preset.sfreq), preset, np.random.default_rng([seed, 7, index])).std(axis=1)
     noise = np.sqrt((noise**2).mean())
-    arrays = {"leadfield": gain * _AMPLITUDE * head.leadfield, "courses": head.courses, "times": head.times, "evoked": head.evoked}
+    arrays = {
+        "leadfield": gain * _AMPLITUDE * head.leadfield,
+        "courses": head.courses,
+        "times": head.times,
+        "evoked": head.evoked,
+    }
     info = {"gain": gain, "signal_rms_V": float(signal), "noise_rms_V": float(noise),
             "snr_db": float(20 * np.log10(signal / noise)) if signal > 0 else None, "bad_channels": bad,
             "components": [{**c, "moment_nAm_per_drive": gain * _AMPLITUDE / c["peak_gain_V_per_Am"] * 1e9} for c in head.components]}  # fmt: skip
     return arrays, info
 
 
-def _write_run(root: Path, subject: str, data: np.ndarray, channels: list[str], trials: pd.DataFrame, bad: list[str], preset: EEGPreset) -> None:
+def _write_run(
+    root: Path,
+    subject: str,
+    data: np.ndarray,
+    channels: list[str],
+    trials: pd.DataFrame,
+    bad: list[str],
+    preset: EEGPreset,
+) -> None:
     import mne
     import mne_bids
 
@@ -192,7 +213,10 @@ EVENT_COLUMNS = {
     "stimulus_id": {"Description": "Which image; a row of stimuli/stimuli.tsv"},
     "concept_id": {"Description": "What the image shows; training and test images share no concept"},
     "repetition": {"Description": "How often this subject has seen this image, this time included"},
-    "part": {"Description": "The image belongs to the training or the test images", "Levels": {"train": "training", "test": "test"}},
+    "part": {
+        "Description": "The image belongs to the training or the test images",
+        "Levels": {"train": "training", "test": "test"},
+    },
     "stim_file": {"Description": "Path below stimuli/"},
 }
 

@@ -23,7 +23,11 @@ from scipy.special import gammaln
 from braindec.errors import BraindecError
 from braindec.loaders._synthetic_presets import FMRIPreset
 
-REGIONS = {"VT left": (1, (-38.0, -56.0, -15.0), 13.0), "VT right": (2, (38.0, -56.0, -15.0), 13.0), "EV": (3, (0.0, -92.0, -2.0), 13.0)}
+REGIONS = {
+    "VT left": (1, (-38.0, -56.0, -15.0), 13.0),
+    "VT right": (2, (38.0, -56.0, -15.0), 13.0),
+    "EV": (3, (0.0, -92.0, -2.0), 13.0),
+}
 SPACE = "MNI152NLin2009cAsym"
 _GAINS = (1.0, 1.2, 0.55)  # the third subject is weak
 _PATTERN = 0.38  # percent signal change: standard deviation of the category patterns over voxels
@@ -96,7 +100,9 @@ def design(stimuli: pd.DataFrame, preset: FMRIPreset, seed: int, index: int) -> 
                     seen[stimulus] = seen.get(stimulus, 0) + 1
                     rows.append((onset, stimulus, category, seen[stimulus], block))
                     onset += preset.image_duration
-                onset += preset.tr * int(rng.integers(round(preset.rest[0] / preset.tr), round(preset.rest[1] / preset.tr) + 1))
+                onset += preset.tr * int(
+                    rng.integers(round(preset.rest[0] / preset.tr), round(preset.rest[1] / preset.tr) + 1)
+                )
         table = pd.DataFrame(rows, columns=["onset", "stimulus_id", "concept_id", "repetition", "block"])
         table.insert(1, "duration", preset.image_duration)
         runs.append(table)
@@ -113,10 +119,10 @@ def regressors(events: pd.DataFrame, categories: list[str], n_volumes: int, tr: 
 
     Scaled so that a long block reaches about 1.
     """
-    n = int(round(n_volumes * tr / _STEP))
+    n = round(n_volumes * tr / _STEP)
     boxes = np.zeros((len(categories), n))
     for onset, duration, category in zip(events["onset"], events["duration"], events["concept_id"], strict=True):
-        boxes[categories.index(category), int(round(onset / _STEP)) : int(round((onset + duration) / _STEP))] = 1
+        boxes[categories.index(category), round(onset / _STEP) : round((onset + duration) / _STEP)] = 1
     kernel = hrf(np.arange(0, 32, _STEP))
     kernel /= kernel.sum()
     course = np.stack([np.convolve(b, kernel)[:n] for b in boxes])
@@ -138,7 +144,12 @@ def framewise_displacement(parameters: np.ndarray) -> np.ndarray:
 
 
 def simulate_run(
-    space: Space, course: np.ndarray, patterns: np.ndarray, baseline: np.ndarray, rim: np.ndarray, rng: np.random.Generator
+    space: Space,
+    course: np.ndarray,
+    patterns: np.ndarray,
+    baseline: np.ndarray,
+    rim: np.ndarray,
+    rng: np.random.Generator,
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """Return one run (x, y, z, volume), int16, and its confounds.
 
@@ -162,7 +173,9 @@ def simulate_run(
     drifts = np.stack([np.cos(np.pi * k * time) for k in range(1, 4)]) / np.array([1, 2, 3])[:, None]
     weights = rng.normal(0, 0.5, (inside.sum(), 3)) + rng.normal(0, 0.6, 3)
     moved = motion(n_volumes, rng)
-    percent = percent + _NOISE * noise + 0.35 * breath[:, None] + (weights @ drifts).T + (moved - moved.mean(axis=0)) @ rim.T
+    percent = (
+        percent + _NOISE * noise + 0.35 * breath[:, None] + (weights @ drifts).T + (moved - moved.mean(axis=0)) @ rim.T
+    )
     data = baseline[..., None] * np.ones(n_volumes)
     data[inside] = baseline[inside][:, None] * (1 + percent.T / 100)
     data[~inside] += 25 * rng.standard_normal((int((~inside).sum()), n_volumes))
@@ -215,7 +228,9 @@ def _write_subject(
     for number, events in enumerate(design(stimuli, preset, seed, index), start=1):
         n_volumes = int(np.ceil((events["onset"].iloc[-1] + preset.image_duration + 12.0) / preset.tr))
         course = regressors(events, categories, n_volumes, preset.tr)
-        data, confounds = simulate_run(space, course, patterns, baseline, rim, np.random.default_rng([seed, 6, index, number]))
+        data, confounds = simulate_run(
+            space, course, patterns, baseline, rim, np.random.default_rng([seed, 6, index, number])
+        )
         _write_run(root, subject, f"{number:02d}", data, confounds, events, stimuli, space, preset)
     info = {"gain": gain, "noise_percent": _NOISE, "pattern_percent": gain * _PATTERN,
             "snr_db": float(20 * np.log10(gain * _PATTERN / _NOISE)) if gain > 0 else None}  # fmt: skip
@@ -242,13 +257,28 @@ def _write_run(
     _save(data, space.affine, derived / f"{stem.name}_desc-preproc_bold.nii.gz", tr=preset.tr)
     _json(derived / f"{stem.name}_desc-preproc_bold.json", {**sidecar, "SkullStripped": False})
     _save(space.mask.astype(np.uint8), space.affine, derived / f"{stem.name}_desc-brain_mask.nii.gz")
-    confounds.to_csv(derived / f"{name}_desc-confounds_timeseries.tsv", sep="\t", index=False, na_rep="n/a", float_format="%.6g", lineterminator="\n")
+    confounds.to_csv(
+        derived / f"{name}_desc-confounds_timeseries.tsv",
+        sep="\t",
+        index=False,
+        na_rep="n/a",
+        float_format="%.6g",
+        lineterminator="\n",
+    )
 
 
 def _write_derivative_root(root: Path, space: Space) -> None:
-    described = {"Name": "fMRIPrep-like outputs (simulated)", "BIDSVersion": "1.9.0", "DatasetType": "derivative", "GeneratedBy": [{"Name": "braindec"}]}
+    described = {
+        "Name": "fMRIPrep-like outputs (simulated)",
+        "BIDSVersion": "1.9.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "braindec"}],
+    }
     _json(root / "derivatives" / "fmriprep" / "dataset_description.json", described)
-    _json(root / "task-images_bold.json", {"TaskName": "images", "TaskDescription": "Simulated: blocks of images of one category"})
+    _json(
+        root / "task-images_bold.json",
+        {"TaskName": "images", "TaskDescription": "Simulated: blocks of images of one category"},
+    )
     _save(space.roi, space.affine, root / "derivatives" / "truth" / "regions.nii.gz")
 
 

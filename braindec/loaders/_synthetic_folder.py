@@ -78,10 +78,16 @@ def read_marker(folder: Path, *, verify: bool = False) -> dict[str, Any]:
         files = {str(name): (int(size), str(digest)) for name, (size, digest) in marker["files"].items()}
         known = marker["kind"] == KIND
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BraindecError(f"{path} is damaged", found=str(error), fix=f"delete {folder} and make the cohort again") from error
+        raise BraindecError(
+            f"{path} is damaged", found=str(error), fix=f"delete {folder} and make the cohort again"
+        ) from error
     if not known:
-        raise BraindecError(f"{folder} is not a synthetic cohort", found=f"kind {marker['kind']!r}", fix="choose another folder")
-    changed = [name for name, (size, digest) in files.items() if _differs(folder / name, size, digest if verify else None)]
+        raise BraindecError(
+            f"{folder} is not a synthetic cohort", found=f"kind {marker['kind']!r}", fix="choose another folder"
+        )
+    changed = [
+        name for name, (size, digest) in files.items() if _differs(folder / name, size, digest if verify else None)
+    ]
     if changed:
         raise BraindecError(
             f"{len(changed)} files of the cohort in {folder} are missing or changed", found=", ".join(changed[:5]),

@@ -97,13 +97,15 @@ def make_head(channels: list[str], sfreq: float, n_components: int, rng: np.rand
     rng : Generator
         Draws jitter of place (4 mm), orientation (about 15 degrees), latency (7 ms) and width.
     """
-    times = np.arange(int(round(0.6 * sfreq)) + 1) / sfreq
+    times = np.arange(round(0.6 * sfreq) + 1) / sfreq
     chosen = [_SITES[i] for i in np.linspace(0, N_SITES - 1, n_components).round().astype(int)]
     places = np.array([s[3:] for s in chosen]) + rng.normal(0, 0.004, (n_components, 3))
     evoked_places = np.array([e[4:] for e in _EVOKED]) + rng.normal(0, 0.003, (len(_EVOKED), 3))
     background = rng.normal(size=(48, 3))
     background *= (0.07 * rng.uniform(0.3, 1, (48, 1)) ** (1 / 3)) / np.linalg.norm(background, axis=1, keepdims=True)
-    alpha = np.array([[-0.02, -0.058, 0.012], [0.022, -0.056, 0.014], [0.0, -0.045, 0.045]]) + rng.normal(0, 0.004, (3, 3))
+    alpha = np.array([[-0.02, -0.058, 0.012], [0.022, -0.056, 0.014], [0.0, -0.045, 0.045]]) + rng.normal(
+        0, 0.004, (3, 3)
+    )
     groups = [_inside(p) for p in (places, evoked_places, background, alpha)]
     radial = [1.0, 1.0, 0.0, 1.0]
     normals = [_orientations(p, r, rng) for p, r in zip(groups, radial, strict=True)]
@@ -143,7 +145,9 @@ def _gains(channels: list[str], places: np.ndarray, normals: np.ndarray) -> np.n
     info = montage_info([*channels, *REFERENCE], 100.0)
     with mne.use_log_level("ERROR"):
         sphere = mne.make_sphere_model(r0=ORIGIN, head_radius=RADIUS)
-        source = mne.setup_volume_source_space(pos={"rr": places + ORIGIN, "nn": normals}, sphere_units="m", sphere=(*ORIGIN, RADIUS))
+        source = mne.setup_volume_source_space(
+            pos={"rr": places + ORIGIN, "nn": normals}, sphere_units="m", sphere=(*ORIGIN, RADIUS)
+        )
         solution = mne.make_forward_solution(info, trans=None, src=source, bem=sphere, meg=False, eeg=True, mindist=0.0)
         free = solution["sol"]["data"].reshape(len(channels) + 2, len(places), 3)
     gains = np.einsum("cdx,dx->cd", free, normals)
@@ -154,5 +158,7 @@ def _artefacts(channels: list[str]) -> tuple[np.ndarray, np.ndarray]:
     positions = np.array([ch["loc"][:3] for ch in montage_info(channels, 100.0)["chs"]])
     eyes = np.array([[-0.033, 0.105, 0.0], [0.033, 0.105, 0.0]])
     temples = np.array([[-0.085, 0.03, 0.02], [0.085, 0.03, 0.02]])
-    near = [np.exp(-np.linalg.norm(positions[:, None] - place, axis=2) / 0.035).sum(axis=1) for place in (eyes, temples)]
+    near = [
+        np.exp(-np.linalg.norm(positions[:, None] - place, axis=2) / 0.035).sum(axis=1) for place in (eyes, temples)
+    ]
     return near[0] / near[0].max(), near[1] / near[1].max()

@@ -109,7 +109,9 @@ def render(concept: Concept, rng: np.random.Generator, *, size: int = 128) -> np
     layers = _place(concept, side, rng)
     _shadow(canvas, layers, side)
     colours = {
-        "body": _texture(concept.texture, concept.palette, (hue, saturation, value), size, rng).resize((side, side), Image.Resampling.BICUBIC),
+        "body": _texture(concept.texture, concept.palette, (hue, saturation, value), size, rng).resize(
+            (side, side), Image.Resampling.BICUBIC
+        ),
         "second": _rgb(second_hue, min(1.0, saturation * 0.75 + 0.1), value * 0.8),
         "accent": _rgb(hue + 0.5, 0.18, 1.0),
         "dark": _rgb(hue, 0.45, 0.24),
@@ -192,11 +194,15 @@ def _step(field: np.ndarray, width: float) -> np.ndarray:
     return np.clip(field / width + 0.5, 0, 1)
 
 
-def _texture(name: str, palette: str, hsv: tuple[float, float, float], size: int, rng: np.random.Generator) -> Image.Image:
+def _texture(
+    name: str, palette: str, hsv: tuple[float, float, float], size: int, rng: np.random.Generator
+) -> Image.Image:
     hue, saturation, value = hsv
     main = _rgb(hue, saturation, value)
     light = PALETTES[palette][2] < 0.8  # a dark body gets a light pattern, a light body a dark one
-    other = _rgb(hue + 0.03, saturation * 0.45, 1.0) if light else _rgb(hue - 0.03, min(saturation + 0.12, 1), value * 0.6)
+    other = (
+        _rgb(hue + 0.03, saturation * 0.45, 1.0) if light else _rgb(hue - 0.03, min(saturation + 0.12, 1), value * 0.6)
+    )
     x, y = _grid(size)
     angle, phase, period = rng.uniform(-0.35, 0.35), rng.uniform(0, 2 * np.pi), rng.uniform(0.2, 0.26)
     u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
@@ -226,7 +232,10 @@ def _background(name: str, size: int, rng: np.random.Generator) -> Image.Image:
         return _blend(_rgb(0.57 + tint, 0.42, 0.92), _rgb(0.55 + tint, 0.10, 0.99), down)
     if name == "meadow":
         horizon = _step(y - 0.3 - shift - 0.06 * np.sin(3 * x + 9 * shift), 0.03)
-        sky, grass = np.asarray(_blend(_rgb(0.56, 0.25, 0.95), _rgb(0.14, 0.12, 1.0), down)), _rgb(0.27 + tint, 0.45, 0.68)
+        sky, grass = (
+            np.asarray(_blend(_rgb(0.56, 0.25, 0.95), _rgb(0.14, 0.12, 1.0), down)),
+            _rgb(0.27 + tint, 0.45, 0.68),
+        )
         return Image.fromarray(np.uint8(sky * (1 - horizon[:, :, None]) + np.array(grass) * horizon[:, :, None]))
     if name == "night":
         canvas = _blend(_rgb(0.66 + tint, 0.72, 0.20), _rgb(0.70 + tint, 0.55, 0.42), down)
@@ -240,7 +249,11 @@ def _background(name: str, size: int, rng: np.random.Generator) -> Image.Image:
         field = _step(np.sin(11 * (x + y) + 9 * shift) * np.sin(11 * (x - y)) - 0.55, 0.3)
         return _blend(_rgb(0.12 + tint, 0.16, 0.98), _rgb(0.03 + tint, 0.30, 0.94), field)
     if name == "bands":
-        return _blend(_rgb(0.47 + tint, 0.22, 0.93), _rgb(0.50 + tint, 0.36, 0.80), _step(np.sin(8 * (x * 0.5 + y) + 20 * shift), 0.25))
+        return _blend(
+            _rgb(0.47 + tint, 0.22, 0.93),
+            _rgb(0.50 + tint, 0.36, 0.80),
+            _step(np.sin(8 * (x * 0.5 + y) + 20 * shift), 0.25),
+        )
     if name == "rays":
         field = _step(np.sin(14 * np.arctan2(y - shift, x + shift)), 0.25) * np.clip(np.hypot(x, y) * 1.5, 0, 1)
         return _blend(_rgb(0.78 + tint, 0.12, 0.97), _rgb(0.76 + tint, 0.28, 0.88), field)

@@ -8,9 +8,7 @@ from typing import Any
 from braindec.errors import BraindecError, did_you_mean
 
 _CAP16 = "Fp1 Fp2 F7 F8 Fz C3 Cz C4 T7 T8 P7 Pz P8 O1 Oz O2"
-_CAP32 = (
-    "Fp1 Fp2 F7 F3 Fz F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 CP5 CP1 CP2 CP6 P7 P3 Pz P4 P8 PO7 PO3 PO4 PO8 O1 Oz O2"
-)
+_CAP32 = "Fp1 Fp2 F7 F3 Fz F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 CP5 CP1 CP2 CP6 P7 P3 Pz P4 P8 PO7 PO3 PO4 PO8 O1 Oz O2"
 _CAP63 = (
     "Fp1 Fp2 AF7 AF3 AFz AF4 AF8 F7 F5 F3 F1 Fz F2 F4 F6 F8 FT9 FT7 FC5 FC3 FC1 FCz FC2 FC4 FC6 FT8 FT10 T7 C5 C3 C1 Cz "
     "C2 C4 C6 T8 TP7 CP5 CP3 CP1 CPz CP2 CP4 CP6 TP8 P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2 Iz"
@@ -78,7 +76,9 @@ PRESETS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def parameters(modality: str, preset: str, seed: int, n_subjects: int | None, changes: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def parameters(
+    modality: str, preset: str, seed: int, n_subjects: int | None, changes: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
     """Return the preset with its changes, and everything that decides the bytes of the cohort as plain JSON.
 
     Raises
@@ -87,14 +87,21 @@ def parameters(modality: str, preset: str, seed: int, n_subjects: int | None, ch
         If the modality, the preset or a setting is unknown, or a number makes no sense.
     """
     if modality not in PRESETS:
-        raise BraindecError(f"no synthetic cohort of modality {modality!r}{did_you_mean(modality, PRESETS)}", allowed=", ".join(PRESETS))
+        raise BraindecError(
+            f"no synthetic cohort of modality {modality!r}{did_you_mean(modality, PRESETS)}", allowed=", ".join(PRESETS)
+        )
     if preset not in PRESETS[modality]:
-        raise BraindecError(f"there is no preset {preset!r}{did_you_mean(preset, PRESETS[modality])}", allowed=", ".join(PRESETS[modality]))
+        raise BraindecError(
+            f"there is no preset {preset!r}{did_you_mean(preset, PRESETS[modality])}",
+            allowed=", ".join(PRESETS[modality]),
+        )
     chosen = PRESETS[modality][preset]
     known = [f.name for f in fields(chosen)]
     unknown = [k for k in changes if k not in known]
     if unknown:
-        raise BraindecError(f"unknown setting {unknown[0]!r}{did_you_mean(unknown[0], known)}", allowed=", ".join(known))
+        raise BraindecError(
+            f"unknown setting {unknown[0]!r}{did_you_mean(unknown[0], known)}", allowed=", ".join(known)
+        )
     if n_subjects is not None:
         changes = {**changes, "n_subjects": n_subjects}
     chosen = replace(chosen, **changes)
@@ -116,7 +123,11 @@ def _check(chosen: Any) -> None:
             raise BraindecError("test_repetitions must be a multiple of test_runs",
                                 found=f"{chosen.test_repetitions} repetitions, {chosen.test_runs} runs")  # fmt: skip
         if 1e6 / chosen.sfreq != round(1e6 / chosen.sfreq):
-            raise BraindecError("1 / sfreq must be a whole number of microseconds", found=f"{chosen.sfreq} Hz", allowed="125, 200, 250, 500, ...")
+            raise BraindecError(
+                "1 / sfreq must be a whole number of microseconds",
+                found=f"{chosen.sfreq} Hz",
+                allowed="125, 200, 250, 500, ...",
+            )
 
 
 def _plain(value: Any) -> Any:

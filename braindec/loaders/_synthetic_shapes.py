@@ -13,7 +13,9 @@ import numpy as np
 Part = tuple[str, np.ndarray]
 
 
-def _ellipse(x: float, y: float, rx: float, ry: float, *, start: float = 0.0, stop: float = 1.0, n: int = 48) -> np.ndarray:
+def _ellipse(
+    x: float, y: float, rx: float, ry: float, *, start: float = 0.0, stop: float = 1.0, n: int = 48
+) -> np.ndarray:
     angle = 2 * np.pi * np.linspace(start, stop, n)
     return np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], axis=1)
 
@@ -38,7 +40,10 @@ def ball() -> list[Part]:
 
 def ring() -> list[Part]:
     outer, inner = _ellipse(0, 0, 0.88, 0.88), _ellipse(0, 0, 0.42, 0.42)
-    return [("body", np.concatenate([outer, inner[::-1]])), ("second", np.concatenate([inner, _ellipse(0, 0, 0.3, 0.3)[::-1]]))]
+    return [
+        ("body", np.concatenate([outer, inner[::-1]])),
+        ("second", np.concatenate([inner, _ellipse(0, 0, 0.3, 0.3)[::-1]])),
+    ]
 
 
 def star() -> list[Part]:
@@ -63,7 +68,11 @@ def leaf() -> list[Part]:
     t = np.linspace(-1, 1, 50)
     half = 0.48 * (1 - t**2) ** 0.75
     outline = np.concatenate([np.stack([half, t * 0.9], 1), np.stack([-half, t * 0.9], 1)[::-1]])
-    veins = [("second", _points(0, y, s * 0.33, y - 0.22, s * 0.3, y - 0.15, 0, y + 0.07)) for y in (-0.15, 0.2) for s in (1, -1)]
+    veins = [
+        ("second", _points(0, y, s * 0.33, y - 0.22, s * 0.3, y - 0.15, 0, y + 0.07))
+        for y in (-0.15, 0.2)
+        for s in (1, -1)
+    ]
     return [("body", outline), ("second", _box(-0.035, -0.75, 0.035, 1.0)), *veins]
 
 
@@ -87,20 +96,30 @@ def house() -> list[Part]:
 
 
 def tree() -> list[Part]:
-    layers = [("body", _points(0, top, w, bottom, -w, bottom)) for top, w, bottom in ((-0.95, 0.5, -0.25), (-0.6, 0.66, 0.2), (-0.2, 0.8, 0.65))]
+    layers = [
+        ("body", _points(0, top, w, bottom, -w, bottom))
+        for top, w, bottom in ((-0.95, 0.5, -0.25), (-0.6, 0.66, 0.2), (-0.2, 0.8, 0.65))
+    ]
     return [("dark", _box(-0.13, 0.6, 0.13, 0.97)), *reversed(layers)]
 
 
 def mushroom() -> list[Part]:
     stem = _points(-0.22, 0.0, 0.22, 0.0, 0.3, 0.85, -0.3, 0.85)
-    spots = [("accent", _ellipse(x, y, r, r)) for x, y, r in ((-0.42, -0.25, 0.13), (0.05, -0.5, 0.16), (0.48, -0.2, 0.11))]
+    spots = [
+        ("accent", _ellipse(x, y, r, r)) for x, y, r in ((-0.42, -0.25, 0.13), (0.05, -0.5, 0.16), (0.48, -0.2, 0.11))
+    ]
     return [("second", stem), ("body", _ellipse(0, 0.08, 0.92, 0.9, start=0.5, stop=1.0)), *spots]
 
 
 def cup() -> list[Part]:
     handle = np.concatenate([_ellipse(0.55, -0.05, 0.4, 0.4), _ellipse(0.55, -0.05, 0.24, 0.24)[::-1]])
     body = _points(-0.75, -0.6, 0.55, -0.6, 0.42, 0.75, -0.62, 0.75)
-    return [("second", handle), ("body", body), ("dark", _ellipse(-0.1, -0.6, 0.65, 0.14)), ("second", _box(-0.68, 0.75, 0.48, 0.85))]
+    return [
+        ("second", handle),
+        ("body", body),
+        ("dark", _ellipse(-0.1, -0.6, 0.65, 0.14)),
+        ("second", _box(-0.68, 0.75, 0.48, 0.85)),
+    ]
 
 
 def butterfly() -> list[Part]:
@@ -112,7 +131,10 @@ def butterfly() -> list[Part]:
 
 def boat() -> list[Part]:
     hull = _points(-0.9, 0.35, 0.9, 0.35, 0.6, 0.85, -0.6, 0.85)
-    sails = [("body", _points(0.05, -0.9, 0.05, 0.22, 0.78, 0.22)), ("accent", _points(-0.07, -0.65, -0.07, 0.22, -0.62, 0.22))]
+    sails = [
+        ("body", _points(0.05, -0.9, 0.05, 0.22, 0.78, 0.22)),
+        ("accent", _points(-0.07, -0.65, -0.07, 0.22, -0.62, 0.22)),
+    ]
     return [("dark", _box(-0.05, -0.92, 0.03, 0.4)), *sails, ("second", hull)]
 
 
@@ -128,7 +150,10 @@ def drop() -> list[Part]:
 
 def gem() -> list[Part]:
     crown = _points(-0.5, -0.65, 0.5, -0.65, 0.9, -0.15, -0.9, -0.15)
-    facets = [("second", _points(-0.5, -0.65, -0.25, -0.15, -0.9, -0.15)), ("second", _points(0.5, -0.65, 0.25, -0.15, 0.9, -0.15))]
+    facets = [
+        ("second", _points(-0.5, -0.65, -0.25, -0.15, -0.9, -0.15)),
+        ("second", _points(0.5, -0.65, 0.25, -0.15, 0.9, -0.15)),
+    ]
     return [("body", _points(-0.9, -0.15, 0.9, -0.15, 0, 0.9)), ("accent", crown), *facets]
 
 
@@ -143,14 +168,30 @@ def bell() -> list[Part]:
     half = 0.3 + 0.25 * (y + 0.8) / 1.35 + 0.25 * np.clip((y - 0.1) / 0.45, 0, 1) ** 2
     half[0] = 0.16
     outline = np.concatenate([np.stack([half, y], 1), np.stack([-half, y], 1)[::-1]])
-    return [("accent", _ellipse(0, 0.66, 0.17, 0.17)), ("body", outline), ("second", _box(-0.86, 0.5, 0.86, 0.64)), ("second", _ellipse(0, -0.82, 0.13, 0.13))]
+    return [
+        ("accent", _ellipse(0, 0.66, 0.17, 0.17)),
+        ("body", outline),
+        ("second", _box(-0.86, 0.5, 0.86, 0.64)),
+        ("second", _ellipse(0, -0.82, 0.13, 0.13)),
+    ]
 
 
 def cactus() -> list[Part]:
-    arms = [("body", _box(-0.72, -0.3, -0.46, 0.25)), ("body", _box(-0.72, 0.05, 0, 0.3)), ("body", _box(0.46, -0.5, 0.72, 0.1)), ("body", _box(0, -0.1, 0.72, 0.14))]
+    arms = [
+        ("body", _box(-0.72, -0.3, -0.46, 0.25)),
+        ("body", _box(-0.72, 0.05, 0, 0.3)),
+        ("body", _box(0.46, -0.5, 0.72, 0.1)),
+        ("body", _box(0, -0.1, 0.72, 0.14)),
+    ]
     tips = [("body", _ellipse(x, y, r, r)) for x, y, r in ((0, -0.6, 0.26), (-0.59, -0.3, 0.13), (0.59, -0.5, 0.13))]
     pot = _points(-0.48, 0.5, 0.48, 0.5, 0.36, 0.95, -0.36, 0.95)
-    return [("body", _box(-0.26, -0.6, 0.26, 0.6)), *arms, *tips, ("second", pot), ("accent", _ellipse(0, -0.84, 0.13, 0.1))]
+    return [
+        ("body", _box(-0.26, -0.6, 0.26, 0.6)),
+        *arms,
+        *tips,
+        ("second", pot),
+        ("accent", _ellipse(0, -0.84, 0.13, 0.1)),
+    ]
 
 
 SHAPES: dict[str, Callable[[], list[Part]]] = {

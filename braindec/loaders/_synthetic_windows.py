@@ -13,7 +13,9 @@ _DESIGNS = ("random", "block")
 _LEAKS = ("before_onset", "duplicate_run")
 
 
-def synthetic_features(n_stimuli: int = 40, n_units: int = 16, *, n_concepts: int | None = None, seed: int = 0) -> Features:
+def synthetic_features(
+    n_stimuli: int = 40, n_units: int = 16, *, n_concepts: int | None = None, seed: int = 0
+) -> Features:
     """Make features of stimuli: independent normal numbers around a mean for each concept.
 
     Parameters
@@ -29,7 +31,12 @@ def synthetic_features(n_stimuli: int = 40, n_units: int = 16, *, n_concepts: in
     n_concepts = n_stimuli if n_concepts is None else n_concepts
     concept = np.arange(n_stimuli) % n_concepts
     values = 0.6 * rng.normal(size=(n_concepts, n_units))[concept] + 0.8 * rng.normal(size=(n_stimuli, n_units))
-    items = pd.DataFrame({"stimulus_id": [f"stim-{i:03d}" for i in range(n_stimuli)], "concept_id": [f"concept-{c:03d}" for c in concept]})
+    items = pd.DataFrame(
+        {
+            "stimulus_id": [f"stim-{i:03d}" for i in range(n_stimuli)],
+            "concept_id": [f"concept-{c:03d}" for c in concept],
+        }
+    )
     return Features(values.astype(np.float32), items, info={"model": "synthetic", "seed": seed})
 
 
@@ -63,7 +70,8 @@ def synthetic_windows(
     sfreq, tmin, tmax, soa : float
         Hz; s from onset (``tmax`` not included); s from onset to onset (jittered by 10 %).
     strength : float
-        Peak of the planted signal in units of the noise's standard deviation; 0 plants nothing.
+        Peak of the signal of the class, and of that of the features, in units of the noise's standard deviation (typical
+        over channels); 0 plants nothing.
     design : str
         "random": stimuli in random order within the run. "block": all trials of a class follow each other.
     drift : float
@@ -79,7 +87,8 @@ def synthetic_windows(
     Windows
         In V; trials hold subject, session, run, onset, duration, trial_type ("class-0", ...), stimulus_id, concept_id,
         repetition. ``info["topographies"]`` is (subject, channel, component) and ``info["course"]`` the time course
-        over ``times``; component 0 is the class, the others are ``features @ info["directions"].T``.
+        over ``times``; component 0 is the class (-1 to 1), the others ``features @ info["directions"].T``, standardised
+        over the stimuli.
 
     Raises
     ------
@@ -88,42 +97,59 @@ def synthetic_windows(
     """
     for asked, known, what in ((design, _DESIGNS, "design"), (leak, (None, *_LEAKS), "leak")):
         if asked not in known:
-            raise BraindecError(f"there is no {what} {asked!r}{did_you_mean(str(asked), map(str, known))}", allowed=", ".join(map(str, known)))
+            raise BraindecError(
+                f"there is no {what} {asked!r}{did_you_mean(str(asked), map(str, known))}",
+                allowed=", ".join(map(str, known)),
+            )
     features = synthetic_features(seed=seed) if features is None else features
-    n_times = int(round((tmax - tmin) * sfreq))
+    n_times = round((tmax - tmin) * sfreq)
     times = tmin + np.arange(n_times) / sfreq
-    rng = np.random.default_rng([seed, 21])
-    directions = np.linalg.qr(rng.normal(size=(features.shape[1], min(6, features.shape[1]))))[0].T
-    # class, then the features in units of their standard deviation
-    linear = (features.load() - features.load().mean(axis=0)) @ directions.T
-    linear = linear / (linear.std(axis=0) + 1e-12)
     kinds = _class_numbers(features, n_classes)
-    code = 2.0 * kinds / max(n_classes - 1, 1) - 1
-    drives = np.column_stack([code, linear])  # (stimulus, component)
+    drives, directions = _drives(features, kinds, n_classes, seed)
     recordings, index, tables, topographies = [], [], [], []
     for s in range(n_subjects):
-        own = np.random.default_rng([seed, 22, s])
-        mixing = own.normal(size=(n_channels, drives.shape[1]))
-        topographies.append(mixing)
+        mixing = np.random.default_rng([seed, 22, s]).normal(size=(n_channels, drives.shape[1]))
+        mixing[:, 1:] /= np.sqrt(drives.shape[1] - 1)  # class and features are equally strong
+        topographies.append(1e-5 * strength * mixing)
         for run in range(n_runs):
             number = 0 if leak == "duplicate_run" and run == n_runs - 1 else run
-            draw = np.random.default_rng([seed, 23, s, number])
-            shown = _order(kinds, n_trials, design, draw)
-            onset = np.round((1.0 + np.cumsum(soa * draw.uniform(0.9, 1.1, n_trials))) * sfreq).astype(int)
-            length = onset[-1] + int((tmax + 2) * sfreq)
-            signal = coloured(draw, (n_channels, length), sfreq, exponent=0.6, corner=0.5)
-            signal += drift * coloured(draw, (n_channels, length), sfreq, exponent=2.0, corner=0.01, band=(0.0, 0.08))
+            rng = np.random.default_rng([seed, 23, s, number])
+            shown = _order(kinds, n_trials, design, rng)
+            onset = np.round((1.0 + np.cumsum(soa * rng.uniform(0.9, 1.1, n_trials))) * sfreq).astype(int)
+            shape = n_channels, int(onset[-1] + (tmax + 2) * sfreq)
+            signal = coloured(rng, shape, sfreq, exponent=0.6, corner=0.5)
+            signal += drift * coloured(rng, shape, sfreq, exponent=2.0, corner=0.01, band=(0.0, 0.08))
             _add(signal, onset, drives[shown], mixing * strength, sfreq, tmin, leak)
-            info = {"dataset": "synthetic", "subject": f"{s + 1:02d}", "session": "01", "task": "images", "run": f"{run + 1:02d}", "modality": "eeg"}
-            channels = pd.DataFrame({"name": [f"E{c + 1}" for c in range(n_channels)], "type": "eeg", "unit": "V"})
-            events = pd.DataFrame({"onset": onset / sfreq, "duration": 0.2, "trial_type": [f"class-{k}" for k in kinds[shown]],
-                                   "stimulus_id": features.ids[shown], "concept_id": _concepts(features)[shown],
-                                   "repetition": pd.Series(shown).groupby(shown).cumcount() + 1})  # fmt: skip
-            index.append(np.column_stack([np.full(n_trials, len(recordings)), onset + int(round(tmin * sfreq))]))
-            recordings.append(Recording((1e-5 * signal).astype(np.float32), sfreq, channels, events, info))
-            tables.append(events.assign(subject=info["subject"], session="01", run=info["run"]))
-    told = {"topographies": 1e-5 * strength * np.stack(topographies), "course": _course(times), "directions": directions}
+            events = _events(features, shown, kinds, onset / sfreq)
+            keys = {"subject": f"{s + 1:02d}", "session": "01", "run": f"{run + 1:02d}"}
+            index.append(np.column_stack([np.full(n_trials, len(recordings)), onset + round(tmin * sfreq)]))
+            recordings.append(_recording(signal, sfreq, events, keys))
+            tables.append(events.assign(**keys))
+    told = {"topographies": np.stack(topographies), "course": _course(times), "directions": directions}
     return Windows(tuple(recordings), np.concatenate(index), n_times, pd.concat(tables, ignore_index=True), tmin, told)
+
+
+def _drives(features: Features, kinds: np.ndarray, n_classes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """How strongly each stimulus drives each component, (stimulus, 1 + n), and the directions (n, unit) of the features."""
+    rng = np.random.default_rng([seed, 21])
+    directions = np.linalg.qr(rng.normal(size=(features.shape[1], min(6, features.shape[1]))))[0].T
+    values = features.load()
+    linear = (values - values.mean(axis=0)) @ directions.T
+    linear = linear / (linear.std(axis=0) + 1e-12)
+    return np.column_stack([2.0 * kinds / max(n_classes - 1, 1) - 1, linear]), directions
+
+
+def _events(features: Features, shown: np.ndarray, kinds: np.ndarray, onset: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame({
+        "onset": onset, "duration": 0.2, "trial_type": [f"class-{k}" for k in kinds[shown]], "stimulus_id": features.ids[shown],
+        "concept_id": _concepts(features)[shown], "repetition": pd.Series(shown).groupby(shown).cumcount() + 1,
+    })  # fmt: skip
+
+
+def _recording(signal: np.ndarray, sfreq: float, events: pd.DataFrame, keys: dict[str, str]) -> Recording:
+    channels = pd.DataFrame({"name": [f"E{c + 1}" for c in range(len(signal))], "type": "eeg", "unit": "V"})
+    info = {"dataset": "synthetic", "task": "images", "modality": "eeg", **keys}
+    return Recording((1e-5 * signal).astype(np.float32), sfreq, channels, events, info)
 
 
 def _concepts(features: Features) -> np.ndarray:
@@ -151,11 +177,19 @@ def _course(times: np.ndarray) -> np.ndarray:
     return np.where(times >= 0.04, shape, 0.0)
 
 
-def _add(signal: np.ndarray, onset: np.ndarray, drives: np.ndarray, mixing: np.ndarray, sfreq: float, tmin: float, leak: str | None) -> None:
+def _add(
+    signal: np.ndarray,
+    onset: np.ndarray,
+    drives: np.ndarray,
+    mixing: np.ndarray,
+    sfreq: float,
+    tmin: float,
+    leak: str | None,
+) -> None:
     """Add the planted signal of each trial in place; ``drives`` is (trial, component), ``mixing`` (channel, component)."""
     shape = _course(np.arange(int(0.6 * sfreq)) / sfreq)
     for start, drive in zip(onset, drives, strict=True):
-        signal[:, start : start + len(shape)] += np.outer(mixing @ drive / np.sqrt(len(drive)), shape)
+        signal[:, start : start + len(shape)] += np.outer(mixing @ drive, shape)
         if leak == "before_onset":
-            first = start + int(round(min(tmin, 0) * sfreq))
+            first = start + round(min(tmin, 0) * sfreq)
             signal[:, first:start] += (mixing[:, 0] * drive[0])[:, None]

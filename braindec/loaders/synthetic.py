@@ -29,7 +29,16 @@ from braindec.loaders._synthetic_windows import synthetic_features, synthetic_wi
 from braindec.types import Features
 from braindec.types.storage import hdf5
 
-__all__ = ["PRESETS", "Cohort", "Truth", "default_folder", "make_cohort", "open_cohort", "synthetic_features", "synthetic_windows"]
+__all__ = [
+    "PRESETS",
+    "Cohort",
+    "Truth",
+    "default_folder",
+    "make_cohort",
+    "open_cohort",
+    "synthetic_features",
+    "synthetic_windows",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +69,9 @@ class Truth:
         """
         known = self.info["subjects"]
         if subject not in known:
-            raise BraindecError(f"there is no subject {subject!r}{did_you_mean(subject, known)}", allowed=", ".join(known))
+            raise BraindecError(
+                f"there is no subject {subject!r}{did_you_mean(subject, known)}", allowed=", ".join(known)
+            )
         prefix = f"sub-{subject}/"
         return {**known[subject], **{k.removeprefix(prefix): v for k, v in self.arrays.items() if k.startswith(prefix)}}
 
@@ -82,7 +93,7 @@ class Cohort:
 
     @property
     def modality(self) -> str:
-        """"eeg" or "fmri"."""
+        """Either "eeg" or "fmri"."""
         return self.parameters["modality"]
 
     @property
@@ -119,14 +130,20 @@ class Cohort:
         """
         rows = self.stimuli.loc[self.stimuli["stimulus_id"] == stimulus_id, "path"]
         if not len(rows):
-            raise BraindecError(f"there is no image {stimulus_id!r}{did_you_mean(stimulus_id, self.stimuli['stimulus_id'])}")
+            raise BraindecError(
+                f"there is no image {stimulus_id!r}{did_you_mean(stimulus_id, self.stimuli['stimulus_id'])}"
+            )
         return self.root / rows.iloc[0]
 
 
-def default_folder(*, modality: str = "eeg", preset: str = "demo", n_subjects: int | None = None, seed: int = 0, **changes: Any) -> Path:
+def default_folder(
+    *, modality: str = "eeg", preset: str = "demo", n_subjects: int | None = None, seed: int = 0, **changes: Any
+) -> Path:
     """Return where the cohort with these settings is kept: ``$BRAINDEC_CACHE`` or ``~/.cache/braindec``, below ``synthetic``."""
     _, settings = parameters(modality, preset, seed, n_subjects, changes)
-    return cache.default_folder() / "synthetic" / f"{modality}-{preset}-{cache.hash_key({'version': VERSION, **settings})}"
+    return (
+        cache.default_folder() / "synthetic" / f"{modality}-{preset}-{cache.hash_key({'version': VERSION, **settings})}"
+    )
 
 
 def make_cohort(
@@ -165,7 +182,11 @@ def make_cohort(
     The folder appears whole or not at all: it is written beside its place and renamed.
     """
     chosen, settings = parameters(modality, preset, seed, n_subjects, changes)
-    folder = Path(folder) if folder is not None else default_folder(modality=modality, preset=preset, n_subjects=n_subjects, seed=seed, **changes)
+    folder = (
+        Path(folder)
+        if folder is not None
+        else default_folder(modality=modality, preset=preset, n_subjects=n_subjects, seed=seed, **changes)
+    )
     make_folder(folder.absolute(), settings, lambda root: _write(root, modality, chosen, seed))
     return open_cohort(folder)
 
@@ -205,5 +226,10 @@ def _write_truth(folder: Path, arrays: Mapping[str, np.ndarray], info: Mapping[s
         for name in sorted(arrays):
             file.create_dataset(name, data=np.asarray(arrays[name], dtype=np.float32), track_times=False)
     (folder / "truth.json").write_text(json.dumps(info, indent=1) + "\n")
-    described = {"Name": "What was planted", "BIDSVersion": "1.9.0", "DatasetType": "derivative", "GeneratedBy": [{"Name": "braindec"}]}
+    described = {
+        "Name": "What was planted",
+        "BIDSVersion": "1.9.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "braindec"}],
+    }
     (folder / "dataset_description.json").write_text(json.dumps(described, indent=1) + "\n")

@@ -66,7 +66,9 @@ def retrieval_p(X, trials, features, *, shuffle=None, n=2000):
     ids = np.unique(shown)
     average = np.stack([predicted[shown == i].mean(axis=0) for i in ids])
     candidates = features.of(ids)
-    S = (average / np.linalg.norm(average, axis=1)[:, None]) @ (candidates / np.linalg.norm(candidates, axis=1)[:, None]).T
+    S = (average / np.linalg.norm(average, axis=1)[:, None]) @ (
+        candidates / np.linalg.norm(candidates, axis=1)[:, None]
+    ).T
     rng = np.random.default_rng(0)
     own = np.trace(S)
     null = np.array([S[np.arange(len(ids)), rng.permutation(len(ids))].sum() for _ in range(n)])
@@ -77,7 +79,7 @@ def test_same_seed_same_bytes_and_subjects_do_not_depend_on_their_number(cohort,
     again = make_cohort(tmp_path / "again", preset="tiny")
     assert hashes(again.root) == hashes(cohort.root)
     one = make_cohort(tmp_path / "one", preset="tiny", n_subjects=1)
-    assert hashes(one.root, "sub-01").items() >= {k: v for k, v in hashes(cohort.root, "sub-01/eeg").items()}.items()
+    assert hashes(one.root, "sub-01").items() >= hashes(cohort.root, "sub-01/eeg").items()
     assert hashes(one.root, "stimuli") == hashes(cohort.root, "stimuli")
 
 
@@ -154,7 +156,9 @@ def test_encoded_topographies_and_time_courses_are_the_planted_ones(cohort):
     rows = cohort.features.rows_of(trials["stimulus_id"])
     drives = np.column_stack([np.ones(len(rows)), cohort.truth.arrays["drives"][rows]])
     X = np.clip(X, -8e-5, 8e-5)
-    maps = np.linalg.lstsq(drives, X.reshape(len(X), -1), rcond=None)[0][1:].reshape(-1, X.shape[1], X.shape[2])  # (k, channel, time)
+    maps = np.linalg.lstsq(drives, X.reshape(len(X), -1), rcond=None)[0][1:].reshape(
+        -1, X.shape[1], X.shape[2]
+    )  # (k, channel, time)
     planted = truth["leadfield"].T[:, [info["channels"].index(n) for n in names]]
     courses = truth["courses"][:, : X.shape[2]]
     found = np.einsum("kct,kt->kc", maps, courses)
@@ -170,11 +174,15 @@ def test_truth_is_what_simulation_adds():
     head = make_head(channels, preset.sfreq, preset.n_components, np.random.default_rng(0))
     trials = pd.DataFrame({"sample": [400, 1000], "onset": [3.2, 8.0]})
     drives = np.random.default_rng(1).normal(size=(2, preset.n_components))
-    with_signal, without = (eeg.simulate_run(head, trials, drives, gain, preset, np.random.default_rng(2)) for gain in (2.0, 0.0))
+    with_signal, without = (
+        eeg.simulate_run(head, trials, drives, gain, preset, np.random.default_rng(2)) for gain in (2.0, 0.0)
+    )
     added = (with_signal - without) / (2.0 * eeg._AMPLITUDE)
     assert np.abs(added[:, :400]).max() < 1e-9 and np.abs(added[:, 400 + 85 : 1000]).max() < 1e-9
     shape = (head.leadfield * drives[0]) @ head.courses
-    best = max(np.corrcoef(added[:, 400 + k : 400 + k + shape.shape[1]].ravel(), shape.ravel())[0, 1] for k in range(-2, 3))
+    best = max(
+        np.corrcoef(added[:, 400 + k : 400 + k + shape.shape[1]].ravel(), shape.ravel())[0, 1] for k in range(-2, 3)
+    )
     assert best > 0.999999
 
 
@@ -204,7 +212,10 @@ def test_larger_presets_have_the_designs_they_promise(preset):
     assert stimuli["stimulus_id"].is_unique
     runs = eeg.design(stimuli, chosen, 0, 0)
     trials = pd.concat(runs)
-    expected = chosen.train_concepts * chosen.train_exemplars * chosen.train_repetitions + chosen.test_concepts * chosen.test_repetitions
+    expected = (
+        chosen.train_concepts * chosen.train_exemplars * chosen.train_repetitions
+        + chosen.test_concepts * chosen.test_repetitions
+    )
     assert len(trials) == expected and len(runs) == chosen.train_runs + chosen.test_runs
     assert all(len(set(run["part"])) == 1 for run in runs)
     if preset == "demo":
@@ -213,7 +224,13 @@ def test_larger_presets_have_the_designs_they_promise(preset):
 
 def test_default_folder_follows_the_environment_and_every_setting(monkeypatch, tmp_path):
     monkeypatch.setenv("BRAINDEC_CACHE", str(tmp_path))
-    folders = {default_folder(), default_folder(seed=1), default_folder(strength=0.5), default_folder(n_subjects=2), default_folder(modality="fmri")}
+    folders = {
+        default_folder(),
+        default_folder(seed=1),
+        default_folder(strength=0.5),
+        default_folder(n_subjects=2),
+        default_folder(modality="fmri"),
+    }
     assert len(folders) == 5 and all(f.parent == tmp_path / "synthetic" for f in folders)
     assert default_folder(n_subjects=3) == default_folder()  # three is what the preset has
 

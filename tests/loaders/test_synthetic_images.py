@@ -27,10 +27,16 @@ def test_every_shape_is_drawn_inside_its_box_and_seen(shape):
     assert 0.02 < red < 0.6
 
 
-@pytest.mark.parametrize(("texture", "background"), list(zip((*TEXTURES, *TEXTURES), (*BACKGROUNDS, *BACKGROUNDS), strict=False)))
+@pytest.mark.parametrize(
+    ("texture", "background"), list(zip((*TEXTURES, *TEXTURES), (*BACKGROUNDS, *BACKGROUNDS), strict=False))
+)
 def test_textures_and_backgrounds_change_pixels(texture, background):
     picture = render(Concept("ball", texture, "blue", background), np.random.default_rng(0), size=64)
-    other = render(Concept("ball", "plain" if texture != "plain" else "dotted", "blue", background), np.random.default_rng(0), size=64)
+    other = render(
+        Concept("ball", "plain" if texture != "plain" else "dotted", "blue", background),
+        np.random.default_rng(0),
+        size=64,
+    )
     assert picture.shape == (64, 64, 3) and picture.dtype == np.uint8
     assert np.abs(picture.astype(int) - other).mean() > 1
 
