@@ -52,15 +52,15 @@ class Picture:
     problem: str = ""
 
 
-def draw_panels(unit: UnitRecord) -> list[Picture]:
-    """Draw all panels of a unit."""
+def draw_panels(unit: UnitRecord, *, sharp: bool = True) -> list[Picture]:
+    """Draw all panels of a unit; ``sharp`` allows SVG, which is larger."""
     panels, arrays = unit.made_by.get("panels") or [], unit.arrays()
     if not isinstance(panels, list):
         return [Picture("Panels", "", problem=f"made_by.json: panels must be a list, found a {type(panels).__name__}")]
-    return [draw_panel(panel, arrays, unit.label) for panel in panels]
+    return [draw_panel(panel, arrays, unit.label, sharp=sharp) for panel in panels]
 
 
-def draw_panel(panel: Any, arrays: Arrays | Mapping[str, np.ndarray], label: str = "") -> Picture:
+def draw_panel(panel: Any, arrays: Arrays | Mapping[str, np.ndarray], label: str = "", *, sharp: bool = True) -> Picture:
     """Draw one panel ``{"draw": name, "title": ..., "caption": ..., "args": {...}}``; ``"@name"`` is an array of the result."""
     if not isinstance(panel, dict):
         return Picture("Panel", "", problem=f"a panel must be a table with draw and args, found {panel!r:.60}")
@@ -69,7 +69,7 @@ def draw_panel(panel: Any, arrays: Arrays | Mapping[str, np.ndarray], label: str
     try:
         draw = registry.get("viz", name)
         figure = draw(**{str(k): fill(v, arrays) for k, v in dict(panel.get("args") or {}).items()})
-        source, width, wide = encode(figure)
+        source, width, wide = encode(figure, sharp=sharp)
     except BraindecError as error:
         return Picture(title, caption, problem=str(error))
     except Exception as error:  # whatever a plug-in or an odd array does, the page is written
@@ -92,7 +92,7 @@ def fill(value: Any, arrays: Arrays | Mapping[str, np.ndarray]) -> Any:
     return value
 
 
-def encode(figure: Figure) -> tuple[str, int, bool]:
+def encode(figure: Figure, *, sharp: bool = True) -> tuple[str, int, bool]:
     """Return a figure as a data URI, its width in px, and whether it takes a whole row: SVG when it is small, else
     PNG (or JPEG for photographs)."""
     from braindec.viz._style import style
@@ -101,7 +101,7 @@ def encode(figure: Figure) -> tuple[str, int, bool]:
     with style():
         text = io.BytesIO()
         pixels = sum(image.get_array().size for ax in figure.axes for image in ax.images)
-        if pixels < 40_000:
+        if sharp and pixels < 40_000:
             figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
         if 0 < len(text.getvalue()) <= _SVG_LIMIT:
             kind, content = "svg+xml", text.getvalue()

@@ -5,6 +5,7 @@ The same folder gives the same bytes: dates come from made_by.json, and nothing 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from braindec.report.words import number
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _CALLS = {
-    "above": "above chance", "unclear": "not clear", "uncorrected": "not after correction", "near": "near chance",
+    "above": "above chance", "unclear": "not clear", "uncorrected": "only uncorrected", "near": "near chance",
     "below": "below chance", "untested": "not tested",
 }  # fmt: skip
 
@@ -58,8 +59,10 @@ def render(run: RunRecord) -> str:
 
     found = verdict(run)
     environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["keep"] = keep
     environment.globals.update(calls=_CALLS, levels={"fail": "fail", "warn": "warning", "pass": "passed", "skip": "not checked"})
-    sections = [_unit_section(unit, found) for unit in tqdm(run.units, desc="report", unit="unit", disable=None, leave=False)]
+    sharp = len(run.units) <= 2 * tables.MANY
+    sections = [_unit_section(unit, found, sharp) for unit in tqdm(run.units, desc="report", unit="unit", disable=None, leave=False)]
     if run.summary is not None and run.summary.made_by.get("panels"):
         sections.insert(0, {"unit": run.summary, "name": "Over all units", "judged": None, "pictures": draw_panels(run.summary), "notes": []})
     return environment.get_template("page.html.j2").render(
@@ -81,6 +84,14 @@ def render(run: RunRecord) -> str:
     )
 
 
+def keep(text: str) -> Any:
+    """Escape a text, and keep names such as sub-01 and intervals in one piece at the end of a line."""
+    from markupsafe import Markup, escape
+
+    parts = re.split(r"(\b(?:sub|ses|run|fold)-\w+|\[[^\[\]]{1,30}\]|95 %)", str(text))
+    return Markup("").join(Markup('<span class="keep">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts))  # noqa: S704
+
+
 def _first_group(run: RunRecord) -> Any:
     for unit in run.units:
         decoded = unit.scores.index[unit.scores["row"] == "decoded"]
@@ -89,12 +100,12 @@ def _first_group(run: RunRecord) -> Any:
     return None
 
 
-def _unit_section(unit: UnitRecord, found: Verdict) -> dict[str, Any]:
+def _unit_section(unit: UnitRecord, found: Verdict, sharp: bool) -> dict[str, Any]:
     judged = next((j for j in found.judged if j.label == unit.label), None)
     text = ""
     if judged is not None:
         text = f"{found.metric} {number(judged.value)} [{number(judged.low)}, {number(judged.high)}]"
-    return {"unit": unit, "name": unit.label, "judged": judged, "score": text, "pictures": draw_panels(unit), "notes": unit.problems}
+    return {"unit": unit, "name": unit.label, "judged": judged, "score": text, "pictures": draw_panels(unit, sharp=sharp), "notes": unit.problems}
 
 
 def _head(run: RunRecord) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def report_summary_text(folder: str | Path) -> str:
     parts += [_wrapped(text, "note: ", "      ") for text in run.notes]
     page = run.folder / "report.html"
     parts.append(f"\npage: {page}" if page.is_file() else f"\nfor the whole page: braindec report {run.folder}")
-    return "\n".join(parts)
+    return "\n".join(parts).replace("\u00a0", " ")
 
 
 def _table(block: Block, noun: str) -> str:
@@ -62,7 +62,7 @@ def _mark(row: Row) -> str:
     if row.off:
         return "OFF CHANCE"
     words = {"above": "above chance", "near": "near chance", "below": "below chance", "unclear": "not clear", "untested": "not tested",
-             "uncorrected": "not after correction"}  # fmt: skip
+             "uncorrected": "only uncorrected"}  # fmt: skip
     return words.get(row.call, "")
 
 

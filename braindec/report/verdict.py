@@ -70,6 +70,8 @@ class Verdict:
         Name of that metric.
     off : set of (unit name, row number)
         Control rows that are off chance.
+    doubts : dict of str to str
+        Why the score of a unit is not to be taken at face value.
     """
 
     state: str
@@ -78,6 +80,7 @@ class Verdict:
     judged: list[Judged] = field(default_factory=list)
     metric: str = ""
     off: frozenset = frozenset()
+    doubts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def rule(self) -> str:
@@ -189,8 +192,11 @@ def verdict(run: RunRecord) -> Verdict:
     points = [*_words(judged, run.noun), *_group(run, first), *_controls(run.units, off, n_controls)]
     audit, worst = _audit(run.units)
     if worst == "fail":
-        state, headline = "bad", f"Not to be trusted yet: the audit found a failure. ({headline})"
-    return Verdict(state, headline, [*points, *audit, *failed], judged, name, off)
+        points = [audit[0], f"At face value: {headline[0].lower() if headline[:3] in ('All', 'No ') else headline[0]}{headline[1:]}.", *points]
+        state, headline, audit = "bad", "The audit found a failure: do not trust these scores yet", []
+    elif off and state == "good":
+        state = "mixed"
+    return Verdict(state, headline, [*points, *audit, *failed], judged, name, off, _doubts(run.units, off))
 
 
 def _first_block(units: Sequence[UnitRecord]) -> str | None:
@@ -232,13 +238,16 @@ def _words(judged: Sequence[Judged], noun: tuple[str, str]) -> list[str]:
     for call, phrase in phrases.items():
         some = [j for j in judged if j.call == call]
         if some:
-            points.append(phrase.format(_list(some)))
+            points.append(phrase.format(_list(some, noun)))
     return points
 
 
-def _list(some: Sequence[Judged]) -> str:
-    words = [f"{j.label} ({number(j.value)} [{number(j.low)}, {number(j.high)}]{p_phrase(j.p)})" for j in some[:6]]
-    return ", ".join(words) + (f" and {len(some) - 6} more" if len(some) > 6 else "")
+def _list(some: Sequence[Judged], noun: tuple[str, str]) -> str:
+    if len(some) > 8:
+        values = [j.value for j in some]
+        return f"{len(some)} {noun[1]}, scores {number(min(values))} to {number(max(values))}"
+    words = [f"{j.label} ({number(j.value)} [{number(j.low)}, {number(j.high)}]{p_phrase(j.p)})" for j in some]
+    return ", ".join(words)
 
 
 def _group(run: RunRecord, first: str) -> list[str]:
@@ -290,7 +299,17 @@ def _audit(units: Sequence[UnitRecord]) -> tuple[list[str], str]:
             words.append(f"{text} {', '.join(sorted(levels[level]))}")
     if not words:
         return [f"The audit found nothing wrong ({len(levels['pass'])} checks passed)."], "pass"
-    return [f"The audit {' and '.join(words)}; see below."], "fail" if levels["fail"] else "warn"
+    return [f"The audit {' and '.join(words)} (see Audit)."], "fail" if levels["fail"] else "warn"
+
+
+def _doubts(units: Sequence[UnitRecord], off: frozenset) -> dict[str, str]:
+    """Why a unit's score is not to be taken at face value: a control off chance, or a failed check."""
+    doubts = {unit.label: "control off chance" for unit in units if any(name == unit.name for name, _ in off)}
+    for unit in units:
+        card = unit.made_by.get("audit") or {}
+        if any(f.get("level") == "fail" for f in card.get("findings", [])):
+            doubts[unit.label] = "audit failed"
+    return doubts
 
 
 def _failed(run: RunRecord) -> list[str]:

@@ -135,15 +135,16 @@ def chance_line(ax: Axes, chance: float, *, label: str | None = "chance", vertic
     draw(chance, color=INK, linestyle=(0, (4, 3)), linewidth=1.0, zorder=1.5, label=label)
 
 
-def legend_above(ax: Axes, title: str | None, columns: int = 3) -> None:
-    """Put the legend between the title and the axes, where it hides nothing."""
+def legend_above(ax: Axes, title: str | None) -> None:
+    """Put the legend between the title and the axes, where it hides nothing, in as many columns as fit."""
     handles, words = ax.get_legend_handles_labels()
     unique = dict(zip(words, handles, strict=True))
     if not unique:
         if title:
             ax.set_title(title)
         return
-    columns = min(columns, len(unique))
+    room = 13.5 * root(ax).get_figwidth() * ax.get_position().width / 0.775  # letters that stand side by side
+    columns = int(np.clip(room // (max(map(len, unique)) + 5), 1, len(unique)))
     rows = -(-len(unique) // columns)
     ax.legend(list(unique.values()), list(unique), loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderaxespad=0.2,
               handlelength=1.6, handletextpad=0.5, columnspacing=1.3, labelspacing=0.3)  # fmt: skip

@@ -73,26 +73,26 @@ def subject_scores(
         chance_line(ax, float(levels[0]), label=f"chance ({levels[0]:.3g})")
     else:
         ax.hlines(levels, x - 0.42, x + 0.42, color=INK, linestyle=(0, (4, 3)), linewidth=1, label="chance (of each)")
-    _controls(ax, controls or {}, k)
     if low is not None and high is not None:
         ax.vlines(x, numbers("low", low, n=k), numbers("high", high, n=k), color=BLUE, linewidth=2.0 if k <= 40 else 1.2,
                   label="95 % interval", zorder=3)  # fmt: skip
     flags = np.ones(k, bool) if above is None else np.asarray(above, dtype=bool)
     size = 44 if k <= 40 else 18
     if flags.any():
-        ax.scatter(x[flags], values[flags], s=size, color=BLUE, zorder=4, label="decoded" if above is None else "decoded, above chance")
+        ax.scatter(x[flags], values[flags], s=size, color=BLUE, zorder=4, label="decoded" if above is None else "above chance")
     if (~flags).any():
         ax.scatter(x[~flags], values[~flags], s=size, facecolor="white", edgecolor=BLUE, linewidth=1.5, zorder=4,
-                   label="decoded, not above chance")  # fmt: skip
+                   label="not above chance")  # fmt: skip
+    _controls(ax, controls or {}, k)
     last = k - 1
     if k > 1 or group is not None:
         last = k + 0.4
         _group(ax, list(group) if group is not None else [float(values.mean())], last)
     _names(ax, names, None if n is None else numbers("n", n, n=k), (last, group_label) if last > k - 1 else None)
-    ax.set_xlim(-0.7, last + 0.7)
+    ax.set_xlim(-0.7 if k > 1 else -1.6, last + (0.7 if k > 1 else 1.6))
     ax.set_ylabel(metric)
     grid(ax)
-    legend_above(ax, title, 2 if figure.get_figwidth() < 6 else 4)
+    legend_above(ax, title)
     return figure
 
 

@@ -92,7 +92,7 @@ def training_curves(
     ax.set_ylabel(ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     grid(ax)
-    legend_above(ax, title, 4)
+    legend_above(ax, title)
     return figure
 
 
