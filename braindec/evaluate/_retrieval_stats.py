@@ -186,8 +186,8 @@ def _lines(
     if row == "decoded":
         low, high = np.quantile(null, [0.025, 0.975])
         shuffled = {"value": float(null.mean()), "chance": chance, "low": float(low), "high": float(high), "p": np.nan}
-        note = f"{len(null)} permutations of item identity"
-        lines.append({**common, "row": "label_shuffle", **shuffled, "note": note, **counts})
+        note = f"null of {len(null)} permutations of item identity"
+        lines.append({**common, "row": "item_permutation", **shuffled, "note": note, **counts})
     return lines
 
 

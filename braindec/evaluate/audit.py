@@ -99,8 +99,8 @@ def audit(
     splits : Split or list of Split
         The folds.
     y : sequence of shape (n_rows,) or str, optional
-        Class of each row, or the column that holds it; by default ``trial_type`` when it has several values. Leave
-        it out for retrieval.
+        Class of each row, or the column that holds it; by default ``trial_type`` when it names classes (several, each
+        with 5 rows or more on average) and there are no candidates.
     records : list of FitRecord, or list of (Split, list of FitRecord)
         What the fitted steps saw (``CrossValidation.records``). A bare record may belong to any of the folds.
     candidates : Features or array of shape (n_candidates, dim), optional
@@ -140,7 +140,7 @@ def audit(
     vectors, names = _candidates(candidates, candidate_ids)
     claim = (claim,) if isinstance(claim, str) else tuple(claim)
     context = Context(
-        rows, splits, _classes(rows.trials, y), _records(records), vectors, names, claim, min_gap, n_permutations, seed
+        rows, splits, _classes(rows.trials, y, vectors is not None), _records(records), vectors, names, claim, min_gap, n_permutations, seed
     )
     findings: list[Finding] = []
     for name in registry.names("evaluate.checks") if checks is None else checks:
@@ -153,13 +153,13 @@ def audit(
     return Audit(tuple(sorted(findings, key=lambda f: -LEVELS.index(f.level))))
 
 
-def _classes(trials: pd.DataFrame, y: Sequence[Any] | str | None) -> np.ndarray | None:
+def _classes(trials: pd.DataFrame, y: Sequence[Any] | str | None, retrieval: bool) -> np.ndarray | None:
     if isinstance(y, str):
         if y not in trials:
             raise BraindecError(f"the trials have no column {y!r}", allowed=", ".join(map(str, trials.columns)))
         y = trials[y].tolist()
     if y is None:
-        if "trial_type" not in trials or trials["trial_type"].nunique() < 2:
+        if retrieval or "trial_type" not in trials or not 2 <= trials["trial_type"].nunique() <= len(trials) / 5:
             return None
         y = trials["trial_type"].tolist()
     if len(y) != len(trials):

@@ -132,7 +132,8 @@ def evaluate_retrieval(
     seed : int
         The same seed gives the same numbers.
     row : str
-        Name of the row in the score table; a "decoded" row is followed by its label_shuffle row.
+        Name of the row in the score table; a "decoded" row is followed by its null (row
+        "item_permutation": mean of the permutations, with the span of 95 % of them).
     similarity : str
         "cosine", or "dot" (long vectors then win more often; a note says so).
     keys : dict, optional

@@ -187,7 +187,7 @@ def test_scores_fit_a_result_and_are_the_same_for_the_same_seed(tmp_path):
     assert a.scores.equals(b.scores) and a.curve.equals(b.curve)
     assert Result(a.scores).save(tmp_path / "r").joinpath("scores.csv").read_text().startswith("subject,")
     assert list(a.scores.columns[:2]) == ["subject", "metric"]
-    shuffled = a.scores[a.scores.row == "label_shuffle"]
+    shuffled = a.scores[a.scores.row == "item_permutation"]
     top1 = shuffled[shuffled.metric == "top1"].iloc[0]
     assert abs(top1.value - 1 / 20) < 0.01 and top1.low <= 1 / 20 <= top1.high
     control = evaluate_retrieval(predicted, vectors, row="noise_input", **options)

@@ -95,7 +95,7 @@ def _judge(
     """Compare how often the pairs agree in class with permuted labels."""
     code = context.code
     observed = float(np.mean(code[tested] == code[beside]))
-    n_permutations = max(299, min(context.n_permutations, 20_000_000 // max(len(code), len(tested))))
+    n_permutations = max(199, min(context.n_permutations, 20_000_000 // max(len(code), len(tested))))
     null = []
     for start in range(0, n_permutations, 100):
         drawn = shuffle(code, min(100, n_permutations - start), rng)
@@ -125,7 +125,7 @@ def _recording(context: Context, rng: np.random.Generator) -> Finding | None:
         return None  # the label belongs to the subject: subject_overlap looks at that
     observed = _cramer(rows.recording, code)
     shuffle = _rows_within(subject)
-    null = np.array([_cramer(rows.recording, drawn) for drawn in shuffle(code, 299, rng)])
+    null = np.array([_cramer(rows.recording, drawn) for drawn in shuffle(code, 199, rng)])
     p = float(permutation_p(observed, null))
     shared = any(np.isin(rows.recording[s.test], rows.recording[s.train]).any() for s in context.splits)
     constant = len(np.unique(np.c_[rows.recording, code], axis=0)) == n

@@ -13,6 +13,7 @@ import numpy as np
 from braindec.evaluate.finding import Context, Finding, some
 
 __all__ = ["check"]
+_FIX = "leave {!r} out: add the step drop_redundant before any filter, or pick the channels"
 _REFERENCE = "bi2012 data (Van Veen et al. 2019)"
 _PLACE = re.compile(r"(?:fp|af|aff|f|ffc|fft|fc|fcc|ft|ftt|c|ccp|t|ttp|tp|tpp|cp|cpp|p|ppo|po|poo|o|oi|i)(?:z|\d{1,2})h?", re.I)
 _CHANNELS, _SAMPLES = 512, 20_000
@@ -20,8 +21,8 @@ _ZERO = 1e-10  # eigenvalue of the correlation matrix; float32 rounding leaves a
 _TINY = 1e-3  # share of a channel's variance that its formula leaves
 
 
-def check(context: Context) -> Finding:
-    """Look for exact linear dependence in a sample of the windows."""
+def check(context: Context) -> list[Finding] | Finding:
+    """Look for exact linear dependence in a sample of the windows, among channels of one type."""
     windows = context.windows
     if windows is None:
         return Finding("rank_deficient", "skip", "needs Windows: a table holds no signal")
@@ -35,26 +36,34 @@ def check(context: Context) -> Finding:
     if data.shape[1] < 2 * n:
         return Finding("rank_deficient", "skip", f"{data.shape[1]} samples are too few for {n} channels")
     data -= data.mean(axis=1, keepdims=True)
+    names, types = np.array(windows.ch_names, dtype=object), windows.channels["type"].to_numpy()
     spread = data.std(axis=1)
-    flat = spread <= 1e-12 * spread.max()
-    names = np.array(windows.ch_names, dtype=object)
+    flat = (spread <= 1e-12 * spread.max()) & (types != "stim")
     if flat.any():
         message = f"{int(flat.sum())} channels are flat: {some(names[flat])}"
         return Finding("rank_deficient", "warn", message, {"flat": names[flat][:20]}, "mark them bad (channels.tsv: status = bad)")
-    unit = data / spread[:, None]
+    groups = [np.flatnonzero((types == t) & (spread > 0)) for t in dict.fromkeys(types) if t != "stim"]
+    found = [_look(context, data[g], g) for g in groups if len(g) > 1]
+    told = [f for f in found if f.level != "pass"] or [f for f in found if f.evidence["rank"] < f.evidence["n_channels"]]
+    return told or Finding("rank_deficient", "pass", f"{n} channels are independent", {"n_channels": n, "rank": n})
+
+
+def _look(context: Context, data: np.ndarray, rows: np.ndarray) -> Finding:
+    """One type of channels: (channel, sample), centred."""
+    names, n = np.array(context.windows.ch_names, dtype=object)[rows], len(rows)
+    unit = data / data.std(axis=1)[:, None]
     correlation = unit @ unit.T / unit.shape[1]
     rank = int((np.linalg.eigvalsh(correlation) > _ZERO * n).sum())
     evidence = {"n_channels": n, "rank": rank}
     formulas = _minus_mean(data, names) + _copies(correlation, names)
     if not formulas and _sums_to_zero(data):
-        return _rebuilt(context, names, {**evidence, "rank": min(rank, n - 1)})
+        return _rebuilt(context, names, rows, {**evidence, "rank": min(rank, n - 1)})
     if not formulas and rank < n:
         formulas = _single(data, correlation, names)
     if formulas:
-        evidence["channels"] = [f[0] for f in formulas]
+        evidence |= {"channels": [f[0] for f in formulas], "rank": min(rank, n - 1)}
         message = f"rank {min(rank, n - 1)} of {n}: " + "; ".join(f"{c} is {what}" for c, what in formulas[:4])
-        fix = f"drop it: pick channels without {formulas[0][0]!r}"
-        return Finding("rank_deficient", "warn", message, evidence, fix, _REFERENCE)
+        return Finding("rank_deficient", "warn", message, evidence, _FIX.format(formulas[0][0]), _REFERENCE)
     if rank < n:
         message = f"rank {rank} of {n}, shared by many channels (ICA or SSS): use shrinkage where it is inverted"
         return Finding("rank_deficient", "pass", message, evidence)
@@ -66,20 +75,20 @@ def _sums_to_zero(data: np.ndarray) -> bool:
     return len(data) > 2 and data.sum(axis=0).var() < 0.01 * data.var(axis=1).min()
 
 
-def _rebuilt(context: Context, names: np.ndarray, evidence: dict) -> Finding:
+def _rebuilt(context: Context, names: np.ndarray, rows: np.ndarray, evidence: dict) -> Finding:
     """Channels that sum to zero: the average reference, or one channel rebuilt from the others."""
     n, windows = len(names), context.windows
     if all(str(r.info.get("reference", "")).lower() in ("average", "car") for r in windows.recordings):
         return Finding("rank_deficient", "pass", f"rank {n - 1} of {n}: average reference", evidence)
     known = np.array([bool(_PLACE.fullmatch(c)) for c in names])
-    placed = np.isfinite(windows.recordings[0].positions).all(axis=1)
+    placed = np.isfinite(windows.recordings[0].positions[rows]).all(axis=1)
     odd = next((str(names[~k][0]) for k in (placed, known) if (~k).sum() == 1), str(names[-1]))
     evidence["channels"] = [odd]
     message = (
         f"rank {n - 1} of {n}: each channel is minus the sum of the others: the average reference, or one channel is "
         f"rebuilt from the others (perhaps {odd!r})"
     )
-    fix = f"drop {odd!r} if it is no electrode; with an average reference use shrinkage wherever covariance is inverted"
+    fix = f"{_FIX.format(odd)}; with an average reference use shrinkage wherever covariance is inverted"
     return Finding("rank_deficient", "warn", message, evidence, fix, _REFERENCE)
 
 
