@@ -1,0 +1,237 @@
+"""Reader ``fmri``: NIfTI runs with a mask or a parcellation -> one Recording a run, channels = voxels or parcels.
+
+A plain BIDS folder, derivatives of fMRIPrep (mask and confounds are found), or one 4-D image with a text file of labels, one
+line a volume. Positions are in m, in the space that the affine or the file name says. Volumes are decoded when they are read.
+
+Differs from nilearn's maskers in: nothing is smoothed, scaled or filtered here (that is done by signal steps, each with its
+name in the report), and a mask or parcellation on another grid is refused unless ``resample`` is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from braindec.errors import BraindecError, did_you_mean
+from braindec.loaders import _events, _fmri_tables, _options
+from braindec.loaders._bids_tree import read_json
+from braindec.loaders._fmri_mask import Grid, make_grid, mask_files
+from braindec.loaders._fmri_signal import NiftiSignal, open_volumes
+from braindec.loaders._fmri_tree import Run, find_runs, subjects_of
+from braindec.types import Recording
+
+__all__ = ["load", "files", "subjects"]
+
+
+def load(
+    root: str | Path,
+    subject: str | Sequence[str] | None = None,
+    *,
+    session: str | Sequence[str] | None = None,
+    task: str | Sequence[str] | None = None,
+    run: str | Sequence[str] | None = None,
+    space: str | None = None,
+    resolution: str | None = None,
+    bold: str | None = None,
+    derivatives: str | None = None,
+    events_root: str | None = None,
+    mask: str | None = None,
+    atlas: str | None = None,
+    atlas_labels: str | None = None,
+    resample: bool = False,
+    confounds: str | Sequence[str] = "none",
+    tr: float | None = None,
+    labels: str | None = None,
+    label_columns: Sequence[str] = ("trial_type", "run"),
+    label_events: str = "volume",
+    drop_volumes: int = 0,
+) -> list[Recording]:
+    """Open fMRI runs; only headers, masks and tables are read.
+
+    Parameters
+    ----------
+    root : str or Path
+        A BIDS folder, a folder of derivatives, a folder of images, or one 4-D image.
+    subject, session, task, run : str or list of str, optional
+        Labels to keep; for one image its labels.
+    space, resolution : str, optional
+        Which of several images of a run (``space-``, ``res-``).
+    bold : str, optional
+        Path of the images inside ``root`` when names are not BIDS; ``{subject}``, ``{session}``, ``{run}`` and ``*`` are allowed.
+    derivatives : str, optional
+        Folder of fMRIPrep inside ``root``: images from there, events from ``root``.
+    events_root : str, optional
+        The raw BIDS folder, when ``root`` is a folder of derivatives somewhere else.
+    mask : str, optional
+        Path inside ``root`` (or an absolute one) of a mask; "auto" computes one from the intensities of the first run; by default
+        the brain masks of fMRIPrep, where they are.
+    atlas, atlas_labels : str, optional
+        A parcellation (0 = outside) and its table (index, name): channels are then means of parcels.
+    resample : bool
+        Bring mask and parcellation to the grid of the images (nearest voxel).
+    confounds : str or list of str
+        "motion6", "motion24", "compcor" (joined by "+") or columns of ``*_desc-confounds_timeseries.tsv``; regressed out of each
+        run by least squares; "none" by default.
+    tr : float, optional
+        Repetition time in s, where header and sidecar do not say it or are wrong.
+    labels, label_columns : str and list of str, optional
+        A text file with one line a volume, and the names of its columns; a column "run" cuts the image into runs.
+    label_events : {"volume", "block"}
+        One event a volume, or one a block of equal labels.
+    drop_volumes : int
+        Volumes to leave out at the start of each run (before the steady state); onsets are shifted.
+
+    Returns
+    -------
+    list of Recording
+        ``sfreq`` = 1 / TR; channels are of type "voxel" or "parcel".
+
+    Raises
+    ------
+    UnreadableError
+        If an image is damaged, cut short or not a time series.
+    BraindecError
+        If repetition times differ or are missing, masks are empty or on another grid, or a label is not there.
+    """
+    given = {k: v for k, v in locals().items() if k != "root"}
+    if label_events not in ("volume", "block"):
+        raise BraindecError(f"label_events: {label_events!r} is unknown{did_you_mean(label_events, ['volume', 'block'])}", allowed="volume, block")
+    runs = find_runs(root, given)
+    recordings: list[Recording] = []
+    for who in subjects_of(runs, given):
+        mine = [r for r in runs if r.entities["subject"] == who]
+        images = [open_volumes(r.path) for r in tqdm(mine, desc=f"opening sub-{who}", disable=None, leave=False)]
+        grid = make_grid(mine, images, Path(root), given)
+        for one, image in zip(mine, images, strict=True):
+            recordings += _open(one, image, grid, given, Path(root))
+    return recordings
+
+
+def subjects(root: str | Path, **options: Any) -> list[str]:
+    """Return the labels of the subjects that have a run with the options asked for."""
+    values = _options.bind(load, options)
+    return subjects_of(find_runs(root, values), values)
+
+
+def files(root: str | Path, subject: str | None = None, **options: Any) -> list[Path]:
+    """Return the images, masks and tables that :func:`load` with the same options reads."""
+    values = _options.bind(load, {**options, "subject": subject})
+    runs = find_runs(root, values)
+    paths: list[Path] = []
+    for one in runs:
+        paths.append(one.path)
+        paths += [*one.image.sidecars("bold", ".json"), *(one.raw.sidecars("bold", ".json") if one.raw else [])]
+        paths += [] if values["labels"] or one.raw is None else one.raw.sidecars("events", ".tsv")
+        if values["confounds"] != "none":
+            paths.append(_confounds_path(one))
+    if values["labels"]:
+        paths.append(_inside(Path(root), values["labels"]))
+    return list(dict.fromkeys([*paths, *mask_files(runs, Path(root), values)]))
+
+
+def _open(one: Run, image: Any, grid: Grid, options: dict[str, Any], root: Path) -> list[Recording]:
+    said = list(grid.said)
+    sidecar = {**(one.raw.json("bold") if one.raw else {}), **one.image.json("bold")}
+    tr = _fmri_tables.repetition_time(image, one.path, sidecar, options["tr"], said)
+    about = _about(one, image, grid, root)
+    if options["labels"] is not None:
+        return _labelled(one, image, grid, options, root, tr, about, said)
+    cleaned = None
+    n_volumes, skip = image.shape[3], int(options["drop_volumes"])
+    _check_drop(skip, n_volumes, one.path)
+    if options["confounds"] not in ("none", [], None):
+        table = _fmri_tables.read_confounds(_confounds_path(one), options["confounds"], n_volumes, said)
+        cleaned = table[skip:] - table[skip:].mean(axis=0)
+        about["confounds"] = options["confounds"] if isinstance(options["confounds"], str) else list(options["confounds"])
+    signal = NiftiSignal(one.path, grid.voxels, starts=grid.starts, first=skip, last=n_volumes, confounds=cleaned)
+    events = _read_events(one, signal.shape[1] * tr, skip * tr, said)
+    return [Recording(signal, 1 / tr, grid.channels, events, {**about, "warnings": list(dict.fromkeys(said))})]
+
+
+def _labelled(
+    one: Run, image: Any, grid: Grid, options: dict[str, Any], root: Path, tr: float, about: dict[str, Any], said: list[str]
+) -> list[Recording]:
+    if options["confounds"] not in ("none", [], None):
+        raise BraindecError("confounds and labels cannot be given together", fix="labels are for images that fMRIPrep did not write")
+    columns = [str(c) for c in options["label_columns"]]
+    path = _inside(root, options["labels"])
+    table = _fmri_tables.read_labels(path, columns, image.shape[3])
+    parts = _fmri_tables.stretches(list(table["run"])) if "run" in table else [(0, len(table), str(about["run"] or "1"))]
+    names = [name for _, _, name in parts]
+    if len(set(names)) < len(names):
+        twice = next(n for n in names if names.count(n) > 1)
+        raise BraindecError(f"{path.name}: the volumes of run {twice} do not stand together", found=f"runs in order: {', '.join(names[:12])}")
+    wanted = _options.as_list(options["run"])
+    unknown = [w for w in wanted or [] if w not in names]
+    if unknown:
+        raise BraindecError(f"{path.name} has no run {unknown[0]!r}{did_you_mean(unknown[0], names)}", allowed=", ".join(names))
+    skip = int(options["drop_volumes"])
+    recordings = []
+    for first, last, name in parts:
+        if wanted is not None and name not in wanted:
+            continue
+        _check_drop(skip, last - first, one.path)
+        events = _fmri_tables.label_events(table.iloc[first + skip : last], tr, per=options["label_events"])
+        signal = NiftiSignal(one.path, grid.voxels, starts=grid.starts, first=first + skip, last=last)
+        info = {**about, "run": name, "warnings": list(dict.fromkeys(said))}
+        recordings.append(Recording(signal, 1 / tr, grid.channels, events, info))
+    return recordings
+
+
+def _about(one: Run, image: Any, grid: Grid, root: Path) -> dict[str, Any]:
+    folder = one.image.root
+    description = folder / "dataset_description.json"
+    name = read_json(description).get("Name") if description.is_file() else None
+    space = one.image.entities.get("space") or _fmri_tables.space_of(image)
+    return {
+        "dataset": str(name).strip() if name else folder.resolve().name, **one.entities, "modality": "fmri", "space": space,
+        "path": str(one.path), "grid": [int(n) for n in image.shape[:3]], "affine": np.asarray(image.affine, dtype=float).tolist(),
+        "mask": str(grid.paths[0]) if grid.paths else None,
+    }  # fmt: skip
+
+
+def _read_events(one: Run, duration: float, shift: float, said: list[str]) -> pd.DataFrame:
+    path = one.raw.sidecar("events", ".tsv") if one.raw else None
+    if path is None:
+        said.append(
+            f"{one.path.name} has no events.tsv: the run has no events"
+            + (" (are the raw data elsewhere? say events_root: ...)" if one.prepared else "")
+        )
+        return pd.DataFrame({"onset": np.zeros(0), "duration": np.zeros(0)})
+    events = _events.events_table(_events.read_tsv(path), path, said)
+    if not len(events):
+        said.append(f"{path.name} is empty: the run has no events")
+    events = events.assign(onset=events["onset"] - shift)
+    _events.say_outside(events, duration, path.name, said)
+    return events
+
+
+def _confounds_path(one: Run) -> Path:
+    """The confounds of a run: named as the image, without space and resolution."""
+    stem = one.path.name.removesuffix(".gz").removesuffix(".nii")
+    parts = [p for p in stem.split("_") if p.split("-")[0] not in ("space", "res", "desc", "bold", "den")]
+    for ending in ("timeseries", "regressors"):
+        path = one.path.with_name("_".join([*parts, f"desc-confounds_{ending}.tsv"]))
+        if path.is_file():
+            return path
+    raise BraindecError(
+        f"{one.path.name} has no confounds", found=f"no {'_'.join(parts)}_desc-confounds_timeseries.tsv in {one.path.parent}",
+        fix="confounds: none, or copy the table of fMRIPrep beside the image",
+    )  # fmt: skip
+
+
+def _check_drop(skip: int, n_volumes: int, path: Path) -> None:
+    if not 0 <= skip < n_volumes - 1:
+        raise BraindecError(f"drop_volumes: {skip} leaves nothing of {path.name}", found=f"{n_volumes} volumes")
+
+
+def _inside(root: Path, relative: str) -> Path:
+    base = root if root.is_dir() else root.parent
+    if Path(relative).is_absolute() or ".." in Path(relative).parts:
+        raise BraindecError(f"the path {relative!r} must stay inside the folder", fix="write it relative to root, without '..'")
+    return base / relative
