@@ -29,6 +29,7 @@ _FOREIGN = {
     ".mat": "use the reader 'arrays' (name the variables), or 'raw' for EEGLAB .set", ".vmrk": "name the .vhdr file of the recording",
     ".fdt": "name the .set file of the recording", ".meg4": "name the folder .ds of the recording",
 }  # fmt: skip
+MIXED = "channels differ in sampling frequency; all are given at the highest one"
 _SAMPLE_BYTES = {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4, "IEEE_FLOAT_64": 8, "UINT_16": 2}
 
 
@@ -64,6 +65,8 @@ def check(path: Path) -> list[str]:
         ".fif": _magic,
         ".snirf": _magic,
         ".set": _set,
+        ".sqd": _kit,
+        ".con": _kit,
     }
     if suffix in checks:
         return checks[suffix](path)
@@ -115,7 +118,7 @@ def _converted(path: Path) -> UnreadableError:
 
 def _edf(path: Path) -> list[str]:
     kind = "BDF" if suffix_of(path) == ".bdf" else "EDF"
-    size = path.stat().st_size
+    size, labels = path.stat().st_size, []
     with path.open("rb") as file:
         head = file.read(256)
         magic = (b"\xffBIOSEMI",) if kind == "BDF" else (b"0       ",)
@@ -126,23 +129,24 @@ def _edf(path: Path) -> list[str]:
             )  # fmt: skip
         try:
             n_header, n_records, n_channels = int(head[184:192]), int(head[236:244]), int(head[252:256])
+            labels = [file.read(16) for _ in range(n_channels)]
             file.seek(256 + 216 * n_channels)
             samples = [int(file.read(8)) for _ in range(n_channels)]
         except ValueError as error:
             converted = line_ends_converted(path)
             raise _converted(path) if converted else _short(path, f"the header ends early ({size} bytes)") from error
+    rates = {n for n, label in zip(samples, labels, strict=True) if b"Annotations" not in label}
+    mixed = [f"{path.name}: {MIXED}"] if len(rates) > 1 else []
     expected = n_header + n_records * sum(samples) * (3 if kind == "BDF" else 2)
     if n_records < 0:
-        return [
-            f"{path.name}: the recording was not closed (number of records {n_records}); its length is taken from its size"
-        ]
+        return [*mixed, f"{path.name}: the recording was not closed: its length is taken from its size"]
     if size == expected:
-        return []
+        return mixed
     if line_ends_converted(path, start=n_header):
         raise _converted(path)
     if size < expected:
         raise _short(path, f"{size} bytes, the header promises {expected} ({n_records} records)")
-    return [f"{path.name}: {size - expected} bytes more than its header says; they are not read"]
+    return [*mixed, f"{path.name}: {size - expected} bytes more than its header says; they are not read"]
 
 
 def _short(path: Path, found: str) -> UnreadableError:
@@ -235,6 +239,27 @@ def _magic(path: Path) -> list[str]:
                 f"{path} is not a {NAMES[suffix_of(path)]} file", found=f"it starts with {head!r}",
                 fix="the ending does not fit the content, or the file is damaged: check where it comes from",
             )  # fmt: skip
+    return []
+
+
+def _kit(path: Path) -> list[str]:
+    """KIT: a directory of parts (offset, bytes an item, items there may be, items); mne fills missing samples with zeros."""
+    if line_ends_converted(path):
+        raise _converted(path)
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        first = file.read(16)
+        n_entries = int.from_bytes(first[12:16], "little")
+        table = file.read(16 * max(0, min(n_entries, 256) - 1))
+    if len(first) < 16 or not 9 <= n_entries <= 256 or len(table) < 16 * (n_entries - 1):
+        raise UnreadableError(
+            f"{path} is not a whole KIT file", found=f"{size} bytes, a directory of {n_entries} parts",
+            fix="the ending does not fit the content, or the file was cut short: copy it again",
+        )  # fmt: skip
+    samples = table[16 * 8 : 16 * 9]  # entry 9 of the directory: the continuous samples
+    offset, width, count = (int.from_bytes(samples[k : k + 4], "little") for k in (0, 4, 12))
+    if offset + width * count > size:
+        raise _short(path, f"{size} bytes, the samples end at byte {offset + width * count}")
     return []
 
 

@@ -50,6 +50,8 @@ class MneSignal(Signal):
         The file to open again in another process; the first file of ``raw`` by default.
     options : dict, optional
         Named options of ``mne.io.read_raw`` that ``raw`` was opened with.
+    whole : bool
+        Read the file once, as a whole, and keep it in memory: for files that cannot be read in pieces.
 
     Notes
     -----
@@ -61,8 +63,14 @@ class MneSignal(Signal):
     dtype = np.dtype(np.float64)
 
     def __init__(
-        self, raw: mne.io.BaseRaw, *, path: str | Path | None = None, options: Mapping[str, Any] | None = None
+        self,
+        raw: mne.io.BaseRaw,
+        *,
+        path: str | Path | None = None,
+        options: Mapping[str, Any] | None = None,
+        whole: bool = False,
     ) -> None:
+        self.whole = whole
         self.path = str(path if path is not None else file_of(raw))
         self.options = dict(options or {})
         self.names, self.first = list(raw.ch_names), int(raw.first_samp)
@@ -89,6 +97,9 @@ class MneSignal(Signal):
     def _raw(self) -> mne.io.BaseRaw:
         if self.__dict__.get("_open_raw") is None:
             self._open_raw, self._open_offset = self._reopen()
+        if self.whole and not self._open_raw.preload:
+            with quiet_mne():
+                self._open_raw.load_data()
         return self._open_raw
 
     def _reopen(self) -> tuple[mne.io.BaseRaw, int]:

@@ -19,11 +19,13 @@ from braindec.types.mne_signals import MneSignal
 def raw():
     """A raw with a template montage, two trigger types, a bad channel, extras and a measurement date."""
     rng = np.random.default_rng(0)
-    info = mne.create_info(["Fz", "Cz", "Pz", "Oz", "EOG", "STI"], 200.0, ["eeg"] * 4 + ["eog", "stim"], verbose="ERROR")
+    info = mne.create_info(
+        ["Fz", "Cz", "Pz", "Oz", "EOG", "STI"], 200.0, ["eeg"] * 4 + ["eog", "stim"], verbose="ERROR"
+    )
     made = mne.io.RawArray(rng.standard_normal((6, 2000)) * 1e-6, info, verbose="ERROR")
     made.set_montage("spherical_1020", verbose="ERROR")
     made.info["bads"], made.info["line_freq"] = ["Pz"], 50.0
-    made.set_meas_date(datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc))
+    made.set_meas_date(datetime.datetime(2020, 1, 2, 3, 4, 5, tzinfo=datetime.UTC))
     extras = [{"stimulus_id": "dog", "loudness": 2.5}, {"stimulus_id": "cat", "loudness": None}]
     made.set_annotations(mne.Annotations([1.0, 3.25], [0.0, 0.5], ["image/a", "image/b"], extras=extras))
     return made
@@ -43,19 +45,28 @@ def _same_sensors(one, two):
     for a, b in zip(one["chs"], two["chs"], strict=True):
         place_a, place_b = (np.where(np.isfinite(c["loc"][:12]), c["loc"][:12], 0.0) for c in (a, b))
         np.testing.assert_allclose(place_a, place_b, err_msg=a["ch_name"])
-        assert (int(a["coil_type"]), int(a["coord_frame"])) == (int(b["coil_type"]), int(b["coord_frame"])), a["ch_name"]
+        assert (int(a["coil_type"]), int(a["coord_frame"])) == (int(b["coil_type"]), int(b["coord_frame"])), a[
+            "ch_name"
+        ]
 
 
 def test_recording_holds_what_the_raw_says(raw):
     recording = Recording.from_mne(raw, subject="01", dataset="made")
     np.testing.assert_array_equal(recording.load(), raw.get_data())
-    assert recording.info["modality"] == "eeg" and recording.info["line_freq"] == 50.0 and recording.info["subject"] == "01"
+    assert (
+        recording.info["modality"] == "eeg"
+        and recording.info["line_freq"] == 50.0
+        and recording.info["subject"] == "01"
+    )
     assert recording.channels.set_index("name")["status"].to_dict()["Pz"] == "bad"
     assert recording.channels["unit"].tolist() == ["V"] * 5 + ["n/a"]
     places = raw.get_montage().get_positions()["ch_pos"]
     np.testing.assert_allclose(recording.positions[:4], [places[n] for n in ("Fz", "Cz", "Pz", "Oz")], atol=1e-9)
     assert np.isnan(recording.positions[4:]).all()
-    assert recording.events["onset"].tolist() == [1.0, 3.25] and recording.events["trial_type"].tolist() == ["image/a", "image/b"]
+    assert recording.events["onset"].tolist() == [1.0, 3.25] and recording.events["trial_type"].tolist() == [
+        "image/a",
+        "image/b",
+    ]
     assert recording.events["stimulus_id"].tolist() == ["dog", "cat"] and recording.events["loudness"][0] == 2.5
 
 
@@ -67,7 +78,7 @@ def test_raw_round_trip(raw):
     np.testing.assert_allclose(back.annotations.onset, raw.annotations.onset)
     np.testing.assert_allclose(back.annotations.duration, raw.annotations.duration)
     assert list(back.annotations.description) == list(raw.annotations.description)
-    assert [dict(e) for e in back.annotations.extras][0] == {"stimulus_id": "dog", "loudness": 2.5}
+    assert dict(back.annotations.extras[0]) == {"stimulus_id": "dog", "loudness": 2.5}
     first, second = raw.get_montage().get_positions(), back.get_montage().get_positions()
     for point in ("nasion", "lpa", "rpa"):
         np.testing.assert_allclose(first[point], second[point], atol=1e-9)
@@ -93,7 +104,9 @@ def test_a_raw_that_is_not_loaded_stays_on_disk_and_pickles_as_a_path(raw, raw_f
     text = pickle.dumps(part)
     assert len(text) < 10_000
     np.testing.assert_array_equal(pickle.loads(text).load(), data[[3, 0], 200:600])
-    assert isinstance(Recording.from_mne(mne.io.read_raw_fif(raw_file, preload=True, verbose="ERROR")).signal, ArraySignal)
+    assert isinstance(
+        Recording.from_mne(mne.io.read_raw_fif(raw_file, preload=True, verbose="ERROR")).signal, ArraySignal
+    )
 
 
 def test_reads_of_a_file_equal_slicing(raw, raw_file):
@@ -171,7 +184,9 @@ def test_epochs_round_trip(raw):
     back = windows.to_mne()
     np.testing.assert_allclose(back.get_data(), epochs.get_data(), rtol=1e-6)
     np.testing.assert_array_equal(back.events[:, 0], epochs.events[:, 0])
-    assert [next(k for k, v in back.event_id.items() if v == c) for c in back.events[:, 2]] == windows.trials["trial_type"].tolist()
+    assert [next(k for k, v in back.event_id.items() if v == c) for c in back.events[:, 2]] == windows.trials[
+        "trial_type"
+    ].tolist()
     assert back.metadata["word"].tolist() == list("abcd") and len(back["image/dog"]) == 2
     _same_sensors(epochs.info, back.info)
     again = Windows.from_mne(back)

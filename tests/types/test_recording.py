@@ -36,7 +36,9 @@ def test_the_channel_table_is_completed_and_info_has_every_key():
 
 def test_labels():
     assert _recording().label == "sub-01_run-2"
-    assert _recording(info={"path": "/a/b/file.edf"}).label == "file.edf"  # no folder: names of windows stay the same elsewhere
+    assert (
+        _recording(info={"path": "/a/b/file.edf"}).label == "file.edf"
+    )  # no folder: names of windows stay the same elsewhere
     assert _recording(info={}).label == "recording"
 
 

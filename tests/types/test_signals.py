@@ -47,7 +47,14 @@ def test_read_equals_slicing(tmp_path, rows, span):
 
 def test_indexing_is_numpy_indexing(tmp_path):
     for name, signal in _signals(tmp_path).items():
-        for key in [2, (slice(None), slice(3, 30, 4)), (1, slice(-5, None)), (slice(0, 2), 7), ([2, 0], slice(9, 2, -1)), (-1, -1)]:
+        for key in [
+            2,
+            (slice(None), slice(3, 30, 4)),
+            (1, slice(-5, None)),
+            (slice(0, 2), 7),
+            ([2, 0], slice(9, 2, -1)),
+            (-1, -1),
+        ]:
             np.testing.assert_array_equal(signal[key], DATA[key], err_msg=f"{name} {key}")
         np.testing.assert_array_equal(np.asarray(signal), DATA)
         assert len(signal) == 5

@@ -48,7 +48,9 @@ def test_features_are_saved_and_opened_from_disk(tmp_path):
     pd.testing.assert_frame_equal(opened.units, units, check_dtype=False)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(opened)).load(), VALUES)
     with pytest.raises(BraindecError, match="not hold features"):
-        Features.open(Recording(VALUES, 1.0, pd.DataFrame({"name": list("abcdef")})).save(tmp_path / "r.h5").signal.path)
+        Features.open(
+            Recording(VALUES, 1.0, pd.DataFrame({"name": list("abcdef")})).save(tmp_path / "r.h5").signal.path
+        )
 
 
 @pytest.mark.parametrize(
@@ -62,9 +64,15 @@ def test_features_refuse(items, match):
 def test_spike_counts_against_a_histogram():
     rng = np.random.default_rng(3)
     times, unit = np.sort(rng.uniform(2.0, 5.0, 400)), rng.integers(0, 3, 400)
-    spikes = Spikes(times, unit, pd.DataFrame(index=range(3)), 2.0, 5.05, pd.DataFrame({"onset": [2.5], "duration": [0.1]}))
+    spikes = Spikes(
+        times, unit, pd.DataFrame(index=range(3)), 2.0, 5.05, pd.DataFrame({"onset": [2.5], "duration": [0.1]})
+    )
     counts = spikes.counts(0.1)
-    assert counts.sfreq == pytest.approx(10.0) and counts.n_times == 30 and counts.ch_names == ["unit000", "unit001", "unit002"]
+    assert (
+        counts.sfreq == pytest.approx(10.0)
+        and counts.n_times == 30
+        and counts.ch_names == ["unit000", "unit001", "unit002"]
+    )
     for u in range(3):
         expected = np.histogram(times[unit == u], bins=2.0 + 0.1 * np.arange(31))[0]
         np.testing.assert_array_equal(counts.load()[u], expected)

@@ -35,7 +35,8 @@ def _made(lengths=(60, 100, 45), *, slow=False, seed=0):
     arrays = [rng.standard_normal((N_CHANNELS, n)).astype(np.float32) for n in lengths]
     names = pd.DataFrame({"name": list("abc")})
     recordings = [
-        Recording(SlowSignal(a) if slow else a, 100.0, names, info={"subject": "01", "run": str(i)}) for i, a in enumerate(arrays)
+        Recording(SlowSignal(a) if slow else a, 100.0, names, info={"subject": "01", "run": str(i)})
+        for i, a in enumerate(arrays)
     ]
     index = np.array([(r, s) for r, n in enumerate(lengths) for s in range(0, n - N_TIMES + 1, 7)])
     index = index[rng.permutation(len(index))]
@@ -75,7 +76,9 @@ def test_subsets_are_lazy_and_compose():
     everything = windows.load()
     mask = (windows.trials["trial_type"] == "x").to_numpy()
     for rows in (slice(2, 9, 3), mask, np.array([5, 1, 1]), -1, [3]):
-        np.testing.assert_array_equal(windows[rows].load(), np.atleast_3d(everything[rows]).reshape(-1, N_CHANNELS, N_TIMES))
+        np.testing.assert_array_equal(
+            windows[rows].load(), np.atleast_3d(everything[rows]).reshape(-1, N_CHANNELS, N_TIMES)
+        )
     np.testing.assert_array_equal(windows[[9, 4, 2]][[2, 0]].load(), everything[[2, 9]])
     assert windows[mask].trials["trial_type"].unique().tolist() == ["x"]
     assert len(windows[[]]) == 0 and windows[[]].load().shape == (0, N_CHANNELS, N_TIMES)
@@ -133,13 +136,19 @@ def test_concat_reads_the_same_and_refuses_what_differs():
     assert Windows.concat([first[[2]], first[[2]]]).ids.tolist() == [first.ids[2]] * 2  # the same window keeps its name
     with pytest.raises(BraindecError, match="no windows"):
         Windows.concat([first[[]]])
-    other = Windows.from_arrays(np.zeros((2, 3, N_TIMES)), {"trial_type": ["x", "y"]}, sfreq=50.0, channels=list("abc"), tmin=-0.05)
+    other = Windows.from_arrays(
+        np.zeros((2, 3, N_TIMES)), {"trial_type": ["x", "y"]}, sfreq=50.0, channels=list("abc"), tmin=-0.05
+    )
     with pytest.raises(BraindecError, match="sampling frequencies differ"):
         Windows.concat([first, other])
-    longer = Windows.from_arrays(np.zeros((2, 3, 9)), {"trial_type": ["x", "y"]}, sfreq=100.0, channels=list("abc"), tmin=-0.05)
+    longer = Windows.from_arrays(
+        np.zeros((2, 3, 9)), {"trial_type": ["x", "y"]}, sfreq=100.0, channels=list("abc"), tmin=-0.05
+    )
     with pytest.raises(BraindecError):
         Windows.concat([first, longer])
-    renamed = Windows.from_arrays(np.zeros((2, 3, N_TIMES)), {"trial_type": ["x", "y"]}, sfreq=100.0, channels=list("abd"), tmin=-0.05)
+    renamed = Windows.from_arrays(
+        np.zeros((2, 3, N_TIMES)), {"trial_type": ["x", "y"]}, sfreq=100.0, channels=list("abd"), tmin=-0.05
+    )
     with pytest.raises(BraindecError, match=r"only in the first: \['c'\]"):
         Windows.concat([first, renamed])
 
@@ -147,7 +156,9 @@ def test_concat_reads_the_same_and_refuses_what_differs():
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int16"])
 def test_from_arrays_gives_the_array_back(dtype):
     x = (np.random.default_rng(0).standard_normal((6, 4, 10)) * 100).astype(dtype)
-    windows = Windows.from_arrays(x, {"trial_type": list("aabbab"), "run": list("111222")}, sfreq=100.0, subject="07", modality="eeg")
+    windows = Windows.from_arrays(
+        x, {"trial_type": list("aabbab"), "run": list("111222")}, sfreq=100.0, subject="07", modality="eeg"
+    )
     np.testing.assert_array_equal(windows.load([5, 0, 0]), x[[5, 0, 0]].astype(np.float32))
     assert windows.trials["subject"].tolist() == ["07"] * 6 and windows.ch_names == ["ch000", "ch001", "ch002", "ch003"]
     assert windows.modality == "eeg"
@@ -199,4 +210,8 @@ def test_channels_in_another_order_are_refused():
 def test_with_trials_adds_columns_and_keeps_ids():
     _, windows = _made()
     more = windows.with_trials(stimulus_id=np.arange(len(windows)).astype(str))
-    assert more.ids.tolist() == windows.ids.tolist() and "stimulus_id" in more.trials and "stimulus_id" not in windows.trials
+    assert (
+        more.ids.tolist() == windows.ids.tolist()
+        and "stimulus_id" in more.trials
+        and "stimulus_id" not in windows.trials
+    )

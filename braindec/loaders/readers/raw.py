@@ -144,12 +144,17 @@ def open_raw(path: Path, warnings: list[str], options: Mapping[str, Any] | None 
                 raw[:, raw.n_times - 1 : raw.n_times]  # a cut file fails here, not in the middle of a run
     except Exception as error:  # mne raises every kind of error on damaged files
         raise _refuse(error, path, said) from error
-    damage = [s for s in said if any(word in s for word in _DAMAGE)]
+    unclosed = any("not closed" in w for w in warnings)
+    damage = [s for s in said if any(word in s for word in _DAMAGE) and not (unclosed and "file size" in s)]
     if damage or not raw.n_times:
         raise _formats.explain(ValueError(damage[0] if damage else "it holds no samples"), path, "mne.io.read_raw")
+    mixed = any(
+        _formats.MIXED in w for w in warnings
+    )  # in pieces, mne's interpolation would differ from piece to piece
+    said = [s for s in said if "mixed sampling frequencies" not in s]
     renamed = _renamed(raw.ch_names, said)
     warnings += [_translate(s, path) for s in said]
-    recording = recording_from_mne(raw, signal=MneSignal(raw, path=path, options=options), path=str(path))
+    recording = recording_from_mne(raw, signal=MneSignal(raw, path=path, options=options, whole=mixed), path=str(path))
     if renamed:
         recording = replace(recording, info={**recording.info, "renamed": renamed})
     _say_triggers(recording, warnings)
