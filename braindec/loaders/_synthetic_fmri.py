@@ -30,7 +30,7 @@ REGIONS = {
 }
 SPACE = "MNI152NLin2009cAsym"
 _GAINS = (1.0, 1.2, 0.55)  # the third subject is weak
-_PATTERN = 0.38  # percent signal change: standard deviation of the category patterns over voxels
+_PATTERN = 0.5  # percent signal change: standard deviation of the category patterns over voxels
 _VISUAL = 1.0  # percent signal change to any image
 _NOISE = 1.1  # percent: standard deviation of the noise
 _RHO = 0.45  # autocorrelation of the noise from one volume to the next
