@@ -1,0 +1,147 @@
+"""Which labels may change places: the permutations that a test of "no information" is allowed to make.
+
+Rows of one run are alike for reasons that have nothing to do with the class, so labels are exchanged within a run (or
+a contiguous block) only. Where the design moves labels in blocks, or ties them to a stimulus, whole blocks or whole
+stimuli are exchanged: exchanging single rows there would break what a real labelling keeps, and p would be too small.
+
+Source: Nichols & Holmes 2002 (Human Brain Mapping 15:1), section "exchangeability"; Etzel & Braver 2013 (IEEE PRNI) on
+permuting within runs and whole blocks in decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from braindec.errors import BraindecError
+from braindec.evaluate._rows import Rows, rows_of
+from braindec.stats.permutation import log_arrangements, permute_units, permute_within
+from braindec.types import Split, Windows
+
+_TRIES = 200
+_NOT_CONTENT = ("time", "run", "session", "subject")
+
+__all__ = ["Exchange", "exchange_of"]
+
+
+@dataclass(frozen=True, eq=False)
+class Exchange:
+    """What is exchanged with what.
+
+    Parameters
+    ----------
+    units : array of int, shape (n,)
+        Rows that move together; they share a label.
+    groups : array of int, shape (n,)
+        Units change places within a group.
+    clusters : array of int, shape (n,)
+        Runs, or blocks of one run: the rows that are alike, for resampling.
+    how : str
+        For the note beside a score.
+    """
+
+    units: np.ndarray
+    groups: np.ndarray
+    clusters: np.ndarray
+    how: str
+
+    def arrangements(self, codes: np.ndarray) -> float:
+        """Return the natural logarithm of the number of different label orders."""
+        first = np.unique(self.units, return_index=True)[1]
+        return log_arrangements(codes[first], self.groups[first])
+
+    def draw(self, codes: np.ndarray, splits: Sequence[Split], *, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Return ``n`` labellings, shape (n, n_rows), in which every training part holds every class.
+
+        Raises
+        ------
+        BraindecError
+            If such labellings are too rare.
+        """
+        n_classes = int(codes.max()) + 1
+        out = np.empty((n, len(codes)), dtype=codes.dtype)
+        for i in range(n):
+            for _ in range(_TRIES):
+                out[i] = permute_units(codes, self.units, self.groups, rng)
+                if all(len(np.unique(out[i, s.train])) == n_classes for s in splits):
+                    break
+            else:
+                raise BraindecError(
+                    "permuted labels leave a training part without some class, time and again", found=self.how,
+                    fix="use fewer folds, join rare classes, or set n_permutations=0",
+                )  # fmt: skip
+        return out
+
+
+def exchange_of(windows: Windows, codes: np.ndarray, splits: Sequence[Split]) -> Exchange:
+    """Find the exchangeable units of a design.
+
+    1. Split by content (a stimulus, a concept, a block) whose label is fixed: whole contents are exchanged.
+    2. Otherwise rows are exchanged within their run; within the test blocks when there is one run split by time.
+    3. Labels that come in stretches, far longer than a random order has: whole stretches are exchanged.
+    4. Runs of one class each: whole runs are exchanged.
+    """
+    rows = rows_of(windows)
+    everything = np.zeros(len(rows), dtype=int)
+    runs = rows.recording if rows.recording.max() > 0 else _blocks(rows, splits)
+    by = splits[0].by
+    content = None if by in _NOT_CONTENT else rows.column(by)
+    if content is not None:
+        value = np.unique(content, return_inverse=True)[1]
+        if _fixed(codes, value) and value.max() + 1 < len(rows):
+            return Exchange(value, everything, runs, f"labels exchanged between values of {by}")
+    single = np.arange(len(rows))
+    if not rows.timed and rows.recording.max() == 0 and _n_stretches(codes, everything, rows.order) == codes.max() + 1:
+        return Exchange(single, everything, runs, "labels exchanged freely: rows are sorted by class, their time is unknown")
+    where = "run" if rows.recording.max() > 0 else "block" if runs.max() > 0 else "recording"
+    stretch = _stretches(codes, runs, rows.order)
+    if _fixed(codes, runs) and runs.max() > 0:
+        return Exchange(runs, everything, runs, f"labels exchanged between whole {where}s, which have one class each")
+    if _is_blocked(codes, runs, rows.order):
+        length = len(rows) / (stretch.max() + 1)
+        how = f"labels come in stretches of about {length:.0f} rows: whole stretches exchanged within each {where}"
+        return Exchange(stretch, runs, runs, how)
+    return Exchange(single, runs, runs, f"labels exchanged within each {where}")
+
+
+def _blocks(rows: Rows, splits: Sequence[Split]) -> np.ndarray:
+    """Contiguous test blocks of a split by time, else one group."""
+    block = np.zeros(len(rows), dtype=int)
+    if splits[0].by == "time":
+        for k, split in enumerate(splits):
+            block[split.test] = k
+    return block
+
+
+def _fixed(codes: np.ndarray, group: np.ndarray) -> bool:
+    """True when every group has one label."""
+    first = np.unique(group, return_index=True, return_inverse=True)
+    return bool(np.all(codes == codes[first[1]][first[2].reshape(-1)]))
+
+
+def _stretches(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """Number the stretches of consecutive rows (in ``order``) with one label and one group."""
+    c, g = codes[order], groups[order]
+    new = np.r_[False, (c[1:] != c[:-1]) | (g[1:] != g[:-1])]
+    out = np.empty(len(codes), dtype=int)
+    out[order] = np.cumsum(new)
+    return out
+
+
+def _n_stretches(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> int:
+    return int(_stretches(codes, groups, order).max()) + 1
+
+
+def _is_blocked(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> bool:
+    """True when neighbours share a label far more often than in random order within the groups."""
+    inside = groups[order][1:] == groups[order][:-1]
+
+    def alike(labels: np.ndarray) -> int:
+        return int(np.sum((labels[order][1:] == labels[order][:-1]) & inside))
+
+    rng = np.random.default_rng(0)
+    random = np.array([alike(permute_within(codes, groups, rng)) for _ in range(50)])
+    excess = alike(codes) - random.mean()
+    return bool(excess > 5 * max(random.std(), 0.5) and excess > 0.3 * (inside.sum() - random.mean()))
