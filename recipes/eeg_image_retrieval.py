@@ -1,4 +1,4 @@
-"""Which image was seen? EEG (or MEG, iEEG) windows to image embeddings; held-out images are retrieved by name.
+"""Images from EEG, MEG or iEEG: windows to image embeddings, held-out images retrieved by name.
 
 An encoder is trained with a contrastive loss to meet the embedding of the image that was shown; the closed-form ridge
 decoder stands beside it. Test images are of concepts that were never trained on. Control rows: shuffled pairs, noise

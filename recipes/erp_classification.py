@@ -1,4 +1,4 @@
-"""Which kind of event was it? Event-related EEG, MEG or iEEG, two or more event types, one decoder a subject.
+"""Event types from event-related EEG, MEG or iEEG, one decoder a subject.
 
 Windows around each event, a linear classifier with shrinkage, whole runs (or contiguous blocks) held out, p-values
 by refitting on permuted labels, and control rows beside every score.

@@ -1,4 +1,4 @@
-"""Which category was seen? fMRI, labelled volumes or blocks, one decoder a subject, whole runs held out.
+"""Categories from fMRI volumes or blocks, one decoder a subject.
 
 Voxel (or parcel) patterns, detrended and z-scored within each run, a linear classifier with shrinkage, p-values by
 refitting on permuted labels, and control rows beside every score.

@@ -95,10 +95,10 @@ def class_difference(windows: Windows, y: np.ndarray) -> tuple[dict[str, np.ndar
             return arrays, None
         arrays["difference/voxels"] = f[:, 0]
         return arrays, {"draw": "voxel_map", "title": "Where the classes differ", "caption": caption,
-                        "args": {"positions": "@difference/positions", "values": "@difference/voxels", "label": "F"}}  # fmt: skip
+                        "args": {"positions": "@difference/positions", "values": "@difference/voxels", "label": "F", "unit": ""}}  # fmt: skip
     return arrays, {"draw": "topomap_times", "title": "Where and when the classes differ", "caption": caption,
                     "args": {"values": "@difference/f", "times": "@difference/times", "positions": "@difference/positions",
-                             "ch_names": "@difference/channels", "label": "F"}}  # fmt: skip
+                             "ch_names": "@difference/channels", "label": "F", "unit": ""}}  # fmt: skip
 
 
 def retrieval_panels(found: Retrieval, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
