@@ -162,7 +162,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         train, test : Windows
             Training and test windows of one fold.
         Y : array of shape (n_labellings, n_train)
-            Labels; each labelling holds the same classes.
+            Labels, or numbers that stand for them in sorted order; each labelling holds every class.
 
         Returns
         -------

@@ -65,7 +65,7 @@ class Exchange:
         for i in range(n):
             for _ in range(_TRIES):
                 out[i] = permute_units(codes, self.units, self.groups, rng)
-                if all(len(np.unique(out[i, s.train])) == n_classes for s in splits):
+                if all(np.bincount(out[i, s.train], minlength=n_classes).all() for s in splits):
                     break
             else:
                 raise BraindecError(

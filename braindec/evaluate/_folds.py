@@ -16,8 +16,9 @@ from braindec.stats.bootstrap import Interval, bootstrap_weights, interval_of
 from braindec.types import FitRecord, Split, Windows
 
 _FEWEST_CLUSTERS = 8
+_IN_MEMORY = 2**29  # bytes of windows that are read once instead of in every fold
 
-__all__ = ["Context", "FoldScores", "interval", "null_values", "run_folds", "value_of"]
+__all__ = ["Context", "FoldScores", "in_memory", "interval", "null_values", "run_folds", "value_of"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,17 @@ class FoldScores:
     note: str = ""
 
 
+def in_memory(windows: Windows) -> Windows:
+    """Read windows that are small enough once, so that folds do not read them again."""
+    if 4 * np.prod(windows.shape) > _IN_MEMORY:
+        return windows
+    info = windows.recordings[0].info
+    return Windows.from_arrays(
+        windows.load(), windows.trials, sfreq=windows.sfreq, channels=windows.channels, tmin=windows.tmin,
+        modality=info.get("modality"), dataset=info.get("dataset"),
+    )  # fmt: skip
+
+
 def run_folds(context: Context, windows: Windows, *, label: str) -> FoldScores:
     """Fit a clone in each fold and score its test rows; then again for every permuted labelling.
 
@@ -90,7 +102,7 @@ def run_folds(context: Context, windows: Windows, *, label: str) -> FoldScores:
         if not len(labellings):
             null = np.empty((0, len(split.test), len(names)))
         elif hasattr(decoder, "null_decisions"):
-            null = np.asarray(decoder.null_decisions(train, names[labellings], test))
+            null = np.asarray(decoder.null_decisions(train, labellings, test))  # codes order classes as names do
         else:
             refits = (clone(context.decoder).fit(train, names[codes]) for codes in tqdm(
                 labellings, desc=f"{label}, permutations", disable=None, leave=False))  # fmt: skip

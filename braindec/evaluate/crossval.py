@@ -22,14 +22,13 @@ import pandas as pd
 from braindec import registry
 from braindec.errors import BraindecError
 from braindec.evaluate._exchange import Exchange, exchange_of
-from braindec.evaluate._folds import Context, FoldScores, interval, null_values, run_folds, value_of
+from braindec.evaluate._folds import Context, FoldScores, in_memory, interval, null_values, run_folds, value_of
 from braindec.evaluate.metric import Metric, codes_of
 from braindec.stats.binomial import binomial_threshold
 from braindec.stats.permutation import permutation_p
 from braindec.types import FitRecord, Split, Windows
 
 _FEW = 20  # test rows of a class below which the note says so
-_IN_MEMORY = 2**29  # bytes of windows that are read once instead of in every fold
 
 __all__ = ["CrossValidation", "cross_validate"]
 
@@ -129,7 +128,7 @@ def cross_validate(
     exchange = exchange_of(windows, codes, splits)
     rng = np.random.default_rng([seed, 1])
     labellings = exchange.draw(codes, splits, n=n_permutations, rng=rng)
-    near = _in_memory(windows)
+    near = in_memory(windows)
     context = Context(decoder, near, codes, classes, splits, labellings, seed, exchange.how)
     decoded = run_folds(context, near, label="folds")
     table, null = [], {}
@@ -200,17 +199,6 @@ def _metric(name: str) -> Metric:
         names = [n for n in registry.names("evaluate.metrics") if registry.get("evaluate.metrics", n).needs != "values"]
         raise BraindecError(f"{name} compares numbers, not classes", allowed=", ".join(names))
     return metric
-
-
-def _in_memory(windows: Windows) -> Windows:
-    """Read windows that are small enough once, so that folds do not read them again."""
-    if 4 * np.prod(windows.shape) > _IN_MEMORY:
-        return windows
-    info = windows.recordings[0].info
-    return Windows.from_arrays(
-        windows.load(), windows.trials, sfreq=windows.sfreq, channels=windows.channels, tmin=windows.tmin,
-        modality=info.get("modality"), dataset=info.get("dataset"),
-    )  # fmt: skip
 
 
 def _score(

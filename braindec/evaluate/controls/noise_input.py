@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from braindec.evaluate._folds import Context, FoldScores, run_folds
+from braindec.evaluate._folds import Context, FoldScores, in_memory, run_folds
 from braindec.types import Recording, Signal, Windows
 
 _SAMPLE = 200  # windows that set the scale
@@ -20,7 +20,8 @@ __all__ = ["noise_input", "noise_windows"]
 
 def noise_input(context: Context, decoded: FoldScores) -> FoldScores:
     """Run the same folds on noise windows."""
-    return run_folds(context, noise_windows(context.windows, seed=context.seed), label="noise input")
+    noise = in_memory(noise_windows(context.windows, seed=context.seed))
+    return run_folds(context, noise, label="noise input")
 
 
 def noise_windows(windows: Windows, *, seed: int = 0) -> Windows:
