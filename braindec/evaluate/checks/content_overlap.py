@@ -10,13 +10,15 @@ import numpy as np
 from braindec.evaluate.finding import CONTENT, Context, Finding, some
 
 __all__ = ["check"]
+_PARTS = ("train", "validation", "test")  # a column that names parts is no content
 _REFERENCE = "Shirakawa et al. 2024, arXiv 2405.10078"
 
 
 def check(context: Context) -> list[Finding]:
     """Look at stimulus_id and concept_id, and at any other content that is claimed to be new."""
     extra = [c for c in (*context.claim, *(s.by for s in context.splits)) if c in context.rows.trials]
-    columns = dict.fromkeys([*CONTENT, *(c for c in extra if c not in ("subject", "session", "run"))])
+    extra = [c for c in extra if c not in ("subject", "session", "run") and context.rows.trials[c].nunique() > len(_PARTS)]
+    columns = dict.fromkeys([*CONTENT, *extra])
     found = [_look(context, column) for column in columns if context.rows.column(column) is not None]
     return found or [
         Finding("content_overlap", "skip", "the trials name no content (columns stimulus_id, concept_id)", fix="add them")
