@@ -38,9 +38,14 @@ _RC = {
 }  # fmt: skip
 
 
+_LOOKS = {"axes", "font", "figure", "lines", "patch", "xtick", "ytick", "legend", "grid", "image", "savefig", "svg", "text", "hist",
+          "hatch", "path", "scatter", "errorbar"}  # fmt: skip
+
+
 def style() -> Any:
     """Return a context in which figures are made, or written, in the house style; the user's settings come back after it."""
-    return matplotlib.rc_context(_RC)
+    plain = {k: v for k, v in matplotlib.rcParamsDefault.items() if k.split(".")[0] in _LOOKS}
+    return matplotlib.rc_context({**plain, **_RC})
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:

@@ -1,0 +1,150 @@
+"""The words on top claim no more than the numbers show."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from braindec.report.folder import RunRecord, UnitRecord, natural, unit_label
+from braindec.report.verdict import adjusted, controls_off, judge, row_kind, verdict
+from braindec.report.words import fact, metric_name, nice_ends, number, p_number
+
+
+def score(value=0.7, low=0.6, high=0.8, p=0.001, chance=0.5, n=100) -> dict:
+    return {"value": value, "chance": chance, "low": low, "high": high, "p": p, "n": n}
+
+
+def unit(name: str, rows: list[dict], **made_by) -> UnitRecord:
+    plain = {"metric": "auc", "version": "1", "row": "decoded", **score()}
+    return UnitRecord(f"subject-{name}", {"subject": name}, pd.DataFrame([{**plain, **r} for r in rows]), made_by, None)
+
+
+def run(units, failures=(), summary=None) -> RunRecord:
+    return RunRecord(None, {}, list(units), list(failures), summary, [])
+
+
+@pytest.mark.parametrize(
+    ("row", "call"),
+    [
+        (score(), "above"),
+        (score(p=0.2), "unclear"),
+        (score(low=0.49), "unclear"),
+        (score(value=0.52, low=0.45, high=0.6, p=0.3), "near"),
+        (score(value=0.4, low=0.3, high=0.49, p=0.99), "below"),
+        (score(p=np.nan), "untested"),
+        (score(low=0.4, p=np.nan), "near"),
+    ],
+)
+def test_one_score(row, call):
+    assert judge([("sub-01", row)])[0].call == call
+
+
+def test_a_p_that_does_not_survive_the_correction_is_not_evidence():
+    many = [(f"sub-{i}", score(value=0.52, low=0.45, high=0.6, p=0.5)) for i in range(19)]
+    assert judge([*many, ("sub-20", score(p=0.04))])[-1].call == "uncorrected"
+    assert judge([("sub-20", score(p=0.04))])[-1].call == "above"
+
+
+def test_where_less_is_better_the_sides_are_changed():
+    rank = score(value=8.0, low=5.0, high=12.0, chance=30.5)
+    assert judge([("a", rank)], higher=False)[0].call == "above"
+    assert judge([("a", score(value=40.0, low=35.0, high=45.0, chance=30.5, p=0.9))], higher=False)[0].call == "below"
+
+
+def test_adjusted_agrees_with_the_definition_and_leaves_nan_alone():
+    p = np.array([0.01, np.nan, 0.04, 0.03, 0.2])
+    known = np.sort(p[np.isfinite(p)])
+    expected = {v: min(known[j] * 4 / (j + 1) for j in range(i, 4)) for i, v in enumerate(known)}
+    got = adjusted(p)
+    assert np.isnan(got[1]) and all(got[i] == pytest.approx(expected[p[i]]) for i in (0, 2, 3, 4))
+
+
+def test_nothing_there_is_called_above_chance_in_at_most_one_run_of_twenty():
+    """20 subjects without any effect, 400 runs: normal scores, exact p and interval."""
+    from scipy.stats import norm
+
+    rng = np.random.default_rng(0)
+    called = 0
+    for _ in range(400):
+        z = rng.standard_normal(20)
+        rows = [("s", score(0.5 + 0.02 * v, 0.5 + 0.02 * (v - 1.96), 0.5 + 0.02 * (v + 1.96), float(norm.sf(v)))) for v in z]
+        called += any(j.call == "above" for j in judge(rows))
+    assert called / 400 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_the_headline_counts_and_names():
+    found = verdict(run([unit("01", [{}]), unit("02", [score(value=0.51, low=0.45, high=0.57, p=0.4)])]))
+    assert found.headline == "1 of 2 subjects is above chance (AUC)" and found.state == "mixed"
+    text = " ".join(found.points)
+    assert "Near chance, cannot be told from guessing: sub-02 (0.510 [0.450, 0.570]" in text
+    assert verdict(run([unit("01", [{}]), unit("02", [{}])])).state == "good"
+    assert verdict(run([unit("01", [score(p=0.4, low=0.4)]), unit("02", [score(p=0.4, low=0.4)])])).headline.startswith("No subject of 2")
+
+
+def test_control_rows_off_chance_are_flagged_and_the_score_doubted():
+    rows = [{}, {"row": "time_only", **score(0.65, 0.55, 0.75, 0.001)}, {"row": "noise_input", **score(0.5, 0.4, 0.6, 0.5)}]
+    found = verdict(run([unit("01", rows)]))
+    assert found.off == {("subject-01", 1)} and found.doubts == {"sub-01": "control off chance"} and found.state == "mixed"
+    assert any("1 of 2 control rows are off chance" in p and "time only" in p for p in found.points)
+
+
+def test_one_control_in_twenty_at_p_005_is_not_called_off():
+    rng = np.random.default_rng(1)
+    rows = [{"row": "noise_input", **score(0.5, 0.4, 0.6, float(p))} for p in rng.permutation(np.arange(1, 41) / 41)]
+    rows[0].update(p=0.03, low=0.51)
+    assert controls_off([unit("01", [{}, *rows])]) == (frozenset(), 40)
+
+
+def test_controls_without_p_are_judged_by_their_interval():
+    shuffle = {"row": "label_shuffle", **score(0.5, 0.45, 0.55, np.nan)}
+    assert not controls_off([unit("01", [shuffle])])[0]
+    assert controls_off([unit("01", [{**shuffle, "value": 0.6, "low": 0.56, "high": 0.66}])])[0]
+
+
+def test_baselines_are_no_controls():
+    assert [row_kind(r) for r in ("decoded", "label_shuffle", "time_only", "untrained", "ridge baseline", "category_oracle")] == [
+        "decoded", "control", "control", "control", "reference", "reference"]  # fmt: skip
+    assert not controls_off([unit("01", [{"row": "ridge baseline"}])])[0]
+
+
+def test_a_failed_audit_comes_before_any_score():
+    bad = {"audit": {"findings": [{"check": "block_design", "level": "fail", "message": "..."}]}}
+    found = verdict(run([unit("01", [{}], **bad), unit("02", [{}])]))
+    assert found.state == "bad" and "do not trust" in found.headline and "block design" in found.points[0]
+    assert "At face value: all 2 subjects are above chance (AUC)." in found.points
+    assert found.doubts == {"sub-01": "audit failed"}
+
+
+def test_directions_of_retrieval_are_not_mixed():
+    rows = [{"metric": "top1", "direction": "brain_to_image"}, {"metric": "top1", "direction": "image_to_brain", **score(0.5, 0.4, 0.6, 0.5)}]
+    found = verdict(run([unit("01", rows), unit("02", rows)]))
+    assert found.metric == "top-1 accuracy, brain to image" and [j.value for j in found.judged] == [0.7, 0.7]
+
+
+def test_the_mean_is_told_with_its_limits():
+    summary = UnitRecord("summary", {}, pd.DataFrame([{"subject": "mean", "metric": "auc", "version": "1", "row": "decoded", **score(0.63, 0.55, 0.7, 0.01, n=4)}]), {}, None)
+    text = " ".join(verdict(run([unit("01", [{}])], summary=summary)).points)
+    assert "Mean over 4 subjects: 0.630 [0.550, 0.700], chance 0.500" in text and "little about people in general" in text
+
+
+def test_units_that_are_no_subjects():
+    fold = UnitRecord("fold-1", {"subject": "01", "fold": "1"}, unit("01", [{}]).scores, {}, None)
+    assert run([fold]).noun == ("unit", "units") and fold.label == "sub-01 fold-1"
+    assert unit_label({}) == "" and sorted(["sub-10", "sub-2", "sub-1a"], key=natural) == ["sub-1a", "sub-2", "sub-10"]
+
+
+def test_numbers_as_people_read_them():
+    assert [number(v) for v in (0.12345, 0.00001, -0.5, 12.345, 30.5, 123.45, 12345.6, np.nan, None, 0)] == [
+        "0.123", "1e−05", "−0.500", "12.35", "30.50", "123.5", "12,346", "", "", "0.000"]  # fmt: skip
+    assert [p_number(p) for p in (0.0004, 0.00498, 0.06, 0.2, np.nan)] == ["< 0.001", "0.005", "0.060", "0.20", ""]
+    assert [metric_name(m) for m in ("auc", "top5", "balanced_accuracy", "topic")] == ["AUC", "top-5 accuracy", "balanced accuracy", "topic"]
+    assert [fact(v) for v in (1234, 0.5, {"a": 1200, "b": 3}, [], None, True)] == ["1,234", "0.5", "a 1,200, b 3", "none", "not said", "yes"]
+
+
+def test_ends_of_a_scale_are_round_and_enclose():
+    rng = np.random.default_rng(0)
+    for low, width in rng.uniform(0, 1, (200, 2)) * [0.9, 0.1] * rng.choice([1, 1, 50], (200, 1)) + [0, 1e-3]:
+        ends = nice_ends(low, low + width)
+        assert ends[0] <= low and ends[1] >= low + width and ends[1] - ends[0] <= 1.7 * width + 1e-9
+    assert nice_ends(0.0, 1.0) == (0.0, 1.0) and nice_ends(0.4, 0.4)[0] < 0.4 < nice_ends(0.4, 0.4)[1]

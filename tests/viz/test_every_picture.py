@@ -1,0 +1,104 @@
+"""What holds for each picture: a figure without pyplot, the same bytes twice, drawn where asked, odd input refused."""
+
+from __future__ import annotations
+
+import io
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from braindec import registry
+from braindec.errors import BraindecError
+from braindec.viz._style import style
+
+RNG = np.random.default_rng(0)
+TIMES = np.arange(-0.1, 0.5, 0.02)
+ANGLES = RNG.uniform(0, 2 * np.pi, 20), RNG.uniform(0.1, 1.4, 20)
+HEAD = 0.09 * np.stack([np.sin(ANGLES[1]) * np.cos(ANGLES[0]), np.sin(ANGLES[1]) * np.sin(ANGLES[0]), np.cos(ANGLES[1])], axis=1)
+GRID = np.stack(np.meshgrid(*[np.arange(n) * 0.003 for n in (6, 7, 4)], indexing="ij"), -1).reshape(-1, 3)
+
+GOOD = {
+    "confusion": {"matrix": [[30, 10], [4, 16]], "labels": ["a", "b"]},
+    "event_raster": {"onset": np.arange(12.0), "label": list("abcabcabcabc"), "run": ["1"] * 6 + ["2"] * 6},
+    "null_histogram": {"observed": 0.7, "null": RNG.normal(0.5, 0.05, 99), "chance": 0.5},
+    "position_map": {"positions": HEAD, "names": [f"c{i}" for i in range(20)], "status": ["bad"] + ["good"] * 19, "space": "head"},
+    "retrieval_curve": {"k": [1, 2, 4], "top1": [0.1, 0.2, 0.3], "low": [0.05, 0.1, 0.2], "high": [0.2, 0.3, 0.4], "chance": 0.01, "n": 50},
+    "retrieval_examples": {"shown": np.full((2, 8, 8, 3), 0.7), "retrieved": np.full((2, 3, 8, 8, 3), 0.7), "hit": [[1, 0, 0], [0, 0, 0]], "rank": [1, 7]},
+    "roc": {"scores": RNG.standard_normal(40), "is_target": np.arange(40) % 2},
+    "score_bars": {"rows": ["decoded", "noise_input"], "values": [0.7, 0.5], "chance": 0.5, "low": [0.6, 0.4], "high": [0.8, 0.6], "p": [0.01, np.nan]},
+    "subject_scores": {"units": ["sub-01", "sub-02"], "values": [0.7, 0.5], "chance": 0.5, "low": [0.6, 0.4], "high": [0.8, 0.6],
+                       "above": [True, False], "controls": {"noise_input": [0.5, np.nan]}, "n": [100, 90]},
+    "timecourse": {"times": TIMES, "values": np.stack([TIMES, -TIMES]), "chance": 0.0, "significant": TIMES > 0.2, "labels": ["a", "b"]},
+    "topomap_times": {"values": RNG.standard_normal((20, 30)), "positions": HEAD, "times": TIMES, "n_maps": 2},
+    "training_curves": {"train": [3.0, 2.0, 1.5], "validation": [3.1, np.nan, 2.0], "chosen": 2, "chance": 4.0},
+    "voxel_map": {"values": RNG.standard_normal(len(GRID)), "positions": GRID},
+}  # fmt: skip
+WRONG = {
+    "confusion": [{"matrix": [[1, 2, 3], [4, 5, 6]]}, {"matrix": [[1, -2], [4, 5]]}, {"labels": ["a"]}, {"matrix": [["x", "y"], ["z", "w"]]}],
+    "event_raster": [{"label": ["a"]}, {"onset": [np.nan] * 12}, {"run": ["1"]}],
+    "null_histogram": [{"null": []}, {"observed": np.nan}],
+    "position_map": [{"positions": np.full((20, 3), np.nan)}, {"positions": HEAD[:, :2]}, {"names": ["a"]}],
+    "retrieval_curve": [{"top1": [0.1]}, {"low": [0.1]}, {"top1": [np.nan] * 3}],
+    "retrieval_examples": [{"shown": np.zeros((3, 8, 8, 3))}, {"retrieved": np.full((2, 3, 8, 8, 3), 7.0)}, {"hit": [[1, 0]]}, {"rank": [1]}],
+    "roc": [{"is_target": np.ones(40)}, {"scores": np.ones(3)}],
+    "score_bars": [{"values": [0.7]}, {"low": [0.6]}, {"values": [0.7, np.inf]}],
+    "subject_scores": [{"values": [0.7]}, {"chance": "half"}, {"controls": {"a": [0.5]}}, {"values": [0.7, np.nan]}],
+    "timecourse": [{"values": TIMES[:5]}, {"significant": [True]}, {"low": np.zeros(3), "high": np.zeros(3)}],
+    "topomap_times": [{"positions": HEAD[:3]}, {"times": TIMES[:3]}, {"values": np.zeros(20)}],
+    "training_curves": [{"train": None, "history": {"accuracy": [1, 2]}}, {"validation": [np.nan] * 3}, {"train": []}],
+    "voxel_map": [{"axis": "w"}, {"values": np.full(len(GRID), np.nan)}, {"positions": GRID[:5]}],
+}  # fmt: skip
+NAMES = registry.names("viz")
+
+
+def drawn(name: str, **changes) -> Figure:
+    return registry.get("viz", name)(**{**GOOD[name], **changes})
+
+
+def test_each_picture_has_an_example_here():
+    assert set(NAMES) == set(GOOD) == set(WRONG)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_a_figure_with_ink_and_pyplot_knows_nothing_of_it(name):
+    before = dict(matplotlib.rcParams)
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black"}):
+        figure = drawn(name, title="A title")
+    assert isinstance(figure, Figure) and plt.get_fignums() == []
+    assert dict(matplotlib.rcParams) == before
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3].mean(axis=-1)
+    assert 0.005 < (pixels < 128).mean() < 0.6  # dark on white, whatever the user's settings
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_input_gives_the_same_bytes(name):
+    def svg() -> bytes:
+        buffer = io.BytesIO()
+        figure = drawn(name)
+        with style():
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        return buffer.getvalue()
+
+    assert svg() == svg()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_drawn_into_the_axes_that_is_given(name):
+    figure = Figure(figsize=(12, 5), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    assert drawn(name, ax=right) is figure
+    assert not left.lines and not left.images and not left.collections
+    own = [a for a in figure.axes if a is not left and a.get_visible()]
+    assert any(a.lines or a.images or a.collections or a.patches for a in own)
+
+
+@pytest.mark.parametrize(("name", "changes"), [(name, change) for name in WRONG for change in WRONG[name]])
+def test_odd_input_is_refused_with_a_message(name, changes):
+    with pytest.raises(BraindecError):
+        drawn(name, **changes)
