@@ -14,7 +14,6 @@ from braindec.errors import BraindecError
 from braindec.types import FitRecord
 
 _MOST = 2**18  # values a channel that set its scale; of more, every k-th window is used
-_CLAMP = 3.0  # interquartile ranges, about 4 standard deviations of a normal signal
 
 
 class ChannelScaler:
@@ -23,14 +22,17 @@ class ChannelScaler:
     Parameters
     ----------
     kind : {"robust", "standard", None}
-        "robust": (x - median) / interquartile range, clamped to +-3 (about 4 standard deviations), so that a blink
-        or a jump weighs no more than a large response; "standard": (x - mean) / standard deviation; None: as it is.
+        "robust": (x - median) / interquartile range; "standard": (x - mean) / standard deviation; None: as it is.
+    clamp : float, optional
+        Scaled values beyond +-clamp are set to it, so that a blink or a jump weighs no more than a large response.
     """
 
-    def __init__(self, kind: str | None = "robust") -> None:
+    def __init__(self, kind: str | None = "robust", *, clamp: float | None = None) -> None:
         if kind not in ("robust", "standard", None):
             raise BraindecError(f"unknown scaler {kind!r}", allowed="robust, standard, or null for none")
-        self.kind = kind
+        if clamp is not None and not (isinstance(clamp, (int, float)) and clamp > 0):
+            raise BraindecError("clamp is a positive number of scaled units", found=repr(clamp), allowed="> 0, or null for none")
+        self.kind, self.clamp = kind, clamp
 
     def fit(self, X: np.ndarray, *, ids: Sequence[Any] | None = None) -> ChannelScaler:
         """Learn centre and width of each channel from X (window, channel, time); a constant channel has width 1."""
@@ -48,11 +50,11 @@ class ChannelScaler:
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        """Return X scaled, shape (window, channel, time), float32."""
+        """Return X scaled, shape (window, channel, time), float32; with kind None, X itself."""
         if self.kind is None:
             return X
         scaled = ((X - self.centre_[:, None]) / self.width_[:, None]).astype(np.float32)
-        return np.clip(scaled, -_CLAMP, _CLAMP, out=scaled) if self.kind == "robust" else scaled
+        return scaled if self.clamp is None else np.clip(scaled, -self.clamp, self.clamp, out=scaled)
 
 
 def bin_edges(n_times: int, sfreq: float, bin_width: float | None) -> np.ndarray:

@@ -42,7 +42,11 @@ class Classifier(ClassifierMixin, BaseEstimator):
     bin_width : float
         Width of a time bin in s. Half a period of the low-pass keeps what a filter left: 0.025 for 20 Hz.
     scaler : {"robust", "standard"} or None
-        How each channel is scaled, learned from training windows; "robust" also clamps outliers.
+        How each channel is scaled, learned from training windows: median and interquartile range, mean and standard
+        deviation, or not at all.
+    clamp : float, optional
+        Scaled values beyond +-clamp are set to it; 3 interquartile ranges are about 4 standard deviations. Not used
+        before "xdawn_tangent", whose spatial filters need channels that are mixed linearly.
     tmin, tmax : float, optional
         Use only this span of the windows, s relative to onset.
     shrinkage : float or "auto"
@@ -83,6 +87,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         features: str = "bins",
         bin_width: float | None = 0.05,
         scaler: str | None = "robust",
+        clamp: float | None = 3.0,
         tmin: float | None = None,
         tmax: float | None = None,
         shrinkage: float | str = "auto",
@@ -94,6 +99,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         self.features = features
         self.bin_width = bin_width
         self.scaler = scaler
+        self.clamp = clamp
         self.tmin = tmin
         self.tmax = tmax
         self.shrinkage = shrinkage
@@ -172,7 +178,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         fit = self._linear_model()
         classes, codes = np.unique(np.asarray(Y), return_inverse=True)
         codes = codes.reshape(np.shape(Y))
-        scaler = ChannelScaler(self.scaler)
+        scaler = self._new_scaler()
         cropped, held = self._cropped(train), self._cropped(test)
         X = cropped.load()
         X = scaler.fit(X, ids=train.ids).transform(X)
@@ -208,6 +214,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
             self.model, shrinkage=self.shrinkage, alpha=self.alpha, balanced=self.class_weight == "balanced"
         )
 
+    def _new_scaler(self) -> ChannelScaler:
+        return ChannelScaler(self.scaler, clamp=None if self.features == "xdawn_tangent" else self.clamp)
+
     def _cropped(self, windows: Windows) -> Windows:
         if not isinstance(windows, Windows):
             raise BraindecError(
@@ -230,7 +239,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
             )  # fmt: skip
         X = cropped.load()
         if fit:
-            self.scaler_ = ChannelScaler(self.scaler).fit(X, ids=windows.ids)
+            self.scaler_ = self._new_scaler().fit(X, ids=windows.ids)
         return self.scaler_.transform(X)
 
     def _rows(self, X: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from braindec.types import Split, Windows
 _TRIES = 200
 _NOT_CONTENT = ("time", "run", "session", "subject")
 
-__all__ = ["Exchange", "exchange_of"]
+__all__ = ["Exchange", "exchange_of", "is_sorted"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +40,15 @@ class Exchange:
         Runs, or blocks of one run: the rows that are alike, for resampling.
     how : str
         For the note beside a score.
+    where : str
+        What a cluster is: "run" or "block".
     """
 
     units: np.ndarray
     groups: np.ndarray
     clusters: np.ndarray
     how: str
+    where: str
 
     def arrangements(self, codes: np.ndarray) -> float:
         """Return the natural logarithm of the number of different label orders."""
@@ -84,26 +87,31 @@ def exchange_of(windows: Windows, codes: np.ndarray, splits: Sequence[Split]) ->
     4. Runs of one class each: whole runs are exchanged.
     """
     rows = rows_of(windows)
-    everything = np.zeros(len(rows), dtype=int)
-    runs = rows.recording if rows.recording.max() > 0 else _blocks(rows, splits)
+    everything, single = np.zeros(len(rows), dtype=int), np.arange(len(rows))
+    several = rows.recording.max() > 0
+    runs = rows.recording if several else _blocks(rows, splits)
+    where = "run" if several else "block" if runs.max() > 0 else "recording"
     by = splits[0].by
     content = None if by in _NOT_CONTENT else rows.column(by)
     if content is not None:
         value = np.unique(content, return_inverse=True)[1]
         if _fixed(codes, value) and value.max() + 1 < len(rows):
-            return Exchange(value, everything, runs, f"labels exchanged between values of {by}")
-    single = np.arange(len(rows))
-    if not rows.timed and rows.recording.max() == 0 and _n_stretches(codes, everything, rows.order) == codes.max() + 1:
-        return Exchange(single, everything, runs, "labels exchanged freely: rows are sorted by class, their time is unknown")
-    where = "run" if rows.recording.max() > 0 else "block" if runs.max() > 0 else "recording"
-    stretch = _stretches(codes, runs, rows.order)
+            return Exchange(value, everything, runs, f"labels exchanged between values of {by}", where)
+    if is_sorted(rows, codes):
+        return Exchange(single, everything, runs, "rows are sorted by class and have no onset: labels exchanged freely", where)
     if _fixed(codes, runs) and runs.max() > 0:
-        return Exchange(runs, everything, runs, f"labels exchanged between whole {where}s, which have one class each")
+        return Exchange(runs, everything, runs, f"labels exchanged between whole {where}s, which have one class each", where)
     if _is_blocked(codes, runs, rows.order):
-        length = len(rows) / (stretch.max() + 1)
-        how = f"labels come in stretches of about {length:.0f} rows: whole stretches exchanged within each {where}"
-        return Exchange(stretch, runs, runs, how)
-    return Exchange(single, runs, runs, f"labels exchanged within each {where}")
+        stretch = _stretches(codes, runs, rows.order)
+        how = f"labels come in stretches of about {len(rows) / (stretch.max() + 1):.0f} rows: whole stretches exchanged"
+        return Exchange(stretch, runs, runs, f"{how} within each {where}", where)
+    return Exchange(single, runs, runs, f"labels exchanged within each {where}", where)
+
+
+def is_sorted(rows: Rows, codes: np.ndarray) -> bool:
+    """True when rows of unknown time stand class by class: the order of a file, not of a recording."""
+    whole = np.zeros(len(rows), dtype=int)
+    return not rows.timed and rows.recording.max() == 0 and _stretches(codes, whole, rows.order).max() == codes.max()
 
 
 def _blocks(rows: Rows, splits: Sequence[Split]) -> np.ndarray:
@@ -128,10 +136,6 @@ def _stretches(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> np.n
     out = np.empty(len(codes), dtype=int)
     out[order] = np.cumsum(new)
     return out
-
-
-def _n_stretches(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> int:
-    return int(_stretches(codes, groups, order).max()) + 1
 
 
 def _is_blocked(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> bool:

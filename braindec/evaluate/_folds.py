@@ -146,7 +146,7 @@ def interval(
 ) -> tuple[Interval, str]:  # fmt: skip
     """Return a bootstrap interval of a score over folds and how it was made.
 
-    With 8 runs or more whole runs are resampled; with fewer, the exchangeable units (trials, or blocks of a blocked
+    With 8 runs (or blocks of a split by time) or more, whole runs are resampled; with fewer, the exchangeable units (trials, or blocks of a blocked
     design) within each class. Intervals are widened for few units. Decoders are not trained again, so what is
     covered is the score of these decoders on new rows of the same kind; training sets that overlap make the true
     uncertainty a little larger.
@@ -156,7 +156,7 @@ def interval(
     clusters = exchange.clusters[rows]
     if len(np.unique(clusters)) >= _FEWEST_CLUSTERS:
         weights = bootstrap_weights(clusters, None, n=n, rng=rng)
-        n_units, how = len(np.unique(clusters)), "interval over runs"
+        n_units, how = len(np.unique(clusters)), f"interval over {exchange.where}s"
     else:
         units = exchange.units[rows]
         weights = bootstrap_weights(units, codes[rows], n=n, rng=rng)

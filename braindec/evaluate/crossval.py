@@ -206,7 +206,7 @@ def _score(
 ) -> tuple[dict[str, Any], np.ndarray]:
     """Return one row of the table and the null behind its p."""
     codes, splits = context.codes, context.splits
-    null = null_values(metric, held.null, context.labellings, splits)
+    null = null_values(metric, held.null, context.labellings, splits) if held.null else np.empty(0)
     tested = np.concatenate([codes[s.test] for s in splits])
     chance = float(metric.chance(tested, np.arange(len(context.classes))))
     found = {"metric": metric.name, "version": metric.version, "chance": chance, "n": len(tested), "p": np.nan, "note": ""}
