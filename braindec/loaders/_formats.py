@@ -266,8 +266,8 @@ def _kit(path: Path) -> list[str]:
 def _set(path: Path) -> list[str]:
     """EEGLAB: a MATLAB file of version 5 or 7.3; a data file beside it must be whole (checked when it is read)."""
     with path.open("rb") as file:
-        head = file.read(128)
-    if head.startswith((b"\x89HDF", b"MATLAB")):
+        head = file.read(520)
+    if head.startswith((b"\x89HDF", b"MATLAB")) or head[512:].startswith(b"\x89HDF"):
         return []
     raise UnreadableError(
         f"{path} is not an EEGLAB .set file", found=f"it starts with {head[:16]!r}", allowed="a MATLAB file (version 5 or 7.3)",

@@ -134,17 +134,25 @@ class EpochsSignal(Signal):
         (n_windows, n_channels, n_times).
     options : dict, optional
         Named options of mne's reading function.
+    opened : mne.BaseEpochs or array of shape (n_windows, n_channels, n_times), optional
+        What this process has opened already.
     """
 
     slow = True
     dtype = np.dtype(np.float64)
 
     def __init__(
-        self, path: str | Path, kind: str, shape: tuple[int, int, int], options: Mapping[str, Any] | None = None
+        self,
+        path: str | Path,
+        kind: str,
+        shape: tuple[int, int, int],
+        options: Mapping[str, Any] | None = None,
+        opened: Any = None,
     ) -> None:
         self.path, self.kind, self.options = str(path), kind, dict(options or {})
         self.n_windows, n_channels, self.n_times = shape
         self.shape = (n_channels, self.n_windows * self.n_times)
+        self._open_source = opened
 
     def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
         stop = self.shape[1] if stop is None else min(stop, self.shape[1])

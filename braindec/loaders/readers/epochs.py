@@ -85,7 +85,7 @@ def _open(path: Path, event_sfreq: float | None, proj: bool, about: dict[str, An
     warnings = list(_formats.check(path))
     suffix = _formats.suffix_of(path)
     if suffix == ".set" and is_hdf5(path):
-        return read_windows(path, warnings, warnings=warnings, **about)
+        return read_windows(path, warnings, **about)
     kind, options = ("epochs_eeglab", {}) if suffix == ".set" else ("epochs", {"proj": proj})
     read = mne.read_epochs_eeglab if suffix == ".set" else mne.read_epochs
     if suffix not in (".set", ".fif", ".fif.gz"):
@@ -113,7 +113,7 @@ def _open(path: Path, event_sfreq: float | None, proj: bool, about: dict[str, An
     if event_sfreq is None:
         warnings.append(f"{path.name} does not say the times of its events in s: give event_sfreq to have onsets")
     windows = windows_from_mne(
-        epochs, event_sfreq=event_sfreq, signal=EpochsSignal(path, kind, shape, options), path=str(path),
+        epochs, event_sfreq=event_sfreq, signal=EpochsSignal(path, kind, shape, options, epochs), path=str(path),
         warnings=warnings, **about,
     )  # fmt: skip
     _check_length(windows, path)

@@ -111,7 +111,8 @@ def _open(path: Path, condition: list[str] | None, proj: bool, about: dict[str, 
     channels = channel_table(first.info)
     info = {"path": str(path), "modality": modality_of(channels["type"]), "line_freq": first.info["line_freq"],
             "warnings": warnings, **about}  # fmt: skip
-    recording = Recording(EpochsSignal(path, "evoked", shape, {"proj": proj}), first.info["sfreq"], channels, info=info)
+    signal = EpochsSignal(path, "evoked", shape, {"proj": proj}, np.stack([e.data for e in averages]))
+    recording = Recording(signal, first.info["sfreq"], channels, info=info)
     comments = [str(e.comment) for e in averages]
     trials = pd.DataFrame({"trial_type": comments, "nave": [int(e.nave) for e in averages],
                            "kind": [str(e.kind) for e in averages], "duration": 0.0})  # fmt: skip
