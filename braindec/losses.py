@@ -1,0 +1,235 @@
+"""Losses between embeddings of recordings and of stimuli. Items with the same id are never negatives of each other.
+
+Every loss is a module called as ``loss(z, y, ids=None, queue=None)``: ``z`` of the recordings and ``y`` of the stimuli,
+both (batch, dim) or (batch, dim, time), row i of one belonging to row i of the other; ``ids`` (batch,) int64 names the
+stimulus of each row; ``queue`` is a :class:`MemoryQueue` of further stimuli.
+
+Source: InfoNCE, van den Oord et al. 2018 (eq. 4), symmetric with learned temperature as in Radford et al. 2021 (CLIP,
+section 2.3); one-way sequence contrast, Défossez et al. 2023 (Nat Mach Intell, eq. 2-3); several positives, Khosla et al.
+2020 (eq. 2, L_out); sigmoid, Zhai et al. 2023 (SigLIP, eq. 1); memory queue, He et al. 2020 (MoCo), here of targets only.
+Differs from the references in: rows of one stimulus are masked (or positives); a stimulus stands in the queue once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from braindec.errors import BraindecError, did_you_mean
+
+__all__ = ["InfoNCE", "MemoryQueue", "MultiPositive", "OneWaySequence", "SigLIP", "get"]
+
+_LARGEST_SCALE = 100.0  # of the inverse temperature, as in CLIP
+
+
+def get(name: str, **options: Any) -> nn.Module:
+    """Build a loss by name: infonce, one_way_sequence, multi_positive, siglip.
+
+    Raises
+    ------
+    BraindecError
+        If there is no such loss or option.
+    """
+    if name not in _LOSSES:
+        raise BraindecError(f"there is no loss {name!r}{did_you_mean(name, _LOSSES)}", allowed=", ".join(_LOSSES))
+    try:
+        return _LOSSES[name](**options)
+    except TypeError as error:
+        raise BraindecError(f"the loss {name!r} does not take these options", found=str(error)) from error
+
+
+class MemoryQueue(nn.Module):
+    """The last ``size`` different stimuli, so that small batches see many candidates.
+
+    A stimulus stands in the queue once: seen again it moves to the end. Its content is part of ``state_dict``.
+
+    Parameters
+    ----------
+    size : int
+        Stimuli kept.
+    dim : int
+        Length of their embedding.
+    """
+
+    def __init__(self, size: int, dim: int) -> None:
+        super().__init__()
+        if size < 1:
+            raise BraindecError("a memory queue needs room", found=f"size={size}", allowed="1 or more")
+        self.register_buffer("values", torch.zeros(size, dim))
+        self.register_buffer("ids", torch.full((size,), -1, dtype=torch.int64))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.int64))
+
+    def __len__(self) -> int:
+        return int(self.filled)
+
+    @torch.no_grad()
+    def push(self, values: torch.Tensor, ids: torch.Tensor) -> None:
+        """Add stimuli, values (batch, dim) and ids (batch,); the oldest ones leave."""
+        n = len(self)
+        old = ~torch.isin(self.ids[:n], ids)
+        later = torch.triu(ids[:, None] == ids[None], diagonal=1).any(1)  # the last of each id in the batch is kept
+        values = torch.cat([self.values[:n][old], values.detach()[~later]])[-len(self.values) :]
+        ids = torch.cat([self.ids[:n][old], ids[~later]])[-len(self.values) :]
+        self.values[: len(ids)], self.ids[: len(ids)] = values, ids
+        self.filled.fill_(len(ids))
+
+    def candidates(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return values (n, dim) and ids (n,) of the queue's stimuli that are not among ``ids``."""
+        n = len(self)
+        other = ~torch.isin(self.ids[:n], ids)
+        return self.values[:n][other], self.ids[:n][other]
+
+
+class _Temperature(nn.Module):
+    """A learned inverse temperature exp(s), at most 100."""
+
+    def __init__(self, temperature: float, learned: bool) -> None:
+        super().__init__()
+        if not 1 / _LARGEST_SCALE <= temperature < math.inf:
+            raise BraindecError("a temperature must be at least 0.01", found=repr(temperature))
+        start = torch.tensor(-math.log(temperature), dtype=torch.float32)
+        self.log_scale = nn.Parameter(start, requires_grad=learned)
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """The factor on the cosines."""
+        return self.log_scale.clamp(max=math.log(_LARGEST_SCALE)).exp()
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """Bring the parameter back to its limit, so that it does not get stuck beyond; called after each step."""
+        self.log_scale.clamp_(max=math.log(_LARGEST_SCALE))
+
+
+class InfoNCE(_Temperature):
+    """Cross-entropy of the right stimulus among the batch (and queue), and of the right recording among the batch.
+
+    Parameters
+    ----------
+    temperature : float
+        At the start.
+    learned : bool
+        Learn it; it is a parameter of the loss and belongs in the optimiser.
+    symmetric : bool
+        Half of the loss is stimulus to recording.
+    """
+
+    def __init__(self, *, temperature: float = 0.07, learned: bool = True, symmetric: bool = True) -> None:
+        super().__init__(temperature, learned)
+        self.symmetric = symmetric
+
+    def forward(
+        self, z: torch.Tensor, y: torch.Tensor, *, ids: torch.Tensor | None = None, queue: MemoryQueue | None = None
+    ) -> torch.Tensor:
+        """Return the mean loss of a batch, a scalar."""
+        z, y, ids, others, _ = _prepared(z, y, ids, queue)
+        own = torch.arange(len(z), device=z.device)
+        logits = self.scale * (z @ y.T).masked_fill(_same_but_own(ids), -torch.inf)
+        value = F.cross_entropy(torch.cat([logits, self.scale * (z @ others.T)], dim=1), own)
+        return (value + F.cross_entropy(logits.T, own)) / 2 if self.symmetric else value
+
+
+class OneWaySequence(nn.Module):
+    """Cross-entropy of the right stimulus among the batch with scores <Z_i, Y_j> / |Y_j|, summed over features and time.
+
+    No temperature, and the recording's side is not normalised: its length is the confidence.
+    """
+
+    def forward(
+        self, z: torch.Tensor, y: torch.Tensor, *, ids: torch.Tensor | None = None, queue: MemoryQueue | None = None
+    ) -> torch.Tensor:
+        """Return the mean loss of a batch, a scalar; z and y (batch, dim) or (batch, dim, time)."""
+        z, y, ids, others, _ = _prepared(z, y, ids, queue, normalise_z=False)
+        logits = (z @ y.T).masked_fill(_same_but_own(ids), -torch.inf)
+        return F.cross_entropy(torch.cat([logits, z @ others.T], dim=1), torch.arange(len(z), device=z.device))
+
+
+class MultiPositive(_Temperature):
+    """InfoNCE in which all rows of the same stimulus are positives: the mean of their log-probabilities.
+
+    Parameters
+    ----------
+    temperature, learned, symmetric
+        As in :class:`InfoNCE`, which it equals when all ids differ.
+    """
+
+    def __init__(self, *, temperature: float = 0.07, learned: bool = True, symmetric: bool = True) -> None:
+        super().__init__(temperature, learned)
+        self.symmetric = symmetric
+
+    def forward(
+        self, z: torch.Tensor, y: torch.Tensor, *, ids: torch.Tensor | None = None, queue: MemoryQueue | None = None
+    ) -> torch.Tensor:
+        """Return the mean loss of a batch, a scalar."""
+        z, y, ids, others, _ = _prepared(z, y, ids, queue)
+        positive = (ids[:, None] == ids[None]).to(z.dtype)
+        wanted = positive / positive.sum(1, keepdim=True)  # symmetric where it is not 0: rows of one id share a count
+        logits = self.scale * (z @ y.T)
+        among = torch.cat([logits, self.scale * (z @ others.T)], dim=1).log_softmax(1)[:, : len(z)]
+        value = -(wanted * among).sum(1).mean()
+        back = -(wanted * logits.T.log_softmax(1)).sum(1).mean()
+        return (value + back) / 2 if self.symmetric else value
+
+
+class SigLIP(_Temperature):
+    """Each pair is a yes-or-no question with a learned temperature and bias; pairs of one stimulus are yes.
+
+    Parameters
+    ----------
+    temperature : float
+        At the start.
+    bias : float
+        At the start; very negative, because most pairs are no.
+    learned : bool
+        Learn both.
+    """
+
+    def __init__(self, *, temperature: float = 0.1, bias: float = -10.0, learned: bool = True) -> None:
+        super().__init__(temperature, learned)
+        self.bias = nn.Parameter(torch.tensor(float(bias)), requires_grad=learned)
+
+    def forward(
+        self, z: torch.Tensor, y: torch.Tensor, *, ids: torch.Tensor | None = None, queue: MemoryQueue | None = None
+    ) -> torch.Tensor:
+        """Return the loss summed over pairs and divided by the batch size, a scalar."""
+        z, y, ids, others, other_ids = _prepared(z, y, ids, queue)
+        logits = self.scale * (z @ torch.cat([y, others]).T) + self.bias
+        same = ids[:, None] == torch.cat([ids, other_ids])[None]
+        return -F.logsigmoid(torch.where(same, logits, -logits)).sum() / len(z)
+
+
+_LOSSES: dict[str, type[nn.Module]] = {
+    "infonce": InfoNCE, "one_way_sequence": OneWaySequence, "multi_positive": MultiPositive, "siglip": SigLIP,
+}  # fmt: skip
+
+
+def _prepared(
+    z: torch.Tensor, y: torch.Tensor, ids: torch.Tensor | None, queue: MemoryQueue | None, *, normalise_z: bool = True
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Check, flatten and normalise; ids are numbered when there are none. Returns z, y, ids, queue values, queue ids."""
+    if z.shape != y.shape or z.ndim < 2 or (ids is not None and ids.shape != z.shape[:1]):
+        raise BraindecError(
+            "the loss needs an embedding of the stimulus for each recording",
+            found=f"recordings {tuple(z.shape)}, stimuli {tuple(y.shape)}, ids {None if ids is None else tuple(ids.shape)}",
+            allowed="the same shape (batch, dim) or (batch, dim, time), ids (batch,)",
+        )
+    if queue is not None and ids is None:
+        raise BraindecError("a memory queue needs ids", fix="pass ids (batch,) so that a stimulus is not its own negative")
+    z, y = z.flatten(1), F.normalize(y.flatten(1), dim=1)
+    z = F.normalize(z, dim=1) if normalise_z else z
+    if queue is None:
+        others, other_ids = y[:0], torch.zeros(0, dtype=torch.int64, device=z.device)
+    else:
+        values, other_ids = queue.candidates(ids)
+        others = F.normalize(values, dim=1)
+    ids = torch.arange(len(z), device=z.device) if ids is None else ids
+    return z, y, ids, others, other_ids
+
+
+def _same_but_own(ids: torch.Tensor) -> torch.Tensor:
+    """Mask (batch, batch) of pairs of the same stimulus off the diagonal."""
+    return (ids[:, None] == ids[None]) & ~torch.eye(len(ids), dtype=torch.bool, device=ids.device)
