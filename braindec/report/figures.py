@@ -13,7 +13,8 @@ import numpy as np
 from braindec import registry
 from braindec.errors import BraindecError
 from braindec.report.folder import Arrays, UnitRecord
-from braindec.report.verdict import Verdict, row_kind
+from braindec.report.judge import row_kind
+from braindec.report.verdict import Verdict
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -55,13 +56,16 @@ class Picture:
 def draw_panels(unit: UnitRecord, *, sharp: bool = True) -> list[Picture]:
     """Draw all panels of a unit; ``sharp`` allows SVG, which is larger."""
     panels, arrays = unit.made_by.get("panels") or [], unit.arrays()
-    if not isinstance(panels, list):
-        return [Picture("Panels", "", problem=f"made_by.json: panels must be a list, found a {type(panels).__name__}")]
     return [draw_panel(panel, arrays, unit.label, sharp=sharp) for panel in panels]
 
 
-def draw_panel(panel: Any, arrays: Arrays | Mapping[str, np.ndarray], label: str = "", *, sharp: bool = True) -> Picture:
-    """Draw one panel ``{"draw": name, "title": ..., "caption": ..., "args": {...}}``; ``"@name"`` is an array of the result."""
+def draw_panel(
+    panel: Any, arrays: Arrays | Mapping[str, np.ndarray], label: str = "", *, sharp: bool = True
+) -> Picture:
+    """Draw one panel ``{"draw": name, "title": ..., "caption": ..., "args": {...}}``.
+
+    ``"@name"`` in args stands for an array of the result.
+    """
     if not isinstance(panel, dict):
         return Picture("Panel", "", problem=f"a panel must be a table with draw and args, found {panel!r:.60}")
     name = str(panel.get("draw", ""))
@@ -153,10 +157,20 @@ def overview_picture(units: Sequence[UnitRecord], found: Verdict, group: Any) ->
         "group": None if group is None else [float(group[k]) for k in ("value", "low", "high")],
     }
     words = ", ".join(f"{j.label} {j.value:.3g}" for j in judged[:12])
-    caption = "Points: decoded score with its 95 % interval; filled when above chance after correction. Light marks: control rows."
+    caption = (
+        "Points: decoded score with its 95 % interval; filled when above chance after correction. "
+        "Light marks: control rows."
+    )
     picture = draw_panel({"draw": "subject_scores", "title": "Scores", "caption": caption, "args": args}, {})
-    return Picture(picture.title, caption, picture.source, f"{found.metric} of each unit: {words}. {caption}", picture.width,
-                   picture.wide, picture.problem)  # fmt: skip
+    return Picture(
+        picture.title,
+        caption,
+        picture.source,
+        f"{found.metric} of each unit: {words}. {caption}",
+        picture.width,
+        picture.wide,
+        picture.problem,
+    )
 
 
 def judged_metric(units: Sequence[UnitRecord]) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 from braindec.errors import BraindecError
 from braindec.types.result import SCORE_COLUMNS
 
-_TEXT = {c: str for c in ("metric", "version", "row", "subject", "session", "run", "fold")}
+_TEXT = dict.fromkeys(("metric", "version", "row", "subject", "session", "run", "fold"), str)
 _SHORT = {"subject": "sub", "session": "ses"}
 
 
@@ -50,6 +50,11 @@ class UnitRecord:
     def label(self) -> str:
         """Its name for people, e.g. "sub-01"."""
         return unit_label(self.keys) or self.name
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """What the audit found."""
+        return list((self.made_by.get("audit") or {}).get("findings") or [])
 
     def arrays(self) -> Arrays:
         """Its arrays, read one by one when asked for."""
@@ -86,16 +91,22 @@ class Arrays:
         from braindec.types.storage import hdf5
 
         if not self.path.is_file():
-            raise BraindecError(f"the array {name!r} is not there: {self.path.name} is missing", fix="run this unit again")
+            raise BraindecError(
+                f"the array {name!r} is not there: {self.path.name} is missing", fix="run this unit again"
+            )
         if name not in self.names():
-            raise BraindecError(f"{self.path.name} has no array {name!r}{did_you_mean(name, self.names())}",
-                                allowed=", ".join(self.names()[:20]) or "it is empty")  # fmt: skip
+            raise BraindecError(
+                f"{self.path.name} has no array {name!r}{did_you_mean(name, self.names())}",
+                allowed=", ".join(self.names()[:20]) or "it is empty",
+            )
         with hdf5(self.path, "r") as file:
             value = file[name][()]
         if isinstance(value, bytes):
             return np.asarray(value.decode())
         if isinstance(value, np.ndarray) and value.dtype.kind == "O":
-            return np.array([v.decode() if isinstance(v, bytes) else v for v in value.ravel()], dtype=object).reshape(value.shape)
+            return np.array([v.decode() if isinstance(v, bytes) else v for v in value.ravel()], dtype=object).reshape(
+                value.shape
+            )
         return np.asarray(value)
 
 
@@ -148,7 +159,11 @@ def read_run(folder: str | Path) -> RunRecord:
     request, made_by = _json(folder / "request.json", notes), _json(folder / "made_by.json", notes)
     places = sorted((p for p in folder.glob("units/*") if p.is_dir()), key=lambda p: natural(p.name))
     if not (places or made_by or request or (folder / "scores.csv").is_file()):
-        raise BraindecError(f"{folder} holds no results", found="no made_by.json, scores.csv or units/", fix="name a folder of braindec run")
+        raise BraindecError(
+            f"{folder} holds no results",
+            found="no made_by.json, scores.csv or units/",
+            fix="name a folder of braindec run",
+        )
     left_out = {str(name) for name in made_by.get("left_out") or []}
     if left_out:
         notes.append(f"Made with other settings, therefore not shown: {', '.join(sorted(left_out, key=natural))}.")
@@ -165,7 +180,7 @@ def read_run(folder: str | Path) -> RunRecord:
         else:
             notes.append(f"{place.name} is not finished: the same command goes on from there.")
     summary = _read_summary(folder / "summary", notes)
-    return RunRecord(folder, {**request, **made_by}, units, failures, summary, notes)
+    return RunRecord(folder, _well_formed({**request, **made_by}, notes), units, failures, summary, notes)
 
 
 def read_unit(folder: Path) -> UnitRecord:
@@ -175,17 +190,48 @@ def read_unit(folder: Path) -> UnitRecord:
     try:
         scores = pd.read_csv(folder / "scores.csv", dtype=_TEXT, keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as error:
-        raise BraindecError(f"{folder / 'scores.csv'} cannot be read", found=str(error), fix="run this unit again") from None
+        raise BraindecError(
+            f"{folder / 'scores.csv'} cannot be read", found=str(error), fix="run this unit again"
+        ) from None
     missing = [c for c in ("metric", "value") if c not in scores]
     if missing:
-        raise BraindecError(f"{folder / 'scores.csv'} has no column {missing[0]!r}", found=", ".join(map(str, scores.columns)) or "no columns")
+        raise BraindecError(
+            f"{folder / 'scores.csv'} has no column {missing[0]!r}",
+            found=", ".join(map(str, scores.columns)) or "no columns",
+        )
     for column in SCORE_COLUMNS:
         if column not in scores:
             scores[column] = {"row": "decoded", "version": "1"}.get(column, np.nan)
     for column in ("value", "chance", "low", "high", "p", "n"):
         scores[column] = pd.to_numeric(scores[column], errors="coerce")
-    keys = made_by.get("unit") or {c: str(scores[c].iloc[0]) for c in ("subject", "session", "fold") if c in scores and len(scores)}
+    made_by = _well_formed(made_by, problems)
+    keys = made_by.get("unit") or {
+        c: str(scores[c].iloc[0]) for c in ("subject", "session", "fold") if c in scores and len(scores)
+    }
     return UnitRecord(folder.name, {str(k): str(v) for k, v in keys.items()}, scores, made_by, folder, problems)
+
+
+_KINDS = dict.fromkeys(("unit", "overview", "audit", "versions", "inputs", "config"), dict) | dict.fromkeys(
+    ("panels", "citations"), list
+)
+
+
+def _well_formed(made_by: dict[str, Any], problems: list[str]) -> dict[str, Any]:
+    """Leave out parts that are of another kind than the page expects, and say so."""
+    kept = {}
+    for key, value in made_by.items():
+        kind = _KINDS.get(key)
+        whole = value is None or kind is None or isinstance(value, kind)
+        if key == "audit" and isinstance(value, dict):
+            findings = value.get("findings", [])
+            whole = isinstance(findings, list) and all(isinstance(f, dict) for f in findings)
+        if whole:
+            kept[key] = value
+        else:
+            problems.append(
+                f"made_by.json: {key} is a {type(value).__name__} where a {kind.__name__} is meant; not used."
+            )
+    return kept
 
 
 def unit_label(keys: Mapping[str, Any] | None) -> str:

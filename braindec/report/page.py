@@ -16,16 +16,21 @@ from tqdm.auto import tqdm
 import braindec
 from braindec.files import write_text
 from braindec.report import tables
-from braindec.report.figures import Picture, draw_panels, overview_picture
+from braindec.report.figures import draw_panels, overview_picture
 from braindec.report.folder import RunRecord, UnitRecord, read_run, unique
-from braindec.report.verdict import Verdict, block_keys, group_row, verdict
+from braindec.report.judge import block_keys
+from braindec.report.verdict import Verdict, group_row, verdict
 from braindec.report.words import number
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _CALLS = {
-    "above": "above chance", "unclear": "not clear", "uncorrected": "only uncorrected", "near": "near chance",
-    "below": "below chance", "untested": "not tested",
-}  # fmt: skip
+    "above": "above chance",
+    "unclear": "not clear",
+    "uncorrected": "only uncorrected",
+    "near": "near chance",
+    "below": "below chance",
+    "untested": "not tested",
+}
 
 
 def write_report(folder: str | Path) -> Path:
@@ -58,13 +63,32 @@ def render(run: RunRecord) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     found = verdict(run)
-    environment = Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["keep"] = keep
-    environment.globals.update(calls=_CALLS, levels={"fail": "fail", "warn": "warning", "pass": "passed", "skip": "not checked"})
+    environment.globals.update(
+        calls=_CALLS, levels={"fail": "fail", "warn": "warning", "pass": "passed", "skip": "not checked"}
+    )
     sharp = len(run.units) <= 2 * tables.MANY
-    sections = [_unit_section(unit, found, sharp) for unit in tqdm(run.units, desc="report", unit="unit", disable=None, leave=False)]
+    sections = [
+        _unit_section(unit, found, sharp)
+        for unit in tqdm(run.units, desc="report", unit="unit", disable=None, leave=False)
+    ]
     if run.summary is not None and run.summary.made_by.get("panels"):
-        sections.insert(0, {"unit": run.summary, "name": "Over all units", "judged": None, "pictures": draw_panels(run.summary), "notes": []})
+        sections.insert(
+            0,
+            {
+                "unit": run.summary,
+                "name": "Over all units",
+                "judged": None,
+                "pictures": draw_panels(run.summary),
+            },
+        )
     return environment.get_template("page.html.j2").render(
         css=(_TEMPLATES / "report.css").read_text(encoding="utf8"),
         run=run,
@@ -89,7 +113,9 @@ def keep(text: str) -> Any:
     from markupsafe import Markup, escape
 
     parts = re.split(r"(\b(?:sub|ses|run|fold)-\w+|\[[^\[\]]{1,30}\]|95 %)", str(text))
-    return Markup("").join(Markup('<span class="keep">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts))  # noqa: S704
+    return Markup("").join(
+        Markup('<span class="keep">{}</span>').format(part) if i % 2 else escape(part) for i, part in enumerate(parts)
+    )
 
 
 def _first_group(run: RunRecord) -> Any:
@@ -105,7 +131,13 @@ def _unit_section(unit: UnitRecord, found: Verdict, sharp: bool) -> dict[str, An
     text = ""
     if judged is not None:
         text = f"{found.metric} {number(judged.value)} [{number(judged.low)}, {number(judged.high)}]"
-    return {"unit": unit, "name": unit.label, "judged": judged, "score": text, "pictures": draw_panels(unit, sharp=sharp), "notes": unit.problems}
+    return {
+        "unit": unit,
+        "name": unit.label,
+        "judged": judged,
+        "score": text,
+        "pictures": draw_panels(unit, sharp=sharp),
+    }
 
 
 def _head(run: RunRecord) -> dict[str, Any]:
@@ -121,7 +153,12 @@ def _head(run: RunRecord) -> dict[str, Any]:
     facts = [
         ("Recipe", made.get("recipe") or "not said"),
         ("Cohort", Path(cohort).stem if cohort else "defaults of the recipe"),
-        ("Data", data.get("dataset") or data.get("root") or ("built-in synthetic cohort" if config.get("synthetic") else "not said")),
+        (
+            "Data",
+            data.get("dataset")
+            or data.get("root")
+            or ("built-in synthetic cohort" if config.get("synthetic") else "not said"),
+        ),
         (run.noun[1].capitalize(), f"{len(run.units)} finished" + (f", {n_failed} failed" if n_failed else "")),
         ("Finished", " ".join(str(made.get("finished") or "not said").split()[:2])[:16]),
         ("braindec", versions.get("braindec") or "not said"),
@@ -151,22 +188,34 @@ def _provenance(run: RunRecord) -> dict[str, Any]:
     made = run.made_by
     per_unit = [(u.label, u.made_by) for u in run.units]
     versions = dict(made.get("versions") or (per_unit[0][1].get("versions") if per_unit else None) or {})
-    others = unique(_text(m.get("versions")) for _, m in per_unit if m.get("versions") and m.get("versions") != versions)
-    commits = unique(m["commit"] for _, m in per_unit if m.get("commit")) or ([str(made["commit"])] if made.get("commit") else [])
+    others = unique(
+        _text(m.get("versions")) for _, m in per_unit if m.get("versions") and m.get("versions") != versions
+    )
+    commits = unique(m["commit"] for _, m in per_unit if m.get("commit")) or (
+        [str(made["commit"])] if made.get("commit") else []
+    )
     inputs = [(label, sorted((m.get("inputs") or {}).items())) for label, m in per_unit if m.get("inputs")]
     return {
         "config": yaml.safe_dump(made.get("config") or {}, sort_keys=False, allow_unicode=True, width=100).strip(),
         "versions": versions,
         "mixed": len(others),
         "commits": commits,
-        "hosts": unique(m["host"] for _, m in per_unit if m.get("host")) or unique([made["host"]] if made.get("host") else []),
+        "hosts": unique(m["host"] for _, m in per_unit if m.get("host"))
+        or unique([made["host"]] if made.get("host") else []),
         "platform": str(made.get("platform") or ""),
         "path": str(made.get("path") or ""),
-        "timing": [(label, f"{float(m.get('seconds') or 0):,.1f} s", " ".join(str(m.get("finished") or "").split()[:2]), str(m.get("key") or "")[:12])
-                   for label, m in per_unit],
+        "timing": [
+            (
+                label,
+                f"{float(m.get('seconds') or 0):,.1f} s",
+                " ".join(str(m.get("finished") or "").split()[:2]),
+                str(m.get("key") or "")[:12],
+            )
+            for label, m in per_unit
+        ],
         "inputs": inputs,
         "n_inputs": sum(len(files) for _, files in inputs),
-    }  # fmt: skip
+    }
 
 
 def _text(value: Any) -> str:
@@ -177,21 +226,32 @@ def citations(run: RunRecord) -> list[dict[str, str]]:
     """Return what to cite, each once: text, doi and a BibTeX entry."""
     version = str((run.made_by.get("versions") or {}).get("braindec") or braindec.__version__)
     given: list[Any] = [{"key": "braindec", "text": f"The braindec developers. braindec {version} (software)."}]
-    for made_by in (run.made_by, *(u.made_by for u in run.units), *([run.summary.made_by] if run.summary is not None else [])):
+    for made_by in (
+        run.made_by,
+        *(u.made_by for u in run.units),
+        *([run.summary.made_by] if run.summary is not None else []),
+    ):
         given += made_by.get("citations") or []
     seen: dict[str, dict[str, str]] = {}
-    for number, entry in enumerate(given):
+    for place, entry in enumerate(given):
         entry = entry if isinstance(entry, Mapping) else {"text": str(entry)}
         text, doi = str(entry.get("text") or "").strip(), str(entry.get("doi") or "").strip()
         if text and text not in seen:
-            key = str(entry.get("key") or f"ref{number}")
+            key = str(entry.get("key") or f"ref{place}")
             seen[text] = {"text": text, "doi": doi, "bibtex": str(entry.get("bibtex") or bibtex(key, text, doi))}
     return list(seen.values())
 
 
 def bibtex(key: str, text: str, doi: str) -> str:
     """Return a BibTeX entry that holds the whole reference as its note."""
-    clean = text.replace("\\", "").replace("{", "").replace("}", "").replace("%", "\\%").replace("&", "\\&").replace("_", "\\_")
+    clean = (
+        text.replace("\\", "")
+        .replace("{", "")
+        .replace("}", "")
+        .replace("%", "\\%")
+        .replace("&", "\\&")
+        .replace("_", "\\_")
+    )
     safe = "".join(c for c in key if c.isalnum() or c in "-_:") or "ref"
     return f"@misc{{{safe},\n  note = {{{clean}}}" + (f",\n  doi = {{{doi}}}" if doi else "") + "\n}"
 

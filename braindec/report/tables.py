@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from braindec.report.folder import RunRecord, UnitRecord
-from braindec.report.verdict import Verdict, adjusted, block_keys, row_kind
+from braindec.report.judge import adjusted, block_keys, row_kind
+from braindec.report.verdict import Verdict
 from braindec.report.words import fact, metric_name, nice_ends, number, p_number, tick
 
 _LEVELS = {"fail": 0, "warn": 1, "pass": 2, "skip": 3}
@@ -87,24 +88,45 @@ def _block(name: str, table: pd.DataFrame, found: Verdict) -> Block:
     ends = table[["value", "chance", "low", "high"]].to_numpy(dtype=float)
     low, high = (float(np.nanmin(ends)), float(np.nanmax(ends))) if np.isfinite(ends).any() else (0.0, 1.0)
     low, high = nice_ends(low, high)
-    calls = {j.label: j.call for j in found.judged} if metric_name(name.split(",")[0]) + name[len(name.split(",")[0]) :] == found.metric else {}
+    calls = (
+        {j.label: j.call for j in found.judged}
+        if metric_name(name.split(",")[0]) + name[len(name.split(",")[0]) :] == found.metric
+        else {}
+    )
     rows, notes = [], []
     for group in (True, False):
         part = table[table["_group"].astype(bool) == group]
-        for line in part.sort_values("_name", key=lambda s: s.map({n: i for i, n in enumerate(dict.fromkeys(part["_name"]))}), kind="stable").to_dict("records"):
+        for line in part.sort_values(
+            "_name", key=lambda s: s.map({n: i for i, n in enumerate(dict.fromkeys(part["_name"]))}), kind="stable"
+        ).to_dict("records"):
             note = str(line["note"]) if "note" in line and not pd.isna(line["note"]) else ""
             mark = ""
             if note:
                 notes += [note] if note not in notes else []
                 mark = str(notes.index(note) + 1)
             rows.append(_row(line, found, calls, low, high, mark))
-    facts = [f"{c.replace('_', ' ')} {number(table[c].iloc[0]) if table[c].iloc[0] % 1 else int(table[c].iloc[0])}"
-             for c in table if c not in _PLAIN and not c.startswith("_") and pd.api.types.is_numeric_dtype(table[c])
-             and table[c].notna().all() and table[c].nunique() == 1]  # fmt: skip
+    facts = [
+        f"{c.replace('_', ' ')} {number(table[c].iloc[0]) if table[c].iloc[0] % 1 else int(table[c].iloc[0])}"
+        for c in table
+        if c not in _PLAIN
+        and not c.startswith("_")
+        and pd.api.types.is_numeric_dtype(table[c])
+        and table[c].notna().all()
+        and table[c].nunique() == 1
+    ]
     first, rest = name.split(",")[0], name[len(name.split(",")[0]) :]
     versions = " and ".join(dict.fromkeys(str(v) for v in table["version"].dropna()))
-    return Block(metric_name(first) + rest, versions, ", ".join(facts), rows, table.loc[~table["_group"].astype(bool), "_name"].nunique(),
-                 tick(low), tick(high), corrected, notes)  # fmt: skip
+    return Block(
+        metric_name(first) + rest,
+        versions,
+        ", ".join(facts),
+        rows,
+        table.loc[~table["_group"].astype(bool), "_name"].nunique(),
+        tick(low),
+        tick(high),
+        corrected,
+        notes,
+    )
 
 
 def _row(line: Mapping[str, Any], found: Verdict, calls: Mapping[str, str], low: float, high: float, mark: str) -> Row:
@@ -114,12 +136,24 @@ def _row(line: Mapping[str, Any], found: Verdict, calls: Mapping[str, str], low:
     group = bool(line["_group"])
     label = str(line["row"]).replace("_", " ")
     return Row(
-        unit=f"mean of {int(line['n'])}" if group and np.isfinite(line["n"]) else "all" if group else str(line["_unit"]),
-        row=label if kind != "decoded" else "decoded", kind=kind, off=(line["_name"], line["_number"]) in found.off and not group,
-        call="" if group or kind != "decoded" else calls.get(str(line["_unit"]), ""), value=number(line["value"]), chance=number(line["chance"]),
-        interval=f"{number(ends[0])} to {number(ends[1])}" if there else "", p=p_number(float(line["p"])), q=p_number(float(line["_q"])),
-        n=f"{int(line['n']):,}" if np.isfinite(line["n"]) else "", note=mark, drawing=_drawing(line, low, high),
-    )  # fmt: skip
+        unit=f"mean of {int(line['n'])}"
+        if group and np.isfinite(line["n"])
+        else "all"
+        if group
+        else str(line["_unit"]),
+        row=label if kind != "decoded" else "decoded",
+        kind=kind,
+        off=(line["_name"], line["_number"]) in found.off and not group,
+        call="" if group or kind != "decoded" else calls.get(str(line["_unit"]), ""),
+        value=number(line["value"]),
+        chance=number(line["chance"]),
+        interval=f"{number(ends[0])} to {number(ends[1])}" if there else "",
+        p=p_number(float(line["p"])),
+        q=p_number(float(line["_q"])),
+        n=f"{int(line['n']):,}" if np.isfinite(line["n"]) else "",
+        note=mark,
+        drawing=_drawing(line, low, high),
+    )
 
 
 def _drawing(line: Mapping[str, Any], low: float, high: float) -> dict[str, float] | None:
@@ -152,8 +186,7 @@ def audit_checks(units: Sequence[UnitRecord]) -> list[Check]:
     """Return the findings by check, the worst first; units that were told the same stand together."""
     by_check: dict[str, list[tuple[str, Mapping[str, Any]]]] = {}
     for unit in units:
-        card = unit.made_by.get("audit")
-        for finding in (card or {}).get("findings", []) if isinstance(card, dict) else []:
+        for finding in unit.findings:
             by_check.setdefault(str(finding.get("check", "check")), []).append((unit.label, finding))
     checks = []
     for name, found in by_check.items():
@@ -168,7 +201,9 @@ def audit_checks(units: Sequence[UnitRecord]) -> list[Check]:
                 entry["evidence"].append((label, _evidence(finding["evidence"])))
         worst = [label for label, f in found if str(f.get("level")) == level]
         n = len(dict.fromkeys(worst))
-        checks.append(Check(name.replace("_", " "), level, "" if n == len(units) else f"{n} of {len(units)}", list(told.values())))
+        checks.append(
+            Check(name.replace("_", " "), level, "" if n == len(units) else f"{n} of {len(units)}", list(told.values()))
+        )
     return sorted(checks, key=lambda c: (_LEVELS.get(c.level, 9), c.check))
 
 
@@ -179,7 +214,13 @@ def _evidence(evidence: Any) -> list[tuple[str, str]]:
 
 
 def _short(value: Any, n: int = 400) -> str:
-    text = value if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+    text = (
+        value
+        if isinstance(value, str)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else json.dumps(value, ensure_ascii=False)
+    )
     return text if len(text) <= n else f"{text[:n]} … ({len(text):,} characters)"
 
 
@@ -196,7 +237,9 @@ class Overview:
 def overview(units: Sequence[UnitRecord]) -> Overview:
     """Return the data overview of all units; long texts that differ are set apart from the table."""
     tables = [(u.label, {str(k): fact(v) for k, v in (u.made_by.get("overview") or {}).items()}) for u in units]
-    keys = sorted(dict.fromkeys(k for _, t in tables for k in t), key=lambda k: (_FIRST.index(k) if k in _FIRST else len(_FIRST)))
+    keys = sorted(
+        dict.fromkeys(k for _, t in tables for k in t), key=lambda k: _FIRST.index(k) if k in _FIRST else len(_FIRST)
+    )
     shared, columns, long = [], [], []
     for key in keys:
         values = [t.get(key, "") for _, t in tables]

@@ -28,7 +28,10 @@ def report_summary_text(folder: str | Path) -> str:
     run = read_run(folder)
     found = verdict(run)
     made = run.made_by
-    parts = [f"{made.get('recipe') or run.folder.name}: {made.get('title') or 'results'}".strip(), _wrapped(found.headline)]
+    parts = [
+        f"{made.get('recipe') or run.folder.name}: {made.get('title') or 'results'}".strip(),
+        _wrapped(found.headline),
+    ]
     parts += [_wrapped(text, "- ", "  ") for text in found.points]
     for block in score_blocks(run, found):
         parts.append("\n" + _table(block, run.noun[0]))
@@ -45,14 +48,21 @@ def _table(block: Block, noun: str) -> str:
     """One metric: a line a row; with many units the decoded rows only."""
     rows = block.decoded if block.n_units > MANY else block.rows
     header = [noun, "row", "score", "95 % interval", "chance", "p", "n", ""]
-    lines = [[r.unit, ("  " if r.kind != "decoded" else "") + r.row, r.value, r.interval, r.chance, r.p, r.n, _mark(r)] for r in rows]
+    lines = [
+        [r.unit, ("  " if r.kind != "decoded" else "") + r.row, r.value, r.interval, r.chance, r.p, r.n, _mark(r)]
+        for r in rows
+    ]
     for before, line in zip([[""], *[list(x) for x in lines]], lines, strict=False):
         if before[0] == line[0]:
             line[0] = ""
     widths = [max(len(text) for text in column) for column in zip(header, *lines, strict=True)]
     left = {0, 1, 7}
-    text = ["  ".join(c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))).rstrip()
-            for line in [header, *lines]]  # fmt: skip
+    text = [
+        "  ".join(
+            c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in [header, *lines]
+    ]
     hidden = f"\n({len(block.rows) - len(rows)} control rows not shown)" if len(rows) < len(block.rows) else ""
     facts = f", {block.facts}" if block.facts else ""
     return f"{block.title} (version {block.version}{facts})\n" + "\n".join(text) + hidden
@@ -61,8 +71,14 @@ def _table(block: Block, noun: str) -> str:
 def _mark(row: Row) -> str:
     if row.off:
         return "OFF CHANCE"
-    words = {"above": "above chance", "near": "near chance", "below": "below chance", "unclear": "not clear", "untested": "not tested",
-             "uncorrected": "only uncorrected"}  # fmt: skip
+    words = {
+        "above": "above chance",
+        "near": "near chance",
+        "below": "below chance",
+        "unclear": "not clear",
+        "untested": "not tested",
+        "uncorrected": "only uncorrected",
+    }
     return words.get(row.call, "")
 
 

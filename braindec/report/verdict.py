@@ -1,56 +1,16 @@
-"""What the scores say, in words that claim no more than they show.
-
-A unit is called above chance when its p-value holds after correction over all units (false discovery rate, Benjamini &
-Hochberg 1995) *and* its 95 % interval lies above chance. Control rows that must be at chance are tested in the same
-way, over all of them together, so that one in twenty is not called off by accident.
-"""
+"""What the scores say, in words that claim no more than they show (the rules are in :mod:`braindec.report.judge`)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from braindec import registry
 from braindec.report.folder import RunRecord, UnitRecord
+from braindec.report.judge import ALPHA, LOWER_IS_BETTER, Judged, block_keys, controls_off, judge
 from braindec.report.words import metric_name, number, p_phrase
-
-ALPHA = 0.05
-LOWER_IS_BETTER = {"median_rank", "mean_rank", "log_loss", "brier", "mse", "mae", "rmse"}
-_AT_CHANCE = {"label_shuffle", "noise_input", "time_only", "untrained"}
-_KNOWN = {"metric", "version", "row", "value", "chance", "low", "high", "p", "n", "note"}
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A decoded score and what it may be called.
-
-    Parameters
-    ----------
-    label : str
-        The unit.
-    call : str
-        "above": p after correction and interval both say so. "unclear": only one of them does. "uncorrected": p holds
-        only before correction. "near": the interval holds chance. "below": the interval lies below chance.
-        "untested": there is no p and the interval lies above chance.
-    value, chance, low, high, p, q : float
-        The score; q is p after correction over units.
-    n : float
-        Windows.
-    """
-
-    label: str
-    call: str
-    value: float
-    chance: float
-    low: float
-    high: float
-    p: float
-    q: float
-    n: float
 
 
 @dataclass(frozen=True)
@@ -88,87 +48,14 @@ class Verdict:
         tested = sum(np.isfinite(j.p) for j in self.judged)
         if not tested:
             return ""
-        how = f"p after correction over {tested} tests (false discovery rate, Benjamini & Hochberg)" if tested > 1 else "p"
-        return f"A score is called above chance when {how} is at most {ALPHA:g} and its 95 % interval lies beyond chance."
-
-
-def row_kind(row: str) -> str:
-    """Return "decoded", "control" (must be at chance) or "reference" (a baseline or ceiling, may be anywhere)."""
-    if row == "decoded":
-        return "decoded"
-    return "control" if row in _AT_CHANCE or row in registry.names("evaluate.controls") else "reference"
-
-
-def block_columns(scores: pd.DataFrame, keys: Mapping[str, Any]) -> list[str]:
-    """Return the text columns, other than the unit's keys, that tell scores of one metric apart (e.g. direction)."""
-    return [c for c in scores.columns if c not in _KNOWN and c not in keys and scores[c].notna().any()
-            and not pd.api.types.is_numeric_dtype(scores[c])]  # fmt: skip
-
-
-def block_keys(scores: pd.DataFrame, keys: Mapping[str, Any]) -> pd.Series:
-    """Return for each row a text that rows of one metric (and direction, ...) share."""
-    parts = scores["metric"].astype(str)
-    for column in block_columns(scores, keys):
-        values = scores[column].map(lambda v: "" if pd.isna(v) else f", {str(v).replace('_', ' ')}")
-        parts = parts + values
-    return parts
-
-
-def judge(scores: Sequence[tuple[str, Mapping[str, float]]], *, higher: bool = True) -> list[Judged]:
-    """Judge one decoded score of each unit; p-values are corrected over all that have one."""
-    p = np.array([float(s["p"]) for _, s in scores])
-    q = adjusted(p)
-    judged = []
-    for (label, s), own_q in zip(scores, q, strict=True):
-        value, chance, low, high, own_p = (float(s[k]) for k in ("value", "chance", "low", "high", "p"))
-        call = _call(value, chance, *((low, high) if higher else (-high, -low)), own_p, own_q, 1 if higher else -1)
-        judged.append(Judged(label, call, value, chance, low, high, own_p, float(own_q), float(s["n"])))
-    return judged
-
-
-def _call(value: float, chance: float, low: float, high: float, p: float, q: float, sign: int) -> str:
-    chance = sign * chance
-    if high < chance:
-        return "below"
-    beyond = low > chance
-    if not np.isfinite(p):
-        return "untested" if beyond else "near"
-    if q <= ALPHA:
-        return "above" if beyond else "unclear"
-    if p <= ALPHA:
-        return "uncorrected"
-    return "unclear" if beyond else "near"
-
-
-def adjusted(p: np.ndarray) -> np.ndarray:
-    """Return p-values adjusted by Benjamini & Hochberg (1995); NaN stays NaN and is not counted."""
-    from scipy.stats import false_discovery_control
-
-    out = np.full(len(p), np.nan)
-    there = np.isfinite(p)
-    if there.any():
-        out[there] = false_discovery_control(p[there], method="bh")
-    return out
-
-
-def controls_off(units: Sequence[UnitRecord]) -> tuple[frozenset, int]:
-    """Return (unit name, row) of the control rows that are off chance, and how many control rows there are.
-
-    With p-values: those that hold after correction over all control rows of the run. Without: the interval does not
-    hold chance. An interval around the mean of permutations holds chance unless something is wrong.
-    """
-    rows = []
-    for unit in units:
-        kinds = unit.scores["row"].astype(str).map(row_kind)
-        for place in np.flatnonzero((kinds == "control") & np.isfinite(unit.scores["value"])):
-            rows.append((unit.name, int(place), unit.scores.iloc[place]))
-    q = adjusted(np.array([float(r["p"]) for *_, r in rows]))
-    off = set()
-    for (name, place, row), own in zip(rows, q, strict=True):
-        outside = row["low"] > row["chance"] or row["high"] < row["chance"]
-        if own <= ALPHA and outside or not np.isfinite(own) and outside:
-            off.add((name, place))
-    return frozenset(off), len(rows)
+        how = (
+            f"p after correction over {tested} tests (false discovery rate, Benjamini & Hochberg)"
+            if tested > 1
+            else "p"
+        )
+        return (
+            f"A score is called above chance when {how} is at most {ALPHA:g} and its 95 % interval lies beyond chance."
+        )
 
 
 def verdict(run: RunRecord) -> Verdict:
@@ -182,7 +69,11 @@ def verdict(run: RunRecord) -> Verdict:
         return Verdict("empty", "No score was made", failed, off=off)
     scores = []
     for unit in run.units:
-        mine = (unit.scores["row"] == "decoded") & (block_keys(unit.scores, unit.keys) == first) & np.isfinite(unit.scores["value"])
+        mine = (
+            (unit.scores["row"] == "decoded")
+            & (block_keys(unit.scores, unit.keys) == first)
+            & np.isfinite(unit.scores["value"])
+        )
         if mine.any():
             scores.append((unit.label, unit.scores[mine].iloc[0]))
     metric = first.split(",")[0]
@@ -192,7 +83,11 @@ def verdict(run: RunRecord) -> Verdict:
     points = [*_words(judged, run.noun), *_group(run, first), *_controls(run.units, off, n_controls)]
     audit, worst = _audit(run.units)
     if worst == "fail":
-        points = [audit[0], f"At face value: {headline[0].lower() if headline[:3] in ('All', 'No ') else headline[0]}{headline[1:]}.", *points]
+        points = [
+            audit[0],
+            f"At face value: {headline[0].lower() if headline[:3] in ('All', 'No ') else headline[0]}{headline[1:]}.",
+            *points,
+        ]
         state, headline, audit = "bad", "The audit found a failure: do not trust these scores yet", []
     elif off and state == "good":
         state = "mixed"
@@ -207,22 +102,31 @@ def _first_block(units: Sequence[UnitRecord]) -> str | None:
     return None
 
 
+_ONE = {
+    "above": "above chance",
+    "near": "near chance",
+    "below": "below chance",
+    "unclear": "not clearly above chance",
+    "uncorrected": "not clearly above chance",
+    "untested": "above chance by its interval; no test was made",
+}
+
+
 def _headline(judged: Sequence[Judged], metric: str, noun: tuple[str, str]) -> tuple[str, str]:
     n = len(judged)
     above = sum(j.call == "above" for j in judged)
     untested = sum(j.call == "untested" for j in judged)
     if n == 1:
         one = judged[0]
-        text = {"above": "above chance", "near": "near chance", "below": "below chance", "unclear": "not clearly above chance",
-                "uncorrected": "not clearly above chance", "untested": "above chance by its interval; no test was made"}[one.call]  # fmt: skip
         state = {"above": "good", "untested": "mixed", "unclear": "mixed"}.get(one.call, "null")
-        return state, f"{one.label} is {text} ({metric})"
+        return state, f"{one.label} is {_ONE[one.call]} ({metric})"
     if untested and not above:
         return "mixed", f"{untested} of {n} {noun[1]} lie above chance by their intervals ({metric}); no test was made"
     if not above:
         return "null", f"No {noun[0]} of {n} is reliably above chance ({metric})"
-    text = f"{'All' if above == n else above} {'' if above == n else 'of '}{n} {noun[1]} {'is' if above == 1 and n > 1 else 'are'} above chance ({metric})"
-    return ("good" if above == n else "mixed"), text
+    if above == n:
+        return "good", f"All {n} {noun[1]} are above chance ({metric})"
+    return "mixed", f"{above} of {n} {noun[1]} {'is' if above == 1 else 'are'} above chance ({metric})"
 
 
 def _words(judged: Sequence[Judged], noun: tuple[str, str]) -> list[str]:
@@ -257,7 +161,10 @@ def _group(run: RunRecord, first: str) -> list[str]:
     count = int(row["n"]) if np.isfinite(row["n"]) else len(run.units)
     few = " With so few, it says little about people in general." if count < 6 else ""
     interval = f"[{number(row['low'])}, {number(row['high'])}]"
-    return [f"Mean over {count} {run.noun[1]}: {number(row['value'])} {interval}, chance {number(row['chance'])}{p_phrase(row['p'])}.{few}"]
+    return [
+        f"Mean over {count} {run.noun[1]}: {number(row['value'])} {interval}, chance {number(row['chance'])}"
+        f"{p_phrase(row['p'])}.{few}"
+    ]
 
 
 def group_row(run: RunRecord, block: str) -> pd.Series | None:
@@ -267,7 +174,11 @@ def group_row(run: RunRecord, block: str) -> pd.Series | None:
     scores = run.summary.scores
     keys = {k: "" for u in run.units for k in u.keys}
     names = block_keys(scores, keys)
-    mine = (scores["row"] == "decoded") & np.isfinite(scores["value"]) & ((names == block) | (names == block.split(",")[0]))
+    mine = (
+        (scores["row"] == "decoded")
+        & np.isfinite(scores["value"])
+        & ((names == block) | (names == block.split(",")[0]))
+    )
     return scores[mine].iloc[0] if mine.any() else None
 
 
@@ -282,14 +193,19 @@ def _controls(units: Sequence[UnitRecord], off: frozenset, n: int) -> list[str]:
             row = unit.scores.iloc[place]
             text = f"{unit.label} {metric_name(row['metric'])} {number(row['value'])} (chance {number(row['chance'])})"
             by_name.setdefault(str(row["row"]).replace("_", " "), []).append(text)
-    words = "; ".join(f"{name}: {', '.join(v[:4])}{f' and {len(v) - 4} more' if len(v) > 4 else ''}" for name, v in by_name.items())
-    return [f"{len(off)} of {n} control rows are off chance, so part of the score may not come from the brain signal: {words}."]
+    words = "; ".join(
+        f"{name}: {', '.join(v[:4])}{f' and {len(v) - 4} more' if len(v) > 4 else ''}" for name, v in by_name.items()
+    )
+    return [
+        f"{len(off)} of {n} control rows {'is' if len(off) == 1 else 'are'} off chance, so part of the score may not "
+        f"come from the brain signal: {words}."
+    ]
 
 
 def _audit(units: Sequence[UnitRecord]) -> tuple[list[str], str]:
     levels: dict[str, set[str]] = {"fail": set(), "warn": set(), "pass": set(), "skip": set()}
     for unit in units:
-        for finding in (unit.made_by.get("audit") or {}).get("findings", []):
+        for finding in unit.findings:
             levels.setdefault(str(finding.get("level")), set()).add(str(finding.get("check")).replace("_", " "))
     if not any(levels.values()):
         return ["The design was not audited."], "skip"
@@ -306,8 +222,7 @@ def _doubts(units: Sequence[UnitRecord], off: frozenset) -> dict[str, str]:
     """Why a unit's score is not to be taken at face value: a control off chance, or a failed check."""
     doubts = {unit.label: "control off chance" for unit in units if any(name == unit.name for name, _ in off)}
     for unit in units:
-        card = unit.made_by.get("audit") or {}
-        if any(f.get("level") == "fail" for f in card.get("findings", [])):
+        if any(f.get("level") == "fail" for f in unit.findings):
             doubts[unit.label] = "audit failed"
     return doubts
 
@@ -317,4 +232,7 @@ def _failed(run: RunRecord) -> list[str]:
         return []
     n, names = len(run.failures), [f["label"] for f in run.failures]
     more = f" and {n - 6} more" if n > 6 else ""
-    return [f"{n} of {n + len(run.units)} {run.noun[1]} failed and {'is' if n == 1 else 'are'} not in these numbers: {', '.join(names[:6])}{more}."]
+    return [
+        f"{n} of {n + len(run.units)} {run.noun[1]} failed and {'is' if n == 1 else 'are'} not in these numbers: "
+        f"{', '.join(names[:6])}{more}."
+    ]

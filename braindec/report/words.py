@@ -44,7 +44,9 @@ def p_phrase(p: float) -> str:
     """A p-value as ", p = 0.012"; empty when there is none."""
     text = p_number(p)
     hard = "\u00a0"  # a space where a line must not end
-    return "" if not text else f", p{hard}{text.replace(' ', hard)}" if text.startswith("<") else f", p{hard}={hard}{text}"
+    return (
+        "" if not text else f", p{hard}{text.replace(' ', hard)}" if text.startswith("<") else f", p{hard}={hard}{text}"
+    )
 
 
 def fact(value: Any) -> str:

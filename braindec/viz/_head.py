@@ -77,16 +77,26 @@ def _smooth(ax: Axes, values: np.ndarray, positions: np.ndarray, cmap: Colormap,
     for channel, place in zip(info["chs"], positions - centre, strict=True):
         channel["loc"][:3] = place
     image, _ = mne.viz.plot_topomap(
-        values, info, axes=ax, show=False, sphere=(0.0, 0.0, 0.0, radius), cmap=cmap, vlim=(low, high), contours=0, res=96,
-        sensors="k.", extrapolate="head", outlines="head",
-    )  # fmt: skip
+        values,
+        info,
+        axes=ax,
+        show=False,
+        sphere=(0.0, 0.0, 0.0, radius),
+        cmap=cmap,
+        vlim=(low, high),
+        contours=0,
+        res=96,
+        sensors="k.",
+        extrapolate="head",
+        outlines="head",
+    )
     return image
 
 
 def flat(positions: np.ndarray) -> np.ndarray:
-    """Project sensors of a head to a plane as seen from above, keeping distances from the top; (n, 3) m -> (n, 2), edge at 1.
+    """Project sensors of a head to a plane as seen from above: (n, 3) m -> (n, 2).
 
-    The rim of the drawn head (1) is the equator of the fitted sphere.
+    Distances from the top are kept; the rim of the drawn head (1) is the equator of the fitted sphere.
     """
     centre, radius, error = sphere_of(positions)
     if not np.isfinite(error) or not 0.04 < radius < 0.25:
@@ -105,7 +115,9 @@ def sensor_dots(ax: Axes, values: np.ndarray, positions: np.ndarray, *, cmap: Co
     reach = max(1.0, float(np.linalg.norm(places, axis=1).max()))
     outline(ax, 1.0)
     size = float(np.clip(1600 / len(values), 14, 170))
-    dots = ax.scatter(*places.T, c=values, s=size, cmap=cmap, norm=Normalize(low, high), edgecolor=INK, linewidth=0.7, zorder=3)
+    dots = ax.scatter(
+        *places.T, c=values, s=size, cmap=cmap, norm=Normalize(low, high), edgecolor=INK, linewidth=0.7, zorder=3
+    )
     ax.set_xlim(-1.22 * reach, 1.22 * reach)
     ax.set_ylim(-1.18 * reach, 1.26 * reach)
     return dots
@@ -116,4 +128,10 @@ def outline(ax: Axes, radius: float) -> None:
     plain_axes(ax)
     ax.set_aspect("equal")
     ax.add_patch(Circle((0, 0), radius, fill=False, edgecolor=MUTED, linewidth=1.1, zorder=1))
-    ax.plot([-0.12 * radius, 0, 0.12 * radius], [0.993 * radius, 1.14 * radius, 0.993 * radius], color=MUTED, linewidth=1.1, zorder=1)
+    ax.plot(
+        [-0.12 * radius, 0, 0.12 * radius],
+        [0.993 * radius, 1.14 * radius, 0.993 * radius],
+        color=MUTED,
+        linewidth=1.1,
+        zorder=1,
+    )

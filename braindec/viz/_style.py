@@ -38,12 +38,12 @@ _RC = {
 }  # fmt: skip
 
 
-_LOOKS = {"axes", "font", "figure", "lines", "patch", "xtick", "ytick", "legend", "grid", "image", "savefig", "svg", "text", "hist",
-          "hatch", "path", "scatter", "errorbar"}  # fmt: skip
+_LOOKS = {"axes", "font", "figure", "lines", "patch", "xtick", "ytick", "legend", "grid", "image", "savefig", "svg",
+          "text", "hist", "hatch", "path", "scatter", "errorbar"}  # fmt: skip
 
 
 def style() -> Any:
-    """Return a context in which figures are made, or written, in the house style; the user's settings come back after it."""
+    """Return a context in which figures are made, or written, in the house style, whatever the user's settings."""
     plain = {k: v for k, v in matplotlib.rcParamsDefault.items() if k.split(".")[0] in _LOOKS}
     return matplotlib.rc_context({**plain, **_RC})
 
@@ -76,8 +76,10 @@ def panes(
         return figure, figure.subplots(n_rows, n_columns, squeeze=False, gridspec_kw=options)
     place = ax.get_subplotspec()
     if place is None:
-        raise BraindecError("this picture has several parts and cannot be drawn into a free axes",
-                            fix="give an axes that figure.subplots made, or none")  # fmt: skip
+        raise BraindecError(
+            "this picture has several parts and cannot be drawn into a free axes",
+            fix="give an axes that figure.subplots made, or none",
+        )
     ax.set_axis_off()
     grid = place.subgridspec(n_rows, n_columns, **options)
     made = [[ax.figure.add_subplot(grid[r, c]) for c in range(n_columns)] for r in range(n_rows)]
@@ -110,7 +112,9 @@ def numbers(name: str, value: Any, *, ndim: int | None = None, n: int | None = N
     if n is not None and array.shape[:1] != (n,):
         raise BraindecError(f"{name} must have {n} rows", found=f"shape {array.shape}")
     if finite and not np.isfinite(array).all():
-        raise BraindecError(f"{name} holds values that are not finite", found=f"{int((~np.isfinite(array)).sum())} of {array.size}")
+        raise BraindecError(
+            f"{name} holds values that are not finite", found=f"{int((~np.isfinite(array)).sum())} of {array.size}"
+        )
     return array
 
 
@@ -151,15 +155,27 @@ def legend_above(ax: Axes, title: str | None) -> None:
     room = 13.5 * root(ax).get_figwidth() * ax.get_position().width / 0.775  # letters that stand side by side
     columns = int(np.clip(room // (max(map(len, unique)) + 5), 1, len(unique)))
     rows = -(-len(unique) // columns)
-    ax.legend(list(unique.values()), list(unique), loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, borderaxespad=0.2,
-              handlelength=1.6, handletextpad=0.5, columnspacing=1.3, labelspacing=0.3)  # fmt: skip
+    ax.legend(
+        list(unique.values()),
+        list(unique),
+        loc="lower left",
+        bbox_to_anchor=(-0.02, 1.0),
+        ncols=columns,
+        borderaxespad=0.2,
+        handlelength=1.6,
+        handletextpad=0.5,
+        columnspacing=1.3,
+        labelspacing=0.3,
+    )
     if title:
         ax.set_title(title, pad=10 + 13.5 * rows)
 
 
 def sequential() -> LinearSegmentedColormap:
     """Colours for amounts: white to dark blue, even steps of lightness."""
-    return LinearSegmentedColormap.from_list("braindec-amount", ["#ffffff", "#cfe3f1", "#7fb5d8", "#2f7fb8", "#0b4f80", "#062f50"])
+    return LinearSegmentedColormap.from_list(
+        "braindec-amount", ["#ffffff", "#cfe3f1", "#7fb5d8", "#2f7fb8", "#0b4f80", "#062f50"]
+    )
 
 
 def diverging() -> LinearSegmentedColormap:

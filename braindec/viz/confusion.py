@@ -17,7 +17,12 @@ __all__ = ["confusion"]
 
 @styled
 def confusion(
-    matrix: Any, labels: Sequence[Any] | None = None, *, title: str | None = None, chance: bool = True, ax: Axes | None = None
+    matrix: Any,
+    labels: Sequence[Any] | None = None,
+    *,
+    title: str | None = None,
+    chance: bool = True,
+    ax: Axes | None = None,
 ) -> Figure:
     """Draw a confusion matrix; colour is the share of a row, text the share and the count.
 
@@ -42,7 +47,9 @@ def confusion(
     counts = numbers("the confusion matrix", matrix, ndim=2)
     n = len(counts)
     if counts.shape[1] != n or (counts < 0).any():
-        raise BraindecError("a confusion matrix is square and holds counts", found=f"shape {counts.shape}, least {counts.min():g}")
+        raise BraindecError(
+            "a confusion matrix is square and holds counts", found=f"shape {counts.shape}, least {counts.min():g}"
+        )
     names = texts("labels", labels, n, "class ")
     rows = counts.sum(axis=1)
     share = np.divide(counts, rows[:, None], out=np.zeros_like(counts), where=rows[:, None] > 0)
@@ -51,10 +58,20 @@ def confusion(
     image = ax.imshow(share, cmap=sequential(), vmin=0, vmax=max(float(share.max()), min(1.0, 2 / n)), aspect="equal")
     cut = 18 if n <= 10 else 12
     if n <= 40:
-        ax.set_xticks(range(n), [shorten(t, cut) for t in names], rotation=0 if n <= 3 else 45, rotation_mode="anchor",
-                      ha="center" if n <= 3 else "right")  # fmt: skip
-        ax.set_yticks(range(n), [f"{shorten(t, cut)}\nn = {int(r):,}" if n <= 10 else shorten(t, cut)
-                                 for t, r in zip(names, rows, strict=True)])  # fmt: skip
+        ax.set_xticks(
+            range(n),
+            [shorten(t, cut) for t in names],
+            rotation=0 if n <= 3 else 45,
+            rotation_mode="anchor",
+            ha="center" if n <= 3 else "right",
+        )
+        ax.set_yticks(
+            range(n),
+            [
+                f"{shorten(t, cut)}\nn = {int(r):,}" if n <= 10 else shorten(t, cut)
+                for t, r in zip(names, rows, strict=True)
+            ],
+        )
         ax.tick_params(length=0, labelsize=8.5 if n <= 12 else 6.5)
     if n <= 12:
         _write(ax, share, counts, image)

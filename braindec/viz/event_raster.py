@@ -1,4 +1,4 @@
-"""Trials at a glance: every event as a tick in time, one line a run, coloured by class; blocked designs show at once."""
+"""Trials at a glance: each event a tick in time, one line a run, coloured by class; blocked designs show at once."""
 
 from __future__ import annotations
 
@@ -52,8 +52,14 @@ def event_raster(
         here = labels == name
         lines = [onset[here & (runs == r)] for r in shown]
         level = np.arange(len(shown)) + (0.0 if many else ((i + 0.5) * share - 0.5) * 0.8)
-        ax.eventplot(lines, lineoffsets=level, linelengths=0.8 * share, linewidths=0.9, colors=CONTROL if many else SERIES[i],
-                     label=None if many else f"{shorten(name)} (n = {int(here.sum()):,})")  # fmt: skip
+        ax.eventplot(
+            lines,
+            lineoffsets=level,
+            linelengths=0.8 * share,
+            linewidths=0.9,
+            colors=CONTROL if many else SERIES[i],
+            label=None if many else f"{shorten(name)} (n = {int(here.sum()):,})",
+        )
     ax.set_yticks(range(len(shown)), [shorten(str(r), 14) for r in shown], fontsize=8 if len(shown) <= 16 else 6)
     ax.set_ylim(len(shown) - 0.4, -0.6)
     ax.tick_params(axis="y", length=0)
@@ -67,5 +73,7 @@ def event_raster(
     else:
         handles, words = ax.get_legend_handles_labels()
         unique = dict(zip(words, handles, strict=True))
-        figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=min(3, len(unique)), handlelength=1.2)
+        figure.legend(
+            unique.values(), unique.keys(), loc="outside lower center", ncols=min(3, len(unique)), handlelength=1.2
+        )
     return figure

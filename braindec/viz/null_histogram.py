@@ -52,7 +52,9 @@ def null_histogram(
         p = (1 + int((null >= observed - 1e-12).sum())) / (1 + len(null))
     figure, ax = canvas(ax, height=3.0)
     bins = int(np.clip(np.sqrt(len(null)) * 1.5, 8, 40))
-    ax.hist(null, bins=bins, color="#c3ccd4", edgecolor="white", linewidth=0.6, label=f"labels permuted (n = {len(null):,})")
+    ax.hist(
+        null, bins=bins, color="#c3ccd4", edgecolor="white", linewidth=0.6, label=f"labels permuted (n = {len(null):,})"
+    )
     ax.axvline(observed, color=BLUE, linewidth=2.4, label=f"observed {observed:.3f}, {p_text(p)}")
     if chance is not None:
         chance_line(ax, chance, label=f"chance ({chance:.3g})", vertical=True)

@@ -71,7 +71,11 @@ def retrieval_curve(
     words = []
     if queries is not None:
         same = np.ptp(queries) == 0
-        words.append(f"n = {int(queries[0]):,} queries" if same else f"n = {int(queries.min()):,} to {int(queries.max()):,} queries")
+        words.append(
+            f"n = {int(queries[0]):,} queries"
+            if same
+            else f"n = {int(queries.min()):,} to {int(queries.max()):,} queries"
+        )
     if n_candidates:
         words.append(f"{int(n_candidates):,} candidates")
     ax.set_xlabel("repetitions averaged a query" + (f"  ({', '.join(words)})" if words else ""))

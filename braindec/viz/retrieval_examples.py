@@ -60,7 +60,9 @@ def retrieval_examples(
     seen = _pictures("shown", shown)
     best = np.asarray(retrieved)
     if best.ndim < 4 or len(best) != len(seen) or not best.size:
-        raise BraindecError("retrieved must be (query, best, height, width, 3)", found=f"{best.shape}; shown {np.shape(shown)}")
+        raise BraindecError(
+            "retrieved must be (query, best, height, width, 3)", found=f"{best.shape}; shown {np.shape(shown)}"
+        )
     n_rows, n_best = best.shape[:2]
     best = _pictures("retrieved", best.reshape(-1, *best.shape[2:])).reshape(n_rows, n_best, *best.shape[2:4], 3)
     true = np.zeros((n_rows, n_best), bool) if hit is None else np.asarray(hit, dtype=bool)
@@ -71,21 +73,48 @@ def retrieval_examples(
     ranks = None if rank is None else numbers("rank", rank, ndim=1, n=n_rows)
     side = min(0.98, 8.4 / (n_best + 1.5))
     tall = side * seen.shape[1] / seen.shape[2] + (0.2 if names or others else 0.05)
-    figure, axes = panes(ax, n_rows, n_best + 2, width=side * (n_best + 1.35) + 0.95, height=n_rows * tall + 0.42 + (0.25 if title else 0),
-                         width_ratios=[1, 0.24, *[1] * n_best])  # fmt: skip
+    figure, axes = panes(
+        ax,
+        n_rows,
+        n_best + 2,
+        width=side * (n_best + 1.35) + 0.95,
+        height=n_rows * tall + 0.42 + (0.25 if title else 0),
+        width_ratios=[1, 0.24, *[1] * n_best],
+    )
     for row in range(n_rows):
         axes[row, 1].set_axis_off()
         _show(axes[row, 0], seen[row], names[row] if names else None)
         if ranks is not None:
-            axes[row, 0].set_ylabel(f"rank {ranks[row]:,g}" + (f"\nof {n_candidates:,}" if n_candidates else ""), fontsize=8,
-                                    rotation=0, ha="right", va="center", labelpad=6, color=INK)  # fmt: skip
+            axes[row, 0].set_ylabel(
+                f"rank {ranks[row]:,g}" + (f"\nof {n_candidates:,}" if n_candidates else ""),
+                fontsize=8,
+                rotation=0,
+                ha="right",
+                va="center",
+                labelpad=6,
+                color=INK,
+            )
         for j in range(n_best):
             cell = axes[row, j + 2]
             _show(cell, best[row, j], others[row * n_best + j] if others else None)
             if true[row, j]:
-                cell.add_patch(Rectangle((0, 0), 1, 1, transform=cell.transAxes, fill=False, edgecolor=GREEN, linewidth=4, clip_on=False))
-                cell.text(0.93, 0.93, "✓", transform=cell.transAxes, ha="right", va="top", fontsize=9, color="white", fontweight="bold",
-                          bbox={"boxstyle": "square,pad=0.15", "facecolor": GREEN, "edgecolor": "none"})  # fmt: skip
+                cell.add_patch(
+                    Rectangle(
+                        (0, 0), 1, 1, transform=cell.transAxes, fill=False, edgecolor=GREEN, linewidth=4, clip_on=False
+                    )
+                )
+                cell.text(
+                    0.93,
+                    0.93,
+                    "✓",
+                    transform=cell.transAxes,
+                    ha="right",
+                    va="top",
+                    fontsize=9,
+                    color="white",
+                    fontweight="bold",
+                    bbox={"boxstyle": "square,pad=0.15", "facecolor": GREEN, "edgecolor": "none"},
+                )
     axes[0, 0].set_title("seen", loc="center", fontsize=8.5)
     for j in range(n_best):
         axes[0, j + 2].set_title(f"{j + 1}" if j else "1 (best)", loc="center", fontsize=8.5, fontweight="normal")
@@ -98,14 +127,18 @@ def _pictures(name: str, pictures: Any) -> np.ndarray:
     """Return pictures as uint8 of (n, height, width, 3)."""
     images = np.asarray(pictures)
     if images.ndim not in (3, 4) or not images.size or (images.ndim == 4 and images.shape[-1] not in (1, 3, 4)):
-        raise BraindecError(f"{name}: pictures must be (..., height, width, 3) or (..., height, width)", found=f"shape {images.shape}")
+        raise BraindecError(
+            f"{name}: pictures must be (..., height, width, 3) or (..., height, width)", found=f"shape {images.shape}"
+        )
     if images.dtype.kind not in "fiub":
         raise BraindecError(f"{name}: pictures must hold numbers", found=f"{images.dtype}")
     images = images[..., None] if images.ndim == 3 else images[..., :3]
     if images.dtype != np.uint8:
         if not np.isfinite(images).all() or images.min() < 0 or images.max() > 1:
-            raise BraindecError(f"{name}: pictures must be uint8, or float from 0 to 1",
-                                found=f"{images.dtype}, {images.min():g} to {images.max():g}")  # fmt: skip
+            raise BraindecError(
+                f"{name}: pictures must be uint8, or float from 0 to 1",
+                found=f"{images.dtype}, {images.min():g} to {images.max():g}",
+            )
         images = (images * 255).round().astype(np.uint8)
     return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
 

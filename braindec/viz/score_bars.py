@@ -70,10 +70,20 @@ def score_bars(
     counts = None if n is None else numbers("n", n, n=k, finite=False)
     levels = None if p is None else numbers("p", p, n=k, finite=False)
     for i in range(k):
-        words = [f"{values[i]:.3f}", p_text(None if levels is None else levels[i]),
-                 f"n = {int(counts[i]):,}" if counts is not None and np.isfinite(counts[i]) else ""]  # fmt: skip
-        ax.annotate("   ".join(w for w in words if w), (1.02, y[i]), xycoords=("axes fraction", "data"), va="center",
-                    fontsize=8, color=INK if own[i] else CONTROL, annotation_clip=False)  # fmt: skip
+        words = [
+            f"{values[i]:.3f}",
+            p_text(None if levels is None else levels[i]),
+            f"n = {int(counts[i]):,}" if counts is not None and np.isfinite(counts[i]) else "",
+        ]
+        ax.annotate(
+            "   ".join(w for w in words if w),
+            (1.02, y[i]),
+            xycoords=("axes fraction", "data"),
+            va="center",
+            fontsize=8,
+            color=INK if own[i] else CONTROL,
+            annotation_clip=False,
+        )
     ax.set_xlabel(f"{metric} (dashed: chance {chance:.3g}; lines: 95 % intervals)")
     grid(ax, "x")
     if title:

@@ -9,7 +9,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from braindec.viz._style import BLUE, CONTROL, INK, MARKERS, MUTED, canvas, chance_line, grid, legend_above, numbers, shorten, styled, texts
+from braindec.viz._style import (
+    BLUE,
+    CONTROL,
+    INK,
+    MARKERS,
+    MUTED,
+    canvas,
+    chance_line,
+    grid,
+    legend_above,
+    numbers,
+    shorten,
+    styled,
+    texts,
+)
 
 __all__ = ["subject_scores"]
 
@@ -74,15 +88,32 @@ def subject_scores(
     else:
         ax.hlines(levels, x - 0.42, x + 0.42, color=INK, linestyle=(0, (4, 3)), linewidth=1, label="chance (of each)")
     if low is not None and high is not None:
-        ax.vlines(x, numbers("low", low, n=k), numbers("high", high, n=k), color=BLUE, linewidth=2.0 if k <= 40 else 1.2,
-                  label="95 % interval", zorder=3)  # fmt: skip
+        ax.vlines(
+            x,
+            numbers("low", low, n=k),
+            numbers("high", high, n=k),
+            color=BLUE,
+            linewidth=2.0 if k <= 40 else 1.2,
+            label="95 % interval",
+            zorder=3,
+        )
     flags = np.ones(k, bool) if above is None else np.asarray(above, dtype=bool)
     size = 44 if k <= 40 else 18
     if flags.any():
-        ax.scatter(x[flags], values[flags], s=size, color=BLUE, zorder=4, label="decoded" if above is None else "above chance")
+        ax.scatter(
+            x[flags], values[flags], s=size, color=BLUE, zorder=4, label="decoded" if above is None else "above chance"
+        )
     if (~flags).any():
-        ax.scatter(x[~flags], values[~flags], s=size, facecolor="white", edgecolor=BLUE, linewidth=1.5, zorder=4,
-                   label="not above chance")  # fmt: skip
+        ax.scatter(
+            x[~flags],
+            values[~flags],
+            s=size,
+            facecolor="white",
+            edgecolor=BLUE,
+            linewidth=1.5,
+            zorder=4,
+            label="not above chance",
+        )
     _controls(ax, controls or {}, k)
     last = k - 1
     if k > 1 or group is not None:
@@ -100,8 +131,17 @@ def _controls(ax: Axes, controls: Mapping[str, Any], k: int) -> None:
     for i, (name, marks) in enumerate(sorted(controls.items())):
         marks = numbers(f"controls[{name!r}]", marks, ndim=1, n=k, finite=False)
         shift = 0.16 + 0.12 * (i % 3)
-        ax.scatter(np.arange(k) + shift, marks, s=20 if k <= 40 else 9, marker=MARKERS[i % len(MARKERS)], facecolor="white",
-                   edgecolor=CONTROL, linewidth=1.1, zorder=2.5, label=f"control: {name.replace('_', ' ')}")  # fmt: skip
+        ax.scatter(
+            np.arange(k) + shift,
+            marks,
+            s=20 if k <= 40 else 9,
+            marker=MARKERS[i % len(MARKERS)],
+            facecolor="white",
+            edgecolor=CONTROL,
+            linewidth=1.1,
+            zorder=2.5,
+            label=f"control: {name.replace('_', ' ')}",
+        )
 
 
 def _group(ax: Axes, group: list[float], x: float) -> None:
@@ -121,5 +161,11 @@ def _names(ax: Axes, names: list[str], n: np.ndarray | None, extra: tuple[float,
     if extra is not None:
         places, words = [*places, extra[0]], [*words, extra[1]]
     turned = k > 9
-    ax.set_xticks(places, words, rotation=60 if turned else 0, ha="right" if turned else "center",
-                  rotation_mode="anchor" if turned else "default", fontsize=8.5 if k <= 9 else 7.5)  # fmt: skip
+    ax.set_xticks(
+        places,
+        words,
+        rotation=60 if turned else 0,
+        ha="right" if turned else "center",
+        rotation_mode="anchor" if turned else "default",
+        fontsize=8.5 if k <= 9 else 7.5,
+    )

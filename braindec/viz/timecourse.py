@@ -70,11 +70,21 @@ def timecourse(
     if low is not None and high is not None:
         bands = [np.atleast_2d(numbers(k, v)) for k, v in (("low", low), ("high", high))]
         if bands[0].shape != lines.shape or bands[1].shape != lines.shape:
-            raise BraindecError("low and high must have the shape of values", found=f"{bands[0].shape}, {bands[1].shape}, {lines.shape}")
+            raise BraindecError(
+                "low and high must have the shape of values", found=f"{bands[0].shape}, {bands[1].shape}, {lines.shape}"
+            )
     for i, line in enumerate(lines):
         colour = SERIES[i % len(SERIES)]
         if bands is not None:
-            ax.fill_between(times, bands[0][i], bands[1][i], color=colour, alpha=0.16, linewidth=0, label="95 % interval" if i == 0 else None)
+            ax.fill_between(
+                times,
+                bands[0][i],
+                bands[1][i],
+                color=colour,
+                alpha=0.16,
+                linewidth=0,
+                label="95 % interval" if i == 0 else None,
+            )
         ax.plot(times, line, color=colour, linestyle=_STROKES[(i // len(SERIES)) % len(_STROKES)], label=names[i])
     if chance is not None:
         chance_line(ax, chance, label=f"chance ({chance:.3g})")
@@ -98,5 +108,12 @@ def _stretches(ax: Axes, times: np.ndarray, mask: np.ndarray) -> None:
     half = (times[1] - times[0]) / 2 if len(times) > 1 else 0.5
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
     for i, (start, stop) in enumerate(edges.reshape(-1, 2)):
-        ax.plot([times[start] - half, times[stop - 1] + half], [0.02, 0.02], transform=ax.get_xaxis_transform(), color=INK, linewidth=4,
-                solid_capstyle="butt", label="above chance (corrected)" if i == 0 else None)  # fmt: skip
+        ax.plot(
+            [times[start] - half, times[stop - 1] + half],
+            [0.02, 0.02],
+            transform=ax.get_xaxis_transform(),
+            color=INK,
+            linewidth=4,
+            solid_capstyle="butt",
+            label="above chance (corrected)" if i == 0 else None,
+        )

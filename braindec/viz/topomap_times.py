@@ -70,8 +70,14 @@ def topomap_times(
     known = np.isfinite(places).all(axis=1)
     chosen = _moments(values, times, at, n_maps)
     cmap, low, high = limits(values)
-    figure, axes = panes(ax, 2 if known.any() else 1, len(chosen), width=WIDE, height=4.3 if known.any() else 2.6,
-                         **({"height_ratios": [1.0, 1.05]} if known.any() else {}))  # fmt: skip
+    figure, axes = panes(
+        ax,
+        2 if known.any() else 1,
+        len(chosen),
+        width=WIDE,
+        height=4.3 if known.any() else 2.6,
+        **({"height_ratios": [1.0, 1.05]} if known.any() else {}),
+    )
     for cell in axes[-1]:
         cell.set_axis_off()
     course = figure.add_subplot(axes[-1, 0].get_subplotspec().get_gridspec()[-1, :])
@@ -111,8 +117,22 @@ def _course(ax: Axes, values: np.ndarray, times: np.ndarray, marks: np.ndarray, 
     others = [i for i in range(len(values)) if i != best]
     mark = "o" if len(times) == 1 else None
     if others:
-        ax.plot(times, values[others].T, color=CONTROL, linewidth=0.7, alpha=float(np.clip(12 / len(others), 0.18, 0.8)), marker=mark)
-    ax.plot(times, np.sqrt((values**2).mean(axis=0)), color=INK, linewidth=2, label="root mean square of all channels", marker=mark)
+        ax.plot(
+            times,
+            values[others].T,
+            color=CONTROL,
+            linewidth=0.7,
+            alpha=float(np.clip(12 / len(others), 0.18, 0.8)),
+            marker=mark,
+        )
+    ax.plot(
+        times,
+        np.sqrt((values**2).mean(axis=0)),
+        color=INK,
+        linewidth=2,
+        label="root mean square of all channels",
+        marker=mark,
+    )
     ax.plot(times, values[best], color=BLUE, linewidth=1.8, label=f"strongest channel: {labels[best]}", marker=mark)
     if times[0] < 0 < times[-1]:
         ax.axvline(0, color=INK, linewidth=0.8)

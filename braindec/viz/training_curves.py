@@ -44,8 +44,8 @@ def training_curves(
     Parameters
     ----------
     history : mapping of str to array, optional
-        Holds train (or train_loss), validation (or validation_loss), epoch, chosen (or best_epoch) and chance under these
-        names; others are left alone.
+        Holds train (or train_loss), validation (or validation_loss), epoch, chosen (or best_epoch) and chance under
+        these names; others are left alone.
     train, validation : array of shape (n_epochs,)
         Loss of each epoch; NaN in ``validation`` where it was not taken.
     chosen : int, optional
@@ -68,7 +68,9 @@ def training_curves(
     """
     if history is not None:
         found = _look_up(history)
-        train, validation, epochs = (found.get(k, v) for k, v in (("train", train), ("validation", validation), ("epochs", epochs)))
+        train, validation, epochs = (
+            found.get(k, v) for k, v in (("train", train), ("validation", validation), ("epochs", epochs))
+        )
         chosen, chance = (found.get(k, v) for k, v in (("chosen", chosen), ("chance", chance)))
     train = numbers("train", train, ndim=1)
     x = np.arange(1, len(train) + 1) if epochs is None else numbers("epochs", epochs, ndim=1, n=len(train))
@@ -104,5 +106,7 @@ def _look_up(history: Mapping[str, Any]) -> dict[str, Any]:
         if key is not None:
             found[part] = history[key]
     if "train" not in found:
-        raise BraindecError("the history has no training loss", found=f"{sorted(history)}", allowed=", ".join(_KEYS["train"]))
+        raise BraindecError(
+            "the history has no training loss", found=f"{sorted(history)}", allowed=", ".join(_KEYS["train"])
+        )
     return found

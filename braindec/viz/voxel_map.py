@@ -14,8 +14,11 @@ from braindec.viz._style import FAINT, MUTED, SINGLE, WIDE, limits, numbers, pan
 
 __all__ = ["voxel_map"]
 
-_ACROSS = {"x": (1, 2, "left / right", ("posterior", "anterior")), "y": (0, 2, "front / back", ("left", "right")),
-           "z": (0, 1, "down / up", ("left", "right"))}  # fmt: skip
+_ACROSS = {
+    "x": (1, 2, "left / right", ("posterior", "anterior")),
+    "y": (0, 2, "front / back", ("left", "right")),
+    "z": (0, 1, "down / up", ("left", "right")),
+}
 
 
 @styled
@@ -58,7 +61,11 @@ def voxel_map(
     values = numbers("values", values, ndim=1, finite=False)
     places = numbers("positions", positions, ndim=2, n=len(values))
     if places.shape[1] != 3 or axis not in _ACROSS:
-        raise BraindecError("voxel_map needs positions (voxel, 3) and an axis", found=f"{places.shape}, axis={axis!r}", allowed="x, y, z")
+        raise BraindecError(
+            "voxel_map needs positions (voxel, 3) and an axis",
+            found=f"{places.shape}, axis={axis!r}",
+            allowed="x, y, z",
+        )
     if not np.isfinite(values).any():
         raise BraindecError("no voxel has a value that is finite", found=f"{len(values)} voxels")
     everything = places if background is None else np.concatenate([places, numbers("background", background, ndim=2)])
@@ -72,7 +79,13 @@ def voxel_map(
     shape = grey.max(axis=0) + 1
     tall = (WIDE - 1.1) / 5 * shape[up] * step[up] / (shape[right] * step[right])
     width = WIDE if columns > 2 else SINGLE
-    figure, axes = panes(ax, rows, columns, width=width, height=float(np.clip(rows * (tall + 0.3) * (1 if columns > 2 else 1.6), 1.9, 8.5)) + 0.35)
+    figure, axes = panes(
+        ax,
+        rows,
+        columns,
+        width=width,
+        height=float(np.clip(rows * (tall + 0.3) * (1 if columns > 2 else 1.6), 1.9, 8.5)) + 0.35,
+    )
     cmap, low, high = limits(values)
     image = None
     for cell, place in zip(axes.ravel(), kept, strict=False):
@@ -87,7 +100,12 @@ def voxel_map(
         image = cell.imshow(front, origin="lower", cmap=cmap, vmin=low, vmax=high, aspect=aspect)
         plain_axes(cell)
         cell.set_facecolor(FAINT)
-        cell.set_title(f"{axis} = {1000 * (origin[across] + place * step[across]):.0f} mm", loc="center", fontsize=8, fontweight="normal")
+        cell.set_title(
+            f"{axis} = {1000 * (origin[across] + place * step[across]):.0f} mm",
+            loc="center",
+            fontsize=8,
+            fontweight="normal",
+        )
     for cell in axes.ravel()[len(kept) :]:
         cell.set_axis_off()
     ends = _ACROSS[axis][3]
@@ -117,7 +135,9 @@ def voxel_size(positions: np.ndarray) -> np.ndarray:
     if not len(known):
         return np.full(3, 1e-3)
     steps = np.where(np.isfinite(steps), steps, known.min())
-    if np.prod(np.ptp(positions, axis=0) / steps + 1) > 400 * len(positions):  # far finer than the voxels: a turned grid
+    if np.prod(np.ptp(positions, axis=0) / steps + 1) > 400 * len(
+        positions
+    ):  # far finer than the voxels: a turned grid
         from scipy.spatial import cKDTree
 
         sample = positions[:: max(1, len(positions) // 2000)]

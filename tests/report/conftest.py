@@ -11,7 +11,15 @@ import pytest
 
 from braindec.types import Result
 
-VERSIONS = {"python": "3.11.9", "braindec": "0.1.0", "numpy": "2.3.4", "scipy": "1.16.3", "pandas": "2.3.3", "mne": "1.13.2", "scikit-learn": "1.9.1"}
+VERSIONS = {
+    "python": "3.11.9",
+    "braindec": "0.1.0",
+    "numpy": "2.3.4",
+    "scipy": "1.16.3",
+    "pandas": "2.3.3",
+    "mne": "1.13.2",
+    "scikit-learn": "1.9.1",
+}
 PROVENANCE = {"versions": VERSIONS, "commit": "4e416512aa0c4b1d0f6c3f1e2d9a7b5c8e0f1a2b", "host": "lab-laptop", "platform": "Linux-6.1",
               "finished": "2026-11-20 14:03:22 +0100"}  # fmt: skip
 CONFIG = {"question": "Did the person see a target or a nontarget?", "seed": 0,
@@ -72,7 +80,9 @@ def write_root(out: Path, *, failures: list[dict] = (), recipe: str = "erp_class
     (out / "scores.csv").write_text("metric,version,row,value,chance,low,high,p,n\n")
 
 
-def classification_unit(subject: str, strength: float, *, n: int = 900, leak: bool = False, seed: int = 0, maps: bool = True) -> Result:
+def classification_unit(
+    subject: str, strength: float, *, n: int = 900, leak: bool = False, seed: int = 0, maps: bool = True
+) -> Result:
     """Two classes (1 in 6 targets), a decision value with a known separation, and control rows."""
     rng = np.random.default_rng([seed, int(subject)])
     truth = rng.random(n) < 1 / 6
@@ -87,7 +97,9 @@ def classification_unit(subject: str, strength: float, *, n: int = 900, leak: bo
     accuracy = scores.assign(metric="balanced_accuracy", value=0.5 + 0.8 * (scores["value"] - 0.5), low=0.5 + 0.8 * (scores["low"] - 0.5),
                              high=0.5 + 0.8 * (scores["high"] - 0.5))  # fmt: skip
     guess = score > np.quantile(score, 0.75)
-    confusion = np.array([[(guess[truth]).sum(), (~guess[truth]).sum()], [(guess[~truth]).sum(), (~guess[~truth]).sum()]])
+    confusion = np.array(
+        [[(guess[truth]).sum(), (~guess[truth]).sum()], [(guess[~truth]).sum(), (~guess[~truth]).sum()]]
+    )
     arrays = {"confusion": confusion, "null/auc": null}
     panels = [
         {"draw": "confusion", "title": "Confusion matrix", "args": {"matrix": "@confusion", "labels": ["target", "nontarget"]},
@@ -98,7 +110,9 @@ def classification_unit(subject: str, strength: float, *, n: int = 900, leak: bo
     if maps:
         times = np.arange(0, 0.8, 1 / 64)
         positions = np.array([[-0.08, -0.02, -0.02], [-0.045, 0.07, 0.02], [0.045, 0.07, 0.02], [0.08, -0.02, -0.02]])
-        f = rng.chisquare(1, (4, len(times))) + 40 * strength * np.exp(-(((times - 0.35) / 0.09) ** 2)) * np.array([[1.0], [0.4], [0.5], [0.9]])
+        f = rng.chisquare(1, (4, len(times))) + 40 * strength * np.exp(-(((times - 0.35) / 0.09) ** 2)) * np.array(
+            [[1.0], [0.4], [0.5], [0.9]]
+        )
         arrays.update({"difference/f": f, "difference/times": times, "difference/positions": positions,
                        "difference/channels": np.array(["TP9", "AF7", "AF8", "TP10"], dtype=object)})  # fmt: skip
         panels.append(
@@ -151,7 +165,13 @@ def retrieval_unit(subject: str, strength: float, *, n_items: int = 60, size: in
         return 1 + (similarity > np.diag(similarity)[:, None]).sum(axis=1), similarity
 
     rows, facts = [], {"direction": "brain_to_image", "n_candidates": n_items}
-    for name, effect in (("decoded", strength), ("ridge baseline", 0.7 * strength), ("label_shuffle", 0), ("noise_input", 0), ("untrained", 0)):
+    for name, effect in (
+        ("decoded", strength),
+        ("ridge baseline", 0.7 * strength),
+        ("label_shuffle", 0),
+        ("noise_input", 0),
+        ("untrained", 0),
+    ):
         own = ranks(4, effect)[0]
         for metric, k in (("top1", 1), ("top5", 5)):
             hits = own <= k

@@ -95,7 +95,9 @@ def test_every_score_stands_with_its_interval_chance_p_and_n(page, classificatio
 def test_it_stands_alone_without_scripts(page):
     assert not page.all("script") and not page.all("link") and not page.all("iframe")
     assert all(a["src"].startswith("data:image/") for a in page.all("img"))
-    assert not re.search(r"url\(|@import", Path(__file__).parents[2].joinpath("braindec/report/templates/report.css").read_text())
+    assert not re.search(
+        r"url\(|@import", Path(__file__).parents[2].joinpath("braindec/report/templates/report.css").read_text()
+    )
 
 
 def test_pictures_have_words_and_tables_headers(page):
@@ -134,9 +136,14 @@ def test_a_run_of_which_nothing_finished(folders, tmp_path):
 
 def test_failures_come_from_the_table_and_from_units_once(folders, copy):
     folders.write_failed(copy, {"subject": "04"}, "the file is cut short")
-    folders.write_root(copy, failures=[{"subject": "04", "error": "the file is cut short"}, {"subject": "06", "error": "no channels"}])
+    folders.write_root(
+        copy, failures=[{"subject": "04", "error": "the file is cut short"}, {"subject": "06", "error": "no channels"}]
+    )
     found = page_of(copy)
-    assert "4 finished, 2 failed" in found.text and "2 of 6 subjects failed and are not in these numbers: sub-04 , sub-06" in found.text
+    assert (
+        "4 finished, 2 failed" in found.text
+        and "2 of 6 subjects failed and are not in these numbers: sub-04 , sub-06" in found.text
+    )
     assert found.text.count("the file is cut short") == 1
 
 
@@ -181,7 +188,10 @@ def test_unfinished_and_left_out_units_are_named(copy, folders):
     (copy / "units/subject-09").mkdir()
     folders.write_root(copy, left_out=["subject-05"])
     found = page_of(copy)
-    assert "subject-09 is not finished" in found.text and "Made with other settings, therefore not shown: subject-05" in found.text
+    assert (
+        "subject-09 is not finished" in found.text
+        and "Made with other settings, therefore not shown: subject-05" in found.text
+    )
     assert "3 finished" in found.text
 
 
@@ -191,13 +201,34 @@ def test_text_from_files_is_never_markup(small):
     made_by = json.loads(path.read_text())
     made_by.update(warnings=[evil], notes=[evil], overview={evil: evil}, panels=[{"draw": evil, "title": evil, "caption": evil}],
                    citations=[{"key": evil, "text": evil, "doi": '"><script>'}], inputs={evil: evil}, unit={"subject": evil})  # fmt: skip
-    made_by["audit"]["findings"] = [{"check": evil, "level": "fail", "message": evil, "fix": evil, "evidence": {evil: [evil]}}]
+    made_by["audit"]["findings"] = [
+        {"check": evil, "level": "fail", "message": evil, "fix": evil, "evidence": {evil: [evil]}}
+    ]
     path.write_text(json.dumps(made_by))
     root = json.loads((small / "made_by.json").read_text())
-    (small / "made_by.json").write_text(json.dumps({**root, "title": evil, "question": evil, "doc": f"{evil}\n\n{evil}", "config": {evil: evil}}))
+    (small / "made_by.json").write_text(
+        json.dumps({**root, "title": evil, "question": evil, "doc": f"{evil}\n\n{evil}", "config": {evil: evil}})
+    )
     found = page_of(small)
     assert not found.all("script") and all(a["src"].startswith("data:") for a in found.all("img"))
     assert "alert(1)" in found.text
+
+
+def test_parts_of_another_kind_are_told_and_left_out(small):
+    path = small / "units/subject-01/made_by.json"
+    odd = {
+        "audit": {"findings": ["bad"]},
+        "panels": "none",
+        "overview": [1],
+        "versions": "new",
+        "inputs": [1],
+        "config": 3,
+        "citations": "me",
+        "warnings": 4,
+    }
+    path.write_text(json.dumps({**json.loads(path.read_text()), **odd}))
+    found = page_of(small)
+    assert found.text.count("not used.") == 7 and "panels is a str where a list is meant" in found.text
 
 
 def test_an_empty_made_by_and_no_panels(tmp_path):
@@ -221,10 +252,17 @@ def test_many_subjects_fold_the_long_tables(tmp_path, folders):
     for i in range(1, 41):
         rows = [{"metric": "auc", "row": "decoded", "value": 0.6, "chance": 0.5, "low": 0.55, "high": 0.65, "p": 0.01, "n": 90},
                 {"metric": "auc", "row": "noise_input", "value": 0.5 + 0.01 * rng.standard_normal(), "chance": 0.5, "low": 0.4, "high": 0.6, "p": 0.5, "n": 90}]  # fmt: skip
-        folders.write_unit(tmp_path, {"subject": f"{i}"}, Result(pd.DataFrame(rows).assign(subject=f"{i}"), {}, {"overview": {"windows": i, "modality": "meg"}}))
+        folders.write_unit(
+            tmp_path,
+            {"subject": f"{i}"},
+            Result(pd.DataFrame(rows).assign(subject=f"{i}"), {}, {"overview": {"windows": i, "modality": "meg"}}),
+        )
     folders.write_root(tmp_path)
     found = page_of(tmp_path)
-    assert "All 40 subjects are above chance (AUC)" in found.text and "Above chance: 40 subjects, scores 0.600 to 0.600" in found.text
+    assert (
+        "All 40 subjects are above chance (AUC)" in found.text
+        and "Above chance: 40 subjects, scores 0.600 to 0.600" in found.text
+    )
     assert "The same table with all control rows (80 lines)" in found.text
     order = re.findall(r"sub-(\d+) decoded", found.text)
     assert order[:40] == [str(i) for i in range(1, 41)]

@@ -18,7 +18,9 @@ def test_scores_controls_and_verdict_are_there(classification):
     line = next(x for x in text.splitlines() if x.startswith("sub-05"))
     assert line.split()[1:] == ["decoded", f"{decoded['value']:.3f}", f"{decoded['low']:.3f}", "to", f"{decoded['high']:.3f}", "0.500", "0.005", "900",
                                 "above", "chance"]  # fmt: skip
-    assert "2 of 4 subjects are above chance (AUC)" in text and text.count("  noise input") == 10 and "mean of 4" in text
+    assert (
+        "2 of 4 subjects are above chance (AUC)" in text and text.count("  noise input") == 10 and "mean of 4" in text
+    )
     assert max(map(len, text.splitlines())) <= 120 and "\u00a0" not in text
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from braindec.report.folder import RunRecord, UnitRecord, natural, unit_label
-from braindec.report.verdict import adjusted, controls_off, judge, row_kind, verdict
+from braindec.report.judge import adjusted, controls_off, judge, row_kind
+from braindec.report.verdict import verdict
 from braindec.report.words import fact, metric_name, nice_ends, number, p_number
 
 
@@ -68,7 +69,9 @@ def test_nothing_there_is_called_above_chance_in_at_most_one_run_of_twenty():
     called = 0
     for _ in range(400):
         z = rng.standard_normal(20)
-        rows = [("s", score(0.5 + 0.02 * v, 0.5 + 0.02 * (v - 1.96), 0.5 + 0.02 * (v + 1.96), float(norm.sf(v)))) for v in z]
+        rows = [
+            ("s", score(0.5 + 0.02 * v, 0.5 + 0.02 * (v - 1.96), 0.5 + 0.02 * (v + 1.96), float(norm.sf(v)))) for v in z
+        ]
         called += any(j.call == "above" for j in judge(rows))
     assert called / 400 <= 0.05 + 2 * np.sqrt(0.05 * 0.95 / 400)
 
@@ -79,14 +82,22 @@ def test_the_headline_counts_and_names():
     text = " ".join(found.points)
     assert "Near chance, cannot be told from guessing: sub-02 (0.510 [0.450, 0.570]" in text
     assert verdict(run([unit("01", [{}]), unit("02", [{}])])).state == "good"
-    assert verdict(run([unit("01", [score(p=0.4, low=0.4)]), unit("02", [score(p=0.4, low=0.4)])])).headline.startswith("No subject of 2")
+    assert verdict(run([unit("01", [score(p=0.4, low=0.4)]), unit("02", [score(p=0.4, low=0.4)])])).headline.startswith(
+        "No subject of 2"
+    )
 
 
 def test_control_rows_off_chance_are_flagged_and_the_score_doubted():
-    rows = [{}, {"row": "time_only", **score(0.65, 0.55, 0.75, 0.001)}, {"row": "noise_input", **score(0.5, 0.4, 0.6, 0.5)}]
+    rows = [
+        {},
+        {"row": "time_only", **score(0.65, 0.55, 0.75, 0.001)},
+        {"row": "noise_input", **score(0.5, 0.4, 0.6, 0.5)},
+    ]
     found = verdict(run([unit("01", rows)]))
-    assert found.off == {("subject-01", 1)} and found.doubts == {"sub-01": "control off chance"} and found.state == "mixed"
-    assert any("1 of 2 control rows are off chance" in p and "time only" in p for p in found.points)
+    assert (
+        found.off == {("subject-01", 1)} and found.doubts == {"sub-01": "control off chance"} and found.state == "mixed"
+    )
+    assert any("1 of 2 control rows is off chance" in p and "time only" in p for p in found.points)
 
 
 def test_one_control_in_twenty_at_p_005_is_not_called_off():
@@ -117,15 +128,36 @@ def test_a_failed_audit_comes_before_any_score():
 
 
 def test_directions_of_retrieval_are_not_mixed():
-    rows = [{"metric": "top1", "direction": "brain_to_image"}, {"metric": "top1", "direction": "image_to_brain", **score(0.5, 0.4, 0.6, 0.5)}]
+    rows = [
+        {"metric": "top1", "direction": "brain_to_image"},
+        {"metric": "top1", "direction": "image_to_brain", **score(0.5, 0.4, 0.6, 0.5)},
+    ]
     found = verdict(run([unit("01", rows), unit("02", rows)]))
     assert found.metric == "top-1 accuracy, brain to image" and [j.value for j in found.judged] == [0.7, 0.7]
 
 
 def test_the_mean_is_told_with_its_limits():
-    summary = UnitRecord("summary", {}, pd.DataFrame([{"subject": "mean", "metric": "auc", "version": "1", "row": "decoded", **score(0.63, 0.55, 0.7, 0.01, n=4)}]), {}, None)
+    summary = UnitRecord(
+        "summary",
+        {},
+        pd.DataFrame(
+            [
+                {
+                    "subject": "mean",
+                    "metric": "auc",
+                    "version": "1",
+                    "row": "decoded",
+                    **score(0.63, 0.55, 0.7, 0.01, n=4),
+                }
+            ]
+        ),
+        {},
+        None,
+    )
     text = " ".join(verdict(run([unit("01", [{}])], summary=summary)).points)
-    assert "Mean over 4 subjects: 0.630 [0.550, 0.700], chance 0.500" in text and "little about people in general" in text
+    assert (
+        "Mean over 4 subjects: 0.630 [0.550, 0.700], chance 0.500" in text and "little about people in general" in text
+    )
 
 
 def test_units_that_are_no_subjects():
@@ -138,8 +170,20 @@ def test_numbers_as_people_read_them():
     assert [number(v) for v in (0.12345, 0.00001, -0.5, 12.345, 30.5, 123.45, 12345.6, np.nan, None, 0)] == [
         "0.123", "1e−05", "−0.500", "12.35", "30.50", "123.5", "12,346", "", "", "0.000"]  # fmt: skip
     assert [p_number(p) for p in (0.0004, 0.00498, 0.06, 0.2, np.nan)] == ["< 0.001", "0.005", "0.060", "0.20", ""]
-    assert [metric_name(m) for m in ("auc", "top5", "balanced_accuracy", "topic")] == ["AUC", "top-5 accuracy", "balanced accuracy", "topic"]
-    assert [fact(v) for v in (1234, 0.5, {"a": 1200, "b": 3}, [], None, True)] == ["1,234", "0.5", "a 1,200, b 3", "none", "not said", "yes"]
+    assert [metric_name(m) for m in ("auc", "top5", "balanced_accuracy", "topic")] == [
+        "AUC",
+        "top-5 accuracy",
+        "balanced accuracy",
+        "topic",
+    ]
+    assert [fact(v) for v in (1234, 0.5, {"a": 1200, "b": 3}, [], None, True)] == [
+        "1,234",
+        "0.5",
+        "a 1,200, b 3",
+        "none",
+        "not said",
+        "yes",
+    ]
 
 
 def test_ends_of_a_scale_are_round_and_enclose():

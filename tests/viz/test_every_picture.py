@@ -18,7 +18,9 @@ from braindec.viz._style import style
 RNG = np.random.default_rng(0)
 TIMES = np.arange(-0.1, 0.5, 0.02)
 ANGLES = RNG.uniform(0, 2 * np.pi, 20), RNG.uniform(0.1, 1.4, 20)
-HEAD = 0.09 * np.stack([np.sin(ANGLES[1]) * np.cos(ANGLES[0]), np.sin(ANGLES[1]) * np.sin(ANGLES[0]), np.cos(ANGLES[1])], axis=1)
+HEAD = 0.09 * np.stack(
+    [np.sin(ANGLES[1]) * np.cos(ANGLES[0]), np.sin(ANGLES[1]) * np.sin(ANGLES[0]), np.cos(ANGLES[1])], axis=1
+)
 GRID = np.stack(np.meshgrid(*[np.arange(n) * 0.003 for n in (6, 7, 4)], indexing="ij"), -1).reshape(-1, 3)
 
 GOOD = {

@@ -22,7 +22,9 @@ from braindec.viz.voxel_map import voxel_map, voxel_size
 def cap(n: int, rng: np.random.Generator, centre=(0.0, 0.0, 0.0), radius: float = 0.09) -> np.ndarray:
     """Sensors on the upper part of a sphere."""
     angle, down = rng.uniform(0, 2 * np.pi, n), rng.uniform(0.05, 1.6, n)
-    return np.array(centre) + radius * np.stack([np.sin(down) * np.cos(angle), np.sin(down) * np.sin(angle), np.cos(down)], axis=1)
+    return np.array(centre) + radius * np.stack(
+        [np.sin(down) * np.cos(angle), np.sin(down) * np.sin(angle), np.cos(down)], axis=1
+    )
 
 
 def test_confusion_writes_shares_of_rows_and_counts():
@@ -42,7 +44,9 @@ def test_confusion_of_many_classes_has_no_text():
 
 
 def test_subject_scores_puts_points_chance_and_the_group_where_they_belong():
-    ax = subject_scores(["a", "b", "c"], [0.8, 0.5, 0.6], chance=0.5, above=[True, False, True], group=[0.63, 0.5, 0.75]).axes[0]
+    ax = subject_scores(
+        ["a", "b", "c"], [0.8, 0.5, 0.6], chance=0.5, above=[True, False, True], group=[0.63, 0.5, 0.75]
+    ).axes[0]
     filled, open_, mean = (c.get_offsets() for c in ax.collections if len(c.get_offsets()) and hasattr(c, "get_sizes"))
     assert np.allclose(filled, [[0, 0.8], [2, 0.6]]) and np.allclose(open_, [[1, 0.5]])
     assert mean[0, 1] == pytest.approx(0.63)
@@ -50,14 +54,24 @@ def test_subject_scores_puts_points_chance_and_the_group_where_they_belong():
 
 
 def test_subject_scores_of_a_hundred_units_does_not_write_all_names():
-    labels = subject_scores([f"sub-{i:03d}" for i in range(100)], np.linspace(0.4, 0.9, 100), chance=0.5).axes[0].get_xticklabels()
+    labels = (
+        subject_scores([f"sub-{i:03d}" for i in range(100)], np.linspace(0.4, 0.9, 100), chance=0.5)
+        .axes[0]
+        .get_xticklabels()
+    )
     assert 15 < len(labels) < 40
 
 
 def test_retrieval_examples_frames_the_true_ones_only():
     hit = np.array([[False, True, False], [False, False, False]])
     figure = retrieval_examples(np.zeros((2, 4, 4, 3)), np.zeros((2, 3, 4, 4)), hit, rank=[2, 9.5], n_candidates=200)
-    framed = [[bool(a.patches) and to_rgb(a.patches[0].get_edgecolor()) == to_rgb(GREEN) for a in figure.axes[r * 5 + 2 : r * 5 + 5]] for r in (0, 1)]
+    framed = [
+        [
+            bool(a.patches) and to_rgb(a.patches[0].get_edgecolor()) == to_rgb(GREEN)
+            for a in figure.axes[r * 5 + 2 : r * 5 + 5]
+        ]
+        for r in (0, 1)
+    ]
     assert framed == hit.tolist()
     assert figure.axes[5].get_ylabel() == "rank 9.5\nof 200"
 
@@ -108,7 +122,11 @@ def test_the_flat_head_has_its_nose_up_and_the_left_on_the_left():
     named = 0.09 * np.array([[0, 0, 1], [0, 1, 0], [-1, 0, 0], [0, -1, 0]])  # top, nose, left ear, back
     top, nose, left, back = flat(np.r_[named, base])[:4]
     assert np.allclose(top, 0, atol=1e-6)
-    assert np.allclose(nose, [0, 1], atol=1e-6) and np.allclose(left, [-1, 0], atol=1e-6) and np.allclose(back, [0, -1], atol=1e-6)
+    assert (
+        np.allclose(nose, [0, 1], atol=1e-6)
+        and np.allclose(left, [-1, 0], atol=1e-6)
+        and np.allclose(back, [0, -1], atol=1e-6)
+    )
 
 
 def test_sensors_of_one_place_are_averaged():
@@ -134,7 +152,9 @@ def test_topomaps_without_positions_show_the_course_only():
 
 @pytest.mark.parametrize("step", [(0.003, 0.003, 0.003), (0.0035, 0.00375, 0.004)])
 def test_the_size_of_voxels_is_found(step):
-    grid = np.stack(np.meshgrid(*[np.arange(n) * s for n, s in zip((9, 8, 5), step, strict=True)], indexing="ij"), -1).reshape(-1, 3)
+    grid = np.stack(
+        np.meshgrid(*[np.arange(n) * s for n, s in zip((9, 8, 5), step, strict=True)], indexing="ij"), -1
+    ).reshape(-1, 3)
     assert np.allclose(voxel_size(grid), step)
     turn = np.linalg.qr(np.random.default_rng(0).standard_normal((3, 3)))[0]
     assert np.allclose(voxel_size(grid @ turn.T), min(step), rtol=0.02)
@@ -180,7 +200,9 @@ def test_amounts_get_darker_step_by_step_and_signs_mirror():
 
 def test_series_can_be_told_apart_without_red_green_vision():
     """Machado, Oliveira & Fernandes (2009): deuteranopia, severity 1, in linear RGB."""
-    matrix = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]])
+    matrix = np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    )
     colours = np.array([to_rgb(c) for c in SERIES[:4]])
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4) @ matrix.T
     seen = np.clip(linear, 0, 1) ** (1 / 2.2)

@@ -1,0 +1,132 @@
+"""Which scores may be called above chance, and which control rows are off it.
+
+A unit is called above chance when its p-value holds after correction over all units (false discovery rate, Benjamini &
+Hochberg 1995) *and* its 95 % interval lies above chance. Control rows that must be at chance are tested in the same
+way, over all of them together, so that one in twenty is not called off by accident.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from braindec import registry
+from braindec.report.folder import UnitRecord
+from braindec.stats.fdr import fdr_bh
+
+ALPHA = 0.05
+LOWER_IS_BETTER = {"median_rank", "mean_rank", "log_loss", "brier", "mse", "mae", "rmse"}
+_AT_CHANCE = {"label_shuffle", "noise_input", "time_only", "untrained"}
+_KNOWN = {"metric", "version", "row", "value", "chance", "low", "high", "p", "n", "note"}
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A decoded score and what it may be called.
+
+    Parameters
+    ----------
+    label : str
+        The unit.
+    call : str
+        "above": p after correction and interval both say so. "unclear": only one of them does. "uncorrected": p holds
+        only before correction. "near": the interval holds chance. "below": the interval lies below chance.
+        "untested": there is no p and the interval lies above chance.
+    value, chance, low, high, p, q : float
+        The score; q is p after correction over units.
+    n : float
+        Windows.
+    """
+
+    label: str
+    call: str
+    value: float
+    chance: float
+    low: float
+    high: float
+    p: float
+    q: float
+    n: float
+
+
+def row_kind(row: str) -> str:
+    """Return "decoded", "control" (must be at chance) or "reference" (a baseline or ceiling, may be anywhere)."""
+    if row == "decoded":
+        return "decoded"
+    return "control" if row in _AT_CHANCE or row in registry.names("evaluate.controls") else "reference"
+
+
+def block_columns(scores: pd.DataFrame, keys: Mapping[str, Any]) -> list[str]:
+    """Return the text columns, other than the unit's keys, that tell scores of one metric apart (e.g. direction)."""
+    return [
+        c
+        for c in scores.columns
+        if c not in _KNOWN
+        and c not in keys
+        and scores[c].notna().any()
+        and not pd.api.types.is_numeric_dtype(scores[c])
+    ]
+
+
+def block_keys(scores: pd.DataFrame, keys: Mapping[str, Any]) -> pd.Series:
+    """Return for each row a text that rows of one metric (and direction, ...) share."""
+    parts = scores["metric"].astype(str)
+    for column in block_columns(scores, keys):
+        values = scores[column].map(lambda v: "" if pd.isna(v) else f", {str(v).replace('_', ' ')}")
+        parts = parts + values
+    return parts
+
+
+def judge(scores: Sequence[tuple[str, Mapping[str, float]]], *, higher: bool = True) -> list[Judged]:
+    """Judge one decoded score of each unit; p-values are corrected over all that have one."""
+    p = np.array([float(s["p"]) for _, s in scores])
+    q = adjusted(p)
+    judged = []
+    for (label, s), own_q in zip(scores, q, strict=True):
+        value, chance, low, high, own_p = (float(s[k]) for k in ("value", "chance", "low", "high", "p"))
+        call = _call(value, chance, *((low, high) if higher else (-high, -low)), own_p, own_q, 1 if higher else -1)
+        judged.append(Judged(label, call, value, chance, low, high, own_p, float(own_q), float(s["n"])))
+    return judged
+
+
+def _call(value: float, chance: float, low: float, high: float, p: float, q: float, sign: int) -> str:
+    chance = sign * chance
+    if high < chance:
+        return "below"
+    beyond = low > chance
+    if not np.isfinite(p):
+        return "untested" if beyond else "near"
+    if q <= ALPHA:
+        return "above" if beyond else "unclear"
+    if p <= ALPHA:
+        return "uncorrected"
+    return "unclear" if beyond else "near"
+
+
+def adjusted(p: np.ndarray) -> np.ndarray:
+    """Return p-values adjusted by Benjamini & Hochberg (1995); what is no p-value is NaN and not counted."""
+    return fdr_bh(np.where((p >= 0) & (p <= 1), p, np.nan))
+
+
+def controls_off(units: Sequence[UnitRecord]) -> tuple[frozenset, int]:
+    """Return (unit name, row) of the control rows that are off chance, and how many control rows there are.
+
+    With p-values: those that hold after correction over all control rows of the run. Without: the interval does not
+    hold chance. An interval around the mean of permutations holds chance unless something is wrong.
+    """
+    rows = []
+    for unit in units:
+        kinds = unit.scores["row"].astype(str).map(row_kind)
+        for place in np.flatnonzero((kinds == "control") & np.isfinite(unit.scores["value"])):
+            rows.append((unit.name, int(place), unit.scores.iloc[place]))
+    q = adjusted(np.array([float(r["p"]) for *_, r in rows]))
+    off = set()
+    for (name, place, row), own in zip(rows, q, strict=True):
+        outside = row["low"] > row["chance"] or row["high"] < row["chance"]
+        if (own <= ALPHA and outside) or (not np.isfinite(own) and outside):
+            off.add((name, place))
+    return frozenset(off), len(rows)
