@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError
-from braindec.types import StackedSignal, Windows
+from braindec.types import Signal, Windows
 
 WITHIN = {"run": ("subject", "session", "run"), "session": ("subject", "session")}
 _SHORT = {"subject": "sub", "session": "ses", "run": "run"}
@@ -95,7 +95,7 @@ def rows_of(windows: Windows | pd.DataFrame) -> Rows:
 
 def _of_windows(windows: Windows) -> Rows:
     trials, sfreq = windows.trials, windows.sfreq
-    stacked = np.array([isinstance(r.signal, StackedSignal) for r in windows.recordings])[windows.index[:, 0]]
+    stacked = np.array([_stacked(r.signal) for r in windows.recordings])[windows.index[:, 0]]
     start = windows.index[:, 1] / sfreq
     # windows cut from an array lie end to end in it: their place in the array is not their place in time
     onset = _numbers(trials, "onset") + windows.tmin
@@ -103,6 +103,13 @@ def _of_windows(windows: Windows) -> Rows:
     groups = np.where(stacked, _groups(trials), 0)
     recording = pd.factorize(pd.MultiIndex.from_arrays([windows.index[:, 0], groups]))[0] if len(windows) else groups
     return Rows(trials, windows.ids.astype(object), recording, start, start + windows.n_times / sfreq, windows)
+
+
+def _stacked(signal: Signal) -> bool:
+    """True for signals that are windows laid end to end; these, and only these, know their window's ``n_times``."""
+    while hasattr(signal, "source"):  # a selection or a scaling of another signal
+        signal = signal.source
+    return hasattr(signal, "n_times")
 
 
 def _numbers(trials: pd.DataFrame, column: str) -> np.ndarray:

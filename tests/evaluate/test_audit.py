@@ -375,3 +375,14 @@ def test_block_design_raises_few_false_alarms(order):
         splits = split_by(table, "run") if seed % 2 or order == "blocks" else shuffled(table)
         alarms += audit(table, splits, checks=["block_design"], n_permutations=299).level != "pass"
     assert alarms <= 6
+
+
+def test_sorted_rows_without_times_are_told_from_blocks():
+    """Arrays sorted by class: a shuffled split fails, contiguous folds warn and say what is unknown."""
+    table = pd.DataFrame({"trial_type": np.repeat(list("abcd"), 25)})
+    X = np.random.default_rng(0).normal(size=(100, 2, 20))
+    for data in (table, Windows.from_arrays(X, table, sfreq=20.0)):
+        assert audit(data, shuffled(data), checks=["block_design"]).level == "fail"
+        found = audit(data, split_by(data, "time", n_folds=10), checks=["block_design", "time_adjacency"])
+        assert found.level == "warn" and "times are unknown" in found.findings[0].message
+        assert levels(found, "time_adjacency") == {"skip"}

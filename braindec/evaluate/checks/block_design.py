@@ -16,9 +16,11 @@ Source: Li et al. 2021, TPAMI, "The perils and pitfalls of block design for EEG 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from braindec.evaluate.checks.time_adjacency import interleaved
 from braindec.evaluate.finding import Context, Finding
 from braindec.stats.permutation import permutation_p, permute_within
 
@@ -54,8 +56,13 @@ def _neighbour(context: Context, rng: np.random.Generator) -> Finding | None:
         return None
     tested, beside = _thin(tested, beside, rng)
     shuffle = _rows_within(context.rows.recording)
-    return _judge(context, tested, beside, shuffle, rng, name="neighbour", what="the nearest training window of the same recording",
-                  fix='leave whole blocks or runs out: split_by(windows, "run"), or by="time" with a gap longer than a block')  # fmt: skip
+    found = _judge(context, tested, beside, shuffle, rng, name="neighbour", what="the nearest training window of the same recording",
+                   fix='leave whole blocks or runs out: split_by(windows, "run"), or by="time" with a gap longer than a block')  # fmt: skip
+    if found.level == "fail" and not context.rows.timed and interleaved(context) <= 0.5:
+        message = f"{found.message}; times are unknown: if the file is sorted by class, its order is not that of recording"
+        fix = f"say run or onset for each row, or {found.fix}"
+        found = replace(found, level="warn", message=message, fix=fix)
+    return found
 
 
 def _position(context: Context, rng: np.random.Generator) -> Finding | None:

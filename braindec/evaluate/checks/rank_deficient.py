@@ -82,13 +82,13 @@ def _rebuilt(context: Context, names: np.ndarray, rows: np.ndarray, evidence: di
         return Finding("rank_deficient", "pass", f"rank {n - 1} of {n}: average reference", evidence)
     known = np.array([bool(_PLACE.fullmatch(c)) for c in names])
     placed = np.isfinite(windows.recordings[0].positions[rows]).all(axis=1)
-    odd = next((str(names[~k][0]) for k in (placed, known) if (~k).sum() == 1), str(names[-1]))
-    evidence["channels"] = [odd]
+    odd = next((str(names[~k][0]) for k in (placed, known) if (~k).sum() == 1), None)  # without a place, or an odd name
+    evidence["channels"] = [odd] if odd else []
     message = (
-        f"rank {n - 1} of {n}: each channel is minus the sum of the others: the average reference, or one channel is "
-        f"rebuilt from the others (perhaps {odd!r})"
+        f"rank {n - 1} of {n} ({names[0]} ... {names[-1]}): each channel is minus the sum of the others: the average "
+        f"reference, or one channel is rebuilt from the others{f' (most likely {odd!r})' if odd else ''}"
     )
-    fix = f"{_FIX.format(odd)}; with an average reference use shrinkage wherever covariance is inverted"
+    fix = f"{_FIX.format(odd or 'the rebuilt one')}; with an average reference use shrinkage wherever covariance is inverted"
     return Finding("rank_deficient", "warn", message, evidence, fix, _REFERENCE)
 
 

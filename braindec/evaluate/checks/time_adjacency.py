@@ -30,7 +30,7 @@ def check(context: Context) -> Finding:
     beside = np.concatenate([s.test for s in context.splits])
     overlap, near = distance < -1e-9, distance < needed - 1e-9
     smallest = float(distance.min())
-    mixed = _interleaved(context)
+    mixed = interleaved(context)
     evidence = {
         "share_beside_training": mixed, "n_test": len(distance), "n_overlapping": int(overlap.sum()), "n_near": int(near.sum()), "needed_s": needed,
         "smallest_s": smallest if np.isfinite(smallest) else None, "examples": list(rows.ids[beside[near]][:3]),
@@ -65,7 +65,7 @@ def check(context: Context) -> Finding:
     return Finding("time_adjacency", "pass", message, evidence)
 
 
-def _interleaved(context: Context) -> float:
+def interleaved(context: Context) -> float:
     """Share of test rows whose neighbour in the recording (in order of time) is a training row."""
     order, recording = context.rows.order, context.rows.recording
     beside = total = 0
