@@ -100,7 +100,7 @@ def variables(path: Path) -> dict[str, tuple[int, ...]]:
         out: dict[str, tuple[int, ...]] = {}
         with h5py.File(path, "r") as file:
             file.visititems(lambda n, item: out.update({n: item.shape}) if isinstance(item, h5py.Dataset) else None)
-        return out
+        return {n: s[::-1] for n, s in out.items()} if suffix == ".mat" else out
     except Exception as error:
         raise _explain(error, path) from error
 

@@ -119,8 +119,6 @@ def recordings(
         "acquisition": acquisition,
         "processing": processing,
     }
-    for entity, value in wanted.items():
-        files = _keep(files, entity, as_list(value), folder)
     if not files:
         others = sorted(
             {
@@ -135,6 +133,11 @@ def recordings(
             found=f"folders {', '.join(others)}" if others else "no sub-*/[ses-*/](eeg|meg|ieeg|nirs) with a known file",
             allowed=", ".join(_EXTENSIONS), fix="for fMRI use the reader 'fmri'" if "func" in others else "check the path",
         )  # fmt: skip
+    for entity, value in wanted.items():
+        files = _keep(files, entity, as_list(value), folder)
+    if not files:
+        asked = ", ".join(f"{k} {v}" for k, v in wanted.items() if v is not None)
+        raise BraindecError(f"{folder} has no recording with all of {asked}", fix="leave one of them out")
     kinds = sorted({f.datatype for f in files})
     if len(kinds) > 1:
         raise BraindecError(

@@ -54,7 +54,13 @@ def read_windows(path: Path, warnings: list[str], **info: Any) -> Windows:
     """Open a data set of epochs; ``trial_type`` is the event at time 0 of each epoch."""
     eeg = _Structure(path)
     channels, renamed = eeg.channels(warnings)
-    about = {"path": str(path), "modality": "eeg", **({"renamed": renamed} if renamed else {}), **info, "warnings": warnings}
+    about = {
+        "path": str(path),
+        "modality": "eeg",
+        **({"renamed": renamed} if renamed else {}),
+        **info,
+        "warnings": warnings,
+    }
     recording = Recording(ScaledSignal(eeg.signal(), _MICROVOLT), eeg.sfreq, channels, info=about)
     index = np.stack([np.zeros(eeg.n_trials, np.int64), np.arange(eeg.n_trials) * eeg.n_times], axis=1)
     trials = eeg.trials()

@@ -20,7 +20,9 @@ RNG = np.random.default_rng(0)
 def _put(group, name, value):
     """Write one MATLAB value: text as uint16, numbers as (1, 1) double, arrays with their axes reversed."""
     if isinstance(value, str):
-        data = group.create_dataset(name, data=np.array([[ord(c)] for c in value], np.uint16) if value else np.zeros(2, np.uint64))
+        data = group.create_dataset(
+            name, data=np.array([[ord(c)] for c in value], np.uint16) if value else np.zeros(2, np.uint64)
+        )
         data.attrs["MATLAB_class"] = np.bytes_("char")
         if not value:
             data.attrs["MATLAB_empty"] = np.uint8(1)
@@ -43,7 +45,13 @@ def write_set(path, data, *, sfreq=100.0, events=(), locs=None, tmin=0.0, fdt=No
     with h5py.File(path, "w", userblock_size=512) as file:
         eeg = file if at_root else file.create_group("EEG")
         trials = data.shape[2] if data.ndim == 3 else 1
-        for name, value in (("srate", sfreq), ("nbchan", data.shape[0]), ("pnts", data.shape[1]), ("trials", trials), ("xmin", tmin)):
+        for name, value in (
+            ("srate", sfreq),
+            ("nbchan", data.shape[0]),
+            ("pnts", data.shape[1]),
+            ("trials", trials),
+            ("xmin", tmin),
+        ):
             _put(eeg, name, float(value))
         if fdt is not None:
             _put(eeg, "data", fdt)
@@ -86,7 +94,10 @@ def test_data_wherever_they_are(tmp_path, kind):
     np.testing.assert_allclose(recording.load(), DATA * 1e-6, rtol=1e-6)
     np.testing.assert_allclose(recording.signal.read(np.array([3, 1]), 20, 33), DATA[[3, 1], 20:33] * 1e-6, rtol=1e-6)
     assert recording.channels["unit"].tolist() == ["V"] * 4 and recording.info["modality"] == "eeg"
-    assert recording.events["onset"].tolist() == [0.0, 0.5] and recording.events["trial_type"].tolist() == ["square", "rt"]
+    assert recording.events["onset"].tolist() == [0.0, 0.5] and recording.events["trial_type"].tolist() == [
+        "square",
+        "rt",
+    ]
     text = pickle.dumps(recording)
     np.testing.assert_array_equal(pickle.loads(text).load(), recording.load())
 
@@ -98,16 +109,23 @@ def test_positions_are_mm_nose_first_and_names_unique(tmp_path):
     ]  # fmt: skip
     write_set(tmp_path / "a.set", DATA, locs=locs)
     recording = load(tmp_path / "a.set")
-    assert recording.ch_names == ["Cz-0", "Fz", "Cz-1", "X"] and recording.info["renamed"] == {"Cz-0": "Cz", "Cz-1": "Cz"}
+    assert recording.ch_names == ["Cz-0", "Fz", "Cz-1", "X"] and recording.info["renamed"] == {
+        "Cz-0": "Cz",
+        "Cz-1": "Cz",
+    }
     assert recording.channels["type"].tolist() == ["eeg", "eeg", "eog", "eeg"]
-    np.testing.assert_allclose(recording.positions[:3], [[0, 0, 0.085], [0, 0.06, 0.06], [-0.085, 0, 0]])  # y is to the left
+    np.testing.assert_allclose(
+        recording.positions[:3], [[0, 0, 0.085], [0, 0.06, 0.06], [-0.085, 0, 0]]
+    )  # y is to the left
     assert np.isnan(recording.positions[3]).all()
 
 
 def test_positions_that_cannot_be_mm_are_left_out(tmp_path):
     write_set(tmp_path / "a.set", DATA, locs=[{"labels": f"E{i}", "X": 0.0, "Y": 0.0, "Z": 1.0} for i in range(4)])
     recording = load(tmp_path / "a.set")
-    assert np.isnan(recording.positions).all() and any("positions were left out" in w for w in recording.info["warnings"])
+    assert np.isnan(recording.positions).all() and any(
+        "positions were left out" in w for w in recording.info["warnings"]
+    )
 
 
 @pytest.mark.parametrize("chunks", [None, (1, 25, 4)])
@@ -121,7 +139,11 @@ def test_epochs(tmp_path, chunks):
     assert count_trials(tmp_path / "e.set") == 3
     windows = load(tmp_path / "e.set", "01")
     np.testing.assert_allclose(windows.load([2, 0]), data.transpose(2, 0, 1)[[2, 0]] * 1e-6, rtol=1e-5)
-    assert windows.trials["trial_type"].tolist() == ["a", "b", "a"] and windows.trials["word"].tolist() == ["dog", "cat", "sun"]
+    assert windows.trials["trial_type"].tolist() == ["a", "b", "a"] and windows.trials["word"].tolist() == [
+        "dog",
+        "cat",
+        "sun",
+    ]
     assert windows.tmin == pytest.approx(-0.1) and windows.trials["subject"].tolist() == ["01"] * 3
     with pytest.raises(UnreadableError, match="3 epochs"):
         load(tmp_path / "e.set", reader="raw")

@@ -25,7 +25,12 @@ def epochs():
     info = mne.create_info(["Fz", "Cz", "Pz"], 100.0, "eeg", verbose="ERROR")
     events = np.stack([np.arange(20) * 150 + 40, np.zeros(20, int), np.arange(20) % 2 + 1], axis=1)
     return mne.EpochsArray(
-        rng.standard_normal((20, 3, 60)) * 1e-6, info, events, -0.2, {"word/related": 1, "word/unrelated": 2}, verbose="ERROR"
+        rng.standard_normal((20, 3, 60)) * 1e-6,
+        info,
+        events,
+        -0.2,
+        {"word/related": 1, "word/unrelated": 2},
+        verbose="ERROR",
     )
 
 
@@ -90,8 +95,14 @@ def test_eeglab_epochs_of_version_5(epochs, tmp_path):
     data = (epochs.get_data() * 1e6).transpose(1, 2, 0).astype(np.float32)  # (channel, time, trial) in microvolt
     kinds = ["related" if c == 1 else "unrelated" for c in epochs.events[:, 2]]
     names = np.array([(n,) for n in epochs.ch_names], dtype=[("labels", object)])
-    events = np.array([(k, t * 60 + 21.0, t + 1) for t, k in enumerate(kinds)], dtype=[(n, object) for n in ("type", "latency", "epoch")])
-    parts = np.array([(k, 0.0, t + 1) for t, k in enumerate(kinds)], dtype=[(n, object) for n in ("eventtype", "eventlatency", "event")])
+    events = np.array(
+        [(k, t * 60 + 21.0, t + 1) for t, k in enumerate(kinds)],
+        dtype=[(n, object) for n in ("type", "latency", "epoch")],
+    )
+    parts = np.array(
+        [(k, 0.0, t + 1) for t, k in enumerate(kinds)],
+        dtype=[(n, object) for n in ("eventtype", "eventlatency", "event")],
+    )
     eeg = {"setname": "e", "data": data, "srate": 100.0, "nbchan": 3, "pnts": 60, "trials": 20, "xmin": -0.2, "xmax": 0.39,
            "times": epochs.times * 1e3, "chanlocs": names, "event": events, "epoch": parts, "icawinv": [], "icaweights": [],
            "icasphere": [], "ref": "common", "filename": "e.set", "etc": [], "comments": "", "chaninfo": {"nosedir": "+X"}}  # fmt: skip
@@ -108,7 +119,9 @@ def test_evoked_equals_mne(shared, tmp_path):
     path.write_bytes(gzip.decompress(shared("meg_mne_sample_evoked/test-ave.fif.gz").read_bytes()))
     assert detect(shared("meg_mne_sample_evoked/test-ave.fif.gz")) == detect(path) == "evoked"
     windows, expected = load(path, condition=["Left visual", "Left Auditory"]), mne.read_evokeds(path, verbose="ERROR")
-    assert windows.trials["trial_type"].tolist() == ["Left Auditory", "Left visual"] and windows.trials["nave"].tolist() == [3, 6]
+    assert windows.trials["trial_type"].tolist() == ["Left Auditory", "Left visual"] and windows.trials[
+        "nave"
+    ].tolist() == [3, 6]
     np.testing.assert_array_equal(windows.load([1])[0], expected[2].data.astype(np.float32))
     np.testing.assert_allclose(windows.times, expected[0].times, atol=1e-6)
     assert windows.modality == "meg" and windows.channels["type"].value_counts()["grad"] == 204

@@ -259,6 +259,6 @@ def _folder(root: str | Path) -> Path:
 
 def _contents(root: str | Path) -> str:
     path = _files.existing(root)
-    paths = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix.lower() in _arrays.SUFFIXES)[:4]
+    paths = [path] if path.is_file() else sorted(p for p in path.iterdir() if p.suffix.lower() in _arrays.SUFFIXES)[:8]
     parts = [f"{p.name}{':' if n else ''}{n} {s}" for p in paths for n, s in list(_arrays.variables(p).items())[:8]]
     return "neither; there is " + (", ".join(parts) or "no file of arrays")
