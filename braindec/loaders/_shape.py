@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,11 @@ import numpy as np
 from braindec.errors import BraindecError, did_you_mean
 from braindec.loaders import _events, _positions
 from braindec.types import Recording
+
+TYPES = (
+    "eeg", "mag", "grad", "ref_meg", "ecog", "seeg", "dbs", "eog", "ecg", "emg", "stim", "misc", "resp", "gsr", "temperature", "bio",
+    "eyegaze", "pupil", "hbo", "hbr", "fnirs_cw_amplitude", "fnirs_od", "syst", "exci", "chpi", "unit", "voxel", "parcel", "vertex",
+)  # fmt: skip
 
 
 def shape(
@@ -55,8 +61,7 @@ def shape(
 def drop(recording: Recording, names: Sequence[str | int]) -> Recording:
     """Return the recording without some channels, given by name or (integers) by row."""
     rows = {recording.n_channels + n if n < 0 else n for n in names if isinstance(n, int)}
-    asked = {str(n) for n in names if not isinstance(n, int)}
-    _known(recording, sorted(asked), "drop_channels")
+    asked = set(_expanded(recording, {str(n): "" for n in names if not isinstance(n, int)}, "drop_channels"))
     if rows and not 0 <= max(rows) < recording.n_channels:
         raise BraindecError(f"there is no channel number {max(rows)} to drop", found=f"{recording.n_channels} channels")
     keep = [i for i, n in enumerate(recording.ch_names) if n not in asked and i not in rows]
@@ -71,7 +76,12 @@ def _rename(recording: Recording, names: Mapping[str, str]) -> Recording:
 
 
 def _retype(recording: Recording, types: Mapping[str, str]) -> Recording:
-    _known(recording, list(types), "types")
+    types = _expanded(recording, types, "types")
+    for kind in types.values():
+        if kind not in TYPES:
+            raise BraindecError(
+                f"there is no channel type {kind!r}{did_you_mean(str(kind), TYPES)}", allowed=", ".join(TYPES)
+            )
     from braindec.types.mne_bridge import modality_of
 
     kinds = [str(types.get(n, k)) for n, k in zip(recording.ch_names, recording.channels["type"], strict=True)]
@@ -79,6 +89,20 @@ def _retype(recording: Recording, types: Mapping[str, str]) -> Recording:
     found = modality_of(kinds)
     about = {"modality": found if found != "misc" else modality}
     return replace(recording, channels=recording.channels.assign(type=kinds), info={**recording.info, **about})
+
+
+def _expanded(recording: Recording, table: Mapping[str, str], option: str) -> dict[str, str]:
+    """Replace names with ``*`` by the channels that they match; a plain name wins over a pattern."""
+    patterns = {n: v for n, v in table.items() if "*" in n and n not in recording.ch_names}
+    plain = {n: v for n, v in table.items() if n not in patterns}
+    _known(recording, list(plain), option)
+    out: dict[str, str] = {}
+    for pattern, value in patterns.items():
+        found = [n for n in recording.ch_names if fnmatchcase(n, pattern)]
+        if not found:
+            _known(recording, [pattern], option)
+        out.update(dict.fromkeys(found, value))
+    return {**out, **plain}
 
 
 def _known(recording: Recording, names: Sequence[str], option: str) -> None:

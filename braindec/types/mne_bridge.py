@@ -46,7 +46,7 @@ def recording_from_mne(raw: mne.io.BaseRaw, *, signal: Signal | None = None, **i
         Annotations are its events: onset in s from the first sample, ``trial_type`` = description, extras as columns.
     """
     if signal is None:
-        signal = ArraySignal(raw[:, :][0]) if raw.preload else MneSignal(raw)
+        signal = ArraySignal(raw[:, :][0]) if raw.preload else MneSignal(raw, whole=_several_rates(raw))
     channels = channel_table(raw.info)
     about = {"path": file_of(raw), "modality": modality_of(channels["type"]), **_plain_info(raw.info), **info}
     return Recording(signal, raw.info["sfreq"], channels, _events_of(raw), about)
@@ -222,6 +222,15 @@ def _digitized(recording: Recording, info: mne.Info) -> list | None:
     montage = mne.channels.make_dig_montage(ch_pos=electrodes or None, coord_frame="head", **points)
     scratch.set_montage(montage, on_missing="ignore", verbose="ERROR")
     return scratch["dig"]
+
+
+def _several_rates(raw: mne.io.BaseRaw) -> bool:
+    """Say whether channels of an EDF file differ in rate: mne then interpolates each piece that is read by itself."""
+    if type(raw).__name__ not in ("RawEDF", "RawBDF", "RawGDF"):
+        return False
+    with quiet_mne() as said:
+        raw[:, : min(raw.n_times, int(2 * raw.info["sfreq"]))]
+    return any("mixed sampling frequencies" in text for text in said)
 
 
 def _plain_info(info: mne.Info) -> dict[str, Any]:

@@ -246,6 +246,14 @@ def test_rename_types_drop_montage_and_positions(shared):
     assert changed.ch_names[0] == "new" and second not in changed.ch_names and changed.channels["type"][0] == "eog"
     assert changed.info["renamed"] == {"new": first} and "spherical_1020" in changed.info["space"]
     np.testing.assert_array_equal(changed.signal.read(slice(0, 1), 0, 50), plain.signal.read(slice(0, 1), 0, 50))
+    some = load(path, types={"EOG*": "eog", "F*": "misc", "FPz": "eeg"}, drop_channels=["P*", -1])
+    kinds = dict(zip(some.ch_names, some.channels["type"], strict=True))
+    assert (
+        kinds["EOG1"] == "eog" and kinds["F3"] == "misc" and kinds.get("FPz", "eeg") == "eeg" and kinds["C3"] == "eeg"
+    )
+    assert not any(n.startswith("P") for n in some.ch_names)
+    with pytest.raises(BraindecError, match="no channel type 'egg'; did you mean"):
+        load(path, types={"C3": "egg"})
     for options in ({"rename": {"zz": "a"}}, {"drop_channels": ["zz"]}, {"types": {"zz": "eeg"}}):
         with pytest.raises(BraindecError, match="no channel 'zz'"):
             load(path, **options)

@@ -166,6 +166,14 @@ def test_real_sensors_come_back(shared, name):
     np.testing.assert_allclose(back.annotations.onset, raw.annotations.onset - raw.first_time)
 
 
+def test_an_edf_with_several_rates_reads_the_same_in_pieces(shared):
+    path = shared("formats/EDF/test_reduced.edf")
+    recording = Recording.from_mne(mne.io.read_raw_edf(path, verbose="ERROR"))
+    whole = mne.io.read_raw_edf(path, preload=True, verbose="ERROR").get_data()
+    np.testing.assert_array_equal(recording.signal.read(slice(None), 700, 1000), whole[:, 700:1000])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(recording)).signal.read(slice(None), 5, 9), whole[:, 5:9])
+
+
 def _epochs(raw):
     events = np.array([[300, 0, 2], [700, 0, 1], [1100, 0, 2], [1500, 0, 1]])
     metadata = pd.DataFrame({"word": ["a", "b", "c", "d"], "surprise": [0.1, 0.2, np.nan, 0.4]})

@@ -66,9 +66,9 @@ def load(
     rename : dict of str to str, optional
         New channel names, applied after ``events_from``, ``types`` and ``drop_channels``.
     types : dict of str to str, optional
-        Channel types ("eeg", "eog", "ecog", "seeg", "misc", ...) where the file does not say them.
+        Channel types ("eeg", "eog", "ecog", "seeg", "misc", ...) where the file does not say them; a name may hold ``*``.
     drop_channels : list of str or int, optional
-        Channels to leave out, by name or by row.
+        Channels to leave out, by name (which may hold ``*``) or by row.
     montage : str, optional
         A template of mne, such as "standard_1020".
     positions, positions_unit : str, optional
