@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,30 +36,24 @@ def _signal_key(signal: Signal) -> Any:
     if signal.path is None:
         return {"content": _content(signal), "shape": list(signal.shape)}
     state = signal.__getstate__()  # what it takes to open the signal again
-    return {"class": type(signal).__name__, **{k: _plain(v) for k, v in sorted(state.items()) if k != "slow"}}
+    return {"class": type(signal).__name__, **{k: _plain(v, signal.path) for k, v in sorted(state.items()) if k != "slow"}}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, path: str) -> Any:
+    """Plain JSON of one part of a signal's state; ``path`` and whole paths to files count by content."""
     if isinstance(value, Signal):
         return _signal_key(value)
     if isinstance(value, np.ndarray):
         return [str(value.dtype), list(value.shape), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
     if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): _plain(v, path) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [_plain(v, path) for v in value]
     if isinstance(value, pd.DataFrame):
         return hash_key(_table(value))
-    if isinstance(value, (str, Path)) and _is_file(value):
+    if isinstance(value, (str, Path)) and (str(value) == str(path) or os.path.isabs(value)) and os.path.exists(value):
         return {"files": [fingerprint(p) for p in files_of(value)]}
     return value if isinstance(value, (bool, int, float, type(None))) else str(value)
-
-
-def _is_file(value: str | Path) -> bool:
-    try:
-        return Path(value).is_absolute() and Path(value).exists() or Path(value).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def files_of(path: str | Path) -> list[Path]:

@@ -63,7 +63,7 @@ def peak_delay(duration: float = 0.0) -> float:
         raise BraindecError("a duration must be 0 or more s", found=repr(duration))
     t = np.arange(0, LENGTH + duration, _STEP)
     rise = np.cumsum(canonical_hrf(t)) if duration >= _STEP else canonical_hrf(t)
-    lag = int(round(duration / _STEP))
+    lag = round(duration / _STEP)
     response = rise - np.concatenate([np.zeros(lag), rise[: len(rise) - lag]]) if duration >= _STEP else rise
     return float(t[np.argmax(response)])
 

@@ -23,7 +23,7 @@ VERSION = 1
 _TAIL = 1e-3  # the impulse response is over when it has fallen to this
 
 
-def filter(  # noqa: A001
+def filter(
     recording: Recording,
     *,
     low: float | None = None,

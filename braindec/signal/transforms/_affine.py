@@ -57,7 +57,7 @@ class AffineTransform(Transform):
         BraindecError
             If a group was not there at fit.
         """
-        X = self._ready(X, self.n_channels_ if hasattr(self, "n_channels_") else None)
+        X = self._ready(X)
         out = np.empty(X.shape, dtype=np.float32)
         for rows, centre, spread in self._states(groups, len(X)):
             for c in range(X.shape[1]):
@@ -67,7 +67,7 @@ class AffineTransform(Transform):
 
     def inverse_transform(self, X: np.ndarray, *, groups: Any = None) -> np.ndarray:
         """Return x * spread + centre; what was clamped stays clamped."""
-        X = self._ready(X, self.n_channels_ if hasattr(self, "n_channels_") else None)
+        X = self._ready(X)
         out = np.empty(X.shape, dtype=np.float32)
         for rows, centre, spread in self._states(groups, len(X)):
             for c in range(X.shape[1]):

@@ -17,10 +17,11 @@ __all__ = ["Transform", "checked", "group_rows"]
 class Transform(BaseEstimator):
     """Base of transforms of (window, channel, time); scikit-learn clones them and reads their parameters.
 
-    Subclasses set ``fitted_on_``, a :class:`braindec.types.FitRecord` of the rows they were fitted on.
+    Subclasses set ``fitted_on_``, a :class:`braindec.types.FitRecord` of the rows they were fitted on, and ``n_channels_``.
     """
 
     fitted_on_: FitRecord
+    n_channels_: int
 
     def fit(self, X: np.ndarray, y: Any = None, *, ids: Sequence[object] | None = None, groups: Any = None) -> Transform:
         """Learn from training windows."""
@@ -41,14 +42,13 @@ class Transform(BaseEstimator):
             raise BraindecError(f"{type(self).__name__}: ids and windows differ in number", found=f"{len(ids)} ids, {len(X)} windows")
         return FitRecord.of(self, ids)
 
-    def _ready(self, X: np.ndarray, n_channels: int | None = None) -> np.ndarray:
+    def _ready(self, X: np.ndarray) -> np.ndarray:
         if not hasattr(self, "fitted_on_"):
             raise BraindecError(f"{type(self).__name__} is not fitted", fix="call fit on the training windows first")
         X = checked(X, self)
-        if n_channels is not None and X.shape[1] != n_channels:
-            raise BraindecError(
-                f"{type(self).__name__} was fitted on other channels", found=f"{X.shape[1]} channels", allowed=f"{n_channels}"
-            )
+        if X.shape[1] != self.n_channels_:
+            raise BraindecError(f"{type(self).__name__} was fitted on other channels", found=f"{X.shape[1]} channels",
+                                allowed=f"{self.n_channels_}")  # fmt: skip
         return X
 
 

@@ -79,7 +79,7 @@ class EuclideanAlignment(Transform):
         BraindecError
             If a domain was fitted already.
         """
-        X = self._ready(X, self.n_channels_ if hasattr(self, "n_channels_") else None)
+        X = self._ready(X)
         if isinstance(groups, str):
             groups = [groups] * len(X)
         known = [name for name, _ in group_rows(groups, len(X), self) if name in self.reference_]
@@ -122,7 +122,7 @@ class EuclideanAlignment(Transform):
             self.reference_[name] = reference
 
     def _apply(self, X: np.ndarray, groups: Any, power: float) -> np.ndarray:
-        X = self._ready(X, self.n_channels_ if hasattr(self, "n_channels_") else None)
+        X = self._ready(X)
         out = np.empty(X.shape, dtype=np.float32)
         for name, rows in group_rows(groups, len(X), self):
             if name not in self.reference_:

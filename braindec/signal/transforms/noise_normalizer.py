@@ -78,17 +78,17 @@ class NoiseNormalizer(Transform):
                                 found=f"{len(conditions)} conditions, X of shape {X.shape}", fix="use the other `over`")  # fmt: skip
         self.covariance_ = np.mean([mean(X, rows, self.shrinkage) for rows in usable], axis=0)
         self.whitener_ = matrix_power(self.covariance_, -0.5, what="the noise covariance")
-        self.fitted_on_ = self._record(X, ids)
+        self.n_channels_, self.fitted_on_ = X.shape[1], self._record(X, ids)
         return self
 
     def transform(self, X: np.ndarray, *, groups: Any = None) -> np.ndarray:
         """Return whitened windows, shape (n_windows, n_channels, n_times), float32; ``groups`` is ignored."""
-        X = self._ready(X, len(self.whitener_) if hasattr(self, "whitener_") else None)
+        X = self._ready(X)
         return apply_matrix(self.whitener_, X)
 
     def inverse_transform(self, X: np.ndarray, *, groups: Any = None) -> np.ndarray:
         """Return the windows as they were before whitening."""
-        X = self._ready(X, len(self.whitener_) if hasattr(self, "whitener_") else None)
+        X = self._ready(X)
         return apply_matrix(matrix_power(self.covariance_, 0.5, what="the noise covariance"), X)
 
 
