@@ -163,7 +163,7 @@ def interval(
         n_units = min(len(np.unique(units[codes[rows] == k])) for k in np.unique(codes[rows]))
         how = "interval over trials" if len(np.unique(units)) == len(rows) else "interval over blocks"
         if n_units < 2:
-            return Interval(np.nan, np.nan), "no interval: a class has one independent block only"
+            return Interval(*metric.bounds), "a class has one independent block only: the interval is everything"
     weights = weights[:, place]
     edges = np.cumsum([0, *(len(s.test) for s in splits)])
     above, below = _sums(metric, scores, [codes[s.test] for s in splits],

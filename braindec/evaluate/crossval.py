@@ -216,17 +216,11 @@ def _score(
     value = value_of(metric, held.scores, codes, splits)
     rng = np.random.default_rng([context.seed, 2])
     ends, how = interval(metric, held.scores, codes, splits, exchange=exchange, n=n_bootstrap, rng=rng)
-    if not np.isfinite(ends.low):
-        ends = type(ends)(*_widest(metric, value))
+    low, high = max(metric.bounds[0], min(ends.low, value)), min(metric.bounds[1], max(ends.high, value))
     if len(null):
         sign = 1.0 if metric.higher_is_better else -1.0
         found["p"] = permutation_p(sign * value, sign * null)
-    return {**found, "value": value, "low": min(ends.low, value), "high": max(ends.high, value), "note": how}, null
-
-
-def _widest(metric: Metric, value: float) -> tuple[float, float]:
-    """Bounds of a score about which nothing is known."""
-    return (0.0, 1.0) if metric.higher_is_better else (0.0, max(2 * value, 1.0))
+    return {**found, "value": value, "low": low, "high": high, "note": how}, null
 
 
 def _notes(

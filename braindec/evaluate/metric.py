@@ -43,6 +43,8 @@ class Metric:
     values : callable, optional
         ``values(y_true, prediction) -> float`` of "values", both (n, n_outputs).
     higher_is_better : bool
+    bounds : (float, float)
+        Smallest and largest possible value.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Metric:
     counts: Counts | None = None
     values: Callable[[np.ndarray, np.ndarray], float] | None = None
     higher_is_better: bool = True
+    bounds: tuple[float, float] = (0.0, 1.0)
 
     def function(self, y_true: Any, prediction: Any, *, classes: Sequence[Any] | None = None) -> float:
         """Return the score.

@@ -2,7 +2,8 @@
 
 Source: Efron & Tibshirani 1993 (An Introduction to the Bootstrap, chapters 13-14); Davison & Hinkley 1997 section 3.8
 for resampling clusters; Hesterberg 2015 (The American Statistician 69:371) for the expanded percentiles that give a
-small number of units its honest width: the percentiles of a t-interval with the factor sqrt(n / (n - 1)).
+small number of units its honest width: the percentiles of a t-interval with the factor sqrt(n / (n - 1)). Below 20
+units percentiles have no room for that, and a t-interval with the bootstrap's standard error takes their place.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import numpy as np
 from scipy import stats
 
 from braindec.errors import BraindecError
+
+_FEW = 20  # units below which a t-interval is used
 
 __all__ = ["Interval", "bootstrap_interval", "bootstrap_weights", "interval_of"]
 
@@ -52,7 +55,8 @@ def bootstrap_interval(
     clusters : array of shape (n_rows,), optional
         Rows with one name are resampled together (trials of one run, runs of one subject).
     method : {"percentile", "bca"}
-        "percentile" is widened for few units; "bca" corrects bias and skew and suits 20 units or more.
+        "percentile" is widened for few units (below 20: a t-interval, which may leave the range of a score); "bca"
+        corrects bias and skew and suits 20 units or more.
 
     Raises
     ------
@@ -104,7 +108,11 @@ def interval_of(draws: np.ndarray, *, n_units: int | None = None, level: float =
         )  # fmt: skip
     tail = (1 - level) / 2
     if n_units is not None and n_units > 1:
-        tail = float(stats.norm.cdf(np.sqrt(n_units / (n_units - 1)) * stats.t.ppf(tail, n_units - 1)))
+        widen = np.sqrt(n_units / (n_units - 1))
+        if n_units < _FEW:
+            half = -stats.t.ppf(tail, n_units - 1) * widen * draws.std()
+            return Interval(float(draws.mean() - half), float(draws.mean() + half))
+        tail = float(stats.norm.cdf(widen * stats.t.ppf(tail, n_units - 1)))
     low, high = np.quantile(draws, [tail, 1 - tail])
     return Interval(float(low), float(high))
 

@@ -21,4 +21,5 @@ def _values(y_true: np.ndarray, prediction: np.ndarray) -> float:
     return float(np.mean(np.sum(a * b, axis=0) / length))
 
 
-pearson = Metric("pearson", "1", "values", lambda y_true, classes: 0.0, "correlation with the truth", values=_values)
+pearson = Metric("pearson", "1", "values", lambda y_true, classes: 0.0, "correlation with the truth", values=_values,
+                 bounds=(-1.0, 1.0))  # fmt: skip

@@ -17,4 +17,5 @@ def _values(y_true: np.ndarray, prediction: np.ndarray) -> float:
     return float(np.mean(1 - np.sum((y_true - prediction) ** 2, axis=0) / total))
 
 
-r2 = Metric("r2", "1", "values", lambda y_true, classes: 0.0, "share of variance predicted", values=_values)
+r2 = Metric("r2", "1", "values", lambda y_true, classes: 0.0, "share of variance predicted", values=_values,
+            bounds=(-np.inf, 1.0))  # fmt: skip
