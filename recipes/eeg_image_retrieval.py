@@ -11,9 +11,10 @@ import pandas as pd
 from braindec import registry
 from braindec.cache import Cache, default_folder
 from braindec.config import RecipeConfig, Section
+from braindec.errors import BraindecError
 from braindec.evaluate.audit import audit
 from braindec.evaluate.controls.noise_input import noise_windows
-from braindec.evaluate.controls.time_only import time_windows
+from braindec.evaluate.controls.time_only import time_features
 from braindec.evaluate.official import official_split
 from braindec.evaluate.results import group_scores, retrieval_panels, retrieval_result
 from braindec.evaluate.retrieval import evaluate_retrieval
@@ -22,6 +23,7 @@ from braindec.loaders.cohort import Epochs, Events, event_windows, overview, sou
 from braindec.loaders.features import load_features
 from braindec.loaders.synthetic import default_folder as synthetic_folder
 from braindec.loaders.synthetic import make_cohort, open_cohort
+from braindec.types import Features, Windows
 
 
 class Synthetic(Section):
@@ -80,7 +82,7 @@ def inputs(config, unit):
 
 def load(config, unit, cache):
     data = data_of(config)
-    windows = event_windows(source_of(data), unit["subject"], events=config.events, epochs=config.epochs,
+    windows, _ = event_windows(source_of(data), unit["subject"], events=config.events, epochs=config.epochs,
                             steps=config.signal, channels=config.channels, cache=cache)  # fmt: skip
     cohort = None if config.data.dataset or config.data.root else open_cohort(data.root)
     features = load_features(config.features) if cohort is None else cohort.features
@@ -114,33 +116,30 @@ def decoder_of(options, folder, seed):
 
 def run(config, unit, work):
     windows, features, split, cohort = load(config, unit, work.cache)
-    train, validation, test = (windows[rows] for rows in (split.train, split.validation, split.test))
+    test = windows[split.test]
     candidates = candidates_of(windows, features, split)
     shown = test.trials["stimulus_id"].to_numpy()
     statistics = {"true_ids": shown, "topk": config.topk, "n_permutations": config.n_permutations,
                   "n_bootstrap": config.n_bootstrap, "seed": work.seed, "keys": unit}  # fmt: skip
 
-    def fitted(name, options, train, validation, features):
+    def fitted(name, options, windows, features):
         folder = work.folder / name if options["name"] == "contrastive" else None
-        return decoder_of(options, folder, work.seed).fit(train, features, validation=validation)
+        decoder = decoder_of(options, folder, work.seed)
+        return decoder.fit(windows[split.train], features, validation=windows[split.validation])
 
-    decoder = fitted("decoded", config.decoder, train, validation, features)
-    found = evaluate_retrieval(decoder.embed(test), decoder.project(candidates), **statistics)
-    tables = [found.scores]
-    tables.append(
-        evaluate_retrieval(
-            decoder.embed(test), decoder.project(candidates), **statistics, direction="image_to_brain"
-        ).scores
-    )
-    ridge = fitted("baseline", config.baseline, train, validation, features)
-    tables.append(
-        evaluate_retrieval(ridge.embed(test), ridge.project(candidates), **statistics, row="ridge baseline").scores
-    )
+    def scored(decoder, windows, **options):
+        return evaluate_retrieval(
+            decoder.embed(windows[split.test]), decoder.project(candidates), **statistics, **options
+        )
+
+    decoder = fitted("decoded", config.decoder, windows, features)
+    found = scored(decoder, windows)
+    ridge = fitted("baseline", config.baseline, windows, features)
+    tables = [found.scores, scored(decoder, windows, direction="image_to_brain").scores]
+    tables.append(scored(ridge, windows, row="ridge baseline").scores)
     for name in config.controls:
-        control = control_decoder(name, config, work, fitted, train, validation, features)
-        seen = {"noise_input": lambda: noise_windows(test, seed=work.seed), "time_only": lambda: time_windows(test)}
-        predicted = control.embed(seen.get(name, lambda: test)())
-        tables.append(evaluate_retrieval(predicted, control.project(candidates), **statistics, row=name).scores)
+        options, seen, targets = control(name, config, windows, features, work)
+        tables.append(scored(fitted(name, options, seen, targets), seen, row=name).scores)
 
     card = audit(
         windows, [split], records=[(split, decoder.fit_records_)], candidates=candidates, claim=config.split.by
@@ -160,20 +159,19 @@ def run(config, unit, work):
     )
 
 
-def control_decoder(name, config, work, fitted, train, validation, features):
-    """Fit the decoder once more on what the control leaves in."""
+def control(name, config, windows, features, work):
+    """What each control row leaves in: the decoder's options, the windows it sees, and the features it is taught."""
     if name == "label_shuffle":
-        rng, ids = work.rng("label_shuffle"), features.items["stimulus_id"].to_numpy()
-        mixed = type(features)(features.values, features.items.assign(stimulus_id=rng.permutation(ids)), features.units)
-        return fitted(name, config.decoder, train, validation, mixed)
+        items = features.items.assign(stimulus_id=work.rng(name).permutation(features.ids))
+        return config.decoder, windows, Features(features.values, items, features.units)
     if name == "noise_input":
-        noise = [noise_windows(part, seed=work.seed) for part in (train, validation)]
-        return fitted(name, config.decoder, *noise, features)
+        return config.decoder, noise_windows(windows, seed=work.seed), features
     if name == "time_only":
-        return fitted(name, config.baseline, time_windows(train), time_windows(validation), features)
+        times = time_features(windows)[0].astype("float32")
+        return config.baseline, Windows.from_arrays(times[:, :, None], windows.trials, sfreq=windows.sfreq), features
     if name == "untrained":
-        return fitted(name, {**config.decoder, "epochs": 0}, train, validation, features)
-    raise ValueError(name)
+        return {**config.decoder, "epochs": 0}, windows, features
+    raise BraindecError(f"there is no control row {name!r}", allowed="label_shuffle, noise_input, time_only, untrained")
 
 
 def example_panels(found, decoder, test, candidates, shown, cohort, arrays, n_examples=8, n_best=5):
@@ -186,10 +184,8 @@ def example_panels(found, decoder, test, candidates, shown, cohort, arrays, n_ex
     best = evaluate_retrieval(
         means, decoder.project(candidates), true_ids=items, topk=(1,), n_permutations=0, n_bootstrap=10
     )
-    order = (
-        np.linspace(0, len(items) - 1, min(n_examples, len(items))).round().astype(int)
-    )  # every rank: not the best ones only
-    order = np.argsort(best.ranks, kind="stable")[order]
+    spread = np.linspace(0, len(items) - 1, min(n_examples, len(items))).round().astype(int)
+    order = np.argsort(best.ranks, kind="stable")[spread]  # every rank, not the best ones only
     arrays["examples/shown"] = np.stack([cohort.picture(items[i]) for i in order])
     arrays["examples/retrieved"] = np.stack([[cohort.picture(name) for name in best.top(n_best)[i]] for i in order])
     arrays["examples/hit"] = np.array([[name == items[i] for name in best.top(n_best)[i]] for i in order])

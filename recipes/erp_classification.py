@@ -44,17 +44,17 @@ def splits_of(config, windows):
 
 def design(config, unit):
     """Audit the design before anything is fitted: ``braindec audit erp_classification --cohort ...``."""
-    windows = windows_of(config, unit, Cache(default_folder()))
-    return audit(windows, splits_of(config, windows), y=windows.trials[config.events.column].to_numpy())
+    windows, wide = windows_of(config, unit, Cache(default_folder()))
+    return audit(wide, splits_of(config, windows), y=windows.trials[config.events.column].to_numpy())
 
 
 def run(config, unit, work):
-    windows = windows_of(config, unit, work.cache)
+    windows, wide = windows_of(config, unit, work.cache)
     y = windows.trials[config.events.column].to_numpy()
     splits = splits_of(config, windows)
     decoder = Classifier(**config.classifier)
     scores = cross_validate(decoder, windows, y, splits, **config.statistics.model_dump(), seed=work.seed, keys=unit)
-    card = audit(windows, splits, y=y, records=scores.records)
+    card = audit(wide, splits, y=y, records=scores.records)
     return classification_result(scores, card, windows, y, overview=overview(windows, config.events.column))
 
 

@@ -26,6 +26,7 @@ DATA_TYPES = {
     "fnirs": ("hbo", "hbr", "fnirs_cw_amplitude", "fnirs_od"),
     "fmri": ("voxel", "parcel", "vertex"),
 }
+_BEFORE = 0.2  # s before onset that the audit looks at
 
 
 class Events(Section):
@@ -118,8 +119,24 @@ def event_windows(
     steps: Sequence[Any] = (),
     channels: str = "same",
     cache: Cache | None = None,
-) -> Windows:
-    """Return the windows of a subject's events, from continuous recordings or from data that are already cut.
+) -> tuple[Windows, Windows]:
+    """Return the windows of a subject's events, and the same with what came before them, for the audit.
+
+    Parameters
+    ----------
+    source, subject
+        Whose recordings; continuous, or already cut into windows.
+    events, epochs
+        Which events, and which span around them.
+    steps, channels, cache
+        See :func:`load_recordings`.
+
+    Returns
+    -------
+    windows : Windows
+        ``epochs.tmin`` to ``epochs.tmax``.
+    wide : Windows
+        The same windows from 0.2 s before the event (or from where cut data begin) to ``epochs.tmax``.
 
     Raises
     ------
@@ -133,18 +150,20 @@ def event_windows(
                 f"{source.name}: these data are already cut into windows of {cut.n_times / cut.sfreq:.3g} s, signal steps "
                 "cannot be applied", found=f"signal: {list(steps)}", fix="set signal: [] for this cohort",
             )  # fmt: skip
-        return _select_classes(cut.crop(epochs.tmin, epochs.tmax), events)
+        wide = _select_classes(cut, events)
+        return wide.crop(epochs.tmin, epochs.tmax), wide
     if epochs.tmax is None:
         raise BraindecError("epochs.tmax is missing", fix="say how long the windows are, e.g. epochs.tmax=0.8 (s)")
     recordings = load_recordings(source, subject, steps, cache=cache, channels=channels)
-    return make_windows(
+    wide = make_windows(
         recordings,
-        tmin=epochs.tmin,
+        tmin=min(epochs.tmin, -_BEFORE),
         tmax=epochs.tmax,
         column=events.column,
         select=events.classes,
         rename=events.rename or None,
     )
+    return wide.crop(epochs.tmin, epochs.tmax), wide
 
 
 def label_windows(
