@@ -19,7 +19,7 @@ from braindec.types import Windows
 
 _BUMPS = 12
 
-__all__ = ["time_only", "time_features"]  # noqa: RUF022 - the registry takes the first name
+__all__ = ["time_only", "time_features"]
 
 
 def time_only(context: Context, decoded: FoldScores) -> FoldScores:

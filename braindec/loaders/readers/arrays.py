@@ -19,7 +19,7 @@ from braindec.loaders import _arrays, _events, _files, _options
 from braindec.loaders._shape import shape, unique_names
 from braindec.types import Recording, Windows
 
-__all__ = ["load", "files", "subjects"]  # noqa: RUF022 (the first one is the reader)
+__all__ = ["load", "files", "subjects"]
 
 _WINDOW_AXES = ("window", "channel", "time")
 _KINDS = {"eeg": "eeg"}

@@ -25,7 +25,7 @@ from braindec.loaders._shape import shape
 from braindec.loaders.readers.raw import open_raw
 from braindec.types import Recording
 
-__all__ = ["load", "files", "subjects"]  # noqa: RUF022 (the first one is the reader)
+__all__ = ["load", "files", "subjects"]
 
 # Channel types of BIDS that mne cannot know from the file; MEG types are left as the file says.
 _TYPES = {

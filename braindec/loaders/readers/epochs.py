@@ -19,7 +19,7 @@ from braindec.types import Windows
 from braindec.types.mne_bridge import windows_from_mne
 from braindec.types.mne_signals import EpochsSignal, quiet_mne
 
-__all__ = ["load", "files", "subjects"]  # noqa: RUF022 (the first one is the reader)
+__all__ = ["load", "files", "subjects"]
 
 _SUFFIXES = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz", ".set")
 

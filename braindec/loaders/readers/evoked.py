@@ -19,7 +19,7 @@ from braindec.types import Recording, Windows
 from braindec.types.mne_bridge import channel_table, modality_of
 from braindec.types.mne_signals import EpochsSignal, quiet_mne
 
-__all__ = ["load", "files", "subjects"]  # noqa: RUF022 (the first one is the reader)
+__all__ = ["load", "files", "subjects"]
 
 _SUFFIXES = ("-ave.fif", "_ave.fif", "-ave.fif.gz", "_ave.fif.gz")
 

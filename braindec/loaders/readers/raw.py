@@ -22,7 +22,7 @@ from braindec.types import Recording
 from braindec.types.mne_bridge import recording_from_mne
 from braindec.types.mne_signals import MneSignal, quiet_mne
 
-__all__ = ["load", "files", "open_raw", "subjects"]  # noqa: RUF022 (the first one is the reader)
+__all__ = ["load", "files", "open_raw", "subjects"]
 
 _DAMAGE = ("Invalid tag", "truncated", "could not read", "does not match the file size", "corrupt")
 _OUTSIDE = ("outside data range", "outside the data range")

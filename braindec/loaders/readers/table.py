@@ -18,7 +18,7 @@ from braindec.loaders import _arrays, _events, _files, _options
 from braindec.loaders._shape import shape, unique_names
 from braindec.types import ArraySignal, Recording, Signal
 
-__all__ = ["load", "files", "subjects"]  # noqa: RUF022 (the first one is the reader)
+__all__ = ["load", "files", "subjects"]
 
 _SUFFIXES = (".csv", ".tsv", ".txt")
 
