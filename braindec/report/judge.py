@@ -1,8 +1,10 @@
 """Which scores may be called above chance, and which control rows are off it.
 
 A unit is called above chance when its p-value holds after correction over all units (false discovery rate, Benjamini &
-Hochberg 1995) *and* its 95 % interval lies above chance. Control rows that must be at chance are tested in the same
-way, over all of them together, so that one in twenty is not called off by accident.
+Hochberg 1995) *and* its 95 % interval lies above chance. A p-value that is the smallest its number of permutations can
+give and still does not hold is called undecided. Control rows that must be at chance are tested in the same way, over
+all of them together, so that one in twenty is not called off by accident; a p-value that is the smallest it can be is
+there sharpened by the interval (normal approximation), because a warning must not wait for more permutations.
 """
 
 from __future__ import annotations
@@ -34,7 +36,8 @@ class Judged:
         The unit.
     call : str
         "above": p after correction and interval both say so. "unclear": only one of them does. "uncorrected": p holds
-        only before correction. "near": the interval holds chance. "below": the interval lies below chance.
+        only before correction. "undecided": as before, but more permutations could have decided it. "near": the
+        interval holds chance. "below": the interval lies below chance.
         "untested": there is no p and the interval lies above chance.
     value, chance, low, high, p, q : float
         The score; q is p after correction over units.
@@ -81,16 +84,26 @@ def block_keys(scores: pd.DataFrame, keys: Mapping[str, Any]) -> pd.Series:
     return parts
 
 
-def judge(scores: Sequence[tuple[str, Mapping[str, float]]], *, higher: bool = True) -> list[Judged]:
+def judge(
+    scores: Sequence[tuple[str, Mapping[str, float]]], *, higher: bool = True, n_permutations: int | None = None
+) -> list[Judged]:
     """Judge one decoded score of each unit; p-values are corrected over all that have one."""
+    floor = floor_of(n_permutations)
     p = np.array([float(s["p"]) for _, s in scores])
     q = adjusted(p)
     judged = []
     for (label, s), own_q in zip(scores, q, strict=True):
         value, chance, low, high, own_p = (float(s[k]) for k in ("value", "chance", "low", "high", "p"))
         call = _call(value, chance, *((low, high) if higher else (-high, -low)), own_p, own_q, 1 if higher else -1)
+        if own_p <= floor and own_q > ALPHA and call in ("uncorrected", "unclear"):
+            call = "undecided"
         judged.append(Judged(label, call, value, chance, low, high, own_p, float(own_q), float(s["n"])))
     return judged
+
+
+def floor_of(n_permutations: int | None) -> float:
+    """The smallest p that so many permutations can give; 0 when the number is not known."""
+    return 0.0 if n_permutations is None else 1 / (n_permutations + 1) + 1e-9
 
 
 def _call(value: float, chance: float, low: float, high: float, p: float, q: float, sign: int) -> str:
@@ -112,21 +125,28 @@ def adjusted(p: np.ndarray) -> np.ndarray:
     return fdr_bh(np.where((p >= 0) & (p <= 1), p, np.nan))
 
 
-def controls_off(units: Sequence[UnitRecord]) -> tuple[frozenset, int]:
-    """Return (unit name, row) of the control rows that are off chance, and how many control rows there are.
-
-    With p-values: those that hold after correction over all control rows of the run. Without: the interval does not
-    hold chance. An interval around the mean of permutations holds chance unless something is wrong.
-    """
+def controls_off(units: Sequence[UnitRecord], n_permutations: int | None = None) -> tuple[frozenset, int]:
+    """Return (unit name, row) of the control rows that are off chance, and how many control rows there are."""
     rows = []
     for unit in units:
         kinds = unit.scores["row"].astype(str).map(row_kind)
         for place in np.flatnonzero((kinds == "control") & np.isfinite(unit.scores["value"])):
             rows.append((unit.name, int(place), unit.scores.iloc[place]))
-    q = adjusted(np.array([float(r["p"]) for *_, r in rows]))
+    q = adjusted(np.array([_control_p(row, floor_of(n_permutations)) for *_, row in rows]))
     off = set()
     for (name, place, row), own in zip(rows, q, strict=True):
-        outside = row["low"] > row["chance"] or row["high"] < row["chance"]
-        if (own <= ALPHA and outside) or (not np.isfinite(own) and outside):
+        if own <= ALPHA and (row["low"] > row["chance"] or row["high"] < row["chance"]):
             off.add((name, place))
     return frozenset(off), len(rows)
+
+
+def _control_p(row: Mapping[str, float], floor: float) -> float:
+    """p of a control row; from its interval where there is none, or where it is the smallest that p can be."""
+    from scipy.stats import norm
+
+    error = (row["high"] - row["low"]) / (2 * norm.ppf(0.975))
+    by_interval = float(2 * norm.sf(abs(row["value"] - row["chance"]) / error)) if error > 0 else np.nan
+    p = float(row["p"])
+    if not np.isfinite(p):
+        return by_interval
+    return p if p > floor or not np.isfinite(by_interval) else min(p, by_interval)

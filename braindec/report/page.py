@@ -27,6 +27,7 @@ _CALLS = {
     "above": "above chance",
     "unclear": "not clear",
     "uncorrected": "only uncorrected",
+    "undecided": "not decided",
     "near": "near chance",
     "below": "below chance",
     "untested": "not tested",

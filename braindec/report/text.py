@@ -78,6 +78,7 @@ def _mark(row: Row) -> str:
         "unclear": "not clear",
         "untested": "not tested",
         "uncorrected": "only uncorrected",
+        "undecided": "not decided",
     }
     return words.get(row.call, "")
 

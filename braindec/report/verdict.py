@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,8 @@ def verdict(run: RunRecord) -> Verdict:
     failed = _failed(run)
     if not run.units:
         return Verdict("empty", "No unit finished: there is no score to judge", failed)
-    off, n_controls = controls_off(run.units)
+    n_permutations = permutations_of(run.made_by.get("config"))
+    off, n_controls = controls_off(run.units, n_permutations)
     first = _first_block(run.units)
     if first is None:
         return Verdict("empty", "No score was made", failed, off=off)
@@ -77,10 +79,10 @@ def verdict(run: RunRecord) -> Verdict:
         if mine.any():
             scores.append((unit.label, unit.scores[mine].iloc[0]))
     metric = first.split(",")[0]
-    judged = judge(scores, higher=metric not in LOWER_IS_BETTER)
+    judged = judge(scores, higher=metric not in LOWER_IS_BETTER, n_permutations=n_permutations)
     name = metric_name(metric) + first[len(metric) :]
     state, headline = _headline(judged, name, run.noun)
-    points = [*_words(judged, run.noun), *_group(run, first), *_controls(run.units, off, n_controls)]
+    points = [*_words(judged, run.noun, n_permutations), *_group(run, first), *_controls(run.units, off, n_controls)]
     audit, worst = _audit(run.units)
     if worst == "fail":
         points = [
@@ -108,8 +110,18 @@ _ONE = {
     "below": "below chance",
     "unclear": "not clearly above chance",
     "uncorrected": "not clearly above chance",
+    "undecided": "not decided: too few permutations",
     "untested": "above chance by its interval; no test was made",
 }
+
+
+def permutations_of(config: Any) -> int | None:
+    """Return the setting n_permutations, wherever it stands in the settings."""
+    if not isinstance(config, dict):
+        return None
+    if isinstance(config.get("n_permutations"), int):
+        return config["n_permutations"]
+    return next((n for n in map(permutations_of, config.values()) if n is not None), None)
 
 
 def _headline(judged: Sequence[Judged], metric: str, noun: tuple[str, str]) -> tuple[str, str]:
@@ -118,10 +130,13 @@ def _headline(judged: Sequence[Judged], metric: str, noun: tuple[str, str]) -> t
     untested = sum(j.call == "untested" for j in judged)
     if n == 1:
         one = judged[0]
-        state = {"above": "good", "untested": "mixed", "unclear": "mixed"}.get(one.call, "null")
+        state = {"above": "good", "untested": "mixed", "unclear": "mixed", "undecided": "mixed"}.get(one.call, "null")
         return state, f"{one.label} is {_ONE[one.call]} ({metric})"
     if untested and not above:
         return "mixed", f"{untested} of {n} {noun[1]} lie above chance by their intervals ({metric}); no test was made"
+    undecided = sum(j.call == "undecided" for j in judged)
+    if undecided and not above:
+        return "mixed", f"Not decided for {undecided} of {n} {noun[1]}: too few permutations ({metric})"
     if not above:
         return "null", f"No {noun[0]} of {n} is reliably above chance ({metric})"
     if above == n:
@@ -129,12 +144,14 @@ def _headline(judged: Sequence[Judged], metric: str, noun: tuple[str, str]) -> t
     return "mixed", f"{above} of {n} {noun[1]} {'is' if above == 1 else 'are'} above chance ({metric})"
 
 
-def _words(judged: Sequence[Judged], noun: tuple[str, str]) -> list[str]:
+def _words(judged: Sequence[Judged], noun: tuple[str, str], n_permutations: int | None) -> list[str]:
     points, tested = [], sum(np.isfinite(j.p) for j in judged)
     phrases = {
         "above": "Above chance: {}.",
         "untested": "Interval above chance, not tested: {}.",
         "uncorrected": f"Above chance only before correction over {tested} {noun[1]}, so not shown to be: {{}}.",
+        "undecided": f"Not decided: {{}}. No p can be smaller with {n_permutations} permutations, and it does not hold "
+        f"after correction over {tested} {noun[1]}; run with n_permutations of at least {round(tested / ALPHA)}.",
         "unclear": "Not clear, test and interval disagree: {}.",
         "near": "Near chance, cannot be told from guessing: {}.",
         "below": "Below chance: {}. Look for a fault in labels, folds or design.",

@@ -47,6 +47,40 @@ def test_a_p_that_does_not_survive_the_correction_is_not_evidence():
     assert judge([("sub-20", score(p=0.04))])[-1].call == "above"
 
 
+def test_a_p_at_its_floor_is_undecided_not_near_chance():
+    many = [(f"sub-{i}", score(value=0.52, low=0.45, high=0.6, p=0.5)) for i in range(3)]
+    coarse = ("sub-04", score(p=1 / 41))
+    assert judge([*many, coarse], n_permutations=40)[-1].call == "undecided"
+    assert judge([*many, coarse], n_permutations=200)[-1].call == "uncorrected"
+    record = run([unit("01", [score(p=1 / 41)]), *(unit(f"{i}", [score(0.52, 0.45, 0.6, 0.5)]) for i in range(2, 5))])
+    record.made_by["config"] = {"seed": 0, "statistics": {"n_permutations": 40}}
+    found = verdict(record)
+    assert found.headline == "Not decided for 1 of 4 subjects: too few permutations (AUC)"
+    assert "n_permutations of at least 80" in " ".join(found.points)
+
+
+def test_one_leaking_control_among_many_is_found_with_few_permutations():
+    fine = [{"row": "noise_input", **score(0.5, 0.4, 0.6, 0.5)}] * 30
+    leaking = {"row": "time_only", **score(0.73, 0.68, 0.78, 1 / 201)}
+    assert controls_off([unit("01", [{}, *fine, leaking])], 200)[0] == {("subject-01", 31)}
+
+
+def test_no_control_is_off_in_most_runs_where_none_is():
+    """16 control rows at chance with p from 200 permutations, 300 runs."""
+    from scipy.stats import norm
+
+    rng, called = np.random.default_rng(2), 0
+    for _ in range(300):
+        z = rng.standard_normal(16)
+        p = (1 + rng.binomial(200, norm.sf(z))) / 201
+        rows = [
+            {"row": "noise_input", **score(0.5 + 0.02 * v, 0.5 + 0.02 * (v - 1.96), 0.5 + 0.02 * (v + 1.96), q)}
+            for v, q in zip(z, p, strict=True)
+        ]
+        called += bool(controls_off([unit("01", rows)], 200)[0])
+    assert called / 300 <= 0.08
+
+
 def test_where_less_is_better_the_sides_are_changed():
     rank = score(value=8.0, low=5.0, high=12.0, chance=30.5)
     assert judge([("a", rank)], higher=False)[0].call == "above"
@@ -103,7 +137,7 @@ def test_control_rows_off_chance_are_flagged_and_the_score_doubted():
 def test_one_control_in_twenty_at_p_005_is_not_called_off():
     rng = np.random.default_rng(1)
     rows = [{"row": "noise_input", **score(0.5, 0.4, 0.6, float(p))} for p in rng.permutation(np.arange(1, 41) / 41)]
-    rows[0].update(p=0.03, low=0.51)
+    rows[0].update(p=0.03, value=0.6, low=0.51, high=0.69)
     assert controls_off([unit("01", [{}, *rows])]) == (frozenset(), 40)
 
 
