@@ -128,7 +128,7 @@ def show(arguments: argparse.Namespace) -> int:
     if path.exists():
         from braindec.loaders import load
 
-        things = load(path)
+        things = load(path, **_options(arguments.settings))
         for thing in things if isinstance(things, list) else [things]:
             print(thing)
             for text in getattr(thing, "info", {}).get("warnings") or []:
@@ -306,6 +306,18 @@ def cite(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _options(words: Sequence[str]) -> dict[str, Any]:
+    from braindec.config import parse_yaml
+
+    options = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not (key and equals):
+            raise BraindecError(f"cannot read the option {word!r}", allowed="key=value, e.g. sfreq=250")
+        options[key] = parse_yaml(text, word)
+    return options
+
+
 def _findings(card: dict) -> str:
     order = {"fail": 0, "warn": 1, "pass": 2, "skip": 3}
     lines = []
@@ -368,6 +380,7 @@ def _parser() -> argparse.ArgumentParser:
 
     p = _verb(verbs, "show", show, "show a results folder, a recipe, a data-set card, or what is in a recording")
     p.add_argument("name", metavar="NAME_OR_PATH")
+    p.add_argument("settings", nargs="*", metavar="key=value", help="options of the reader, e.g. sfreq=250 reader=arrays")
 
     p = _verb(verbs, "report", report, "gather the units of a results folder and write report.html")
     p.add_argument("folder", metavar="DIR")
