@@ -72,7 +72,7 @@ class MemoryQueue(nn.Module):
         n = len(self)
         old = ~torch.isin(self.ids[:n], ids)
         later = torch.triu(ids[:, None] == ids[None], diagonal=1).any(1)  # the last of each id in the batch is kept
-        values = torch.cat([self.values[:n][old], values.detach()[~later]])[-len(self.values) :]
+        values = torch.cat([self.values[:n][old], values.detach().flatten(1)[~later]])[-len(self.values) :]
         ids = torch.cat([self.ids[:n][old], ids[~later]])[-len(self.values) :]
         self.values[: len(ids)], self.ids[: len(ids)] = values, ids
         self.filled.fill_(len(ids))
@@ -128,7 +128,7 @@ class InfoNCE(_Temperature):
         """Return the mean loss of a batch, a scalar."""
         z, y, ids, others, _ = _prepared(z, y, ids, queue)
         own = torch.arange(len(z), device=z.device)
-        logits = self.scale * (z @ y.T).masked_fill(_same_but_own(ids), -torch.inf)
+        logits = (self.scale * (z @ y.T)).masked_fill(_same_but_own(ids), -torch.inf)  # masked last: 0 * inf is NaN
         value = F.cross_entropy(torch.cat([logits, self.scale * (z @ others.T)], dim=1), own)
         return (value + F.cross_entropy(logits.T, own)) / 2 if self.symmetric else value
 
