@@ -125,28 +125,47 @@ def adjusted(p: np.ndarray) -> np.ndarray:
     return fdr_bh(np.where((p >= 0) & (p <= 1), p, np.nan))
 
 
-def controls_off(units: Sequence[UnitRecord], n_permutations: int | None = None) -> tuple[frozenset, int]:
-    """Return (unit name, row) of the control rows that are off chance, and how many control rows there are."""
+@dataclass(frozen=True)
+class Controls:
+    """The control rows of a run.
+
+    Parameters
+    ----------
+    n : int
+        How many there are.
+    off : set of (unit name, row)
+        Those that are reliably off chance.
+    unclear : set of (unit name, row)
+        Those whose interval is off chance while their p-value does not say so (or not after correction).
+    """
+
+    n: int = 0
+    off: frozenset = frozenset()
+    unclear: frozenset = frozenset()
+
+
+def judge_controls(units: Sequence[UnitRecord], n_permutations: int | None = None) -> Controls:
+    """Judge all control rows of a run together."""
     rows = []
     for unit in units:
         kinds = unit.scores["row"].astype(str).map(row_kind)
         for place in np.flatnonzero((kinds == "control") & np.isfinite(unit.scores["value"])):
-            rows.append((unit.name, int(place), unit.scores.iloc[place]))
-    q = adjusted(np.array([_control_p(row, floor_of(n_permutations)) for *_, row in rows]))
-    off = set()
-    for (name, place, row), own in zip(rows, q, strict=True):
-        if own <= ALPHA and (row["low"] > row["chance"] or row["high"] < row["chance"]):
-            off.add((name, place))
-    return frozenset(off), len(rows)
+            rows.append(((unit.name, int(place)), unit.scores.iloc[place]))
+    own = np.array([float(row["p"]) for _, row in rows])
+    by_interval = np.array([_interval_p(row) for _, row in rows])
+    sharpen = ~np.isfinite(own) | ((own <= floor_of(n_permutations)) & np.isfinite(by_interval))
+    tested = adjusted(np.where(sharpen, np.fmin(own, by_interval), own)) <= ALPHA
+    outside = np.array([row["low"] > row["chance"] or row["high"] < row["chance"] for _, row in rows], dtype=bool)
+    apart = adjusted(by_interval) <= ALPHA
+    names = [name for name, _ in rows]
+    off = {n for n, t, o in zip(names, tested, outside, strict=True) if t and o}
+    unclear = {n for n, a, o in zip(names, apart, outside, strict=True) if a and o} - off
+    return Controls(len(rows), frozenset(off), frozenset(unclear))
 
 
-def _control_p(row: Mapping[str, float], floor: float) -> float:
-    """p of a control row; from its interval where there is none, or where it is the smallest that p can be."""
+def _interval_p(row: Mapping[str, float]) -> float:
+    """Two-sided p of a row from its interval, normal approximation; NaN without an interval."""
     from scipy.stats import norm
 
     error = (row["high"] - row["low"]) / (2 * norm.ppf(0.975))
-    by_interval = float(2 * norm.sf(abs(row["value"] - row["chance"]) / error)) if error > 0 else np.nan
-    p = float(row["p"])
-    if not np.isfinite(p):
-        return by_interval
-    return p if p > floor or not np.isfinite(by_interval) else min(p, by_interval)
+    return float(2 * norm.sf(abs(row["value"] - row["chance"]) / error)) if error > 0 else np.nan

@@ -30,6 +30,7 @@ class Row:
     row: str
     kind: str
     off: bool
+    unclear: bool
     call: str
     value: str
     chance: str
@@ -143,7 +144,8 @@ def _row(line: Mapping[str, Any], found: Verdict, calls: Mapping[str, str], low:
         else str(line["_unit"]),
         row=label if kind != "decoded" else "decoded",
         kind=kind,
-        off=(line["_name"], line["_number"]) in found.off and not group,
+        off=(line["_name"], line["_number"]) in found.controls.off and not group,
+        unclear=(line["_name"], line["_number"]) in found.controls.unclear and not group,
         call="" if group or kind != "decoded" else calls.get(str(line["_unit"]), ""),
         value=number(line["value"]),
         chance=number(line["chance"]),

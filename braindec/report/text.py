@@ -71,6 +71,8 @@ def _table(block: Block, noun: str) -> str:
 def _mark(row: Row) -> str:
     if row.off:
         return "OFF CHANCE"
+    if row.unclear:
+        return "not clear"
     words = {
         "above": "above chance",
         "near": "near chance",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.report.folder import RunRecord, UnitRecord
-from braindec.report.judge import ALPHA, LOWER_IS_BETTER, Judged, block_keys, controls_off, judge
+from braindec.report.judge import ALPHA, LOWER_IS_BETTER, Controls, Judged, block_keys, judge, judge_controls
 from braindec.report.words import metric_name, number, p_phrase
 
 
@@ -29,8 +29,8 @@ class Verdict:
         The first metric of each unit.
     metric : str
         Name of that metric.
-    off : set of (unit name, row number)
-        Control rows that are off chance.
+    controls : Controls
+        Which control rows are off chance.
     doubts : dict of str to str
         Why the score of a unit is not to be taken at face value.
     """
@@ -40,7 +40,7 @@ class Verdict:
     points: list[str] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
     metric: str = ""
-    off: frozenset = frozenset()
+    controls: Controls = field(default_factory=Controls)
     doubts: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -65,10 +65,10 @@ def verdict(run: RunRecord) -> Verdict:
     if not run.units:
         return Verdict("empty", "No unit finished: there is no score to judge", failed)
     n_permutations = permutations_of(run.made_by.get("config"))
-    off, n_controls = controls_off(run.units, n_permutations)
+    controls = judge_controls(run.units, n_permutations)
     first = _first_block(run.units)
     if first is None:
-        return Verdict("empty", "No score was made", failed, off=off)
+        return Verdict("empty", "No score was made", failed, controls=controls)
     scores = []
     for unit in run.units:
         mine = (
@@ -82,7 +82,7 @@ def verdict(run: RunRecord) -> Verdict:
     judged = judge(scores, higher=metric not in LOWER_IS_BETTER, n_permutations=n_permutations)
     name = metric_name(metric) + first[len(metric) :]
     state, headline = _headline(judged, name, run.noun)
-    points = [*_words(judged, run.noun, n_permutations), *_group(run, first), *_controls(run.units, off, n_controls)]
+    points = [*_words(judged, run.noun, n_permutations), *_group(run, first), *_controls(run.units, controls)]
     audit, worst = _audit(run.units)
     if worst == "fail":
         points = [
@@ -91,9 +91,11 @@ def verdict(run: RunRecord) -> Verdict:
             *points,
         ]
         state, headline, audit = "bad", "The audit found a failure: do not trust these scores yet", []
-    elif off and state == "good":
+    elif (controls.off or controls.unclear) and state == "good":
         state = "mixed"
-    return Verdict(state, headline, [*points, *audit, *failed], judged, name, off, _doubts(run.units, off))
+    return Verdict(
+        state, headline, [*points, *audit, *failed], judged, name, controls, _doubts(run.units, controls.off)
+    )
 
 
 def _first_block(units: Sequence[UnitRecord]) -> str | None:
@@ -199,24 +201,37 @@ def group_row(run: RunRecord, block: str) -> pd.Series | None:
     return scores[mine].iloc[0] if mine.any() else None
 
 
-def _controls(units: Sequence[UnitRecord], off: frozenset, n: int) -> list[str]:
+def _controls(units: Sequence[UnitRecord], controls: Controls) -> list[str]:
+    n, off, unclear = controls.n, len(controls.off), len(controls.unclear)
     if not n:
         return ["No control rows were run: nothing shows that the score comes from the signal."]
-    if not off:
-        return [f"All {n} control rows are at chance." if n > 1 else "The control row is at chance."]
+    if not off and not unclear:
+        return [f"None of the {n} control rows is off chance." if n > 1 else "The control row is not off chance."]
+    points = []
+    if off:
+        points.append(
+            f"{off} of {n} control rows {'is' if off == 1 else 'are'} off chance, so part of the score may not come "
+            f"from the brain signal: {_named(units, controls.off)}."
+        )
+    if unclear:
+        points.append(
+            f"{unclear} of {n} control rows {'is' if unclear == 1 else 'are'} not clear, the interval is off chance "
+            f"and the test does not say so: {_named(units, controls.unclear)}."
+        )
+    return points
+
+
+def _named(units: Sequence[UnitRecord], some: frozenset) -> str:
+    """Control rows in words, by the name of the control."""
     by_name: dict[str, list[str]] = {}
     for unit in units:
-        for place in sorted(i for name, i in off if name == unit.name):
+        for place in sorted(i for name, i in some if name == unit.name):
             row = unit.scores.iloc[place]
             text = f"{unit.label} {metric_name(row['metric'])} {number(row['value'])} (chance {number(row['chance'])})"
             by_name.setdefault(str(row["row"]).replace("_", " "), []).append(text)
-    words = "; ".join(
+    return "; ".join(
         f"{name}: {', '.join(v[:4])}{f' and {len(v) - 4} more' if len(v) > 4 else ''}" for name, v in by_name.items()
     )
-    return [
-        f"{len(off)} of {n} control rows {'is' if len(off) == 1 else 'are'} off chance, so part of the score may not "
-        f"come from the brain signal: {words}."
-    ]
 
 
 def _audit(units: Sequence[UnitRecord]) -> tuple[list[str], str]:

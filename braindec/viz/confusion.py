@@ -53,7 +53,7 @@ def confusion(
     names = texts("labels", labels, n, "class ")
     rows = counts.sum(axis=1)
     share = np.divide(counts, rows[:, None], out=np.zeros_like(counts), where=rows[:, None] > 0)
-    side = float(np.clip(0.62 * n + 1.6, 3.2, 6.6))
+    side = float(np.clip(0.55 * n + 1.6, 3.2, 6.4))
     figure, ax = canvas(ax, width=max(side + 0.9, 4.4), height=side)
     image = ax.imshow(share, cmap=sequential(), vmin=0, vmax=max(float(share.max()), min(1.0, 2 / n)), aspect="equal")
     cut = 18 if n <= 10 else 12

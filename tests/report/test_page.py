@@ -78,7 +78,7 @@ def small(folders, tmp_path):
 
 def test_it_says_what_was_asked_and_what_was_found(page):
     for words in ("Which kind of event was it?", "Did the person see a target or a nontarget?", "erp_classification", "muse-p300", "2026-11-20 14:03",
-                  "2 of 4 subjects are above chance (AUC)", "Near chance, cannot be told from guessing", "All 24 control rows are at chance",
+                  "2 of 4 subjects are above chance (AUC)", "Near chance, cannot be told from guessing", "None of the 24 control rows is off chance",
                   "mean of 4", "label shuffle", "noise input", "time only", "p corrected", "4e416512aa0c4b1d0f6c3f1e2d9a7b5c8e0f1a2b",
                   "numpy 2.3.4", "lab-laptop", "Krigolson", "@misc{krigolson2017", "sub-01_run-1_eeg.vhdr", "by: run", "leave out one of TP9, TP10",
                   "class predicted from time alone", "1 flat stretch of 0.8 s in TP9"):  # fmt: skip

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from braindec.report.folder import RunRecord, UnitRecord, natural, unit_label
-from braindec.report.judge import adjusted, controls_off, judge, row_kind
+from braindec.report.judge import adjusted, judge, judge_controls, row_kind
 from braindec.report.verdict import verdict
 from braindec.report.words import fact, metric_name, nice_ends, number, p_number
 
@@ -62,7 +62,7 @@ def test_a_p_at_its_floor_is_undecided_not_near_chance():
 def test_one_leaking_control_among_many_is_found_with_few_permutations():
     fine = [{"row": "noise_input", **score(0.5, 0.4, 0.6, 0.5)}] * 30
     leaking = {"row": "time_only", **score(0.73, 0.68, 0.78, 1 / 201)}
-    assert controls_off([unit("01", [{}, *fine, leaking])], 200)[0] == {("subject-01", 31)}
+    assert judge_controls([unit("01", [{}, *fine, leaking])], 200).off == {("subject-01", 31)}
 
 
 def test_no_control_is_off_in_most_runs_where_none_is():
@@ -77,7 +77,7 @@ def test_no_control_is_off_in_most_runs_where_none_is():
             {"row": "noise_input", **score(0.5 + 0.02 * v, 0.5 + 0.02 * (v - 1.96), 0.5 + 0.02 * (v + 1.96), q)}
             for v, q in zip(z, p, strict=True)
         ]
-        called += bool(controls_off([unit("01", rows)], 200)[0])
+        called += bool(judge_controls([unit("01", rows)], 200).off)
     assert called / 300 <= 0.08
 
 
@@ -129,7 +129,9 @@ def test_control_rows_off_chance_are_flagged_and_the_score_doubted():
     ]
     found = verdict(run([unit("01", rows)]))
     assert (
-        found.off == {("subject-01", 1)} and found.doubts == {"sub-01": "control off chance"} and found.state == "mixed"
+        found.controls.off == {("subject-01", 1)}
+        and found.doubts == {"sub-01": "control off chance"}
+        and found.state == "mixed"
     )
     assert any("1 of 2 control rows is off chance" in p and "time only" in p for p in found.points)
 
@@ -138,19 +140,26 @@ def test_one_control_in_twenty_at_p_005_is_not_called_off():
     rng = np.random.default_rng(1)
     rows = [{"row": "noise_input", **score(0.5, 0.4, 0.6, float(p))} for p in rng.permutation(np.arange(1, 41) / 41)]
     rows[0].update(p=0.03, value=0.6, low=0.51, high=0.69)
-    assert controls_off([unit("01", [{}, *rows])]) == (frozenset(), 40)
+    found = judge_controls([unit("01", [{}, *rows])])
+    assert not found.off and found.n == 40
 
 
 def test_controls_without_p_are_judged_by_their_interval():
     shuffle = {"row": "label_shuffle", **score(0.5, 0.45, 0.55, np.nan)}
-    assert not controls_off([unit("01", [shuffle])])[0]
-    assert controls_off([unit("01", [{**shuffle, "value": 0.6, "low": 0.56, "high": 0.66}])])[0]
+    assert not judge_controls([unit("01", [shuffle])]).off
+    assert judge_controls([unit("01", [{**shuffle, "value": 0.6, "low": 0.56, "high": 0.66}])]).off
+
+
+def test_a_control_of_which_interval_and_test_disagree_is_not_called_at_chance():
+    found = verdict(run([unit("01", [{}, {"row": "time_only", **score(0.247, 0.177, 0.317, 0.095, chance=0.125)}])]))
+    assert found.controls.unclear == {("subject-01", 1)} and not found.controls.off and found.state == "mixed"
+    assert any("not clear" in p and "time only: sub-01 AUC 0.247" in p for p in found.points)
 
 
 def test_baselines_are_no_controls():
     assert [row_kind(r) for r in ("decoded", "label_shuffle", "time_only", "untrained", "ridge baseline", "category_oracle")] == [
         "decoded", "control", "control", "control", "reference", "reference"]  # fmt: skip
-    assert not controls_off([unit("01", [{"row": "ridge baseline"}])])[0]
+    assert not judge_controls([unit("01", [{"row": "ridge baseline"}])]).off
 
 
 def test_a_failed_audit_comes_before_any_score():
