@@ -6,7 +6,7 @@ Trigger channels (type "stim") are carried along unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -98,9 +98,15 @@ def by_time(recording: Recording, function: Function, n_channels: int) -> tuple[
     return out, high <= low
 
 
-def time_blocks(recording: Recording):
-    """Yield (first sample, (channel, time) float64) over the recording; refuses values that are not finite."""
-    step = max(1, _BUDGET // (8 * recording.n_channels))
+def time_blocks(recording: Recording, *, multiple: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first sample, (channel, time) float64) over the recording, in blocks of a multiple of samples.
+
+    Raises
+    ------
+    BraindecError
+        If a channel holds NaN or infinite values.
+    """
+    step = max(1, _BUDGET // (8 * recording.n_channels * multiple)) * multiple
     for start in range(0, recording.n_times, step):
         block = np.array(recording.signal.read(slice(None), start, min(start + step, recording.n_times)), dtype=np.float64)
         if not np.isfinite(block).all():

@@ -1,7 +1,9 @@
-"""Drop redundant: leave out channels that are an exact combination of earlier ones (a rebuilt reference, a copy).
+"""Drop redundant: leave out channels that are a combination of earlier ones (a rebuilt reference, a copy).
 
 Gram-Schmidt in the order of the channels, on the correlation matrix: a channel is redundant when less than ``tolerance`` of
-its variance is left after the earlier ones are regressed out.
+its variance is left after the earlier ones are regressed out. Every second of the run counts equally, whatever its
+amplitude: in a run with one huge artefact all channels would look alike, and the rounding of a file is small against the
+signal but not against nothing.
 
 Source: Golub & Van Loan, Matrix Computations, section 4.2 (Cholesky factor without pivoting).
 """
@@ -19,7 +21,7 @@ __all__ = ["drop_redundant"]
 VERSION = 1
 
 
-def drop_redundant(recording: Recording, *, tolerance: float = 1e-6) -> Recording:
+def drop_redundant(recording: Recording, *, tolerance: float = 5e-4) -> Recording:
     """Return a lazy selection without redundant channels.
 
     Parameters
@@ -38,14 +40,15 @@ def drop_redundant(recording: Recording, *, tolerance: float = 1e-6) -> Recordin
     n = recording.n_channels
     if recording.n_times <= n:
         raise BraindecError(f"{recording.label}: {recording.n_times} samples cannot tell {n} channels apart")
-    moment, total, offset = np.zeros((n, n)), np.zeros(n), None
-    for _, block in time_blocks(recording):
-        offset = block.mean(axis=1, keepdims=True) if offset is None else offset
-        block -= offset
-        moment += block @ block.T
-        total += block.sum(axis=1)
-    covariance = moment / recording.n_times - np.outer(total, total) / recording.n_times**2
-    redundant = _redundant(covariance, tolerance, skip=(recording.channels["type"] == "stim").to_numpy())
+    moment = np.zeros((n, n))
+    length = min(max(round(recording.sfreq), 2), recording.n_times)
+    for _, block in time_blocks(recording, multiple=length):
+        pieces = max(1, block.shape[1] // length)  # of a second; they may be a little longer at the end
+        for piece in np.array_split(block, pieces, axis=1):
+            piece = piece - piece.mean(axis=1, keepdims=True)
+            power = np.einsum("ct,ct->", piece, piece)
+            moment += piece @ piece.T / power if power > 0 else 0.0
+    redundant = _redundant(moment, tolerance, skip=(recording.channels["type"] == "stim").to_numpy())
     if not redundant:
         return recording
     names = [recording.ch_names[i] for i in redundant]
