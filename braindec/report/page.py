@@ -153,7 +153,7 @@ def _head(run: RunRecord) -> dict[str, Any]:
     cohort = str(made.get("cohort") or "")
     facts = [
         ("Recipe", made.get("recipe") or "not said"),
-        ("Cohort", Path(cohort).stem if cohort else "defaults of the recipe"),
+        ("Cohort", Path(cohort).stem if cohort else "none (defaults)"),
         (
             "Data",
             data.get("dataset")
