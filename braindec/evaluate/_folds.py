@@ -15,7 +15,7 @@ from braindec.evaluate.metric import Metric
 from braindec.stats.bootstrap import Interval, bootstrap_weights, interval_of
 from braindec.types import FitRecord, Split, Windows
 
-_FEWEST_CLUSTERS = 8
+_FEWEST_CLUSTERS = 5
 _IN_MEMORY = 2**29  # bytes of windows that are read once instead of in every fold
 
 __all__ = ["Context", "FoldScores", "in_memory", "interval", "null_values", "run_folds", "value_of"]
@@ -146,7 +146,7 @@ def interval(
 ) -> tuple[Interval, str]:  # fmt: skip
     """Return a bootstrap interval of a score over folds and how it was made.
 
-    With 8 runs (or blocks of a split by time) or more, whole runs are resampled; with fewer, the exchangeable units (trials, or blocks of a blocked
+    With 5 runs (or blocks of a split by time) or more, whole runs are resampled; with fewer, the exchangeable units (trials, or blocks of a blocked
     design) within each class. Intervals are widened for few units. Decoders are not trained again, so what is
     covered is the score of these decoders on new rows of the same kind; training sets that overlap make the true
     uncertainty a little larger.
@@ -161,7 +161,7 @@ def interval(
         units = exchange.units[rows]
         weights = bootstrap_weights(units, codes[rows], n=n, rng=rng)
         n_units = min(len(np.unique(units[codes[rows] == k])) for k in np.unique(codes[rows]))
-        how = "interval over trials" if len(np.unique(units)) == len(rows) else "interval over blocks"
+        how = "interval over trials of these runs" if len(np.unique(units)) == len(rows) else "interval over blocks"
         if n_units < 2:
             return Interval(*metric.bounds), "a class has one independent block only: the interval is everything"
     weights = weights[:, place]

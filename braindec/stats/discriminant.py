@@ -54,6 +54,8 @@ def ledoit_wolf(eigenvalues: np.ndarray, row_energy: np.ndarray, n_features: int
         Number of columns of X.
     """
     n, p = len(row_energy), n_features
+    if p == 1:
+        return 0.0
     squared, mean = float(np.sum(eigenvalues**2)), float(np.sum(eigenvalues)) / p
     distance = squared - p * mean**2
     error = (float(np.sum(row_energy**2)) / n - squared) / n
