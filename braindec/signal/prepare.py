@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from braindec import registry
 from braindec.errors import BraindecError, did_you_mean
+from braindec.files import explain_os_error
 from braindec.signal._source import source_key
 from braindec.types import ArraySignal, HDF5Signal, Recording, SelectedSignal, StackedSignal
 
@@ -132,7 +133,15 @@ def _one(recording: Recording, plan: list[Step], cache: Cache | None) -> Recordi
 
     versions = {name: getattr(registry.load_module("signal.steps", name), "VERSION", 1) for name, _ in plan}
     key = {"format": _FORMAT, "source": source_key(recording), "steps": [[n, o, versions[n]] for n, o in plan]}
-    path = cache.get(f"{recording.label}_prepared", key, lambda file: write_recording(file, _apply(recording, plan)))
+    name = f"{recording.label}_prepared"
+    try:
+        path = cache.get(name, key, lambda file: write_recording(file, _apply(recording, plan)))
+    except RuntimeError as error:
+        # HDF5 fails a second time, with another error, when a file that could not be written is closed
+        first = error.__context__ if isinstance(error.__context__, OSError) else OSError(str(error))
+        if "errno" not in str(error):
+            raise
+        raise explain_os_error(first, cache.path(name, key)) from error
     found = open_recording(path)
     return found.with_signal(found.signal, path=recording.info.get("path"))  # the data may have moved since
 
