@@ -83,13 +83,13 @@ def exchange_of(windows: Windows, codes: np.ndarray, splits: Sequence[Split]) ->
 
     1. Split by content (a stimulus, a concept, a block) whose label is fixed: whole contents are exchanged.
     2. Otherwise rows are exchanged within their run; within the test blocks when there is one run split by time.
-    3. Labels that come in stretches, far longer than a random order has: whole stretches are exchanged.
+    3. Labels that come in blocks, far longer than a random order has: whole blocks are exchanged.
     4. Runs of one class each: whole runs are exchanged.
     """
     rows = rows_of(windows)
     everything, single = np.zeros(len(rows), dtype=int), np.arange(len(rows))
     several = rows.recording.max() > 0
-    runs = rows.recording if several else _blocks(rows, splits)
+    runs = rows.recording if several else _time_blocks(rows, splits)
     where = "run" if several else "block" if runs.max() > 0 else "recording"
     by = splits[0].by
     content = None if by in _NOT_CONTENT else rows.column(by)
@@ -102,9 +102,9 @@ def exchange_of(windows: Windows, codes: np.ndarray, splits: Sequence[Split]) ->
     if _fixed(codes, runs) and runs.max() > 0:
         return Exchange(runs, everything, runs, f"labels exchanged between whole {where}s, which have one class each", where)
     if _is_blocked(codes, runs, rows.order):
-        stretch = _stretches(codes, runs, rows.order)
-        how = f"labels come in stretches of about {len(rows) / (stretch.max() + 1):.0f} rows: whole stretches exchanged"
-        return Exchange(stretch, runs, runs, f"{how} within each {where}", where)
+        block, length = _blocks_of(_stretches(codes, runs, rows.order), rows.order)
+        how = f"labels come in blocks of about {length} rows: whole blocks exchanged within each {where}"
+        return Exchange(block, runs, runs, how, where)
     return Exchange(single, runs, runs, f"labels exchanged within each {where}", where)
 
 
@@ -114,7 +114,7 @@ def is_sorted(rows: Rows, codes: np.ndarray) -> bool:
     return not rows.timed and rows.recording.max() == 0 and _stretches(codes, whole, rows.order).max() == codes.max()
 
 
-def _blocks(rows: Rows, splits: Sequence[Split]) -> np.ndarray:
+def _time_blocks(rows: Rows, splits: Sequence[Split]) -> np.ndarray:
     """Contiguous test blocks of a split by time, else one group."""
     block = np.zeros(len(rows), dtype=int)
     if splits[0].by == "time":
@@ -136,6 +136,19 @@ def _stretches(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> np.n
     out = np.empty(len(codes), dtype=int)
     out[order] = np.cumsum(new)
     return out
+
+
+def _blocks_of(stretch: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, int]:
+    """Cut stretches into blocks of the most common length: two blocks of one label in a row look like a long one."""
+    lengths = np.bincount(stretch)
+    length = int(np.argmax(np.bincount(lengths)))
+    parts = np.maximum(1, np.round(lengths / length).astype(int))
+    first = np.concatenate([[0], np.cumsum(parts)[:-1]])
+    out = np.empty_like(stretch)
+    for k in range(len(lengths)):
+        mine = order[stretch[order] == k]
+        out[mine] = first[k] + (np.arange(len(mine)) * parts[k]) // len(mine)
+    return out, length
 
 
 def _is_blocked(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> bool:

@@ -147,10 +147,10 @@ def test_labels_are_permuted_within_runs():
 def test_labels_in_blocks_are_permuted_as_blocks():
     rng = np.random.default_rng(1)
     windows, _ = cohort(runs=4, per=24)
-    codes = np.concatenate([np.repeat(rng.permutation(4), 6) for _ in range(4)])
+    codes = np.concatenate([np.repeat(rng.permutation([0, 0, 1, 2]), 6) for _ in range(4)])
     splits = split_by(windows, "run")
     exchange = exchange_of(windows, codes, splits)
-    assert "stretches of about 6 rows" in exchange.how
+    assert "blocks of about 6 rows" in exchange.how
     for labels in exchange.draw(codes, splits, n=10, rng=rng):
         assert (labels.reshape(16, 6) == labels.reshape(16, 6)[:, :1]).all()
 
