@@ -11,7 +11,7 @@ from braindec.config import dump_yaml
 if TYPE_CHECKING:
     from braindec.loaders.inspect import Inspection
 
-_NOT_A_CLASS = ("bad", "boundary", "edge", "gap", "n/a", "new segment", "sync", "rest", "fixation", "baseline")
+_NOT_A_CLASS = ("n/a", "rest", "fixation", "baseline")
 
 
 def first_guess(inspection: Inspection) -> str:
@@ -51,7 +51,7 @@ def _data(seen: Inspection, fmri: bool) -> list[str]:
     if fmri and options.get("mask") == "auto":
         comments.append("  # mask: auto computes one from intensities; better: the path of a mask, or atlas: path of a parcellation")
     redundant = sorted({c for f in seen.of("rank_deficient") for c in f.evidence.get("channels", [])})
-    if redundant:
+    if 0 < len(redundant) <= 3:  # many copies are a property of the recording (padding, ICA), not a channel to drop
         key = "drop" if seen.reader in ("arrays", "table") else "drop_channels"
         options[key] = [int(c.split()[-1]) - 1 if c.startswith("column ") else c for c in redundant]
         comments.append(f"  # {key}: a channel that others determine ({', '.join(redundant)})")

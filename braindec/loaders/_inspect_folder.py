@@ -18,6 +18,7 @@ from braindec.types import ArraySignal, Recording
 
 _EDGE = 1 << 20
 _SMALL = 64  # bytes: shorter files may be alike by chance
+MARKS = ("bad", "boundary", "edge", "gap", "new segment", "sync")  # events that say something of the recording, not of a stimulus
 _LABELS = ("trial_type", "value", "stimulus", "condition", "stim_type", "category")
 
 
@@ -86,6 +87,7 @@ def count_events(events: Sequence[pd.DataFrame], column: str | None) -> dict[str
     if column is None:
         return {}
     values = pd.concat([e[column] for e in events if column in e], ignore_index=True).dropna().astype(str)
+    values = values[~values.str.lower().str.startswith(MARKS)]
     return {str(k): int(v) for k, v in values.value_counts().items()}
 
 
@@ -118,7 +120,7 @@ def look_at_arrays(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, An
         return f"{path.name}:{name}" if name else path.name
 
     cubes = [n for n, s in shapes.items() if len(s) == 3 and min(s) > 0]
-    sheets = [n for n, s in shapes.items() if len(s) == 2 and max(s) >= 500 and max(s) >= 8 * min(s) > 0 and min(s) <= 1024]
+    sheets = [n for n, s in shapes.items() if len(s) == 2 and max(s) >= 500 and 2 <= min(s) <= 1024 and max(s) >= 8 * min(s)]
     if cubes:
         name = max(cubes, key=lambda n: int(np.prod(shapes[n])))
         guess["X"] = spec(name)

@@ -226,7 +226,7 @@ def _pattern(names: Sequence[str]) -> dict[str, str]:
     tail = os.path.commonprefix([n[::-1] for n in names])[::-1].lstrip("0123456789")
     middles = [n[len(head) : len(n) - len(tail)] for n in names]
     fits = all(m and "/" not in m for m in middles) and len(set(middles)) == len(names)
-    return {"pattern": f"{head}{{run}}{tail}"} if fits else {}
+    return {"pattern": f"{head}{{run}}{tail}"} if fits and head else {}
 
 
 def _parts(path: Path) -> list[Path]:
@@ -273,7 +273,8 @@ def _finish(seen: _Look, *, arrays: bool = False, card: str | None = None) -> In
                 seen.found.append((path.name, Finding("damaged", "fail", error.asked + (f" ({error.found})" if error.found else ""), {}, error.fix or "")))
                 continue
             about[path.name] = ", ".join(f"{n or 'array'} {s}" for n, s in shapes.items())
-            options = {**guess, **options}
+            if "X" in guess or ("signal" in guess and not options):
+                options = guess
             seen.found += [(path.name, f) for f in findings]
             seen.files[path.name] = [path]
         if "X" in options and "y" not in options:
