@@ -246,7 +246,7 @@ def _hog(pictures: np.ndarray, grid: int) -> tuple[np.ndarray, list[str]]:
 
 
 def _colour(pictures: np.ndarray, grid: int) -> tuple[np.ndarray, list[str]]:
-    red, green, blue = np.moveaxis(pictures, 3, 0)
+    red, green, blue = np.moveaxis(pictures.astype(np.float64), 3, 0)  # a spread is a small difference of large squares
     channels = {"light": (red + green + blue) / 3, "red_green": red - green, "yellow_blue": (red + green) / 2 - blue}
     parts, names = [], []
     for name, channel in channels.items():
