@@ -5,56 +5,39 @@ No label is looked at here, so one set of rows serves all permutations of the la
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from braindec.errors import BraindecError
-from braindec.types import FitRecord
+from braindec.signal.transforms._base import Transform
+from braindec.signal.transforms.robust_scaler import RobustScaler
+from braindec.signal.transforms.standard_scaler import StandardScaler
+
+_SCALERS = {"robust": RobustScaler, "standard": StandardScaler}
 
 _MOST = 2**18  # values a channel that set its scale; of more, every k-th window is used
 
 
-class ChannelScaler:
-    """Scale each channel by what its training windows hold.
+def channel_scaler(kind: str | None, clamp: float | None) -> Transform | None:
+    """Return the scaler of a name, not fitted; None for none.
 
-    Parameters
-    ----------
-    kind : {"robust", "standard", None}
-        "robust": (x - median) / interquartile range; "standard": (x - mean) / standard deviation; None: as it is.
-    clamp : float, optional
-        Scaled values beyond +-clamp are set to it, so that a blink or a jump weighs no more than a large response.
+    Raises
+    ------
+    BraindecError
+        If there is no such scaler.
     """
+    if kind is None:
+        return None
+    if kind not in _SCALERS:
+        raise BraindecError(f"unknown scaler {kind!r}", allowed="robust, standard, or null for none")
+    if clamp is not None and not (isinstance(clamp, (int, float)) and clamp > 0):
+        raise BraindecError("clamp is a positive number of scaled units", found=repr(clamp), allowed="> 0, or null for none")
+    return _SCALERS[kind](clamp=clamp)
 
-    def __init__(self, kind: str | None = "robust", *, clamp: float | None = None) -> None:
-        if kind not in ("robust", "standard", None):
-            raise BraindecError(f"unknown scaler {kind!r}", allowed="robust, standard, or null for none")
-        if clamp is not None and not (isinstance(clamp, (int, float)) and clamp > 0):
-            raise BraindecError("clamp is a positive number of scaled units", found=repr(clamp), allowed="> 0, or null for none")
-        self.kind, self.clamp = kind, clamp
 
-    def fit(self, X: np.ndarray, *, ids: Sequence[Any] | None = None) -> ChannelScaler:
-        """Learn centre and width of each channel from X (window, channel, time); a constant channel has width 1."""
-        if self.kind is not None:
-            some = X[:: max(1, len(X) * X.shape[2] // _MOST)]
-            per_channel = some.swapaxes(0, 1).reshape(X.shape[1], -1)  # (channel, window x time)
-            if self.kind == "robust":
-                low, self.centre_, high = np.percentile(per_channel, [25, 50, 75], axis=1)
-                width = high - low
-            else:
-                self.centre_ = per_channel.mean(axis=1, dtype=np.float64)
-                width = per_channel.std(axis=1, dtype=np.float64)
-            self.width_ = np.where(width > 0, width, 1.0)
-        self.fitted_on_ = FitRecord.of(f"ChannelScaler({self.kind})", ids)
-        return self
-
-    def transform(self, X: np.ndarray) -> np.ndarray:
-        """Return X scaled, shape (window, channel, time), float32; with kind None, X itself."""
-        if self.kind is None:
-            return X
-        scaled = ((X - self.centre_[:, None]) / self.width_[:, None]).astype(np.float32)
-        return scaled if self.clamp is None else np.clip(scaled, -self.clamp, self.clamp, out=scaled)
+def fit_scaler(scaler: Transform, X: np.ndarray, ids: np.ndarray) -> Transform:
+    """Fit a scaler on training windows; of very many, on evenly spaced ones (its record names those that it saw)."""
+    step = max(1, len(X) * X.shape[2] // _MOST)
+    return scaler.fit(X[::step], ids=ids[::step])
 
 
 def bin_edges(n_times: int, sfreq: float, bin_width: float | None) -> np.ndarray:

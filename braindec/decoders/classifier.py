@@ -18,7 +18,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from braindec.decoders._features import ChannelScaler, bin_edges, binned
+from braindec.decoders._features import bin_edges, binned, channel_scaler, fit_scaler
 from braindec.decoders._linear import linear_model
 from braindec.decoders._xdawn import XdawnTangent, mean_covariance
 from braindec.errors import BraindecError, did_you_mean
@@ -123,7 +123,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
                 "a classifier needs at least two classes to train on", found=f"all {len(y)} windows are {self.classes_[0]!r}"
             )
         X = self._scaled(windows, fit=True)
-        self.fit_records_ = [self.scaler_.fitted_on_]
+        self.fit_records_ = [] if self.scaler_ is None else [self.scaler_.fitted_on_]
         if self.features == "xdawn_tangent":
             self.features_ = XdawnTangent(self.n_filters)
             rows = self.features_.fit_transform(X, codes)
@@ -180,9 +180,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
         codes = codes.reshape(np.shape(Y))
         scaler = self._new_scaler()
         cropped, held = self._cropped(train), self._cropped(test)
-        X = cropped.load()
-        X = scaler.fit(X, ids=train.ids).transform(X)
-        T = scaler.transform(held.load())
+        X, T = cropped.load(), held.load()
+        if scaler is not None:
+            fit_scaler(scaler, X, train.ids)
+            X, T = scaler.transform(X), scaler.transform(T)
         if self.features == "xdawn_tangent":
             return self._null_supervised(fit, X, codes, T, len(classes))
         edges = self._edges(cropped)
@@ -214,8 +215,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
             self.model, shrinkage=self.shrinkage, alpha=self.alpha, balanced=self.class_weight == "balanced"
         )
 
-    def _new_scaler(self) -> ChannelScaler:
-        return ChannelScaler(self.scaler, clamp=None if self.features == "xdawn_tangent" else self.clamp)
+    def _new_scaler(self) -> Any:
+        return channel_scaler(self.scaler, None if self.features == "xdawn_tangent" else self.clamp)
 
     def _cropped(self, windows: Windows) -> Windows:
         if not isinstance(windows, Windows):
@@ -239,8 +240,10 @@ class Classifier(ClassifierMixin, BaseEstimator):
             )  # fmt: skip
         X = cropped.load()
         if fit:
-            self.scaler_ = self._new_scaler().fit(X, ids=windows.ids)
-        return self.scaler_.transform(X)
+            self.scaler_ = self._new_scaler()
+            if self.scaler_ is not None:
+                fit_scaler(self.scaler_, X, windows.ids)
+        return X if self.scaler_ is None else self.scaler_.transform(X)
 
     def _rows(self, X: np.ndarray) -> np.ndarray:
         """Scaled windows as rows (n_windows, n_features), float64."""
