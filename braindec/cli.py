@@ -30,12 +30,13 @@ _LISTED = {
     "metrics": "evaluate.metrics",
     "controls": "evaluate.controls",
     "checks": "evaluate.checks",
+    "pictures": "viz",
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    arguments = _parser().parse_args(argv)
+    arguments = _parse(argv)
     try:
         return arguments.verb(arguments)
     except BraindecError as error:
@@ -380,7 +381,9 @@ def _parser() -> argparse.ArgumentParser:
 
     p = _verb(verbs, "show", show, "show a results folder, a recipe, a data-set card, or what is in a recording")
     p.add_argument("name", metavar="NAME_OR_PATH")
-    p.add_argument("settings", nargs="*", metavar="key=value", help="options of the reader, e.g. sfreq=250 reader=arrays")
+    p.add_argument(
+        "settings", nargs="*", metavar="key=value", help="options of the reader, e.g. sfreq=250 reader=arrays"
+    )
 
     p = _verb(verbs, "report", report, "gather the units of a results folder and write report.html")
     p.add_argument("folder", metavar="DIR")
@@ -408,6 +411,18 @@ def _parser() -> argparse.ArgumentParser:
     p = _verb(verbs, "cite", cite, "what to cite for a results folder, a recipe or a data set")
     p.add_argument("name", metavar="NAME_OR_DIR")
     return parser
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse, with settings also after options: ``run RECIPE --cohort FILE key=value``."""
+    parser = _parser()
+    arguments, left = parser.parse_known_args(argv)
+    wrong = [word for word in left if word.startswith("-") or "=" not in word]
+    if wrong or (left and not hasattr(arguments, "settings")):
+        parser.error(f"unrecognized arguments: {' '.join(wrong or left)}")
+    if left:
+        arguments.settings = [*arguments.settings, *left]
+    return arguments
 
 
 def _recipe_arguments(p: argparse.ArgumentParser, name: str) -> None:

@@ -154,7 +154,7 @@ def run(config, unit, work):
         card,
         arrays,
         panels,
-        overview=overview(windows, "part"),
+        overview=overview(windows, "part", source_of(data_of(config))),
         notes=found.notes,
     )
 
@@ -167,8 +167,12 @@ def control(name, config, windows, features, work):
     if name == "noise_input":
         return config.decoder, noise_windows(windows, seed=work.seed), features
     if name == "time_only":
-        times = time_features(windows)[0].astype("float32")
-        return config.baseline, Windows.from_arrays(times[:, :, None], windows.trials, sfreq=windows.sfreq), features
+        times = time_features(windows)[0].astype("float32")[:, :, None]  # (window, feature, 1)
+        return (
+            {"name": "ridge", "scaler": "standard_scaler"},
+            Windows.from_arrays(times, windows.trials, sfreq=windows.sfreq),
+            features,
+        )
     if name == "untrained":
         return {**config.decoder, "epochs": 0}, windows, features
     raise BraindecError(f"there is no control row {name!r}", allowed="label_shuffle, noise_input, time_only, untrained")

@@ -60,7 +60,9 @@ def run(config, unit, work):
     decoder = Classifier(**config.classifier)
     scores = cross_validate(decoder, windows, y, splits, **config.statistics.model_dump(), seed=work.seed, keys=unit)
     card = audit(windows, splits, y=y, records=scores.records)
-    return classification_result(scores, card, windows, y, overview=overview(windows, config.events.column))
+    return classification_result(
+        scores, card, windows, y, overview=overview(windows, config.events.column, source_of(config.data))
+    )
 
 
 def summary(config, results):

@@ -141,7 +141,7 @@ def gather(recipe: Recipe, config: RecipeConfig, out: Path, outcomes: Sequence[M
     write_text(out / "scores.csv", scores_csv(scores))
     made_by = {**_request(recipe, config, None), **provenance(), "units": len(results), "failed": len(failures),
                "left_out": left_out}  # fmt: skip
-    write_text(out / "made_by.json", json.dumps(json.loads(to_json(made_by)), indent=1, sort_keys=True))
+    write_text(out / "made_by.json", json.dumps(json.loads(to_json(made_by)), indent=1))
 
 
 def _all_units(recipe: Recipe, config: RecipeConfig, outcomes: Sequence[Mapping[str, Any]]) -> list[Unit]:

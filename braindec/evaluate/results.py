@@ -13,7 +13,7 @@ from braindec.evaluate.audit import Audit
 from braindec.evaluate.crossval import CrossValidation
 from braindec.evaluate.retrieval import Retrieval
 from braindec.stats.bootstrap import bootstrap_interval
-from braindec.stats.permutation import permutation_p
+from braindec.stats.combine import fisher
 from braindec.types import Result, Windows
 
 
@@ -50,7 +50,7 @@ def classification_result(
     y : array of shape (n_windows,)
         The classes.
     overview : mapping
-        Facts of the data for the report; its ``warnings`` are told separately.
+        Facts of the data for the report; its ``warnings`` and ``citations`` are told separately.
     """
     classes = [str(c) for c in cv.classes]
     arrays = {**cv.arrays(), "confusion": np.asarray(cv.confusion)}
@@ -73,8 +73,7 @@ def classification_result(
     if panel is not None:
         arrays.update(difference)
         panels.append(panel)
-    made_by = _made_by(card, overview, panels)
-    return Result(cv.scores, arrays, made_by)
+    return Result(cv.scores, arrays, _made_by(card, overview, panels))
 
 
 def class_difference(windows: Windows, y: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any] | None]:
@@ -123,31 +122,26 @@ def retrieval_result(
 
 
 def group_scores(results: Sequence[Result], *, n_bootstrap: int = 2000, seed: int = 0) -> Result | None:
-    """Return mean scores over units, with intervals over units and a p of the mean against the units' own nulls.
+    """Return mean scores over units, with intervals over units and Fisher's combined p of the decoded rows.
 
-    The p-value asks whether *no* unit carries information (a fixed-effects question): the mean is compared with the
-    mean of independent draws, one from each unit's permutation null. Intervals are bootstrapped over units, so they
+    The p-value asks whether *no* unit carries information (a fixed-effects question). Intervals are over units, so they
     speak of a population only when there are enough of them. Returns None for fewer than two units.
     """
     if len(results) < 2:
         return None
     rng = np.random.default_rng(seed)
     table = pd.concat([r.scores for r in results], ignore_index=True)
+    by = [c for c in ("metric", "version", "row", "direction", "k", "n_candidates") if c in table]
     rows = []
-    for (metric, row), group in table.groupby(["metric", "row"], sort=False):
-        values = group["value"].to_numpy(dtype=float)
+    for key, group in table.groupby(by, sort=False, dropna=False):
+        values, p = group["value"].to_numpy(dtype=float), group["p"].to_numpy(dtype=float)
         if len(values) < 2 or not np.isfinite(values).all():
             continue
         low, high = bootstrap_interval(values, n=n_bootstrap, rng=rng)[:2]
-        nulls = [np.asarray(r.arrays[f"null/{metric}"]) for r in results if f"null/{metric}" in r.arrays]
-        p = np.nan
-        if row == "decoded" and len(nulls) == len(values):
-            draws = np.mean([rng.choice(null, size=10_000) for null in nulls], axis=0)
-            fewest = min(len(null) for null in nulls)
-            p = max(permutation_p(float(values.mean()), draws), 1.0 / (fewest + 1))
-        rows.append({"subject": "mean", "metric": metric, "version": group["version"].iloc[0], "row": row,
-                     "value": values.mean(), "chance": group["chance"].astype(float).mean(), "low": low, "high": high, "p": p,
-                     "n": len(values), "note": f"mean of {len(values)} units; interval over units"})  # fmt: skip
+        combined = fisher(p) if key[by.index("row")] == "decoded" and np.isfinite(p).all() else np.nan
+        rows.append({"subject": "mean", **dict(zip(by, key, strict=True)), "value": values.mean(),
+                     "chance": group["chance"].astype(float).mean(), "low": low, "high": high, "p": combined, "n": len(values),
+                     "note": f"mean of {len(values)} units, interval over units, Fisher's combined p"})  # fmt: skip
     return Result(pd.DataFrame(rows)) if rows else None
 
 

@@ -182,8 +182,12 @@ def label_windows(
     )
 
 
-def overview(windows: Windows, column: str) -> dict[str, Any]:
-    """Return what a reader of the report wants to know of the data: counts, channels, spans."""
+def overview(windows: Windows, column: str, source: Source | None = None) -> dict[str, Any]:
+    """Return what a reader of the report wants to know of the data: counts, channels, spans, warnings, what to cite."""
+    card = source.card if source is not None else None
+    cited = (
+        [{"key": card.name, "text": card.citation, "doi": card.doi or ""}] if card is not None and card.citation else []
+    )
     first = windows.recordings[0]
     trials = windows.trials
     notes = dict.fromkeys([text for r in windows.recordings for text in r.info.get("warnings") or []])
@@ -202,7 +206,7 @@ def overview(windows: Windows, column: str) -> dict[str, Any]:
         "channels left out": ", ".join(first.info.get("dropped_channels") or []) or "none",
         "events left out": "; ".join(windows.info.get("dropped") or []) or "none",
     }
-    return {**lines, "warnings": list(notes)}
+    return {**lines, "warnings": list(notes), "citations": cited}
 
 
 def _data_channels(recording: Recording) -> Recording:

@@ -69,9 +69,7 @@ class Result:
                     file.create_dataset(name, data=value, dtype=_text_type())
                 else:
                     file.create_dataset(name, data=value)
-        write_text(
-            folder / "made_by.json", json.dumps(json.loads(to_json(dict(self.made_by))), indent=1, sort_keys=True)
-        )
+        write_text(folder / "made_by.json", json.dumps(json.loads(to_json(dict(self.made_by))), indent=1))
         write_text(folder / "scores.csv", scores_csv(self.scores))
         return folder
 
