@@ -16,8 +16,8 @@ import pandas as pd
 from braindec.errors import BraindecError
 from braindec.types import ArraySignal, Recording
 
-_BUDGET = 2**27  # bytes of float64 at once
-_SLOW_BUDGET = 2**29  # sources that decode a file are read in few pieces
+_BUDGET = 2**26  # bytes of float64 that are computed on at once
+_SLOW_BUDGET = 2**29  # bytes that are read at once from sources that decode a whole file each time
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -57,16 +57,10 @@ def by_channel(
     BraindecError
         If a channel holds NaN or infinite values.
     """
-    signal, length = recording.signal, recording.n_times
     trigger = (recording.channels["type"] == "stim").to_numpy()
-    out = np.empty((recording.n_channels, n_times or length), dtype=np.float32)
+    out = np.empty((recording.n_channels, n_times or recording.n_times), dtype=np.float32)
     flat = np.zeros(recording.n_channels, dtype=bool)
-    step = max(1, (_SLOW_BUDGET if signal.slow else _BUDGET) // (8 * max(1, length)))
-    for first in range(0, recording.n_channels, step):
-        rows = slice(first, min(first + step, recording.n_channels))
-        block = np.array(signal.read(rows), dtype=np.float64)
-        if not np.isfinite(block).all():
-            _refuse(recording, first, step)
+    for rows, block in _channel_blocks(recording):
         flat[rows] = np.ptp(block, axis=1) == 0
         kept = ~trigger[rows]
         if kept.all():
@@ -76,6 +70,19 @@ def by_channel(
             out[rows][kept] = function(block[kept])
         out[rows][~kept] = stim(block[~kept]) if stim is not None else block[~kept]
     return finish(recording, out, flat & ~trigger, sfreq=sfreq, events=events, **info)
+
+
+def _channel_blocks(recording: Recording) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield (rows, (channel, time) float64); refuses values that are not finite."""
+    signal, each = recording.signal, 8 * max(1, recording.n_times)
+    read, computed = (max(1, budget // each) for budget in (_SLOW_BUDGET if signal.slow else _BUDGET, _BUDGET))
+    for first in range(0, recording.n_channels, read):
+        piece = signal.read(slice(first, min(first + read, recording.n_channels)))
+        for start in range(0, len(piece), computed):
+            block = np.array(piece[start : start + computed], dtype=np.float64)
+            if not np.isfinite(block).all():
+                _refuse(recording, first + start, computed)
+            yield slice(first + start, first + start + len(block)), block
 
 
 def by_time(recording: Recording, function: Function, n_channels: int) -> tuple[np.ndarray, np.ndarray]:
