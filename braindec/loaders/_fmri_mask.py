@@ -40,13 +40,16 @@ def make_grid(runs: Sequence[Run], images: Sequence[Any], root: Path, options: M
             raise BraindecError(
                 f"runs of one subject lie on different grids: {runs[0].path.name} and {run.path.name}",
                 found=f"shapes {first.shape[:3]} and {image.shape[:3]}" + _affines(first.affine, image.affine),
-                fix="use runs that were aligned (fMRIPrep: choose one space), or run one session at a time: session: ...",
-            )  # fmt: skip
+                fix="use runs that were aligned (fMRIPrep: choose one space), or run one session at a time: "
+                "session: ...",
+            )
     said: list[str] = []
     mask, paths = _mask(runs, images, root, options, said)
     placed = _fmri_tables.space_of(first) is not None
     if not placed:
-        said.append(f"{runs[0].path.name}: the header names no coordinate system (qform and sform codes are 0): no positions")
+        said.append(
+            f"{runs[0].path.name}: the header names no coordinate system (qform and sform codes are 0): no positions"
+        )
     if options["atlas"] is None:
         if mask is None:
             raise _no_mask(root)
@@ -55,7 +58,11 @@ def make_grid(runs: Sequence[Run], images: Sequence[Any], root: Path, options: M
     atlas_path = _path(root, options["atlas"], runs[0])
     atlas = _fit(open_image(atlas_path), first, atlas_path, options["resample"], said, labels=True)
     if not np.allclose(atlas, np.round(atlas)) or (atlas < 0).any():
-        raise BraindecError(f"{atlas_path.name} is not a parcellation", found="values that are not whole numbers from 0 up", allowed="0 = outside")
+        raise BraindecError(
+            f"{atlas_path.name} is not a parcellation",
+            found="values that are not whole numbers from 0 up",
+            allowed="0 = outside",
+        )
     labels = np.round(atlas).astype(np.int64)
     before = set(np.unique(labels)) - {0}
     labels = labels if mask is None else np.where(mask, labels, 0)
@@ -63,9 +70,14 @@ def make_grid(runs: Sequence[Run], images: Sequence[Any], root: Path, options: M
     if lost:
         said.append(f"{lost} of {len(before)} parcels of {atlas_path.name} lie outside the mask and are left out")
     if not labels.any():
-        raise BraindecError(f"no parcel of {atlas_path.name} has a voxel", found="an empty parcellation" if not before else "none inside the mask")
+        raise BraindecError(
+            f"no parcel of {atlas_path.name} has a voxel",
+            found="an empty parcellation" if not before else "none inside the mask",
+        )
     table = _path(root, options["atlas_labels"], runs[0]) if options["atlas_labels"] else None
-    voxels, starts, channels = _fmri_tables.parcel_channels(labels, first.affine, _fmri_tables.atlas_names(table), placed)
+    voxels, starts, channels = _fmri_tables.parcel_channels(
+        labels, first.affine, _fmri_tables.atlas_names(table), placed
+    )
     extra = (atlas_path, *([table] if table else []))
     return Grid(voxels, starts, channels, (*paths, *extra), tuple(said))
 
@@ -86,21 +98,28 @@ def _mask(
         from nilearn.masking import compute_epi_mask
 
         mask = np.asarray(compute_epi_mask(first).dataobj).astype(bool)
-        said.append(f"the mask was computed from the intensities of {runs[0].path.name} ({int(mask.sum())} voxels), without any labels")
+        said.append(
+            f"the mask was computed from the intensities of {runs[0].path.name} ({int(mask.sum())} voxels), "
+            "without any labels"
+        )
         return _filled(mask, runs[0].path), ()
     if wanted not in (None, "brain"):
         path = _path(root, wanted, runs[0])
         return _filled(_fit(open_image(path), first, path, options["resample"], said) != 0, path), (path,)
     found = [_brain_mask(r) for r in runs]
     if wanted == "brain" and not all(found):
-        raise BraindecError(f"{runs[found.index(None)].path.name} has no desc-brain_mask", fix="name a mask: mask: path.nii.gz")
+        raise BraindecError(
+            f"{runs[found.index(None)].path.name} has no desc-brain_mask", fix="name a mask: mask: path.nii.gz"
+        )
     paths = tuple(dict.fromkeys(p for p in found if p is not None))
     if not paths or len([p for p in found if p]) < len(found):
         return None, ()
     masks = [_fit(open_image(p), first, p, False, said) != 0 for p in paths]
     shared = np.logical_and.reduce(masks)
     if len(masks) > 1 and shared.sum() < max(m.sum() for m in masks):
-        said.append(f"the brain masks of {len(masks)} runs differ; the {int(shared.sum())} voxels that all share are used")
+        said.append(
+            f"the brain masks of {len(masks)} runs differ; the {int(shared.sum())} voxels that all share are used"
+        )
     return _filled(shared, paths[0]), paths
 
 
@@ -122,14 +141,23 @@ def _fit(image: Any, like: Any, path: Path, resample: bool, said: list[str], *, 
     if not same and resample and len(shape) == 3:
         from nilearn.image import resample_img
 
-        image = resample_img(image, target_affine=like.affine, target_shape=like.shape[:3], interpolation="nearest", force_resample=True, copy_header=True)
+        image = resample_img(
+            image,
+            target_affine=like.affine,
+            target_shape=like.shape[:3],
+            interpolation="nearest",
+            force_resample=True,
+            copy_header=True,
+        )
         said.append(f"{path.name} was resampled to the grid of the images (nearest voxel)")
         same = True
     if not same:
         raise BraindecError(
-            f"{path.name} does not lie on the grid of the images", found=f"shape {tuple(shape)} against {tuple(like.shape[:3])}"
-            + _affines(image.affine, like.affine), fix=f"use a {'parcellation' if labels else 'mask'} in the space of the images, or resample it: resample: true",
-        )  # fmt: skip
+            f"{path.name} does not lie on the grid of the images",
+            found=f"shape {tuple(shape)} against {tuple(like.shape[:3])}" + _affines(image.affine, like.affine),
+            fix=f"use a {'parcellation' if labels else 'mask'} in the space of the images, or resample it: "
+            "resample: true",
+        )
     values = np.asarray(image.dataobj).reshape(like.shape[:3])
     if not np.isfinite(values).all():
         values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
@@ -138,7 +166,9 @@ def _fit(image: Any, like: Any, path: Path, resample: bool, said: list[str], *, 
 
 def _filled(mask: np.ndarray, path: Path) -> np.ndarray:
     if not mask.any():
-        raise BraindecError(f"the mask {path.name} is empty", found=f"no voxel of {mask.size} is above 0", fix="check the mask")
+        raise BraindecError(
+            f"the mask {path.name} is empty", found=f"no voxel of {mask.size} is above 0", fix="check the mask"
+        )
     return mask
 
 
@@ -152,18 +182,26 @@ def _path(root: Path, given: str, run: Run) -> Path:
     if path.is_absolute():
         return path
     if ".." in path.parts:
-        raise BraindecError(f"the path {text!r} must stay inside the folder", fix="write it relative to root, or as an absolute path")
+        raise BraindecError(
+            f"the path {text!r} must stay inside the folder", fix="write it relative to root, or as an absolute path"
+        )
     return base / path
 
 
 def _affines(a: np.ndarray, b: np.ndarray) -> str:
-    return "" if np.allclose(a, b, atol=1e-2) else f"; affines {np.round(a[:3], 3).tolist()} and {np.round(b[:3], 3).tolist()}"
+    return (
+        ""
+        if np.allclose(a, b, atol=1e-2)
+        else f"; affines {np.round(a[:3], 3).tolist()} and {np.round(b[:3], 3).tolist()}"
+    )
 
 
 def _no_mask(root: Path) -> BraindecError:
     base = root if root.is_dir() else root.parent
     near = sorted(p.relative_to(base).as_posix() for p in base.glob("**/*mask*.nii*"))[:5]
     return BraindecError(
-        "which voxels? no mask and no parcellation are known", found=f"candidates in the folder: {', '.join(near)}" if near else None,
-        fix="name one: mask: path.nii.gz, or atlas: path.nii.gz; mask: auto computes one from the intensities of the first run",
-    )  # fmt: skip
+        "which voxels? no mask and no parcellation are known",
+        found=f"candidates in the folder: {', '.join(near)}" if near else None,
+        fix="name one: mask: path.nii.gz, or atlas: path.nii.gz; mask: auto computes one from the intensities of "
+        "the first run",
+    )

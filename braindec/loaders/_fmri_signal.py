@@ -1,4 +1,4 @@
-"""Voxel and parcel time series of a 4-D NIfTI file, read volume by volume; nothing is kept but the path and the selection."""
+"""Voxel and parcel time series of a 4-D NIfTI file, read volume by volume; only path and selection are kept."""
 
 from __future__ import annotations
 
@@ -32,17 +32,19 @@ def open_image(path: str | Path) -> Any:
         raise UnreadableError(f"{path} is empty (0 bytes)", fix="copy the file again from where it was recorded")
     if ".dtseries." in name or name.endswith((".gii", ".gii.gz")):
         raise UnreadableError(
-            f"{path} holds surface data, which the reader fmri does not read", allowed="volumes: .nii, .nii.gz",
+            f"{path} holds surface data, which the reader fmri does not read",
+            allowed="volumes: .nii, .nii.gz",
             fix="use the volume of the same run (fMRIPrep: space-MNI152NLin2009cAsym_..._bold.nii.gz)",
-        )  # fmt: skip
+        )
     try:
         image = nib.load(path)
         _ = image.shape, image.affine, image.header
     except Exception as error:  # nibabel, gzip and zlib each raise their own
         raise UnreadableError(
-            f"{path} cannot be read as NIfTI (tried nibabel.load)", found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            f"{path} cannot be read as NIfTI (tried nibabel.load)",
+            found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
             fix="the file is damaged, cut short or of another kind: copy it again",
-        ) from error  # fmt: skip
+        ) from error
     if not isinstance(image, nib.spatialimages.SpatialImage) or isinstance(image, nib.Cifti2Image):
         raise UnreadableError(f"{path} is not a volume image", found=type(image).__name__, allowed=".nii, .nii.gz")
     return image
@@ -60,15 +62,17 @@ def open_volumes(path: str | Path) -> Any:
     shape = image.shape
     if len(shape) != 4 or shape[3] < 2:
         raise UnreadableError(
-            f"{path} is not a time series of volumes", found=f"shape {shape}: " + ("one volume" if len(shape) <= 4 else f"{len(shape)} axes"),
-            allowed="a 4-D image (x, y, z, volume)", fix="name the _bold image, not a mask, an average or an anatomical image",
-        )  # fmt: skip
+            f"{path} is not a time series of volumes",
+            found=f"shape {shape}: " + ("one volume" if len(shape) <= 4 else f"{len(shape)} axes"),
+            allowed="a 4-D image (x, y, z, volume)",
+            fix="name the _bold image, not a mask, an average or an anatomical image",
+        )
     _check_whole(Path(path), image)
     return image
 
 
 def _check_whole(path: Path, image: Any) -> None:
-    """Compare the size of the file with what its header promises; a compressed one is decoded only when it looks short."""
+    """Compare the size of the file with what its header promises; only what looks short is decoded."""
     header = getattr(image, "header", None)
     offset = int(header.get_data_offset()) if hasattr(header, "get_data_offset") else 0
     expected = offset + int(np.prod(image.shape)) * image.get_data_dtype().itemsize
@@ -111,9 +115,15 @@ class NiftiSignal(Signal):
     slow = True
 
     def __init__(
-        self, path: str | Path, voxels: np.ndarray, *, starts: np.ndarray | None = None, first: int = 0, last: int,
+        self,
+        path: str | Path,
+        voxels: np.ndarray,
+        *,
+        starts: np.ndarray | None = None,
+        first: int = 0,
+        last: int,
         confounds: np.ndarray | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.path, self.voxels, self.starts = str(path), np.asarray(voxels, dtype=np.int64), starts
         self.first, self.last, self.confounds = int(first), int(last), confounds
         self.shape = (len(voxels) if starts is None else len(starts), self.last - self.first)
@@ -158,9 +168,10 @@ class NiftiSignal(Signal):
             block = np.asarray(source[..., first:last])
         except Exception as error:  # a damaged compressed file fails here
             raise UnreadableError(
-                f"{self.path} cannot be read to its end", found=f"volumes {first} to {last}: {type(error).__name__}: {error}",
+                f"{self.path} cannot be read to its end",
+                found=f"volumes {first} to {last}: {type(error).__name__}: {error}",
                 fix="the file is damaged: copy it again",
-            ) from error  # fmt: skip
+            ) from error
         return block.reshape(-1, block.shape[-1], order="F")  # a view: nibabel gives the order of the file
 
     def _source(self) -> Any:

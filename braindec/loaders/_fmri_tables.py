@@ -1,12 +1,14 @@
 """Tables of the reader fmri: repetition time, labels a volume, confounds of fMRIPrep, voxels and parcels as channels.
 
-Source: fMRIPrep documentation, "Confounds": rigid-body motion, its derivatives and squares (24 parameters: Friston et al.
-1996), and anatomical CompCor (Behzadi et al. 2007), which is to be used with the cosine regressors it was estimated with.
+Source: fMRIPrep documentation, "Confounds": rigid-body motion, its derivatives and squares (24 parameters: Friston et
+al. 1996), and anatomical CompCor (Behzadi et al. 2007), which is to be used with the cosine regressors it was
+estimated with.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,25 +42,38 @@ def repetition_time(image: Any, path: Path, sidecar: Mapping[str, Any], tr: floa
     said = _positive(sidecar.get("RepetitionTime"))
     if tr is not None:
         if not _plausible(_positive(tr)):
-            raise BraindecError(f"tr must be a repetition time in s, not {tr!r}", allowed="0.02 to 60", fix="milliseconds must be divided by 1000")
+            raise BraindecError(
+                f"tr must be a repetition time in s, not {tr!r}",
+                allowed="0.02 to 60",
+                fix="milliseconds must be divided by 1000",
+            )
         for name, other in (("header", header), ("sidecar", said)):
             if other is not None and abs(other - tr) > 1e-3 * tr:
-                warnings.append(f"{path.name}: the {name} says a repetition time of {other:g} s; the option tr: {float(tr):g} is used")
+                warnings.append(
+                    f"{path.name}: the {name} says a repetition time of {other:g} s; the option tr: {float(tr):g} "
+                    "is used"
+                )
         return float(tr)
     if header is not None and said is not None and abs(header - said) > 1e-3 * said:
         raise BraindecError(
-            f"{path.name}: header and sidecar differ in repetition time", found=f"{header:g} s in the header, {said:g} s in the _bold.json",
-            fix="find out which one is right and correct the other, or say it with tr: ... (s): every onset depends on it",
-        )  # fmt: skip
+            f"{path.name}: header and sidecar differ in repetition time",
+            found=f"{header:g} s in the header, {said:g} s in the _bold.json",
+            fix="find out which one is right and correct the other, or say it with tr: ... (s): every onset "
+            "depends on it",
+        )
     found = said if said is not None else header
     if found is None:
         raise BraindecError(
-            f"{path.name} does not say its repetition time", found=f"{float(zooms[3]):g} with the unit {unit!r} in the header, no RepetitionTime "
-            "in a sidecar" if len(zooms) > 3 else "no time axis", fix="say it with tr: ... (s)",
-        )  # fmt: skip
+            f"{path.name} does not say its repetition time",
+            found=f"{float(zooms[3]):g} with the unit {unit!r} in the header, no RepetitionTime in a sidecar"
+            if len(zooms) > 3
+            else "no time axis",
+            fix="say it with tr: ... (s)",
+        )
     if not _plausible(found):
         raise BraindecError(
-            f"{path.name}: a repetition time of {found:g} s is not plausible", allowed="0.02 to 60 s",
+            f"{path.name}: a repetition time of {found:g} s is not plausible",
+            allowed="0.02 to 60 s",
             fix=f"say it with tr: ... (s){'; is it in milliseconds?' if found > 60 else ''}",
         )
     return found
@@ -80,21 +95,26 @@ def read_labels(path: Path, columns: Sequence[str], n_volumes: int) -> pd.DataFr
     if not path.is_file():
         raise BraindecError(f"there is no file of labels {path}", fix="write its path inside the folder: labels: ...")
     try:
-        lines = [line.replace(",", " ").split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        lines = [
+            line.replace(",", " ").split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()
+        ]
     except UnicodeDecodeError as error:
         raise UnreadableError(f"{path} is not a text file", found=str(error)) from None
     if len(lines) == n_volumes + 1:
         lines = lines[1:]
     if len(lines) != n_volumes:
         raise BraindecError(
-            f"{path.name} and the image differ in number", found=f"{len(lines)} lines, {n_volumes} volumes", allowed="one line a volume",
+            f"{path.name} and the image differ in number",
+            found=f"{len(lines)} lines, {n_volumes} volumes",
+            allowed="one line a volume",
         )
     widths = {len(line) for line in lines}
     if widths != {len(columns)}:
         raise BraindecError(
-            f"{path.name} does not have the columns {list(columns)}", found=f"{sorted(widths)} columns; the first line is {' '.join(lines[0])!r}",
+            f"{path.name} does not have the columns {list(columns)}",
+            found=f"{sorted(widths)} columns; the first line is {' '.join(lines[0])!r}",
             fix="name the columns in order: label_columns: [trial_type, run]",
-        )  # fmt: skip
+        )
     return pd.DataFrame(lines, columns=[str(c) for c in columns], dtype=object)
 
 
@@ -102,21 +122,26 @@ def stretches(values: Sequence[str]) -> list[tuple[int, int, str]]:
     """Return (first, last + 1, value) of each stretch of equal values."""
     array = np.asarray(values, dtype=object)
     edges = np.r_[0, np.flatnonzero(array[1:] != array[:-1]) + 1, len(array)]
-    return [(int(a), int(b), str(array[a])) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(int(a), int(b), str(array[a])) for a, b in pairwise(edges)]
 
 
 def label_events(labels: pd.DataFrame, tr: float, *, per: str) -> pd.DataFrame:
     """Return one event a volume, or one a block of equal labels; onsets in s from the first row."""
     columns = [c for c in labels if c != "run"]
     if per == "volume":
-        return pd.DataFrame({"onset": np.arange(len(labels)) * tr, "duration": tr, **{c: labels[c].to_numpy() for c in columns}})
+        return pd.DataFrame(
+            {"onset": np.arange(len(labels)) * tr, "duration": tr, **{c: labels[c].to_numpy() for c in columns}}
+        )
     keys = labels[columns].agg("\n".join, axis=1)
     blocks = stretches(list(keys))
     rows = [a for a, _, _ in blocks]
     return pd.DataFrame(
-        {"onset": [a * tr for a in rows], "duration": [(b - a) * tr for a, b, _ in blocks],
-         **{c: labels[c].to_numpy()[rows] for c in columns}}
-    )  # fmt: skip
+        {
+            "onset": [a * tr for a in rows],
+            "duration": [(b - a) * tr for a, b, _ in blocks],
+            **{c: labels[c].to_numpy()[rows] for c in columns},
+        }
+    )
 
 
 def read_confounds(path: Path, wanted: str | Sequence[str], n_volumes: int, warnings: list[str]) -> np.ndarray:
@@ -127,8 +152,8 @@ def read_confounds(path: Path, wanted: str | Sequence[str], n_volumes: int, warn
     path : Path
         ``*_desc-confounds_timeseries.tsv``.
     wanted : str or list of str
-        Strategies ("motion6", "motion24", "compcor", joined by "+") and names of columns. Volumes that fMRIPrep found before
-        the steady state get a regressor each.
+        Strategies ("motion6", "motion24", "compcor", joined by "+") and names of columns. Volumes that fMRIPrep found
+        before the steady state get a regressor each.
 
     Notes
     -----
@@ -137,13 +162,19 @@ def read_confounds(path: Path, wanted: str | Sequence[str], n_volumes: int, warn
     table = read_tsv(path)
     names = confound_columns(wanted, table, path)
     steady = [c for c in table if c.startswith("non_steady_state_outlier")]
-    values = np.stack([pd.to_numeric(table[c], errors="coerce").to_numpy(dtype=float) for c in [*names, *steady]], axis=1)
+    values = np.stack(
+        [pd.to_numeric(table[c], errors="coerce").to_numpy(dtype=float) for c in [*names, *steady]], axis=1
+    )
     if len(values) != n_volumes:
-        raise BraindecError(f"{path.name} and the image differ in number", found=f"{len(values)} rows, {n_volumes} volumes")
+        raise BraindecError(
+            f"{path.name} and the image differ in number", found=f"{len(values)} rows, {n_volumes} volumes"
+        )
     holes = ~np.isfinite(values)
     if holes[1:].any():
         bad = [n for n, h in zip([*names, *steady], holes[1:].any(axis=0), strict=True) if h]
-        raise BraindecError(f"{path.name}: confounds are missing after the first volume", found=", ".join(bad[:8]), fix="choose others")
+        raise BraindecError(
+            f"{path.name}: confounds are missing after the first volume", found=", ".join(bad[:8]), fix="choose others"
+        )
     mean = np.nanmean(values, axis=0)
     centred = np.where(holes, 0.0, values - mean)
     spread = centred.std(axis=0)
@@ -151,7 +182,9 @@ def read_confounds(path: Path, wanted: str | Sequence[str], n_volumes: int, warn
         warnings.append(f"{path.name}: {len(steady)} volumes before the steady state are regressed out")
     kept = centred[:, spread > 0] / spread[spread > 0]
     if kept.shape[1] >= n_volumes - 2:
-        raise BraindecError(f"{path.name}: {kept.shape[1]} confounds leave nothing of {n_volumes} volumes", fix="choose fewer")
+        raise BraindecError(
+            f"{path.name}: {kept.shape[1]} confounds leave nothing of {n_volumes} volumes", fix="choose fewer"
+        )
     return kept
 
 
@@ -165,13 +198,17 @@ def confound_columns(wanted: str | Sequence[str], table: pd.DataFrame, path: Pat
         if part == "compcor":
             names += [c for c in table if c in STRATEGIES["compcor"] or c.startswith("cosine")]
             if not any(n.startswith("a_comp_cor") for n in names):
-                raise BraindecError(f"{path.name} has no a_comp_cor columns", fix="run fMRIPrep with an anatomical image, or use motion24")
+                raise BraindecError(
+                    f"{path.name} has no a_comp_cor columns",
+                    fix="run fMRIPrep with an anatomical image, or use motion24",
+                )
             continue
         for column in STRATEGIES.get(part, [part]):
             if column not in table:
                 known = [*STRATEGIES, "none", *table.columns]
                 raise BraindecError(
-                    f"{path.name} has no confound {column!r}{did_you_mean(column, known)}", allowed=f"{', '.join(STRATEGIES)}, none, or a column",
+                    f"{path.name} has no confound {column!r}{did_you_mean(column, known)}",
+                    allowed=f"{', '.join(STRATEGIES)}, none, or a column",
                 )
             names.append(column)
     return list(dict.fromkeys(names))
@@ -192,7 +229,9 @@ def voxel_channels(mask: np.ndarray, affine: np.ndarray, placed: bool) -> tuple[
     places = np.flatnonzero(mask.ravel(order="F"))
     ijk = np.stack(np.unravel_index(places, mask.shape, order="F"), axis=1)
     names = [f"{i:03d}-{j:03d}-{k:03d}" for i, j, k in ijk.tolist()]
-    return places, _table(names, "voxel", ijk @ affine[:3, :3].T + affine[:3, 3], placed).assign(i=ijk[:, 0], j=ijk[:, 1], k=ijk[:, 2])
+    return places, _table(names, "voxel", ijk @ affine[:3, :3].T + affine[:3, 3], placed).assign(
+        i=ijk[:, 0], j=ijk[:, 1], k=ijk[:, 2]
+    )
 
 
 def parcel_channels(
@@ -221,10 +260,14 @@ def atlas_names(path: Path | None) -> dict[int, str]:
     index = next((lower[c] for c in ("index", "label", "id", "value") if c in lower), None)
     name = next((lower[c] for c in ("name", "region", "abbreviation") if c in lower), None)
     if index is None or name is None:
-        raise BraindecError(f"{path} does not name parcels", found=f"columns {list(table.columns)}", allowed="columns index and name")
+        raise BraindecError(
+            f"{path} does not name parcels", found=f"columns {list(table.columns)}", allowed="columns index and name"
+        )
     numbers = pd.to_numeric(table[index], errors="coerce")
     if numbers.isna().any():
-        raise BraindecError(f"{path}: the column {index} must hold the numbers of the parcels", found=str(table[index].iloc[0]))
+        raise BraindecError(
+            f"{path}: the column {index} must hold the numbers of the parcels", found=str(table[index].iloc[0])
+        )
     return {int(i): str(n) for i, n in zip(numbers, table[name], strict=True)}
 
 

@@ -49,18 +49,27 @@ def find_runs(root: str | Path, options: Mapping[str, Any]) -> list[Run]:
     check_root(folder)
     images_root = folder if options["derivatives"] is None else _files.existing(folder / str(options["derivatives"]))
     images = [p for p in sorted(images_root.glob("sub-*/**/func/*_bold.nii*")) if p.name.endswith(ENDINGS)]
-    files = [BidsFile(p, images_root, "func") for p in images if "dtseries" not in p.name and not p.name.startswith(".")]
+    files = [
+        BidsFile(p, images_root, "func") for p in images if "dtseries" not in p.name and not p.name.startswith(".")
+    ]
     if not files:
         raise BraindecError(
-            f"no fMRI run in {images_root}", found="no sub-*/[ses-*/]func/*_bold.nii[.gz]",
+            f"no fMRI run in {images_root}",
+            found="no sub-*/[ses-*/]func/*_bold.nii[.gz]",
             fix="check the path; for derivatives beside raw data write derivatives: derivatives/fmriprep",
-        )  # fmt: skip
+        )
     for option, key in _ENTITY.items():
         files = _keep(files, option, key, as_list(options[option]))
     prepared = [f for f in files if f.entities.get("desc") == "preproc"]
     files = prepared or files
     _check_once(files)
-    events_root = Path(options["events_root"]) if options["events_root"] else folder if options["derivatives"] else _raw_root(folder, bool(prepared))
+    events_root = (
+        Path(options["events_root"])
+        if options["events_root"]
+        else folder
+        if options["derivatives"]
+        else _raw_root(folder, bool(prepared))
+    )
     return [_bids_run(f, events_root, bool(prepared)) for f in files]
 
 
@@ -73,8 +82,14 @@ def _single(folder: Path, options: Mapping[str, Any]) -> list[Run]:
     """One image, or those that match the pattern ``bold``."""
     pattern = options["bold"]
     found = _files.find(folder, pattern, ENDINGS)
-    found = _files.keep(found, **{k: as_list(options[k]) for k in ("subject", "session", "task", "run")
-                                  if not (k == "run" and options["labels"])})  # fmt: skip
+    found = _files.keep(
+        found,
+        **{
+            k: as_list(options[k])
+            for k in ("subject", "session", "task", "run")
+            if not (k == "run" and options["labels"])
+        },
+    )
     runs = []
     for file in found:
         base = folder if folder.is_dir() else folder.parent
@@ -95,7 +110,10 @@ def _keep(files: list[BidsFile], option: str, key: str, labels: Sequence[str] | 
     have = sorted({f.entities[key] for f in files if key in f.entities})
     for label in asked:
         if label not in have:
-            raise BraindecError(f"there is no {option} {label!r}{did_you_mean(label, have)}", allowed=", ".join(have) or f"no {option} at all")
+            raise BraindecError(
+                f"there is no {option} {label!r}{did_you_mean(label, have)}",
+                allowed=", ".join(have) or f"no {option} at all",
+            )
     return [f for f in files if f.entities.get(key) in asked]
 
 
@@ -110,10 +128,12 @@ def _check_once(files: Sequence[BidsFile]) -> None:
             option = {"res": "resolution"}.get(differ[0], differ[0]) if differ else "extension"
             values = sorted({str(f.entities.get(differ[0], "none")) for f in files}) if differ else []
             raise BraindecError(
-                f"one run stands in several images: {seen[key].path.name} and {file.path.name}", found=f"they differ in {', '.join(differ)}",
-                fix=f"say which: {option}: {values[0] if values else '...'} ({', '.join(values)})" if option in ("space", "resolution")
+                f"one run stands in several images: {seen[key].path.name} and {file.path.name}",
+                found=f"they differ in {', '.join(differ)}",
+                fix=f"say which: {option}: {values[0] if values else '...'} ({', '.join(values)})"
+                if option in ("space", "resolution")
                 else "name the images with a pattern: bold: 'sub-{subject}/func/*_echo-2_bold.nii.gz'",
-            )  # fmt: skip
+            )
         seen[key] = file
 
 
@@ -130,6 +150,8 @@ def _bids_run(image: BidsFile, events_root: Path | None, prepared: bool) -> Run:
     if prepared and events_root is not None:
         stem = image.path.name.removesuffix(".gz").removesuffix(".nii")
         parts = [p for p in stem.split("_") if p.split("-")[0] not in _IMAGE_ONLY]
-        raw = BidsFile(events_root / image.path.parent.relative_to(image.root) / ("_".join(parts) + ".nii.gz"), events_root, "func")
+        raw = BidsFile(
+            events_root / image.path.parent.relative_to(image.root) / ("_".join(parts) + ".nii.gz"), events_root, "func"
+        )
     labels = {k: image.get(k) for k in ("subject", "session", "task", "run")}
     return Run(image, raw, prepared, labels)

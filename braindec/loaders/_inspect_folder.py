@@ -1,4 +1,4 @@
-"""What ``braindec init`` compares across recordings: copies, sampling rates, channel sets, classes; and files of plain arrays."""
+"""What ``braindec init`` compares: copies, sampling rates, channel sets, classes; and files of plain arrays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,14 @@ from braindec.types import ArraySignal, Recording
 
 _EDGE = 1 << 20
 _SMALL = 64  # bytes: shorter files may be alike by chance
-MARKS = ("bad", "boundary", "edge", "gap", "new segment", "sync")  # events that say something of the recording, not of a stimulus
+MARKS = (
+    "bad",
+    "boundary",
+    "edge",
+    "gap",
+    "new segment",
+    "sync",
+)  # events that say something of the recording, not of a stimulus
 _LABELS = ("trial_type", "value", "stimulus", "condition", "stim_type", "category")
 
 
@@ -35,11 +42,17 @@ def duplicates(groups: dict[str, list[Path]]) -> list[Finding]:
         if len(members) < 2 or size < _SMALL:
             continue
         for same in _alike(members):
-            findings.append(Finding(
-                "duplicate_recordings", "fail", f"the same recording stands under {len(same)} names: {' = '.join(n for n, _ in same)} "
-                f"({size} identical bytes)", {"names": [n for n, _ in same], "files": [str(p) for _, p in same]},
-                "leave all but one out (options: session, run): a copy in the training part of a test run raises every score",
-            ))  # fmt: skip
+            findings.append(
+                Finding(
+                    "duplicate_recordings",
+                    "fail",
+                    f"the same recording stands under {len(same)} names: {' = '.join(n for n, _ in same)} "
+                    f"({size} identical bytes)",
+                    {"names": [n for n, _ in same], "files": [str(p) for _, p in same]},
+                    "leave all but one out (options: session, run): a copy in the training part of a test run "
+                    "raises every score",
+                )
+            )
     return findings
 
 
@@ -50,8 +63,15 @@ def compare(table: pd.DataFrame, channel_sets: Sequence[tuple[str, ...]], names:
     if len(rates) > 1:
         odd = [n for n, s in zip(names, table["sfreq"], strict=True) if s != rates.index[0]]
         said = ", ".join(f"{n} at {s:g} Hz" for s, n in rates.items())
-        findings.append(Finding("sampling_rate", "warn", f"sampling rates differ: {said} ({some(odd)})", {"rates": {f'{s:g}': int(n) for s, n in rates.items()}},
-                                "resample them to one rate (signal: - resample: {sfreq: ...})"))  # fmt: skip
+        findings.append(
+            Finding(
+                "sampling_rate",
+                "warn",
+                f"sampling rates differ: {said} ({some(odd)})",
+                {"rates": {f"{s:g}": int(n) for s, n in rates.items()}},
+                "resample them to one rate (signal: - resample: {sfreq: ...})",
+            )
+        )
     counts: dict[tuple[str, ...], int] = {}
     for channels in channel_sets:
         counts[channels] = counts.get(channels, 0) + 1
@@ -61,24 +81,35 @@ def compare(table: pd.DataFrame, channel_sets: Sequence[tuple[str, ...]], names:
         odd = [n for n, c in zip(names, channel_sets, strict=True) if c != usual]
         differ = sorted(set().union(*counts) - shared)
         order = "" if differ else ", the same channels in another order"
-        findings.append(Finding(
-            "channel_set", "warn", f"channel sets differ in {len(odd)} of {len(names)} recordings ({some(odd)}): {len(shared)} channels are in all"
-            + (f", not in all: {some(differ)}" if differ else order), {"shared": len(shared), "differ": differ[:20]}, "keep the shared ones: channels: common",
-        ))  # fmt: skip
+        findings.append(
+            Finding(
+                "channel_set",
+                "warn",
+                f"channel sets differ in {len(odd)} of {len(names)} recordings ({some(odd)}): {len(shared)} "
+                "channels are in all" + (f", not in all: {some(differ)}" if differ else order),
+                {"shared": len(shared), "differ": differ[:20]},
+                "keep the shared ones: channels: common",
+            )
+        )
     return findings
 
 
 def choose_column(events: Sequence[pd.DataFrame]) -> str | None:
-    """The column that most likely names classes: trial_type, else a column of 2 to 20 values that come again and again."""
+    """The column that most likely names classes: trial_type, else one of 2 to 20 values that come again and again."""
     joined = pd.concat(events, ignore_index=True) if events else pd.DataFrame()
     scores: dict[str, tuple[int, int]] = {}
-    for column in joined.columns.difference(["onset", "duration", "sample", "response_time", "seconds_lost"], sort=False):
+    for column in joined.columns.difference(
+        ["onset", "duration", "sample", "response_time", "seconds_lost"], sort=False
+    ):
         values = joined[column].dropna().astype(str)
         n = values.nunique()
         if n < 1 or len(values) < 0.3 * len(joined):
             continue
         fits = 2 <= n <= 20 and values.value_counts().iloc[1] >= 5
-        scores[str(column)] = (2 * fits + (column == "trial_type"), -_LABELS.index(column) if column in _LABELS else -len(_LABELS) - n)
+        scores[str(column)] = (
+            2 * fits + (column == "trial_type"),
+            -_LABELS.index(column) if column in _LABELS else -len(_LABELS) - n,
+        )
     return max(scores, key=lambda c: scores[c]) if scores else None
 
 
@@ -98,8 +129,15 @@ def classes(events: Sequence[pd.DataFrame], subjects: Sequence[str], column: str
         return []
     if len(counts) == 1:
         only = next(iter(counts))
-        return [Finding("one_class", "fail", f"all {counts[only]} events are of one class: {column} = {only!r}", {"column": column},
-                        "two or more classes are needed: use another column (events: {column: ...}), or other recordings")]  # fmt: skip
+        return [
+            Finding(
+                "one_class",
+                "fail",
+                f"all {counts[only]} events are of one class: {column} = {only!r}",
+                {"column": column},
+                "two or more classes are needed: use another column (events: {column: ...}), or other recordings",
+            )
+        ]
     per: dict[str, set[str]] = {}
     for table, subject in zip(events, subjects, strict=True):
         values = table[column].dropna().astype(str) if column in table else []
@@ -107,11 +145,19 @@ def classes(events: Sequence[pd.DataFrame], subjects: Sequence[str], column: str
     poor = [s for s, found in per.items() if len(found) == 1]
     if not poor:
         return []
-    return [Finding("one_class", "warn", f"subjects with one class only: {some(poor)}", {"subjects": poor}, "leave them out: select: {subjects: [...]}")]
+    return [
+        Finding(
+            "one_class",
+            "warn",
+            f"subjects with one class only: {some(poor)}",
+            {"subjects": poor},
+            "leave them out: select: {subjects: [...]}",
+        )
+    ]
 
 
 def look_at_arrays(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any], list[Finding]]:
-    """Look at a file of arrays: shapes, a guess of what is what (options of the reader ``arrays``), and findings on its signal."""
+    """Look at a file of arrays: shapes, a guess of the options of the reader ``arrays``, findings on its signal."""
     shapes = _arrays.variables(path)
     guess: dict[str, Any] = {}
     findings: list[Finding] = []
@@ -120,7 +166,9 @@ def look_at_arrays(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, An
         return f"{path.name}:{name}" if name else path.name
 
     cubes = [n for n, s in shapes.items() if len(s) == 3 and min(s) > 0]
-    sheets = [n for n, s in shapes.items() if len(s) == 2 and max(s) >= 500 and 2 <= min(s) <= 1024 and max(s) >= 8 * min(s)]
+    sheets = [
+        n for n, s in shapes.items() if len(s) == 2 and max(s) >= 500 and 2 <= min(s) <= 1024 and max(s) >= 8 * min(s)
+    ]
     if cubes:
         name = max(cubes, key=lambda n: int(np.prod(shapes[n])))
         guess["X"] = spec(name)
@@ -141,7 +189,9 @@ def look_at_arrays(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, An
     if values.dtype.kind in "fiu" and 2 <= len(values) <= 1024 and values.shape[1] >= 2:
         named = pd.DataFrame({"name": [f"column {i + 1}" for i in range(len(values))], "type": "eeg"})
         found, _ = look(Recording(ArraySignal(values), 1.0, named, info={"path": str(path)}))
-        findings += [_name_last(f, values) for f in found if f.check in ("rank_deficient", "flat_channel", "nan_channel")]
+        findings += [
+            _name_last(f, values) for f in found if f.check in ("rank_deficient", "flat_channel", "nan_channel")
+        ]
     return shapes, guess, findings
 
 
@@ -149,14 +199,23 @@ def _name_last(finding: Finding, values: np.ndarray) -> Finding:
     """Columns without names that add up to zero: any of them could be the computed one, files put it last."""
     sampled = values[:, :: max(1, values.shape[1] // 50_000)].astype(np.float64)
     sampled = sampled[:, np.isfinite(sampled).all(axis=0)]
-    if finding.check != "rank_deficient" or len(values) < 3 or sampled.sum(axis=0).var() > 0.01 * sampled.var(axis=1).min():
+    if (
+        finding.check != "rank_deficient"
+        or len(values) < 3
+        or sampled.sum(axis=0).var() > 0.01 * sampled.var(axis=1).min()
+    ):
         return finding
     n = len(values)
     return Finding(
-        "rank_deficient", "warn", f"rank {n - 1} of {n}: all columns add up to zero, so one is minus the sum of the others: the last, column {n}, "
-        "if it is no electrode", {"channels": [f"column {n}"], "rank": n - 1}, f"leave it out: options: {{drop: [{n - 1}]}} (columns are counted from 0)",
+        "rank_deficient",
+        "warn",
+        f"rank {n - 1} of {n}: all columns add up to zero, so one is minus the sum of the others: the last, "
+        f"column {n}, "
+        "if it is no electrode",
+        {"channels": [f"column {n}"], "rank": n - 1},
+        f"leave it out: options: {{drop: [{n - 1}]}} (columns are counted from 0)",
         finding.reference,
-    )  # fmt: skip
+    )
 
 
 def find_arrays(folder: Path) -> list[Path]:
@@ -177,7 +236,16 @@ def grouped(found: Sequence[tuple[str, Finding]]) -> list[Finding]:
         first = members[0][1]
         where = f" [{names[0]}]" if len(names) == 1 else f" [{len(names)} recordings: {some(names, 3)}]"
         level = "fail" if any(f.level == "fail" for _, f in members) else first.level
-        merged.append(Finding(check, level, first.message + where, {**first.evidence, "recordings": names[:50]}, first.fix, first.reference))
+        merged.append(
+            Finding(
+                check,
+                level,
+                first.message + where,
+                {**first.evidence, "recordings": names[:50]},
+                first.fix,
+                first.reference,
+            )
+        )
     return merged
 
 

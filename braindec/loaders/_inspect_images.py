@@ -1,4 +1,4 @@
-"""What ``braindec init`` finds in folders of images: runs of a BIDS folder, or one 4-D image with a mask and labels beside it."""
+"""What ``braindec init`` finds in folders of images: runs of BIDS, or one 4-D image with mask and labels beside it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from braindec.loaders import _options
 from braindec.loaders._fmri_signal import open_image
 from braindec.loaders._fmri_tree import ENDINGS, find_runs
 from braindec.loaders.readers import fmri
+from braindec.types import Recording
 
 
 def run_openers(path: Path) -> list[tuple[str, list[Path], Callable[[], Any]]]:
-    """Each run by itself with a mask of its own, so that a damaged one or one on another grid does not stop the others."""
+    """Each run by itself with a mask of its own, so that one that is damaged or on another grid stops no other."""
     values = _options.bind(fmri.load, {"subject": None})
     try:
         runs = find_runs(path, values)
@@ -37,7 +38,7 @@ def run_openers(path: Path) -> list[tuple[str, list[Path], Callable[[], Any]]]:
 
 
 def loose_images(folder: Path) -> dict[str, Any]:
-    """Options of the reader ``fmri`` for a folder with one 4-D image: a mask and a file of labels are looked for beside it.
+    """Options of the reader ``fmri`` for a folder with one 4-D image; mask and labels are looked for beside it.
 
     Raises
     ------
@@ -54,13 +55,18 @@ def loose_images(folder: Path) -> dict[str, Any]:
         (series if len(image.shape) == 4 and image.shape[3] > 1 else volumes)[path.name] = image
     if len(series) != 1:
         raise BraindecError(
-            f"{folder} holds {len(series)} time series of volumes: which one is meant?", found=", ".join(series) or ", ".join(volumes) or "no image",
+            f"{folder} holds {len(series)} time series of volumes: which one is meant?",
+            found=", ".join(series) or ", ".join(volumes) or "no image",
             fix="look at one file: braindec init FOLDER/NAME.nii.gz, or arrange them as BIDS",
-        )  # fmt: skip
-    (name, image), = series.items()
+        )
+    ((name, image),) = series.items()
     options: dict[str, Any] = {"bold": name, "mask": "auto"}
     for other, volume in volumes.items():
-        if volume.shape[:3] == image.shape[:3] and "mask" in other.lower() and np.allclose(volume.affine, image.affine, atol=1e-2):
+        if (
+            volume.shape[:3] == image.shape[:3]
+            and "mask" in other.lower()
+            and np.allclose(volume.affine, image.affine, atol=1e-2)
+        ):
             options["mask"] = other
     for path in sorted(folder.glob("*.txt")):
         columns = _label_columns(path, image.shape[3])
@@ -70,7 +76,7 @@ def loose_images(folder: Path) -> dict[str, Any]:
 
 
 def _label_columns(path: Path, n_volumes: int) -> list[str] | None:
-    """Names for the columns of a text file with one line a volume: words are trial_type, the whole numbers after them run."""
+    """Names for the columns of a text file with one line a volume: words are trial_type, numbers after them run."""
     try:
         rows = [line.split() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except (UnicodeDecodeError, OSError):

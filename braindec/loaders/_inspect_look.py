@@ -13,15 +13,37 @@ from braindec.evaluate._rows import rows_of
 from braindec.evaluate.finding import Context, Finding, some
 from braindec.types import Recording, Windows
 
-DATA = ("eeg", "mag", "grad", "ecog", "seeg", "dbs", "hbo", "hbr", "fnirs_cw_amplitude", "fnirs_od", "unit", "voxel", "parcel")
+DATA = (
+    "eeg",
+    "mag",
+    "grad",
+    "ecog",
+    "seeg",
+    "dbs",
+    "hbo",
+    "hbr",
+    "fnirs_cw_amplitude",
+    "fnirs_od",
+    "unit",
+    "voxel",
+    "parcel",
+)
 _PIECES, _SECONDS, _VALUES = 5, 10.0, 4_000_000
 _KIND_OF_NOTE = (
-    ("no events.tsv", "events_missing"), ("is empty: the re", "events_missing"), ("is empty: the run", "events_missing"),
-    ("outside the recording", "events_outside"), ("lie outside", "events_outside"), ("have no onset", "events_outside"),
-    ("positions are said", "positions"), ("looks like m", "positions"), ("no electrode has the name", "positions"),
-    ("positions are left out", "positions"), ("the electrode", "duplicate_electrode"), ("stands twice", "duplicate_electrode"),
+    ("no events.tsv", "events_missing"),
+    ("is empty: the re", "events_missing"),
+    ("is empty: the run", "events_missing"),
+    ("outside the recording", "events_outside"),
+    ("lie outside", "events_outside"),
+    ("have no onset", "events_outside"),
+    ("positions are said", "positions"),
+    ("looks like m", "positions"),
+    ("no electrode has the name", "positions"),
+    ("positions are left out", "positions"),
+    ("the electrode", "duplicate_electrode"),
+    ("stands twice", "duplicate_electrode"),
     ("cut short", "damaged"),
-)  # fmt: skip
+)
 
 
 def row_of(recording: Recording) -> dict[str, Any]:
@@ -30,23 +52,33 @@ def row_of(recording: Recording) -> dict[str, Any]:
     data = types.isin(DATA)
     return {
         **{k: info.get(k) for k in ("subject", "session", "task", "run", "modality")},
-        "n_channels": int(data.sum()) or recording.n_channels, "types": ", ".join(f"{n} {t}" for t, n in types.value_counts().items()),
-        "sfreq": round(recording.sfreq, 6), "duration": recording.duration, "n_events": len(recording.events),
-        "n_positions": int(np.isfinite(recording.positions).all(axis=1).sum()), "space": info.get("space"), "path": info.get("path"),
-    }  # fmt: skip
+        "n_channels": int(data.sum()) or recording.n_channels,
+        "types": ", ".join(f"{n} {t}" for t, n in types.value_counts().items()),
+        "sfreq": round(recording.sfreq, 6),
+        "duration": recording.duration,
+        "n_events": len(recording.events),
+        "n_positions": int(np.isfinite(recording.positions).all(axis=1).sum()),
+        "space": info.get("space"),
+        "path": info.get("path"),
+    }
 
 
 def look(recording: Recording) -> tuple[list[Finding], float]:
-    """Look at pieces of the signal and at the tables of a recording; return findings and the seconds that a MB takes to read."""
+    """Look at pieces of the signal and at the tables of a recording; return findings and the seconds to read a MiB."""
     findings = [note_finding(str(text)) for text in recording.info.get("warnings") or []]
     findings += _events(recording)
     if recording.info.get("positions_unit_found"):
         findings = [f for f in findings if not (f.check == "positions" and "looks like" in f.message)]
         found = recording.info["positions_unit_found"]
-        findings.append(Finding(
-            "positions", "fail", f"positions are not in the unit that their file says: they look like {found}", {"looks_like": found},
-            "correct the unit in coordsystem.json (or the numbers in electrodes.tsv)",
-        ))  # fmt: skip
+        findings.append(
+            Finding(
+                "positions",
+                "fail",
+                f"positions are not in the unit that their file says: they look like {found}",
+                {"looks_like": found},
+                "correct the unit in coordsystem.json (or the numbers in electrodes.tsv)",
+            )
+        )
     data = recording.channels["type"].isin(DATA).to_numpy()
     kept = recording.select(np.flatnonzero(data)) if data.any() else recording
     windows = _pieces(kept)
@@ -60,26 +92,42 @@ def look(recording: Recording) -> tuple[list[Finding], float]:
         findings += [f for f in _check("positions", windows) if "stood twice" not in f.message]
     if recording.info.get("renamed"):
         twice = sorted(set(recording.info["renamed"].values()))
-        findings.append(Finding("duplicate_electrode", "warn", f"channel labels that stand twice: {some(twice)}", {"labels": twice},
-                                "correct the names in the file or in channels.tsv"))  # fmt: skip
+        findings.append(
+            Finding(
+                "duplicate_electrode",
+                "warn",
+                f"channel labels that stand twice: {some(twice)}",
+                {"labels": twice},
+                "correct the names in the file or in channels.tsv",
+            )
+        )
     return findings, seconds
 
 
 def note_finding(text: str) -> Finding:
     """A finding made of a reader's warning."""
     check = next((kind for words, kind in _KIND_OF_NOTE if words in text), "reader")
-    fixes = {"events_missing": "write an events.tsv, or make events of a channel: options: {events_from: {stim_channel: ...}}",
-             "events_outside": "check that onsets are in s from the start of this recording",
-             "duplicate_electrode": "correct electrodes.tsv", "damaged": "copy the file again"}  # fmt: skip
+    fixes = {
+        "events_missing": "write an events.tsv, or make events of a channel: options: {events_from: ...}",
+        "events_outside": "check that onsets are in s from the start of this recording",
+        "duplicate_electrode": "correct electrodes.tsv",
+        "damaged": "copy the file again",
+    }
     return Finding(check, "warn", text, {}, fixes.get(check, ""))
 
 
 def _pieces(recording: Recording) -> Windows:
     """A few stretches spread over the recording, as windows."""
-    n = min(recording.n_times, max(2, int(_SECONDS * recording.sfreq)), max(2, _VALUES // (_PIECES * recording.n_channels)))
+    n = min(
+        recording.n_times, max(2, int(_SECONDS * recording.sfreq)), max(2, _VALUES // (_PIECES * recording.n_channels))
+    )
     if recording.info.get("modality") == "fmri":
         n = min(recording.n_times, max(2, _VALUES // recording.n_channels))
-    starts = np.unique(np.linspace(0, recording.n_times - n, _PIECES).round().astype(int)) if n < recording.n_times else np.array([0])
+    starts = (
+        np.unique(np.linspace(0, recording.n_times - n, _PIECES).round().astype(int))
+        if n < recording.n_times
+        else np.array([0])
+    )
     index = np.stack([np.zeros(len(starts), int), starts], axis=1)
     return Windows((recording,), index, n, pd.DataFrame({"onset": starts / recording.sfreq}))
 
@@ -95,13 +143,21 @@ def _channels(recording: Recording, values: np.ndarray) -> list[Finding]:
     with np.errstate(invalid="ignore"):
         flat = (np.ptp(values, axis=(0, 2)) == 0) & ~holes
     findings = []
-    for check, rows, what in (("nan_channel", holes & good, "hold values that are not finite"), ("flat_channel", flat & good, "are flat")):
+    for check, rows, what in (
+        ("nan_channel", holes & good, "hold values that are not finite"),
+        ("flat_channel", flat & good, "are flat"),
+    ):
         if rows.any():
             level = "fail" if rows.all() else "warn"
-            findings.append(Finding(
-                check, level, f"{int(rows.sum())} of {len(names)} channels {what}: {some(names[rows])}", {"channels": names[rows][:20]},
-                "mark them bad (channels.tsv: status = bad), or leave them out: options: {drop_channels: [...]}",
-            ))  # fmt: skip
+            findings.append(
+                Finding(
+                    check,
+                    level,
+                    f"{int(rows.sum())} of {len(names)} channels {what}: {some(names[rows])}",
+                    {"channels": names[rows][:20]},
+                    "mark them bad (channels.tsv: status = bad), or leave them out: options: {drop_channels: [...]}",
+                )
+            )
     return findings
 
 
@@ -111,7 +167,27 @@ def _events(recording: Recording) -> list[Finding]:
     told = any("outside" in str(t) for t in recording.info.get("warnings") or [])
     if not len(onset):
         missing = any(note_finding(str(t)).check == "events_missing" for t in recording.info.get("warnings") or [])
-        return [] if missing else [Finding("events_missing", "warn", "the recording has no events", {}, "write an events.tsv, or make events of a channel")]
+        return (
+            []
+            if missing
+            else [
+                Finding(
+                    "events_missing",
+                    "warn",
+                    "the recording has no events",
+                    {},
+                    "write an events.tsv, or make events of a channel",
+                )
+            ]
+        )
     if outside.any() and not told:
-        return [Finding("events_outside", "warn", f"{int(outside.sum())} of {len(onset)} events lie outside the recording", {}, "are the onsets in s?")]
+        return [
+            Finding(
+                "events_outside",
+                "warn",
+                f"{int(outside.sum())} of {len(onset)} events lie outside the recording",
+                {},
+                "are the onsets in s?",
+            )
+        ]
     return []

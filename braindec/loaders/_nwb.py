@@ -1,10 +1,11 @@
-"""Parts of the reader nwb: time axes with gaps, signals that are read through h5py, candidates among the series of a file."""
+"""Parts of the reader nwb: time axes with gaps, signals read through h5py, candidates among the series of a file."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,33 +84,44 @@ def time_axis(series: Any, n_samples: int, name: str) -> Axis:
     if rate:
         return Axis(float(rate), float(series.starting_time or 0.0), ((0, n_samples),), None, None)
     if getattr(series, "timestamps", None) is None:
-        raise BraindecError(f"the series {name} has neither a rate nor timestamps", fix="correct the file: it is not valid NWB")
+        raise BraindecError(
+            f"the series {name} has neither a rate nor timestamps", fix="correct the file: it is not valid NWB"
+        )
     times = np.asarray(series.timestamps[:], dtype=np.float64)
     if len(times) != n_samples or n_samples < 2 or not np.isfinite(times).all():
-        raise BraindecError(f"the timestamps of {name} do not fit", found=f"{len(times)} timestamps, {n_samples} samples")
+        raise BraindecError(
+            f"the timestamps of {name} do not fit", found=f"{len(times)} timestamps, {n_samples} samples"
+        )
     steps = np.diff(times)
     if (steps <= 0).any():
-        raise BraindecError(f"the timestamps of {name} do not rise", found=f"a step of {steps.min():.6g} s at sample {int(steps.argmin())}")
+        raise BraindecError(
+            f"the timestamps of {name} do not rise",
+            found=f"a step of {steps.min():.6g} s at sample {int(steps.argmin())}",
+        )
     step = float(np.median(steps))
     jumps = np.flatnonzero(np.abs(steps - step) > _JITTER * step) + 1
     if len(jumps) > 0.5 * len(steps):
         raise BraindecError(
-            f"{name} is not sampled regularly", found=f"steps of {steps.min():.4g} to {steps.max():.4g} s, median {step:.4g} s",
+            f"{name} is not sampled regularly",
+            found=f"steps of {steps.min():.4g} to {steps.max():.4g} s, median {step:.4g} s",
             fix="resample it to a regular rate in a program that knows how it was recorded",
-        )  # fmt: skip
+        )
     edges = [0, *jumps.tolist(), n_samples]
     regular = steps[np.abs(steps - step) <= _JITTER * step]
     said = None
     if len(jumps):
         lost = float((steps[jumps - 1] - step).sum())
         said = (
-            f"{name}: {len(jumps)} gaps in its timestamps (steps of {steps[jumps - 1].min():.4g} to {steps.max():.4g} s instead of {step:.4g} s, "
+            f"{name}: {len(jumps)} gaps in its timestamps (steps of {steps[jumps - 1].min():.4g} to "
+            f"{steps.max():.4g} s instead of {step:.4g} s, "
             f"{lost:.4g} s in all)"
         )
-    return Axis(1.0 / float(regular.mean()), float(times[0]), tuple(zip(edges[:-1], edges[1:], strict=True)), times, said)
+    return Axis(1.0 / float(regular.mean()), float(times[0]), tuple(pairwise(edges)), times, said)
 
 
-def choose(groups: Mapping[str, list[str]], wanted: str | Sequence[str] | None, all_names: Sequence[str], path: Path) -> list[str]:
+def choose(
+    groups: Mapping[str, list[str]], wanted: str | Sequence[str] | None, all_names: Sequence[str], path: Path
+) -> list[str]:
     """Return the names of the series that make one recording.
 
     Parameters
@@ -126,9 +138,14 @@ def choose(groups: Mapping[str, list[str]], wanted: str | Sequence[str] | None, 
             return next(iter(groups.values()))
         listed = ", ".join(f"{label} ({len(names)})" for label, names in groups.items())
         raise BraindecError(
-            f"{path.name} holds {'several series' if groups else 'no series of samples'}", found=listed or ", ".join(all_names[:8]) or "nothing",
-            fix=f"say which: series: '{next(iter(groups))}'" if groups else "say one by name: series: ..." if all_names else "check the file",
-        )  # fmt: skip
+            f"{path.name} holds {'several series' if groups else 'no series of samples'}",
+            found=listed or ", ".join(all_names[:8]) or "nothing",
+            fix=f"say which: series: '{next(iter(groups))}'"
+            if groups
+            else "say one by name: series: ..."
+            if all_names
+            else "check the file",
+        )
     patterns = [wanted] if isinstance(wanted, str) else list(wanted)
     chosen: list[str] = []
     for pattern in patterns:
@@ -136,7 +153,8 @@ def choose(groups: Mapping[str, list[str]], wanted: str | Sequence[str] | None, 
         hits = [n for n in all_names if expression.fullmatch(n) or expression.fullmatch(n.rsplit("/", 1)[-1])]
         if not hits:
             raise BraindecError(
-                f"{path.name} has no series {pattern!r}{did_you_mean(str(pattern), [*groups, *all_names])}", allowed=", ".join([*groups, *all_names][:20]),
+                f"{path.name} has no series {pattern!r}{did_you_mean(str(pattern), [*groups, *all_names])}",
+                allowed=", ".join([*groups, *all_names][:20]),
             )
         chosen += hits
     return list(dict.fromkeys(chosen))

@@ -163,7 +163,9 @@ def load_card(name_or_path: str | Path) -> Card:
         raise BraindecError(f"the card {path} cannot be used", found=error.found, fix="correct the card") from None
     if card.name != path.stem:
         raise BraindecError(
-            f"the card {path} names itself {card.name!r}", allowed=f"name: {path.stem}", fix="file name and name must agree"
+            f"the card {path} names itself {card.name!r}",
+            allowed=f"name: {path.stem}",
+            fix="file name and name must agree",
         )
     return card
 
@@ -184,6 +186,13 @@ def difference(facts: Facts, found: Mapping[str, Any]) -> list[str]:
 
 def _relative(path: str) -> str:
     pure = PurePosixPath(path)
-    if not path.strip() or pure.is_absolute() or ".." in pure.parts or "\\" in path or re.match(r"[A-Za-z]:", path) or path == ".":
+    if (
+        not path.strip()
+        or pure.is_absolute()
+        or ".." in pure.parts
+        or "\\" in path
+        or re.match(r"[A-Za-z]:", path)
+        or path == "."
+    ):
         raise ValueError(f"{path!r} must be a path inside the data folder, without '..'")
     return str(pure)

@@ -24,9 +24,10 @@ def load_features(path: str | Path) -> Features:
     Parameters
     ----------
     path : str or Path
-        An HDF5 file that :meth:`Features.save` wrote (stays on disk), or one with datasets ``values`` (item, unit) and
-        ``stimulus_id``; an .npz with the same two (and any other text or number column with one value an item); a .csv or .tsv
-        with a column ``stimulus_id``, whose numeric columns are the units and whose text columns describe the items.
+        An HDF5 file that :meth:`Features.save` wrote (stays on disk), or one with datasets ``values`` (item, unit)
+        and ``stimulus_id``; an .npz with the same two (and any other text or number column with one value an item); a
+        .csv or .tsv with a column ``stimulus_id``, whose numeric columns are the units and whose text columns
+        describe the items.
 
     Raises
     ------
@@ -38,7 +39,11 @@ def load_features(path: str | Path) -> Features:
     path = _files.existing(path)
     suffix = path.suffix.lower()
     if path.is_dir() or suffix not in _SUFFIXES:
-        raise UnreadableError(f"{path} cannot be read as features", found="a folder" if path.is_dir() else f"ending {suffix}", allowed=", ".join(_SUFFIXES))
+        raise UnreadableError(
+            f"{path} cannot be read as features",
+            found="a folder" if path.is_dir() else f"ending {suffix}",
+            allowed=", ".join(_SUFFIXES),
+        )
     if path.stat().st_size == 0:
         raise UnreadableError(f"{path} is empty (0 bytes)", fix="make the features again")
     if suffix in (".csv", ".tsv"):
@@ -50,7 +55,9 @@ def load_features(path: str | Path) -> Features:
     ids = found.items["stimulus_id"]
     if ids.duplicated().any():
         twice = ids[ids.duplicated()].unique()
-        raise BraindecError(f"{path}: {len(twice)} stimulus ids stand twice", found=", ".join(twice[:5]), fix="one row a stimulus")
+        raise BraindecError(
+            f"{path}: {len(twice)} stimulus ids stand twice", found=", ".join(twice[:5]), fix="one row a stimulus"
+        )
     if found.values.path is None:  # in memory: a look costs nothing; on disk it would read everything
         _check_finite(found, path)
     return found
@@ -79,10 +86,14 @@ def _hdf5(path: Path) -> Features:
 
 def _assemble(path: Path, values: np.ndarray, columns: dict[str, np.ndarray]) -> Features:
     if values.ndim != 2 or values.dtype.kind not in "fiu":
-        raise BraindecError(f"{path}: values must be numbers of (item, unit)", found=f"shape {values.shape}, {values.dtype}")
+        raise BraindecError(
+            f"{path}: values must be numbers of (item, unit)", found=f"shape {values.shape}, {values.dtype}"
+        )
     ids = np.asarray(columns.pop("stimulus_id")).reshape(-1)
     if len(ids) != len(values):
-        raise BraindecError(f"{path}: values and stimulus_id differ in number", found=f"{values.shape} and {len(ids)} ids")
+        raise BraindecError(
+            f"{path}: values and stimulus_id differ in number", found=f"{values.shape} and {len(ids)} ids"
+        )
     items = {"stimulus_id": [_text(i) for i in ids]}
     for name, column in columns.items():
         if column.ndim == 1 and len(column) == len(ids):
@@ -92,20 +103,30 @@ def _assemble(path: Path, values: np.ndarray, columns: dict[str, np.ndarray]) ->
 
 def _table(path: Path) -> Features:
     try:
-        table = pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", encoding="utf-8-sig",
-                            dtype={"stimulus_id": str}, keep_default_na=True)  # fmt: skip
+        table = pd.read_csv(
+            path,
+            sep="\t" if path.suffix.lower() == ".tsv" else ",",
+            encoding="utf-8-sig",
+            dtype={"stimulus_id": str},
+            keep_default_na=True,
+        )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise UnreadableError(f"{path} cannot be read as a table", found=str(error).splitlines()[0]) from None
     if "stimulus_id" not in table:
         raise BraindecError(
-            f"{path} has no column stimulus_id{did_you_mean('stimulus_id', table.columns)}", found=f"columns {list(table.columns)[:10]}",
+            f"{path} has no column stimulus_id{did_you_mean('stimulus_id', table.columns)}",
+            found=f"columns {list(table.columns)[:10]}",
             fix="name the column of ids stimulus_id: it is what joins features and trials",
-        )  # fmt: skip
+        )
     if table["stimulus_id"].isna().any():
         raise BraindecError(f"{path}: {int(table['stimulus_id'].isna().sum())} rows have no stimulus_id")
     numeric = [c for c in table.columns if c != "stimulus_id" and pd.api.types.is_numeric_dtype(table[c])]
     if not numeric:
-        raise BraindecError(f"{path} has no numeric column", found=f"columns {list(table.columns)[:10]}", fix="one column of numbers a unit")
+        raise BraindecError(
+            f"{path} has no numeric column",
+            found=f"columns {list(table.columns)[:10]}",
+            fix="one column of numbers a unit",
+        )
     items = table[[c for c in table.columns if c not in numeric]]
     units = pd.DataFrame({"name": [str(c) for c in numeric]})
     return Features(as_signal(table[numeric].to_numpy(dtype=np.float32)), items, units, {"path": str(path)})
@@ -115,18 +136,20 @@ def _need(shapes: dict[str, tuple[int, ...]], path: Path) -> None:
     for name in ("values", "stimulus_id"):
         if name not in shapes:
             raise BraindecError(
-                f"{path} has no array {name!r}{did_you_mean(name, shapes)}", found=", ".join(f"{n} {s}" for n, s in list(shapes.items())[:8]) or "nothing",
+                f"{path} has no array {name!r}{did_you_mean(name, shapes)}",
+                found=", ".join(f"{n} {s}" for n, s in list(shapes.items())[:8]) or "nothing",
                 fix="save it with numpy.savez(path, values=values, stimulus_id=ids)",
-            )  # fmt: skip
+            )
 
 
 def _check_finite(found: Features, path: Path) -> None:
     bad = ~np.isfinite(found.load()).all(axis=1)
     if bad.any():
         raise BraindecError(
-            f"{path}: {int(bad.sum())} of {len(bad)} items hold values that are not finite", found=", ".join(found.ids[bad][:5]),
+            f"{path}: {int(bad.sum())} of {len(bad)} items hold values that are not finite",
+            found=", ".join(found.ids[bad][:5]),
             fix="leave these stimuli out, or make their features again",
-        )  # fmt: skip
+        )
 
 
 def _text(value: object) -> str:

@@ -1,7 +1,7 @@
 """Download the files of a data-set card: resumed after a cut, checked by sha256, never outside the folder.
 
-A file that is being downloaded is called ``name.part``; it becomes ``name`` only when all of it is there and its checksum is right.
-Source: HTTP range requests, RFC 9110 section 14.
+A file that is being downloaded is called ``name.part``; it becomes ``name`` only when all of it is there and its
+checksum is right. Source: HTTP range requests, RFC 9110 section 14.
 """
 
 from __future__ import annotations
@@ -65,14 +65,20 @@ def fetch(
     Raises
     ------
     BraindecError
-        If the licence does not let us, a checksum is wrong, a server refuses, or the disk is full. Files that were finished
-        stay, and a file that was cut goes on where it ended.
+        If the licence does not let us, a checksum is wrong, a server refuses, or the disk is full. Files that were
+        finished stay, and a file that was cut goes on where it ended.
     """
     _check_allowed(card, mirror)
     folder = Path(destination).expanduser()
     plan = [(file, _inside(folder, file.path), _address(file, mirror, card)) for file in card.files]
     _check_space(card, folder, [target for _, target, _ in plan])
-    bar = tqdm(total=card.n_bytes, unit="B", unit_scale=True, desc=card.name, disable=None if progress is None else not progress)
+    bar = tqdm(
+        total=card.n_bytes,
+        unit="B",
+        unit_scale=True,
+        desc=card.name,
+        disable=None if progress is None else not progress,
+    )
     done = []
     with closing(bar):
         for file, target, address in plan:
@@ -98,24 +104,32 @@ def _check_allowed(card: Card, mirror: str | Path | None) -> None:
         raise BraindecError(
             f"{card.name} cannot be downloaded for you: its licence ({card.licence}) asks for "
             + ("an account or an agreement of your own" if card.access == "registration" else "a copy from its owners"),
-            found=card.url, fix=card.how_to_obtain.strip(),
-        )  # fmt: skip
+            found=card.url,
+            fix=card.how_to_obtain.strip(),
+        )
     if not card.files:
-        raise BraindecError(f"the card of {card.name} names no files to download", found=card.url, fix=card.how_to_obtain.strip())
+        raise BraindecError(
+            f"the card of {card.name} names no files to download", found=card.url, fix=card.how_to_obtain.strip()
+        )
 
 
 def _inside(folder: Path, relative: str) -> Path:
     """The target path; links inside the folder that lead out of it are refused too."""
     target = folder / relative
     if not target.resolve().is_relative_to(folder.resolve()):
-        raise BraindecError(f"the file {relative!r} of the card lies outside {folder}", fix="correct the card, or remove the link in the folder")
+        raise BraindecError(
+            f"the file {relative!r} of the card lies outside {folder}",
+            fix="correct the card, or remove the link in the folder",
+        )
     return target
 
 
 def _address(file: CardFile, mirror: str | Path | None, card: Card) -> str:
     if mirror is None:
         if file.url is None:
-            raise BraindecError(f"the card of {card.name} has no address for {file.path}", fix=card.how_to_obtain.strip())
+            raise BraindecError(
+                f"the card of {card.name} has no address for {file.path}", fix=card.how_to_obtain.strip()
+            )
         return file.url
     text = str(mirror)
     if text.startswith(("http://", "https://", "file://")):
@@ -132,9 +146,10 @@ def _check_space(card: Card, folder: Path, targets: list[Path]) -> None:
     free = shutil.disk_usage(existing).free
     if missing > free:
         raise BraindecError(
-            f"{card.name} does not fit on the disk of {existing}", found=f"{missing / 2**20:.0f} MiB to download, {free / 2**20:.0f} MiB free",
+            f"{card.name} does not fit on the disk of {existing}",
+            found=f"{missing / 2**20:.0f} MiB to download, {free / 2**20:.0f} MiB free",
             fix="free some space, or choose another folder (--to)",
-        )  # fmt: skip
+        )
 
 
 def _is_whole(file: CardFile, target: Path) -> bool:
@@ -145,9 +160,11 @@ def _is_whole(file: CardFile, target: Path) -> bool:
     if checksum(target) == file.sha256:
         return True
     raise BraindecError(
-        f"{target} is there but is not the file of the card", found=f"sha256 {checksum(target)}", allowed=f"sha256 {file.sha256}",
+        f"{target} is there but is not the file of the card",
+        found=f"sha256 {checksum(target)}",
+        allowed=f"sha256 {file.sha256}",
         fix="move it away (it may be your own) and run the same command again",
-    )  # fmt: skip
+    )
 
 
 def _one(file: CardFile, target: Path, address: str, bar: Any, *, retries: int, timeout: float) -> None:
@@ -169,17 +186,21 @@ def _one(file: CardFile, target: Path, address: str, bar: Any, *, retries: int, 
         if size > file.bytes:
             part.unlink()
         raise BraindecError(
-            f"{target.name} came with another length", found=f"{size} bytes from {address}", allowed=f"{file.bytes} bytes",
+            f"{target.name} came with another length",
+            found=f"{size} bytes from {address}",
+            allowed=f"{file.bytes} bytes",
             fix="run the same command again; if it stays so, the file at this address was changed",
-        )  # fmt: skip
+        )
     if file.sha256 is not None:
         found = checksum(part)
         if found != file.sha256:
             part.unlink()
             raise BraindecError(
-                f"{target.name} has another checksum than its card says: it was not kept", found=f"sha256 {found} from {address}",
-                allowed=f"sha256 {file.sha256}", fix="run the same command again; if it stays so, the file at this address was changed",
-            )  # fmt: skip
+                f"{target.name} has another checksum than its card says: it was not kept",
+                found=f"sha256 {found} from {address}",
+                allowed=f"sha256 {file.sha256}",
+                fix="run the same command again; if it stays so, the file at this address was changed",
+            )
     try:
         os.replace(part, target)
     except OSError as error:
@@ -196,9 +217,10 @@ def _with_retries(part: Path, address: str, bar: Any, retries: int, timeout: flo
         except urllib.error.HTTPError as error:
             if error.code not in _RETRY:
                 raise BraindecError(
-                    f"{address} cannot be downloaded", found=f"HTTP {error.code} {error.reason}",
+                    f"{address} cannot be downloaded",
+                    found=f"HTTP {error.code} {error.reason}",
                     fix="the address may have changed: look at the page of the data set, or use a mirror (--mirror)",
-                ) from error  # fmt: skip
+                ) from error
             reason = f"HTTP {error.code} {error.reason}"
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
@@ -210,9 +232,10 @@ def _with_retries(part: Path, address: str, bar: Any, retries: int, timeout: flo
             time.sleep(0.5 * 2**attempt)
     kept = part.stat().st_size if part.is_file() else 0
     raise BraindecError(
-        f"{address} could not be downloaded in {retries + 1} attempts", found=reason,
+        f"{address} could not be downloaded in {retries + 1} attempts",
+        found=reason,
         fix=f"check the connection and run the same command again: it goes on after the {kept} bytes that are there",
-    )  # fmt: skip
+    )
 
 
 def _transfer(part: Path, address: str, bar: Any, timeout: float) -> None:
@@ -233,7 +256,9 @@ def _transfer(part: Path, address: str, bar: Any, timeout: float) -> None:
             return _transfer(part, address, bar, timeout)
         raise
     with closing(answer):
-        continues = getattr(answer, "status", None) == 206 and str(answer.headers.get("Content-Range", "")).startswith(f"bytes {start}-")
+        continues = getattr(answer, "status", None) == 206 and str(answer.headers.get("Content-Range", "")).startswith(
+            f"bytes {start}-"
+        )
         if start and address.startswith("file:"):
             answer.read(start)
             continues = True

@@ -1,11 +1,4 @@
-"""Stimulus images: opened lazily in one size, and described by features that need no pretrained network.
-
-Source: oriented energy on a grid follows Oliva & Torralba 2001 (International Journal of Computer Vision 42, sections 3-4);
-histograms of oriented gradients follow Dalal & Triggs 2005 (CVPR, section 6); colour is the mean and spread of
-opponent channels on a grid (MPEG-7 colour layout in spirit).
-Differs from the reference in: gist uses log-Gabor gains in the Fourier plane without local contrast normalisation of the image;
-gradient histograms are normalised a cell with its neighbours, without overlapping blocks.
-"""
+"""Stimulus images: opened lazily in one size, and described by features that need no pretrained network."""
 
 from __future__ import annotations
 
@@ -16,20 +9,17 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import uniform_filter
 from tqdm import tqdm
 
 from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.loaders import _files
 from braindec.loaders._events import read_tsv
+from braindec.loaders._image_maps import KINDS
 from braindec.types import Features
 
 __all__ = ["Images", "image_features", "load_images"]
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
-_FREQUENCIES = (0.05, 0.1, 0.2, 0.35)  # cycles a pixel
-_N_ORIENTATIONS = 8
-_N_BINS = 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +58,11 @@ class Images:
         kept = np.arange(len(self))[rows]
         if np.ndim(kept) == 0:
             return _read(self.paths[int(kept)], self.size)
-        return np.stack([_read(self.paths[int(i)], self.size) for i in kept]) if len(kept) else np.zeros((0, *self.size, 3), np.uint8)
+        return (
+            np.stack([_read(self.paths[int(i)], self.size) for i in kept])
+            if len(kept)
+            else np.zeros((0, *self.size, 3), np.uint8)
+        )
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype=dtype)
@@ -78,7 +72,10 @@ class Images:
         place = {str(s): i for i, s in enumerate(self.ids)}
         missing = [str(s) for s in stimulus_ids if str(s) not in place]
         if missing:
-            raise BraindecError(f"there is no image {missing[0]!r}{did_you_mean(missing[0], place)}", found=f"{len(missing)} missing of {len(place)}")
+            raise BraindecError(
+                f"there is no image {missing[0]!r}{did_you_mean(missing[0], place)}",
+                found=f"{len(missing)} missing of {len(place)}",
+            )
         return self[np.array([place[str(s)] for s in stimulus_ids], dtype=int)]
 
     def __repr__(self) -> str:
@@ -91,8 +88,8 @@ def load_images(source: str | Path, *, size: int | tuple[int, int] = 128, folder
     Parameters
     ----------
     source : str or Path
-        A folder of images (ids are their paths inside it without the ending), or a table (.tsv, .csv) with ``stimulus_id`` and a
-        column ``path``, ``stim_file`` or ``file`` of paths inside ``folder``.
+        A folder of images (ids are their paths inside it without the ending), or a table (.tsv, .csv) with
+        ``stimulus_id`` and a column ``path``, ``stim_file`` or ``file`` of paths inside ``folder``.
     size : int or (int, int)
         Height and width; images are scaled (area average going down, bilinear going up) and cropped in the middle.
     folder : str or Path, optional
@@ -109,25 +106,39 @@ def load_images(source: str | Path, *, size: int | tuple[int, int] = 128, folder
     path = _files.existing(source)
     if path.is_dir():
         paths = sorted(p for p in path.rglob("*") if p.suffix.lower() in _SUFFIXES and not p.name.startswith("."))
-        items = pd.DataFrame({"stimulus_id": [p.relative_to(path).with_suffix("").as_posix() for p in paths],
-                              "path": [p.relative_to(path).as_posix() for p in paths]})  # fmt: skip
+        items = pd.DataFrame(
+            {
+                "stimulus_id": [p.relative_to(path).with_suffix("").as_posix() for p in paths],
+                "path": [p.relative_to(path).as_posix() for p in paths],
+            }
+        )
     else:
         base = Path(folder) if folder is not None else path.parent
         items = read_tsv(path, separator="," if path.suffix.lower() == ".csv" else "\t")
         column = next((c for c in ("path", "stim_file", "file") if c in items), None)
         if "stimulus_id" not in items or column is None:
-            raise BraindecError(f"{path} does not name images", found=f"columns {list(items.columns)}", allowed="stimulus_id and path")
+            raise BraindecError(
+                f"{path} does not name images", found=f"columns {list(items.columns)}", allowed="stimulus_id and path"
+            )
         for text in items[column]:
             _files.check_inside(str(text))
         paths = [base / str(text) for text in items[column]]
         missing = [p for p in paths if not p.is_file()]
         if missing:
-            raise BraindecError(f"{len(missing)} of {len(paths)} images are not there", found=", ".join(map(str, missing[:3])), fix="give folder=")
+            raise BraindecError(
+                f"{len(missing)} of {len(paths)} images are not there",
+                found=", ".join(map(str, missing[:3])),
+                fix="give folder=",
+            )
     if not paths:
         raise BraindecError(f"there are no images in {source}", allowed=", ".join(_SUFFIXES))
     ids = items["stimulus_id"]
     if ids.duplicated().any():
-        raise BraindecError(f"{source}: a stimulus id stands twice", found=", ".join(ids[ids.duplicated()].unique()[:5]), fix="one file an id")
+        raise BraindecError(
+            f"{source}: a stimulus id stands twice",
+            found=", ".join(ids[ids.duplicated()].unique()[:5]),
+            fix="one file an id",
+        )
     return Images(tuple(paths), items.reset_index(drop=True), (int(height), int(width)))
 
 
@@ -148,9 +159,9 @@ def image_features(
     images : Images or array of shape (n, height, width, 3)
         uint8, or floats of 0 to 1.
     kind : {"gist", "hog", "colour", "pixels", "all", "network"}
-        "gist": oriented energy at 4 frequencies and 8 orientations on a grid; "hog": histograms of oriented gradients; "colour": mean and
-        spread of opponent channels; "pixels": grey and colour at 16 x 16; "all": the first three side by side; "network": what
-        ``network`` returns.
+        "gist": oriented energy at 4 frequencies and 8 orientations on a grid; "hog": histograms of oriented
+        gradients; "colour": mean and spread of opponent channels; "pixels": grey and colour at 16 x 16; "all": the
+        first three side by side; "network": what ``network`` returns.
     stimulus_ids : sequence, optional
         Ids of the rows, for an array.
     grid : int
@@ -158,7 +169,8 @@ def image_features(
     standardise_on : sequence of ids, optional
         Ids of training images whose mean and spread each unit is scaled by.
     network : callable, optional
-        Takes float32 images (n, height, width, 3) of 0 to 1 and returns numbers (n, ...): a torch module wrapped so, for instance.
+        Takes float32 images (n, height, width, 3) of 0 to 1 and returns numbers (n, ...): a torch module wrapped so,
+        for instance.
     batch : int
         Images at once.
 
@@ -167,11 +179,15 @@ def image_features(
     Features of shape (n, n_units)
         ``units`` names component and place of each; the same pixels give the same numbers.
     """
-    kinds = (*_KINDS, "all", "network")
+    kinds = (*KINDS, "all", "network")
     if kind not in kinds:
-        raise BraindecError(f"there is no kind of image features {kind!r}{did_you_mean(kind, kinds)}", allowed=", ".join(kinds))
+        raise BraindecError(
+            f"there is no kind of image features {kind!r}{did_you_mean(kind, kinds)}", allowed=", ".join(kinds)
+        )
     if (kind == "network") != (network is not None):
-        raise BraindecError("kind 'network' and network go together", fix="image_features(images, 'network', network=f)")
+        raise BraindecError(
+            "kind 'network' and network go together", fix="image_features(images, 'network', network=f)"
+        )
     n = len(images)
     if not n:
         raise BraindecError("there are no images to describe")
@@ -186,99 +202,26 @@ def image_features(
             values = np.asarray(_numpy(network(pictures)), dtype=np.float32).reshape(len(pictures), -1)  # type: ignore[misc]
             names = [f"network-{i}" for i in range(values.shape[1])]
         else:
-            made = [_KINDS[k](pictures, grid) for k in (("gist", "hog", "colour") if kind == "all" else (kind,))]
+            made = [KINDS[k](pictures, grid) for k in (("gist", "hog", "colour") if kind == "all" else (kind,))]
             values = np.concatenate([m[0] for m in made], axis=1)
             names = [name for m in made for name in m[1]]
         parts.append(values.astype(np.float32))
     values = np.concatenate(parts)
-    info: dict[str, Any] = {"made_by": "braindec.loaders.images.image_features", "kind": kind, "grid": grid, "n_images": n}
+    info: dict[str, Any] = {
+        "made_by": "braindec.loaders.images.image_features",
+        "kind": kind,
+        "grid": grid,
+        "n_images": n,
+    }
     found = Features.from_array(values, ids)
     if standardise_on is not None:
         rows = found.rows_of(standardise_on)
         mean, spread = values[rows].mean(axis=0, dtype=np.float64), values[rows].std(axis=0, dtype=np.float64)
         values = ((values - mean) / np.where(spread > 0, spread, 1.0)).astype(np.float32)
-        info["standardised_on"] = int(len(rows))
+        info["standardised_on"] = len(rows)
     items = images.items if isinstance(images, Images) and stimulus_ids is None else found.items
     units = pd.DataFrame({"name": names, "component": [name.split("-")[0] for name in names]})
     return Features(values, items, units, info)  # type: ignore[arg-type]
-
-
-def _gist(pictures: np.ndarray, grid: int) -> tuple[np.ndarray, list[str]]:
-    grey = pictures.mean(axis=3)
-    grey = grey - grey.mean(axis=(1, 2), keepdims=True)
-    height, width = grey.shape[1:]
-    pad = max(height, width) // 4
-    spectrum = np.fft.fft2(np.pad(grey, ((0, 0), (pad, pad), (pad, pad)), mode="reflect"))
-    fy, fx = np.meshgrid(np.fft.fftfreq(height + 2 * pad), np.fft.fftfreq(width + 2 * pad), indexing="ij")
-    radius, angle = np.hypot(fx, fy), np.arctan2(fy, fx)
-    radius[0, 0] = 1.0
-    parts, names = [], []
-    for frequency in _FREQUENCIES:
-        ring = np.exp(-(np.log(radius / frequency) ** 2) / (2 * np.log(0.6) ** 2))
-        ring[0, 0] = 0.0
-        for k in range(_N_ORIENTATIONS):
-            turn = np.angle(np.exp(1j * (angle - np.pi * k / _N_ORIENTATIONS)))  # one-sided: the result is analytic
-            gain = ring * np.exp(-(turn**2) / (2 * (np.pi / _N_ORIENTATIONS / 1.5) ** 2))
-            energy = np.abs(np.fft.ifft2(spectrum * gain))[:, pad : pad + height, pad : pad + width]
-            parts.append(_pool(energy, grid))
-            names += [f"gist-f{frequency:g}-o{k}-c{c}" for c in range(grid * grid)]
-    return np.concatenate(parts, axis=1), names
-
-
-def _hog(pictures: np.ndarray, grid: int) -> tuple[np.ndarray, list[str]]:
-    cells = 2 * grid
-    dy, dx = np.gradient(pictures, axis=(1, 2))
-    strength = np.hypot(dx, dy)
-    best = strength.argmax(axis=3)[..., None]  # the colour channel with the steepest gradient
-    dx, dy, strength = (np.take_along_axis(a, best, axis=3)[..., 0] for a in (dx, dy, strength))
-    place = (np.arctan2(dy, dx) % np.pi) / np.pi * _N_BINS
-    lower = np.floor(place - 0.5)
-    share = place - 0.5 - lower
-    votes = [(lower.astype(int) % _N_BINS, 1 - share), ((lower.astype(int) + 1) % _N_BINS, share)]
-    histogram = np.stack(
-        [sum(_pool(np.where(b == k, strength * w, 0.0), cells) for b, w in votes) for k in range(_N_BINS)], axis=2
-    )  # (n, cells * cells, bins)
-    field = histogram.reshape(len(pictures), cells, cells, _N_BINS)
-    local = uniform_filter((field**2).sum(axis=3), size=(1, 3, 3), mode="nearest")
-    scaled = field / np.sqrt(local + 1e-6)[..., None]
-    names = [f"hog-c{c}-b{k}" for c in range(cells * cells) for k in range(_N_BINS)]
-    return np.minimum(scaled, 2.0).reshape(len(pictures), -1), names
-
-
-def _colour(pictures: np.ndarray, grid: int) -> tuple[np.ndarray, list[str]]:
-    red, green, blue = np.moveaxis(pictures.astype(np.float64), 3, 0)  # a spread is a small difference of large squares
-    channels = {"light": (red + green + blue) / 3, "red_green": red - green, "yellow_blue": (red + green) / 2 - blue}
-    parts, names = [], []
-    for name, channel in channels.items():
-        mean = _pool(channel, grid)
-        spread = np.sqrt(np.maximum(_pool(channel**2, grid) - mean**2, 0.0))
-        parts += [mean, spread]
-        names += [f"colour-{name}-{what}-c{c}" for what in ("mean", "spread") for c in range(grid * grid)]
-    return np.concatenate(parts, axis=1), names
-
-
-def _pixels(pictures: np.ndarray, grid: int) -> tuple[np.ndarray, list[str]]:
-    side = 4 * grid
-    small = np.stack([_pool(pictures[..., c], side) for c in range(3)], axis=2)
-    return small.reshape(len(pictures), -1), [f"pixels-{p}-{c}" for p in range(side * side) for c in "rgb"]
-
-
-_KINDS: dict[str, Callable[[np.ndarray, int], tuple[np.ndarray, list[str]]]] = {
-    "gist": _gist, "hog": _hog, "colour": _colour, "pixels": _pixels,
-}  # fmt: skip
-
-
-def _pool(maps: np.ndarray, grid: int) -> np.ndarray:
-    """Means of (n, height, width) over a grid of cells whose sizes differ by a pixel at most, shape (n, grid * grid)."""
-    for axis in (1, 2):
-        edges = np.linspace(0, maps.shape[axis], grid + 1).round().astype(int)
-        if (np.diff(edges) < 1).any():
-            raise BraindecError(f"images of {maps.shape[axis]} pixels are too small for {grid} cells", fix="make them larger, or the grid smaller")
-        summed = np.add.reduceat(maps, edges[:-1], axis=axis)
-        shape = [1, 1, 1]
-        shape[axis] = grid
-        maps = summed / np.diff(edges).reshape(shape)
-    return maps.reshape(len(maps), -1)
 
 
 def _float(pictures: np.ndarray) -> np.ndarray:
@@ -288,7 +231,9 @@ def _float(pictures: np.ndarray) -> np.ndarray:
         return pictures.astype(np.float32) / 255
     pictures = pictures.astype(np.float32)
     if not np.isfinite(pictures).all() or pictures.min() < 0 or pictures.max() > 1:
-        raise BraindecError("images of floats must be between 0 and 1", found=f"{pictures.min():.3g} to {pictures.max():.3g}")
+        raise BraindecError(
+            "images of floats must be between 0 and 1", found=f"{pictures.min():.3g} to {pictures.max():.3g}"
+        )
     return pictures
 
 
@@ -311,5 +256,7 @@ def _read(path: Path, size: tuple[int, int]) -> np.ndarray:
             return np.asarray(ImageOps.fit(picture, (size[1], size[0]), method=method), dtype=np.uint8)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise UnreadableError(
-            f"{path} cannot be read as an image", found=f"{type(error).__name__}: {str(error)[:150]}", fix="the file is damaged or no image",
+            f"{path} cannot be read as an image",
+            found=f"{type(error).__name__}: {str(error)[:150]}",
+            fix="the file is damaged or no image",
         ) from error

@@ -1,8 +1,7 @@
-"""Look at a folder of recordings: what is in it, what is wrong with it, and a first cohort file that the user can edit."""
+"""Look at a folder of recordings: what is in it, what is wrong with it, and a first cohort file to edit."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,20 +9,16 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from braindec.errors import BraindecError
 from braindec.evaluate.finding import Finding, some
-from braindec.loaders import _bids_tree, _files, _inspect_folder, _inspect_images, _inspect_look
-from braindec.loaders._detect import detect
+from braindec.loaders import _files, _inspect_folder, _inspect_images, _inspect_look, _inspect_open
 from braindec.loaders._first_guess import first_guess
 from braindec.types import Recording, Windows
 
 __all__ = ["Inspection", "first_guess", "inspect"]
 
 _ORDER = {"fail": 0, "warn": 1, "pass": 2, "skip": 3}
-_LOOSE = ("raw", "epochs", "nwb")
-_FOLDERS = (".ds", ".mff", ".mefd")
 _MARK = {"fail": "FAIL", "warn": "warn", "pass": "ok  ", "skip": "note"}
 
 
@@ -79,16 +74,27 @@ class Inspection:
             if values:
                 lines.append(f"  {key + 's' if key != 'modality' else 'modality'}: {some(values, 12)} ({len(values)})")
         for key, unit in (("types", ""), ("sfreq", " Hz"), ("space", "")):
-            values = [f"{v:g}" if isinstance(v, float) else str(v) for v in self.table.get(key, pd.Series(dtype=object)).dropna().unique()]
+            values = [
+                f"{v:g}" if isinstance(v, float) else str(v)
+                for v in self.table.get(key, pd.Series(dtype=object)).dropna().unique()
+            ]
             if values:
                 lines.append(f"  {'channels' if key == 'types' else key}: {some(values, 4)}{unit}")
         if "duration" in self.table and len(self.table):
             total = self.table["duration"].sum()
-            lines.append(f"  length: {self.table['duration'].min():.1f} to {self.table['duration'].max():.1f} s a recording, {total / 60:.1f} min in all")
+            lines.append(
+                f"  length: {self.table['duration'].min():.1f} to {self.table['duration'].max():.1f} s a "
+                f"recording, {total / 60:.1f} min in all"
+            )
         if self.events:
-            lines.append(f"  events by {self.column}: " + ", ".join(f"{k} ({v})" for k, v in list(self.events.items())[:12]))
+            lines.append(
+                f"  events by {self.column}: " + ", ".join(f"{k} ({v})" for k, v in list(self.events.items())[:12])
+            )
         lines += [f"  {k}: {v}" for k, v in self.about.items()]
-        lines += [f"  {_MARK[f.level]} {f.check}: {f.message}" + (f"\n       fix: {f.fix}" if f.fix else "") for f in self.findings]
+        lines += [
+            f"  {_MARK[f.level]} {f.check}: {f.message}" + (f"\n       fix: {f.fix}" if f.fix else "")
+            for f in self.findings
+        ]
         return "\n".join(lines if self.findings else [*lines, "  nothing suspicious was found"])
 
 
@@ -106,18 +112,28 @@ def inspect(root: str | Path) -> Inspection:
         If there is nothing that a reader knows.
     """
     path = _files.existing(root)
-    reader = _reader_of(path)
+    reader = _inspect_open.reader_of(path)
     if reader == "arrays":
         return _finish(_Look(path, reader), arrays=True, card=_card_of(path))
-    if path.is_dir() and reader == "raw" and path.suffix.lower() not in _FOLDERS:
-        path, reader, openers = _loose_openers(path)
+    if path.is_dir() and reader == "raw" and path.suffix.lower() not in _inspect_open.FOLDERS:
+        path, reader, openers = _inspect_open.loose_openers(path)
     else:
-        openers = _openers(path, reader)
+        openers = _inspect_open.openers(path, reader)
     seen = _Look(path, reader)
-    seen.options = _pattern([p.name for p in (Path(files[0]) for _, files, _ in openers if files)]) if path.is_dir() and reader in _LOOSE else {}
+    seen.options = (
+        _inspect_open.pattern([p.name for p in (Path(files[0]) for _, files, _ in openers if files)])
+        if path.is_dir() and reader in _inspect_open.LOOSE
+        else {}
+    )
     if reader == "fmri" and path.is_dir() and not any(p.is_dir() for p in path.glob("sub-*")):
         seen.options = _inspect_images.loose_images(path)
-        openers = [(path.name, [path / seen.options["bold"]], lambda: _load(path, reader="fmri", **seen.options))]
+        openers = [
+            (
+                path.name,
+                [path / seen.options["bold"]],
+                lambda: _inspect_open.load_any(path, reader="fmri", **seen.options),
+            )
+        ]
     for name, files, open_it in openers:
         seen.add(name, files, open_it)
     return _finish(seen, card=_card_of(_files.existing(root)))
@@ -147,12 +163,25 @@ class _Look:
                 self._look(thing, name)
         except BraindecError as error:
             check = "repetition_time" if "repetition time" in error.asked else "damaged"
-            self.found.append((name, Finding(check, "fail", error.asked + (f" ({error.found})" if error.found else ""), {}, error.fix or "")))
+            self.found.append(
+                (
+                    name,
+                    Finding(
+                        check, "fail", error.asked + (f" ({error.found})" if error.found else ""), {}, error.fix or ""
+                    ),
+                )
+            )
 
     def _look(self, thing: Any, name: str) -> None:
         if isinstance(thing, Windows):
             first = thing.recordings[0]
-            self.rows.append({**_inspect_look.row_of(first), "n_events": len(thing), "duration": len(thing) * thing.n_times / thing.sfreq})
+            self.rows.append(
+                {
+                    **_inspect_look.row_of(first),
+                    "n_events": len(thing),
+                    "duration": len(thing) * thing.n_times / thing.sfreq,
+                }
+            )
             self.events.append(thing.trials)
             self.cut = (round(thing.tmin, 4), round(thing.tmin + thing.n_times / thing.sfreq, 4))
             self.names.append(name)
@@ -173,94 +202,6 @@ class _Look:
         self.found += [(label, f) for f in findings]
 
 
-def _reader_of(path: Path) -> str:
-    try:
-        reader = detect(path)
-    except BraindecError:
-        if path.is_dir() and _inspect_folder.find_arrays(path):
-            return "arrays"
-        raise
-    if reader == "raw" and path.is_dir() and not any(p.suffix.lower() not in (".npz", ".npy", ".mat", ".h5", ".hdf5", ".yml", ".yaml", ".md", ".txt", ".json")
-                                                     for p in path.iterdir() if p.is_file()):  # fmt: skip
-        return "arrays" if _inspect_folder.find_arrays(path) else reader
-    return reader
-
-
-def _openers(path: Path, reader: str) -> list[tuple[str, list[Path], Callable[[], Any]]]:
-    """(name, files, function that opens) of every recording."""
-    if reader == "bids":
-        return _bids_openers(path)
-    if reader == "fmri" and path.is_dir() and any(p.is_dir() for p in path.glob("sub-*")):
-        return _inspect_images.run_openers(path)
-    return [(path.name, [path] if path.is_file() else [], lambda: _load(path))]
-
-
-def _load(path: Path, **options: Any) -> Any:
-    from braindec.loaders import load
-
-    return load(path, **options)
-
-
-def _loose_openers(path: Path) -> tuple[Path, str, list[tuple[str, list[Path], Callable[[], Any]]]]:
-    """A folder of recordings that is not BIDS: the one recording in it, or all of them."""
-    from braindec.loaders._formats import RAW_SUFFIXES, suffix_of
-
-    heads = sorted(p for p in path.iterdir() if suffix_of(p) in (*RAW_SUFFIXES, ".nwb") and not p.name.startswith("."))
-    stems = {p.stem for p in heads if p.suffix.lower() in (".vhdr", ".lay")}
-    heads = [p for p in heads if p.suffix.lower() not in (".eeg", ".dat") or p.stem not in stems]
-    if not heads:
-        raise BraindecError(
-            f"{path} holds no recording that a reader knows", found=", ".join(sorted(p.name for p in path.iterdir())[:8]) or "an empty folder",
-            fix="name the folder that holds sub-*, or a file",
-        )  # fmt: skip
-    if len(heads) == 1:
-        return heads[0], detect(heads[0]), [(heads[0].name, _parts(heads[0]), lambda: _load(heads[0]))]
-    return path, detect(heads[0]), [(p.name, _parts(p), lambda p=p: _load(p)) for p in tqdm(heads, desc="looking", disable=None, leave=False)]
-
-
-def _pattern(names: Sequence[str]) -> dict[str, str]:
-    """A pattern with ``{run}`` where the names of several files differ by a label in one place."""
-    if len(names) < 2:
-        return {}
-    head = os.path.commonprefix(list(names)).rstrip("0123456789")
-    tail = os.path.commonprefix([n[::-1] for n in names])[::-1].lstrip("0123456789")
-    middles = [n[len(head) : len(n) - len(tail)] for n in names]
-    fits = all(m and "/" not in m for m in middles) and len(set(middles)) == len(names)
-    return {"pattern": f"{head}{{run}}{tail}"} if fits and head else {}
-
-
-def _parts(path: Path) -> list[Path]:
-    """The files of a recording; a damaged header does not stop the look."""
-    from braindec.loaders._formats import companions
-
-    try:
-        return companions(path)
-    except (BraindecError, OSError, ValueError, KeyError):
-        return [path]
-
-
-def _bids_openers(path: Path) -> list[tuple[str, list[Path], Callable[[], Any]]]:
-    from braindec.loaders.readers.bids import open_recording
-
-    def opener(file: _bids_tree.BidsFile) -> Recording:
-        said: list[str] = []
-        recording = open_recording(file, said)
-        told = [*(recording.info.get("warnings") or []), *said]
-        return recording.with_signal(recording.signal, warnings=list(dict.fromkeys(told)))
-
-    files: list[_bids_tree.BidsFile] = []
-    first: BraindecError | None = None
-    for kind in _bids_tree.DATATYPES:
-        try:
-            files += _bids_tree.recordings(path, datatype=kind)
-        except BraindecError as error:
-            first = first or error
-    if not files and first is not None:
-        raise first
-    shown = tqdm(files, desc="looking", disable=None, leave=False)
-    return [(_stem(f.path), _parts(f.path), lambda f=f: opener(f)) for f in shown]
-
-
 def _finish(seen: _Look, *, arrays: bool = False, card: str | None = None) -> Inspection:
     about: dict[str, Any] = {}
     options = dict(seen.options)
@@ -270,7 +211,18 @@ def _finish(seen: _Look, *, arrays: bool = False, card: str | None = None) -> In
             try:
                 shapes, guess, findings = _inspect_folder.look_at_arrays(path)
             except BraindecError as error:
-                seen.found.append((path.name, Finding("damaged", "fail", error.asked + (f" ({error.found})" if error.found else ""), {}, error.fix or "")))
+                seen.found.append(
+                    (
+                        path.name,
+                        Finding(
+                            "damaged",
+                            "fail",
+                            error.asked + (f" ({error.found})" if error.found else ""),
+                            {},
+                            error.fix or "",
+                        ),
+                    )
+                )
                 continue
             about[path.name] = ", ".join(f"{n or 'array'} {s}" for n, s in shapes.items())
             if "X" in guess or ("signal" in guess and not options):
@@ -287,7 +239,9 @@ def _finish(seen: _Look, *, arrays: bool = False, card: str | None = None) -> In
         some_events = [e for e in seen.events if len(e)]
         column = _inspect_folder.choose_column(some_events)
         counts = _inspect_folder.count_events(some_events, column)
-        findings += _inspect_folder.classes(seen.events, ["?" if pd.isna(s) else str(s) for s in table["subject"]], column)
+        findings += _inspect_folder.classes(
+            seen.events, ["?" if pd.isna(s) else str(s) for s in table["subject"]], column
+        )
         timing = _timing(some_events) if seen.cut is None else {"tmin": seen.cut[0], "tmax": seen.cut[1]}
         about |= _cost(table, seen)
     findings += _inspect_folder.grouped(seen.found)
@@ -314,9 +268,17 @@ def _labels_beside(root: Path, X: str, paths: Sequence[Path]) -> dict[str, str]:
 
 def _timing(events: Sequence[pd.DataFrame]) -> dict[str, float]:
     with_onset = [e for e in events if "onset" in e and len(e) > 1]
-    steps = np.concatenate([np.diff(np.sort(e["onset"].to_numpy(dtype=float))) for e in with_onset]) if with_onset else np.zeros(0)
+    steps = (
+        np.concatenate([np.diff(np.sort(e["onset"].to_numpy(dtype=float))) for e in with_onset])
+        if with_onset
+        else np.zeros(0)
+    )
     steps = steps[np.isfinite(steps) & (steps > 0)]
-    lengths = np.concatenate([e["duration"].to_numpy(dtype=float) for e in events if "duration" in e]) if events else np.zeros(0)
+    lengths = (
+        np.concatenate([e["duration"].to_numpy(dtype=float) for e in events if "duration" in e])
+        if events
+        else np.zeros(0)
+    )
     lengths = lengths[np.isfinite(lengths)]
     return {k: round(float(np.median(v)), 4) for k, v in (("between_onsets", steps), ("duration", lengths)) if len(v)}
 
@@ -324,10 +286,17 @@ def _timing(events: Sequence[pd.DataFrame]) -> dict[str, float]:
 def _cost(table: pd.DataFrame, seen: _Look) -> dict[str, str]:
     """Size on disk, memory of the largest subject (float32), and seconds to read everything once."""
     size = sum(p.stat().st_size for paths in seen.files.values() for p in paths if p.is_file())
-    memory = (table["n_channels"] * table["sfreq"] * table["duration"] * 4).groupby(table["subject"].fillna("?").astype(str)).sum() / 2**20
-    cost = {"size on disk": f"{size / 2**20:.1f} MiB", "largest subject in memory": f"{memory.max():.1f} MiB as float32"}
+    memory = (table["n_channels"] * table["sfreq"] * table["duration"] * 4).groupby(
+        table["subject"].fillna("?").astype(str)
+    ).sum() / 2**20
+    cost = {
+        "size on disk": f"{size / 2**20:.1f} MiB",
+        "largest subject in memory": f"{memory.max():.1f} MiB as float32",
+    }
     if seen.seconds:
-        cost["reading all of it once"] = f"about {max(1.0, float(np.median(seen.seconds)) * memory.sum()):.0f} s on this machine"
+        cost["reading all of it once"] = (
+            f"about {max(1.0, float(np.median(seen.seconds)) * memory.sum()):.0f} s on this machine"
+        )
     return cost
 
 
@@ -336,11 +305,8 @@ def _card_of(root: Path) -> str | None:
 
     for name in names():
         card = load_card(name)
-        if card.folder == root.resolve().name and (not card.files or any((root / f.path).is_file() for f in card.files)):
+        if card.folder == root.resolve().name and (
+            not card.files or any((root / f.path).is_file() for f in card.files)
+        ):
             return name
     return None
-
-
-def _stem(path: Path) -> str:
-    name = path.name.split(".")[0]
-    return name.rsplit("_", 1)[0] if name.startswith("sub-") else path.name

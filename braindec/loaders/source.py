@@ -80,15 +80,18 @@ class Source:
         if isinstance(loaded, Windows):
             raise BraindecError(
                 f"{self.name}: the reader {self.reader} gives windows that are already cut, not continuous recordings",
-                found=repr(loaded), fix="use source.windows(subject)",
-            )  # fmt: skip
+                found=repr(loaded),
+                fix="use source.windows(subject)",
+            )
         recordings = [loaded] if isinstance(loaded, (Recording, Spikes)) else list(loaded)
         wrong = [r for r in recordings if not isinstance(r, Recording)]
         if wrong:
             raise BraindecError(
-                f"{self.name}: the reader {self.reader} gives {type(wrong[0]).__name__}, not recordings", found=repr(wrong[0]),
-                fix="for spikes: count them in bins, [s.counts(0.05) for s in source.load(subject)], or set bin_width in the options",
-            )  # fmt: skip
+                f"{self.name}: the reader {self.reader} gives {type(wrong[0]).__name__}, not recordings",
+                found=repr(wrong[0]),
+                fix="for spikes: count them in bins, [s.counts(0.05) for s in source.load(subject)], or set "
+                "bin_width in the options",
+            )
         return recordings
 
     def windows(self, subject: str) -> Windows | None:
@@ -107,13 +110,21 @@ class Source:
         if self.card is not None:
             return self.card.modality
         loaded = self.load(self.subjects()[0])
-        first = loaded.recordings[0] if isinstance(loaded, Windows) else loaded[0] if isinstance(loaded, list) else loaded
+        first = (
+            loaded.recordings[0] if isinstance(loaded, Windows) else loaded[0] if isinstance(loaded, list) else loaded
+        )
         return first.info.get("modality")
 
     def describe(self) -> dict[str, Any]:
         """Return a table of what the source is: name, folder, reader, subjects, licence, citation."""
-        about: dict[str, Any] = {"name": self.name, "root": str(self.root), "reader": self.reader, "options": dict(self.options),
-                                 "modality": self.modality, "subjects": self.subjects()}  # fmt: skip
+        about: dict[str, Any] = {
+            "name": self.name,
+            "root": str(self.root),
+            "reader": self.reader,
+            "options": dict(self.options),
+            "modality": self.modality,
+            "subjects": self.subjects(),
+        }
         if self.card is not None:
             keep = {"title", "licence", "citation", "doi", "url", "notes"}
             about |= self.card.model_dump(include=keep)
@@ -152,8 +163,8 @@ def open_source(
     dataset : str, Path or Card, optional
         Name of a card (or a card of your own): gives folder, reader and options.
     root : str or Path, optional
-        The folder or file itself; with ``dataset`` also the folder that holds the data set's folder. A relative path is looked
-        for in the working folder, in ``data_home`` and in ``$BRAINDEC_DATA``.
+        The folder or file itself; with ``dataset`` also the folder that holds the data set's folder. A relative path
+        is looked for in the working folder, in ``data_home`` and in ``$BRAINDEC_DATA``.
     reader : str, optional
         Name of a reader; found from the content when neither it nor a card is given.
     options : dict, optional
@@ -164,14 +175,15 @@ def open_source(
     Raises
     ------
     BraindecError
-        If the data are not found (all places that were tried are listed, and how to obtain them), or a reader or an option
-        is unknown.
+        If the data are not found (all places that were tried are listed, and how to obtain them), or a reader or an
+        option is unknown.
     """
     if dataset is None and root is None:
         raise BraindecError(
-            "which recordings?", found="neither dataset nor root",
+            "which recordings?",
+            found="neither dataset nor root",
             fix="name a data set (data.dataset=..., see: braindec list datasets) or a folder (data.root=...)",
-        )  # fmt: skip
+        )
     card = dataset if isinstance(dataset, Card) or dataset is None else load_card(dataset)
     found = _locate(card, root, data_home)
     name = card.name if card else found.resolve().name
@@ -179,7 +191,9 @@ def open_source(
         reader = card.reader.name
     if reader is None:
         if card is not None:
-            raise BraindecError(f"the card {name} names no reader", fix="say it: data.reader=... (braindec list loaders.readers)")
+            raise BraindecError(
+                f"the card {name} names no reader", fix="say it: data.reader=... (braindec list loaders.readers)"
+            )
         from braindec.loaders._detect import detect
 
         reader = detect(found)
@@ -195,8 +209,8 @@ def measure(source: Source, facts: Facts) -> dict[str, Any]:
     Returns
     -------
     dict
-        The keys of :class:`braindec.loaders.cards.Facts` that make sense for these data. ``n_channels``, ``sfreq``, ``n_times``
-        and ``space`` are there when all recordings agree.
+        The keys of :class:`braindec.loaders.cards.Facts` that make sense for these data. ``n_channels``, ``sfreq``,
+        ``n_times`` and ``space`` are there when all recordings agree.
     """
     subjects = source.subjects()
     found: dict[str, Any] = {"subjects": subjects, "n_subjects": len(subjects)}
@@ -225,7 +239,11 @@ def _common(things: list[Any], cut: bool) -> dict[str, Any]:
     """What all recordings share, and their length together."""
     recordings = [t for t in things if isinstance(t, Recording)]
     if not recordings:
-        return {"n_channels": things[0].n_units, "duration": float(sum(t.stop - t.start for t in things))} if things else {}
+        return (
+            {"n_channels": things[0].n_units, "duration": float(sum(t.stop - t.start for t in things))}
+            if things
+            else {}
+        )
     common: dict[str, Any] = {"duration": float(sum(r.duration for r in recordings))}
     one = {
         "n_channels": {r.n_channels for r in recordings},
@@ -233,7 +251,9 @@ def _common(things: list[Any], cut: bool) -> dict[str, Any]:
         "space": {r.info.get("space") for r in recordings},
     } | ({} if cut else {"n_times": {r.n_times for r in recordings}})
     common |= {key: values.pop() for key, values in one.items() if len(values) == 1}
-    common["channel_types"] = {str(k): int(v) for k, v in recordings[0].channels["type"].value_counts().sort_index().items()}
+    common["channel_types"] = {
+        str(k): int(v) for k, v in recordings[0].channels["type"].value_counts().sort_index().items()
+    }
     common["units"] = sorted({str(u) for r in recordings for u in r.channels["unit"]})
     return common
 
@@ -254,21 +274,28 @@ def _locate(card: Card | None, root: str | Path | None, data_home: str | Path | 
             return place
     asked = f"the data set {card.name}" if card else f"the recordings in {root}"
     if card is not None:
-        fix = f"{card.how_to_obtain.strip()} Then say where it is: BRAINDEC_DATA=<folder that holds {card.folder}>, or data.root=<folder>"
+        where = f"BRAINDEC_DATA=<folder that holds {card.folder}>, or data.root=<folder>"
+        fix = f"{card.how_to_obtain.strip()} Then say where it is: {where}"
     else:
-        near = did_you_mean(tried[0].name, [p.name for p in tried[0].parent.iterdir()]) if tried[0].parent.is_dir() else ""
+        near = (
+            did_you_mean(tried[0].name, [p.name for p in tried[0].parent.iterdir()]) if tried[0].parent.is_dir() else ""
+        )
         fix = f"check the path{near}"
     raise BraindecError(
-        f"{asked} cannot be found", found="nothing at " + ", ".join(str(p.absolute()) for p in dict.fromkeys(tried)),
-        allowed=None if environment else "the environment variable BRAINDEC_DATA is not set", fix=fix,
-    )  # fmt: skip
+        f"{asked} cannot be found",
+        found="nothing at " + ", ".join(str(p.absolute()) for p in dict.fromkeys(tried)),
+        allowed=None if environment else "the environment variable BRAINDEC_DATA is not set",
+        fix=fix,
+    )
 
 
 def _check_options(reader: str, options: Mapping[str, Any]) -> None:
     module = registry.load_module("loaders.readers", reader)
     for name in ("load", "subjects", "files"):
         if not callable(getattr(module, name, None)):
-            raise BraindecError(f"the reader {reader} has no function {name}", fix="a reader module has load, subjects and files")
+            raise BraindecError(
+                f"the reader {reader} has no function {name}", fix="a reader module has load, subjects and files"
+            )
     if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(module.load).parameters.values()):
         return
     _options.bind(module.load, options)

@@ -1,4 +1,4 @@
-"""Every card: it can be read, its reader takes its options, and its facts are those of the data wherever the data are found."""
+"""Every card: it can be read, its reader takes its options, and its facts are those of the data, where these are."""
 
 from __future__ import annotations
 
@@ -14,11 +14,28 @@ from braindec.loaders.fetch import checksum
 from braindec.loaders.source import measure, open_source
 
 ROOT = Path(__file__).resolve().parents[2]
-HOMES = [Path(h) for h in (os.environ.get("BRAINDEC_DATA"), os.environ.get("BRAINDEC_SHARED", str(ROOT.parent / "shared")) + "/data") if h]
+HOMES = [
+    Path(h)
+    for h in (os.environ.get("BRAINDEC_DATA"), os.environ.get("BRAINDEC_SHARED", str(ROOT.parent / "shared")) + "/data")
+    if h
+]
 REQUIRED = {
-    "muse-p300", "eeg_p300_bi2012_s01", "eeglab-sample", "n400-words", "meg_hand_movement_direction", "haxby-slice", "ecog-grip", "muse-ssvep",
-    "ieeg_ecog_stn_force_features", "things-eeg2", "things-meg", "gwilliams-meg-masc", "bci-iv-2a", "haxby2001", "nsd",
-}  # fmt: skip
+    "muse-p300",
+    "eeg_p300_bi2012_s01",
+    "eeglab-sample",
+    "n400-words",
+    "meg_hand_movement_direction",
+    "haxby-slice",
+    "ecog-grip",
+    "muse-ssvep",
+    "ieeg_ecog_stn_force_features",
+    "things-eeg2",
+    "things-meg",
+    "gwilliams-meg-masc",
+    "bci-iv-2a",
+    "haxby2001",
+    "nsd",
+}
 
 
 def home_of(card):
@@ -34,7 +51,9 @@ def test_card_is_whole(name):
     card = load_card(name)
     assert card.licence and card.citation and card.how_to_obtain and (card.url or "").startswith("http")
     text = registry.file("datasets", ".yaml", name).read_text(encoding="utf8")
-    assert text.startswith("# ") and len(text.splitlines()[0]) > 10, "the first line is what `braindec list datasets` shows"
+    assert text.startswith("# ") and len(text.splitlines()[0]) > 10, (
+        "the first line is what `braindec list datasets` shows"
+    )
     if card.reader is not None:
         module = registry.load_module("loaders.readers", card.reader.name)
         _options.bind(module.load, card.reader.options)

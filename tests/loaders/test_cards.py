@@ -34,13 +34,26 @@ def test_a_card_of_ones_own(tmp_path):
 
 
 def test_all_errors_at_once_with_the_nearest_name(tmp_path):
-    text = (GOOD.replace("licence", "license").replace("modality: eeg", "modality: egg").replace("name: bids", "name: bidz").replace("sfreq: 256", "sfreqs: x")
-            .replace("a/b.vhdr", "../b.vhdr").replace("https:", "ftp:"))  # fmt: skip
+    text = (
+        GOOD.replace("licence", "license")
+        .replace("modality: eeg", "modality: egg")
+        .replace("name: bids", "name: bidz")
+        .replace("sfreq: 256", "sfreqs: x")
+        .replace("a/b.vhdr", "../b.vhdr")
+        .replace("https:", "ftp:")
+    )
     with pytest.raises(BraindecError) as caught:
         load_card(write(tmp_path, text))
     said = str(caught.value)
-    for part in ("license: unknown; did you mean 'licence'?", "licence: is missing", "modality:", "did you mean 'bids'", "sfreqs: unknown; did you mean 'sfreq'?",
-                 "inside the data folder", "must start with https"):  # fmt: skip
+    for part in (
+        "license: unknown; did you mean 'licence'?",
+        "licence: is missing",
+        "modality:",
+        "did you mean 'bids'",
+        "sfreqs: unknown; did you mean 'sfreq'?",
+        "inside the data folder",
+        "must start with https",
+    ):
         assert part in said, part
 
 
@@ -54,9 +67,15 @@ def test_names(tmp_path):
         load_card(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("change, said", [("sha256: 12", "64 hexadecimal"), ("bytes: -1", "bytes"), ("path: /etc/passwd", "inside the data folder")])
+@pytest.mark.parametrize(
+    "change, said",
+    [("sha256: 12", "64 hexadecimal"), ("bytes: -1", "bytes"), ("path: /etc/passwd", "inside the data folder")],
+)
 def test_files_that_cannot_be(tmp_path, change, said):
-    text = GOOD.replace("files: [{path: a/b.vhdr, url: https://example.org/b, bytes: 3}]", f"files: [{{path: x, {change}}}]" if "path" not in change else f"files: [{{{change}}}]")
+    text = GOOD.replace(
+        "files: [{path: a/b.vhdr, url: https://example.org/b, bytes: 3}]",
+        f"files: [{{path: x, {change}}}]" if "path" not in change else f"files: [{{{change}}}]",
+    )
     with pytest.raises(BraindecError, match=said):
         load_card(write(tmp_path, text))
 

@@ -45,18 +45,32 @@ def test_ids_stay_text(tmp_path):
     assert list(load_features(tmp_path / "f.csv").ids) == ["001", "002"]
 
 
-@pytest.mark.parametrize("text, said", [("id,x\n1,2\n", "no column stimulus_id"), ("stimulus_id,x\na,1\na,2\n", "stand twice"),
-                                        ("stimulus_id,word\na,b\n", "no numeric column"), ("stimulus_id,x\na,\nb,1\n", "not finite"),
-                                        ("", "empty"), ("stimulus_id,x\n,1\n", "have no stimulus_id")])  # fmt: skip
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("id,x\n1,2\n", "no column stimulus_id"),
+        ("stimulus_id,x\na,1\na,2\n", "stand twice"),
+        ("stimulus_id,word\na,b\n", "no numeric column"),
+        ("stimulus_id,x\na,\nb,1\n", "not finite"),
+        ("", "empty"),
+        ("stimulus_id,x\n,1\n", "have no stimulus_id"),
+    ],
+)
 def test_tables_that_do_not_fit(text, said, tmp_path):
     (tmp_path / "f.csv").write_text(text)
     with pytest.raises(BraindecError, match=said):
         load_features(tmp_path / "f.csv")
 
 
-@pytest.mark.parametrize("arrays, said", [({"values": VALUES}, "no array 'stimulus_id'"), ({"value": VALUES, "stimulus_id": IDS}, "did you mean 'value'"),
-                                          ({"values": VALUES, "stimulus_id": IDS[:3]}, "differ in number"),
-                                          ({"values": VALUES[0], "stimulus_id": IDS[:3]}, "item, unit")])  # fmt: skip
+@pytest.mark.parametrize(
+    "arrays, said",
+    [
+        ({"values": VALUES}, "no array 'stimulus_id'"),
+        ({"value": VALUES, "stimulus_id": IDS}, "did you mean 'value'"),
+        ({"values": VALUES, "stimulus_id": IDS[:3]}, "differ in number"),
+        ({"values": VALUES[0], "stimulus_id": IDS[:3]}, "item, unit"),
+    ],
+)
 def test_archives_that_do_not_fit(arrays, said, tmp_path):
     np.savez(tmp_path / "f.npz", **arrays)
     with pytest.raises(BraindecError, match=said):

@@ -14,6 +14,7 @@ from braindec.loaders.cards import Card, CardFile
 from braindec.loaders.fetch import fetch
 
 CONTENT = bytes(range(256)) * 4000  # 1,024,000 bytes
+LENGTH = len(CONTENT)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 
 
@@ -72,8 +73,16 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(module.time, "sleep", lambda seconds: None)
 
 
-def card(url, *, sha256=DIGEST, size=len(CONTENT), path="data.bin", **more):
-    about = {"name": "set", "title": "t", "modality": "eeg", "licence": "CC0", "citation": "c", "how_to_obtain": "Write a letter.", "folder": "set"}
+def card(url, *, sha256=DIGEST, size=LENGTH, path="data.bin", **more):
+    about = {
+        "name": "set",
+        "title": "t",
+        "modality": "eeg",
+        "licence": "CC0",
+        "citation": "c",
+        "how_to_obtain": "Write a letter.",
+        "folder": "set",
+    }
     return Card(**{**about, **more}, files=[CardFile(path=path, url=url, sha256=sha256, bytes=size)])
 
 
@@ -81,7 +90,9 @@ def test_fresh(server, tmp_path):
     (path,) = fetch(card(f"{server.address}/data.bin"), tmp_path / "set")
     assert path == tmp_path / "set" / "data.bin" and path.read_bytes() == CONTENT
     assert not list(tmp_path.rglob("*.part"))
-    assert fetch(card(f"{server.address}/data.bin"), tmp_path / "set") == [path] and len(server.asked) == 1  # kept, not asked again
+    assert (
+        fetch(card(f"{server.address}/data.bin"), tmp_path / "set") == [path] and len(server.asked) == 1
+    )  # kept, not asked again
 
 
 def test_goes_on_where_an_earlier_download_ended(server, tmp_path):
@@ -94,7 +105,9 @@ def test_a_part_that_is_whole_is_only_checked(server, tmp_path):
     (tmp_path / "data.bin.part").write_bytes(CONTENT)
     assert fetch(card(f"{server.address}/data.bin"), tmp_path)[0].read_bytes() == CONTENT and server.asked == []
     (tmp_path / "data.bin").rename(tmp_path / "data.bin.part")
-    assert fetch(card(f"{server.address}/data.bin", size=None), tmp_path)[0].read_bytes() == CONTENT  # the server says 416
+    assert (
+        fetch(card(f"{server.address}/data.bin", size=None), tmp_path)[0].read_bytes() == CONTENT
+    )  # the server says 416
 
 
 def test_cut_connections_are_resumed(server, tmp_path):
@@ -195,7 +208,9 @@ def test_a_mirror_folder(tmp_path, as_address):
     (mirror / "data.bin").write_bytes(CONTENT)
     (tmp_path / "to").mkdir()
     (tmp_path / "to" / "data.bin.part").write_bytes(CONTENT[:1000])
-    (path,) = fetch(card(None, access="registration"), tmp_path / "to", mirror=mirror.as_uri() if as_address else mirror)
+    (path,) = fetch(
+        card(None, access="registration"), tmp_path / "to", mirror=mirror.as_uri() if as_address else mirror
+    )
     assert path.read_bytes() == CONTENT
 
 

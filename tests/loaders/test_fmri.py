@@ -46,7 +46,9 @@ def bids(tmp_path):
         for r in ("1", "2"):
             stem = root / f"sub-{s}" / "func" / f"sub-{s}_task-look_run-{r}"
             write(stem.with_name(stem.name + "_bold.nii.gz"), data(int(s) * 10 + int(r)))
-            events = pd.DataFrame({"onset": [0.0, 10.0, 20.0], "duration": 6.0, "trial_type": ["face", "house", "face"]})
+            events = pd.DataFrame(
+                {"onset": [0.0, 10.0, 20.0], "duration": 6.0, "trial_type": ["face", "house", "face"]}
+            )
             events.to_csv(stem.with_name(stem.name + "_events.tsv"), sep="\t", index=False)
     (root / "task-look_bold.json").write_text(json.dumps({"RepetitionTime": TR, "TaskName": "look"}))
     (root / "dataset_description.json").write_text(json.dumps({"Name": "Looking", "BIDSVersion": "1.9.0"}))
@@ -104,7 +106,9 @@ def test_parcels_are_means_with_centres_and_names(bids):
     assert run.ch_names == ["back", "front"] and list(run.channels["n_voxels"]) == [48, 48]
     truth = data(11)
     np.testing.assert_allclose(run.load(), [truth[3:].mean(axis=(0, 1, 2)), truth[:2].mean(axis=(0, 1, 2))], rtol=1e-6)
-    np.testing.assert_allclose(run.positions[1], nib.affines.apply_affine(AFFINE, np.argwhere(labels == 7).mean(axis=0)) / 1000)
+    np.testing.assert_allclose(
+        run.positions[1], nib.affines.apply_affine(AFFINE, np.argwhere(labels == 7).mean(axis=0)) / 1000
+    )
     inside = fmri.load(bids, "01", run="1", atlas="atlas.nii.gz", mask="mask.nii.gz")[0]
     chosen = (labels == 7) & (mask_of() > 0)
     np.testing.assert_allclose(inside.load()[1], truth[chosen].mean(axis=0), rtol=1e-6)
@@ -114,10 +118,18 @@ def test_parcels_are_means_with_centres_and_names(bids):
 def test_subjects_and_files(bids):
     assert fmri.subjects(bids) == ["01", "02"]
     names = [p.name for p in fmri.files(bids, "02", mask="mask.nii.gz", run="1")]
-    assert names == ["sub-02_task-look_run-1_bold.nii.gz", "task-look_bold.json", "sub-02_task-look_run-1_events.tsv", "mask.nii.gz"]
+    assert names == [
+        "sub-02_task-look_run-1_bold.nii.gz",
+        "task-look_bold.json",
+        "sub-02_task-look_run-1_events.tsv",
+        "mask.nii.gz",
+    ]
 
 
-@pytest.mark.parametrize("option, value, said", [("subject", "03", "subject '03'"), ("task", "lok", "did you mean 'look'"), ("run", "9", "run '9'")])
+@pytest.mark.parametrize(
+    "option, value, said",
+    [("subject", "03", "subject '03'"), ("task", "lok", "did you mean 'look'"), ("run", "9", "run '9'")],
+)
 def test_labels_that_are_not_there(bids, option, value, said):
     with pytest.raises(BraindecError, match=said):
         fmri.load(bids, **{option: value}, mask="mask.nii.gz")
@@ -131,8 +143,14 @@ def test_repetition_times_that_differ_are_refused(bids):
     assert run.sfreq == 0.5 and "the sidecar says a repetition time of 2.5 s" in run.info["warnings"][0]
 
 
-@pytest.mark.parametrize("tr, unit, said", [(0.0, "sec", "does not say its repetition time"), (2.0, "unknown", "does not say its repetition time"),
-                                            (2000.0, "sec", "milliseconds")])  # fmt: skip
+@pytest.mark.parametrize(
+    "tr, unit, said",
+    [
+        (0.0, "sec", "does not say its repetition time"),
+        (2.0, "unknown", "does not say its repetition time"),
+        (2000.0, "sec", "milliseconds"),
+    ],
+)
 def test_missing_or_wrong_repetition_time_is_asked_for(tmp_path, tr, unit, said):
     write(tmp_path / "mask.nii.gz", mask_of())
     path = write(tmp_path / "bold.nii.gz", data(), tr=tr, unit=unit)
@@ -143,7 +161,9 @@ def test_missing_or_wrong_repetition_time_is_asked_for(tmp_path, tr, unit, said)
 
 def test_milliseconds_in_the_header_are_understood(tmp_path):
     write(tmp_path / "mask.nii.gz", mask_of())
-    assert fmri.load(write(tmp_path / "bold.nii.gz", data(), tr=1500.0, unit="msec"), mask="mask.nii.gz")[0].sfreq == pytest.approx(1 / 1.5)
+    assert fmri.load(write(tmp_path / "bold.nii.gz", data(), tr=1500.0, unit="msec"), mask="mask.nii.gz")[
+        0
+    ].sfreq == pytest.approx(1 / 1.5)
 
 
 def test_a_tr_in_milliseconds_is_refused(bids):
@@ -155,7 +175,12 @@ def test_bad_masks(bids):
     write(bids / "empty.nii.gz", np.zeros(SHAPE, np.uint8))
     write(bids / "shifted.nii.gz", mask_of(), affine=AFFINE + np.array([[0, 0, 0, 30.0], [0] * 4, [0] * 4, [0] * 4]))
     write(bids / "larger.nii.gz", np.ones((10, 12, 8), np.uint8), affine=AFFINE @ np.diag([0.5, 0.5, 0.5, 1]))
-    for name, said in (("empty", "is empty"), ("shifted", "does not lie on the grid.*affines"), ("larger", r"shape \(10, 12, 8\)"), ("missing", "no image")):
+    for name, said in (
+        ("empty", "is empty"),
+        ("shifted", "does not lie on the grid.*affines"),
+        ("larger", r"shape \(10, 12, 8\)"),
+        ("missing", "no image"),
+    ):
         with pytest.raises(BraindecError, match=said):
             try:
                 fmri.load(bids, "01", mask=f"{name}.nii.gz")
@@ -175,7 +200,11 @@ def test_mask_from_intensities(bids):
         write(path, values)
     run = fmri.load(bids, "01", mask="auto")[0]
     inside = ((run.channels[["i", "j", "k"]] >= 5) & (run.channels[["i", "j", "k"]] < 15)).all(axis=1).sum()
-    assert inside > 800 and run.n_channels < 1.5 * 1000 and any("computed from the intensities" in w for w in run.info["warnings"])
+    assert (
+        inside > 800
+        and run.n_channels < 1.5 * 1000
+        and any("computed from the intensities" in w for w in run.info["warnings"])
+    )
 
 
 @pytest.mark.parametrize("values", [np.zeros(SHAPE, np.float32), np.zeros((*SHAPE, 1), np.float32)])
@@ -187,8 +216,13 @@ def test_one_volume_is_no_series(tmp_path, values):
 def test_damaged_images(tmp_path):
     write(tmp_path / "mask.nii.gz", mask_of())
     whole = write(tmp_path / "whole.nii", data()).read_bytes()
-    broken = {"short.nii": whole[:-500], "short.nii.gz": gzip.compress(whole)[:-3000], "empty.nii.gz": b"", "text.nii": b"not an image" * 40,
-              "cut.nii": whole[:200]}  # fmt: skip
+    broken = {
+        "short.nii": whole[:-500],
+        "short.nii.gz": gzip.compress(whole)[:-3000],
+        "empty.nii.gz": b"",
+        "text.nii": b"not an image" * 40,
+        "cut.nii": whole[:200],
+    }
     for name, content in broken.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(UnreadableError, match="cut short|empty|cannot be read"):
@@ -246,7 +280,9 @@ def prepared(bids):
             own.flat[int(run)] = 1 - own.flat[int(run)]
             write(func / f"{stem}_space-{space}_desc-brain_mask.nii.gz", own)
         table.to_csv(func / f"{stem}_desc-confounds_timeseries.tsv", sep="\t", index=False, na_rep="n/a")
-    (bids / "derivatives/fmriprep/dataset_description.json").write_text(json.dumps({"Name": "fMRIPrep", "DatasetType": "derivative"}))
+    (bids / "derivatives/fmriprep/dataset_description.json").write_text(
+        json.dumps({"Name": "fMRIPrep", "DatasetType": "derivative"})
+    )
     return bids
 
 
@@ -258,7 +294,10 @@ def test_derivatives_find_masks_events_and_confounds(prepared):
         mask.flat[number] = 1 - mask.flat[number]
     assert runs[0].n_channels == int((masks[0] & masks[1]).sum()) and runs[0].ch_names == runs[1].ch_names
     assert any("brain masks of 2 runs differ" in w for w in runs[0].info["warnings"])
-    assert list(runs[1].events["trial_type"]) == ["face", "house", "face"] and runs[1].info["space"] == "MNI152NLin2009cAsym"
+    assert (
+        list(runs[1].events["trial_type"]) == ["face", "house", "face"]
+        and runs[1].info["space"] == "MNI152NLin2009cAsym"
+    )
     direct = fmri.load(prepared / "derivatives/fmriprep", "01", space="T1w")  # events are found in the raw folder above
     assert len(direct[0].events) == 3
     with pytest.raises(BraindecError, match="stands in several images.*space"):
@@ -271,7 +310,11 @@ def test_derivatives_find_masks_events_and_confounds(prepared):
 def test_confounds_are_regressed_out_of_each_run(prepared):
     options = {"derivatives": "derivatives/fmriprep", "space": "T1w"}
     raw, clean = (fmri.load(prepared, "01", run="1", confounds=c, **options)[0] for c in ("none", "motion6"))
-    table = pd.read_csv(prepared / "derivatives/fmriprep/sub-01/func/sub-01_task-look_run-1_desc-confounds_timeseries.tsv", sep="\t", na_values="n/a")
+    table = pd.read_csv(
+        prepared / "derivatives/fmriprep/sub-01/func/sub-01_task-look_run-1_desc-confounds_timeseries.tsv",
+        sep="\t",
+        na_values="n/a",
+    )
     X = np.column_stack([np.ones(N), table[["trans_x", "trans_y", "trans_z", "rot_x", "rot_y", "rot_z"]]])
     y = raw.load().astype(float)
     beta, *_ = np.linalg.lstsq(X, y.T, rcond=None)
@@ -285,7 +328,12 @@ def test_confounds_are_regressed_out_of_each_run(prepared):
 
 def test_confounds_that_are_not_there(prepared):
     options = {"derivatives": "derivatives/fmriprep", "space": "T1w"}
-    for wanted, said in (("motion24", "power2"), ("motoin6", "did you mean 'motion6'"), ("compcor", "a_comp_cor"), ("trans_w", "did you mean 'trans_")):
+    for wanted, said in (
+        ("motion24", "power2"),
+        ("motoin6", "did you mean 'motion6'"),
+        ("compcor", "a_comp_cor"),
+        ("trans_w", "did you mean 'trans_"),
+    ):
         with pytest.raises(BraindecError, match=said):
             fmri.load(prepared, "01", confounds=wanted, **options)
     with pytest.raises(BraindecError, match="has no confounds"):

@@ -50,7 +50,10 @@ def test_a_table_names_images(folder):
         images.of(["C"])
 
 
-@pytest.mark.parametrize("row, said", [("A\t../x.png", "stay inside"), ("A\tnone.png", "are not there"), ("A\tcat/0.png\nA\tcat/1.png", "stands twice")])
+@pytest.mark.parametrize(
+    "row, said",
+    [("A\t../x.png", "stay inside"), ("A\tnone.png", "are not there"), ("A\tcat/0.png\nA\tcat/1.png", "stands twice")],
+)
 def test_tables_that_do_not_fit(folder, row, said):
     (folder / "stimuli.tsv").write_text(f"stimulus_id\tpath\n{row}\n")
     with pytest.raises(BraindecError, match=said):
@@ -73,8 +76,13 @@ def test_grey_and_transparent_images(tmp_path):
     assert (images.of(["grey"]) == 100).all() and (images.of(["clear"]) == 255).all()  # transparent is white
 
 
-@pytest.mark.parametrize("kind, strongest", [("gist", lambda values, names: int(names[values.argmax()].split("-o")[1].split("-")[0])),
-                                             ("hog", lambda values, names: int(np.bincount([int(n.split("-b")[1]) for n in names], values).argmax()))])  # fmt: skip
+@pytest.mark.parametrize(
+    "kind, strongest",
+    [
+        ("gist", lambda values, names: int(names[values.argmax()].split("-o")[1].split("-")[0])),
+        ("hog", lambda values, names: int(np.bincount([int(n.split("-b")[1]) for n in names], values).argmax())),
+    ],
+)
 def test_orientation_is_found(kind, strongest):
     bins = 8 if kind == "gist" else 9
     for k in range(bins):
@@ -135,9 +143,17 @@ def test_a_network_of_ones_own(folder):
     np.testing.assert_allclose(found.load(), expected.numpy(), atol=1e-6)
 
 
-@pytest.mark.parametrize("pictures, kind, said", [(np.zeros((2, 32, 32, 1)), "gist", "n, height, width, 3"), (np.full((1, 32, 32, 3), 7.0), "gist", "between 0 and 1"),
-                                                  (np.zeros((1, 32, 32, 3)), "gits", "did you mean 'gist'"), (np.zeros((0, 32, 32, 3)), "gist", "no images"),
-                                                  (np.zeros((1, 3, 3, 3)), "pixels", "too small"), (np.zeros((1, 8, 8, 3)), "network", "go together")])  # fmt: skip
+@pytest.mark.parametrize(
+    "pictures, kind, said",
+    [
+        (np.zeros((2, 32, 32, 1)), "gist", "n, height, width, 3"),
+        (np.full((1, 32, 32, 3), 7.0), "gist", "between 0 and 1"),
+        (np.zeros((1, 32, 32, 3)), "gits", "did you mean 'gist'"),
+        (np.zeros((0, 32, 32, 3)), "gist", "no images"),
+        (np.zeros((1, 3, 3, 3)), "pixels", "too small"),
+        (np.zeros((1, 8, 8, 3)), "network", "go together"),
+    ],
+)
 def test_what_cannot_be_described(pictures, kind, said):
     with pytest.raises(BraindecError, match=said):
         image_features(pictures, kind)

@@ -30,7 +30,9 @@ def write_run(root, subject, run, data, *, sfreq=256.0, names=NAMES, events=None
     folder.mkdir(parents=True, exist_ok=True)
     stem = folder / "_".join(parts)
     info = mne.create_info(list(names), sfreq, "eeg", verbose="ERROR")
-    mne.export.export_raw(f"{stem}_eeg.vhdr", mne.io.RawArray(data, info, verbose="ERROR"), overwrite=True, verbose="ERROR")
+    mne.export.export_raw(
+        f"{stem}_eeg.vhdr", mne.io.RawArray(data, info, verbose="ERROR"), overwrite=True, verbose="ERROR"
+    )
     pd.DataFrame({"name": names, "type": "EEG", "units": "V"}).to_csv(f"{stem}_channels.tsv", sep="\t", index=False)
     if events is None:
         events = pd.DataFrame({"onset": np.arange(0.5, 9, 0.5), "duration": 0.1, "trial_type": ["a", "b"] * 8 + ["a"]})
@@ -65,7 +67,12 @@ def levels(found, check):
 def test_a_clean_study(study):
     found = inspect(study)
     assert found.findings == [] and found.level == "pass", str(found)
-    assert found.reader == "bids" and len(found.table) == 4 and found.column == "trial_type" and found.events == {"a": 36, "b": 32}
+    assert (
+        found.reader == "bids"
+        and len(found.table) == 4
+        and found.column == "trial_type"
+        and found.events == {"a": 36, "b": 32}
+    )
     text = str(found)
     for part in ("4 recordings", "subjects: 01, 02", "tasks: look", "4 eeg", "256 Hz", "a (36)", "nothing suspicious"):
         assert part in text, part
@@ -73,9 +80,14 @@ def test_a_clean_study(study):
 
 def test_the_first_guess_opens_the_study(study):
     guess = parse_yaml(first_guess(inspect(study)), "guess")
-    assert guess["recipe"] == "erp_classification" and guess["events"] == {"column": "trial_type", "classes": ["a", "b"]}
+    assert guess["recipe"] == "erp_classification" and guess["events"] == {
+        "column": "trial_type",
+        "classes": ["a", "b"],
+    }
     assert guess["split"] == {"by": "run"} and guess["epochs"]["tmin"] == 0.0
-    source = open_source(root=guess["data"]["root"], reader=guess["data"]["reader"], options=guess["data"].get("options"))
+    source = open_source(
+        root=guess["data"]["root"], reader=guess["data"]["reader"], options=guess["data"].get("options")
+    )
     assert source.subjects() == ["01", "02"]
     from braindec.engine import load_recipe
 
@@ -94,7 +106,10 @@ def test_a_recording_under_two_sessions(tmp_path):
     next((root / "sub-01/ses-02/eeg").glob("*.eeg")).write_bytes(copy[".eeg"])
     found = inspect(root)
     assert levels(found, "duplicate_recordings") == ["fail"]
-    assert found.of("duplicate_recordings")[0].evidence["names"] == ["sub-01_ses-01_task-look_run-1", "sub-01_ses-02_task-look_run-1"]
+    assert found.of("duplicate_recordings")[0].evidence["names"] == [
+        "sub-01_ses-01_task-look_run-1",
+        "sub-01_ses-02_task-look_run-1",
+    ]
     assert "sub-01_ses-02_task-look_run-1 are copies of others" in first_guess(found)
 
 
@@ -214,12 +229,18 @@ def test_fmri_runs(tmp_path):
         image.header.set_xyzt_units("mm", "sec")
         image.header.set_zooms((3.0, 3.0, 3.0, 2.0))
         nib.save(image, folder / f"sub-01_task-x_run-{run}_bold.nii.gz")
-        (folder / f"sub-01_task-x_run-{run}_events.tsv").write_text("onset\tduration\ttrial_type\n0\t6\tface\n8\t6\thouse\n16\t6\tface\n")
+        (folder / f"sub-01_task-x_run-{run}_events.tsv").write_text(
+            "onset\tduration\ttrial_type\n0\t6\tface\n8\t6\thouse\n16\t6\tface\n"
+        )
     (root / "dataset_description.json").write_text('{"Name": "x", "BIDSVersion": "1.9.0"}')
     found = inspect(root)
     assert found.reader == "fmri" and len(found.table) == 2 and set(found.table["sfreq"]) == {0.5}
     guess = parse_yaml(first_guess(found), "guess")
-    assert guess["recipe"] == "fmri_category_decoding" and guess["data"]["options"]["mask"] == "auto" and guess["split"] == {"by": "run"}
+    assert (
+        guess["recipe"] == "fmri_category_decoding"
+        and guess["data"]["options"]["mask"] == "auto"
+        and guess["split"] == {"by": "run"}
+    )
     (root / "task-x_bold.json").write_text('{"RepetitionTime": 3.0}')
     assert levels(inspect(root), "repetition_time") == ["fail"]
     first, second = sorted((root / "sub-01" / "func").glob("*bold.nii.gz"))
@@ -257,7 +278,10 @@ def test_a_real_recording_under_two_sessions(shared, tmp_path):
         (copy / path.name.replace("ses-01", "ses-09")).write_bytes(text)
     found = inspect(tmp_path / "study")
     (finding,) = found.of("duplicate_recordings")
-    assert finding.level == "fail" and finding.evidence["names"] == ["sub-02_ses-01_task-p300_run-01", "sub-02_ses-09_task-p300_run-01"]
+    assert finding.level == "fail" and finding.evidence["names"] == [
+        "sub-02_ses-01_task-p300_run-01",
+        "sub-02_ses-09_task-p300_run-01",
+    ]
 
 
 @pytest.mark.parametrize("name", ["muse-ssvep", "haxby-slice"])

@@ -37,16 +37,23 @@ def with_trials(file):
 @pytest.fixture
 def electrical(tmp_path):
     """Three electrodes in micrometres, 100 Hz, stored as integers with a conversion to V, starting at 0.5 s."""
-    file = with_trials(new_file(subject=pynwb.file.Subject(subject_id="rat7", species="Rattus norvegicus", age="P90D", sex="U")))
+    file = with_trials(
+        new_file(subject=pynwb.file.Subject(subject_id="rat7", species="Rattus norvegicus", age="P90D", sex="U"))
+    )
     device = file.create_device("probe")
     group = file.create_electrode_group("shank", description="d", location="CA1", device=device)
     for i in range(3):
         file.add_electrode(x=100.0 * i, y=-50.0, z=2000.0, location=f"layer{i}", group=group)
     stored = np.random.default_rng(0).integers(-1000, 1000, (500, 3)).astype(np.int16)
     series = pynwb.ecephys.ElectricalSeries(
-        name="lfp", data=stored, electrodes=file.create_electrode_table_region([0, 1, 2], "all"), rate=100.0, starting_time=0.5, conversion=1e-6,
+        name="lfp",
+        data=stored,
+        electrodes=file.create_electrode_table_region([0, 1, 2], "all"),
+        rate=100.0,
+        starting_time=0.5,
+        conversion=1e-6,
         channel_conversion=[1.0, 2.0, 0.5],
-    )  # fmt: skip
+    )
     file.add_acquisition(series)
     return write(file, tmp_path / "e.nwb"), stored
 
@@ -54,7 +61,12 @@ def electrical(tmp_path):
 def test_electrical_series(electrical):
     path, stored = electrical
     (found,) = reader.load(path)
-    assert isinstance(found, Recording) and found.sfreq == 100.0 and found.info["modality"] == "ieeg" and found.info["subject"] == "rat7"
+    assert (
+        isinstance(found, Recording)
+        and found.sfreq == 100.0
+        and found.info["modality"] == "ieeg"
+        and found.info["subject"] == "rat7"
+    )
     np.testing.assert_allclose(found.load(), stored.T * 1e-6 * np.array([[1.0], [2.0], [0.5]]), rtol=1e-6)
     np.testing.assert_allclose(found.positions, [[0, -5e-5, 2e-3], [1e-4, -5e-5, 2e-3], [2e-4, -5e-5, 2e-3]])
     assert list(found.channels["region"]) == ["layer0", "layer1", "layer2"] and set(found.channels["unit"]) == {"V"}
@@ -111,7 +123,10 @@ def test_gaps_are_marked_split_or_refused(tmp_path):
     onset = marked.events.loc[marked.events["side"] == "left", "onset"].iloc[0]
     assert onset == pytest.approx(1.0)
     parts = reader.load(path, gaps="split")
-    assert [p.n_times for p in parts] == [15, 85] and [len(p.events) for p in parts] == [1, 0]  # the second trial fell into the gap
+    assert [p.n_times for p in parts] == [15, 85] and [len(p.events) for p in parts] == [
+        1,
+        0,
+    ]  # the second trial fell into the gap
     np.testing.assert_allclose(parts[1].load(), values[:, 15:], rtol=1e-6)
     with pytest.raises(BraindecError, match="gaps: split"):
         reader.load(path, gaps="refuse")
@@ -131,7 +146,9 @@ def test_irregular_times_are_refused(tmp_path):
 def test_several_series_must_be_named(tmp_path):
     file = new_file()
     for name in ("left", "right"):
-        file.add_acquisition(pynwb.TimeSeries(name=name, data=np.random.default_rng(0).normal(size=(50, 3)), unit="V", rate=10.0))
+        file.add_acquisition(
+            pynwb.TimeSeries(name=name, data=np.random.default_rng(0).normal(size=(50, 3)), unit="V", rate=10.0)
+        )
     path = write(file, tmp_path / "two.nwb")
     with pytest.raises(BraindecError, match="several series"):
         reader.load(path)
@@ -153,7 +170,11 @@ def test_damaged_files(tmp_path, electrical):
 
 def test_without_the_extra_it_says_how_to_install_it(electrical, monkeypatch):
     real = builtins.__import__
-    monkeypatch.setattr(builtins, "__import__", lambda name, *a, **k: (_ for _ in ()).throw(ImportError(name)) if name == "pynwb" else real(name, *a, **k))
+    monkeypatch.setattr(
+        builtins,
+        "__import__",
+        lambda name, *a, **k: (_ for _ in ()).throw(ImportError(name)) if name == "pynwb" else real(name, *a, **k),
+    )
     with pytest.raises(MissingExtraError, match=r"braindec\[nwb\]"):
         reader.load(electrical[0])
 

@@ -22,7 +22,10 @@ def made():
 def same(found, made):
     np.testing.assert_allclose(found.times, made.times)
     np.testing.assert_array_equal(found.unit, made.unit)
-    assert list(found.units["name"]) == list(made.units["name"]) and (found.start, found.stop) == (made.start, made.stop)
+    assert list(found.units["name"]) == list(made.units["name"]) and (found.start, found.stop) == (
+        made.start,
+        made.stop,
+    )
 
 
 def test_saved_spikes_come_back(made, tmp_path):
@@ -101,14 +104,17 @@ def test_subjects_by_pattern(made, tmp_path):
     assert found.info["subject"] == "02" and reader.files(tmp_path, "02", **options) == [tmp_path / "sub-02_spikes.npz"]
 
 
-@pytest.mark.parametrize("arrays, said", [
-    ({"times": np.arange(5.0), "unit": np.zeros(4, int)}, "5 and 4"),
-    ({"times": np.arange(5.0)}, "no array 'unit'"),
-    ({"tims": np.arange(5.0), "unit": np.zeros(5, int)}, "did you mean 'tims'"),
-    ({"times": np.array([0.0, np.nan]), "unit": np.zeros(2, int)}, "not finite"),
-    ({"times": np.arange(2.0), "unit": np.array([0.5, 1.0])}, "whole numbers"),
-    ({"times": np.arange(2.0), "unit": np.array([0, 7]), "unit_names": np.array(["a"])}, "unknown unit"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arrays, said",
+    [
+        ({"times": np.arange(5.0), "unit": np.zeros(4, int)}, "5 and 4"),
+        ({"times": np.arange(5.0)}, "no array 'unit'"),
+        ({"tims": np.arange(5.0), "unit": np.zeros(5, int)}, "did you mean 'tims'"),
+        ({"times": np.array([0.0, np.nan]), "unit": np.zeros(2, int)}, "not finite"),
+        ({"times": np.arange(2.0), "unit": np.array([0.5, 1.0])}, "whole numbers"),
+        ({"times": np.arange(2.0), "unit": np.array([0, 7]), "unit_names": np.array(["a"])}, "unknown unit"),
+    ],
+)
 def test_files_that_do_not_fit(arrays, said, tmp_path):
     np.savez(tmp_path / "s.npz", **arrays)
     with pytest.raises(BraindecError, match=said):
@@ -126,5 +132,7 @@ def test_damaged_and_pickled_files(made, tmp_path):
 
 
 def test_matlab_file(shared):
-    (found,) = reader.load(shared("spikes") / "08_spikes-1.mat", times="SpikesHigh", unit=None, time_unit="s", stop=30.0)
+    (found,) = reader.load(
+        shared("spikes") / "08_spikes-1.mat", times="SpikesHigh", unit=None, time_unit="s", stop=30.0
+    )
     assert len(found.times) == 969 and found.n_units == 1

@@ -1,10 +1,11 @@
 """Reader ``fmri``: NIfTI runs with a mask or a parcellation -> one Recording a run, channels = voxels or parcels.
 
-A plain BIDS folder, derivatives of fMRIPrep (mask and confounds are found), or one 4-D image with a text file of labels, one
-line a volume. Positions are in m, in the space that the affine or the file name says. Volumes are decoded when they are read.
+A plain BIDS folder, derivatives of fMRIPrep (mask and confounds are found), or one 4-D image with a text file of
+labels, one line a volume. Positions are in m, in the space that the affine or the file name says. Volumes are decoded
+when they are read.
 
-Differs from nilearn's maskers in: nothing is smoothed, scaled or filtered here (that is done by signal steps, each with its
-name in the report), and a mask or parcellation on another grid is refused unless ``resample`` is asked for.
+Differs from nilearn's maskers in: nothing is smoothed, scaled or filtered here (that is done by signal steps, each
+with its name in the report), and a mask or parcellation on another grid is refused unless ``resample`` is asked for.
 """
 
 from __future__ import annotations
@@ -62,21 +63,22 @@ def load(
     space, resolution : str, optional
         Which of several images of a run (``space-``, ``res-``).
     bold : str, optional
-        Path of the images inside ``root`` when names are not BIDS; ``{subject}``, ``{session}``, ``{run}`` and ``*`` are allowed.
+        Path of the images inside ``root`` when names are not BIDS; ``{subject}``, ``{session}``, ``{run}`` and ``*``
+        are allowed.
     derivatives : str, optional
         Folder of fMRIPrep inside ``root``: images from there, events from ``root``.
     events_root : str, optional
         The raw BIDS folder, when ``root`` is a folder of derivatives somewhere else.
     mask : str, optional
-        Path inside ``root`` (or an absolute one) of a mask; "auto" computes one from the intensities of the first run; by default
-        the brain masks of fMRIPrep, where they are.
+        Path inside ``root`` (or an absolute one) of a mask; "auto" computes one from the intensities of the first
+        run; by default the brain masks of fMRIPrep, where they are.
     atlas, atlas_labels : str, optional
         A parcellation (0 = outside) and its table (index, name): channels are then means of parcels.
     resample : bool
         Bring mask and parcellation to the grid of the images (nearest voxel).
     confounds : str or list of str
-        "motion6", "motion24", "compcor" (joined by "+") or columns of ``*_desc-confounds_timeseries.tsv``; regressed out of each
-        run by least squares; "none" by default.
+        "motion6", "motion24", "compcor" (joined by "+") or columns of ``*_desc-confounds_timeseries.tsv``; regressed
+        out of each run by least squares; "none" by default.
     tr : float, optional
         Repetition time in s, where header and sidecar do not say it or are wrong.
     labels, label_columns : str and list of str, optional
@@ -100,7 +102,10 @@ def load(
     """
     given = {k: v for k, v in locals().items() if k != "root"}
     if label_events not in ("volume", "block"):
-        raise BraindecError(f"label_events: {label_events!r} is unknown{did_you_mean(label_events, ['volume', 'block'])}", allowed="volume, block")
+        raise BraindecError(
+            f"label_events: {label_events!r} is unknown{did_you_mean(label_events, ['volume', 'block'])}",
+            allowed="volume, block",
+        )
     runs = find_runs(root, given)
     recordings: list[Recording] = []
     for who in subjects_of(runs, given):
@@ -147,29 +152,47 @@ def _open(one: Run, image: Any, grid: Grid, options: dict[str, Any], root: Path)
     if options["confounds"] not in ("none", [], None):
         table = _fmri_tables.read_confounds(_confounds_path(one), options["confounds"], n_volumes, said)
         cleaned = table[skip:] - table[skip:].mean(axis=0)
-        about["confounds"] = options["confounds"] if isinstance(options["confounds"], str) else list(options["confounds"])
+        about["confounds"] = (
+            options["confounds"] if isinstance(options["confounds"], str) else list(options["confounds"])
+        )
     signal = NiftiSignal(one.path, grid.voxels, starts=grid.starts, first=skip, last=n_volumes, confounds=cleaned)
     events = _read_events(one, signal.shape[1] * tr, skip * tr, said)
     return [Recording(signal, 1 / tr, grid.channels, events, {**about, "warnings": list(dict.fromkeys(said))})]
 
 
 def _labelled(
-    one: Run, image: Any, grid: Grid, options: dict[str, Any], root: Path, tr: float, about: dict[str, Any], said: list[str]
+    one: Run,
+    image: Any,
+    grid: Grid,
+    options: dict[str, Any],
+    root: Path,
+    tr: float,
+    about: dict[str, Any],
+    said: list[str],
 ) -> list[Recording]:
     if options["confounds"] not in ("none", [], None):
-        raise BraindecError("confounds and labels cannot be given together", fix="labels are for images that fMRIPrep did not write")
+        raise BraindecError(
+            "confounds and labels cannot be given together", fix="labels are for images that fMRIPrep did not write"
+        )
     columns = [str(c) for c in options["label_columns"]]
     path = _inside(root, options["labels"])
     table = _fmri_tables.read_labels(path, columns, image.shape[3])
-    parts = _fmri_tables.stretches(list(table["run"])) if "run" in table else [(0, len(table), str(about["run"] or "1"))]
+    parts = (
+        _fmri_tables.stretches(list(table["run"])) if "run" in table else [(0, len(table), str(about["run"] or "1"))]
+    )
     names = [name for _, _, name in parts]
     if len(set(names)) < len(names):
         twice = next(n for n in names if names.count(n) > 1)
-        raise BraindecError(f"{path.name}: the volumes of run {twice} do not stand together", found=f"runs in order: {', '.join(names[:12])}")
+        raise BraindecError(
+            f"{path.name}: the volumes of run {twice} do not stand together",
+            found=f"runs in order: {', '.join(names[:12])}",
+        )
     wanted = _options.as_list(options["run"])
     unknown = [w for w in wanted or [] if w not in names]
     if unknown:
-        raise BraindecError(f"{path.name} has no run {unknown[0]!r}{did_you_mean(unknown[0], names)}", allowed=", ".join(names))
+        raise BraindecError(
+            f"{path.name} has no run {unknown[0]!r}{did_you_mean(unknown[0], names)}", allowed=", ".join(names)
+        )
     skip = int(options["drop_volumes"])
     recordings = []
     for first, last, name in parts:
@@ -189,10 +212,15 @@ def _about(one: Run, image: Any, grid: Grid, root: Path) -> dict[str, Any]:
     name = read_json(description).get("Name") if description.is_file() else None
     space = one.image.entities.get("space") or _fmri_tables.space_of(image)
     return {
-        "dataset": str(name).strip() if name else folder.resolve().name, **one.entities, "modality": "fmri", "space": space,
-        "path": str(one.path), "grid": [int(n) for n in image.shape[:3]], "affine": np.asarray(image.affine, dtype=float).tolist(),
+        "dataset": str(name).strip() if name else folder.resolve().name,
+        **one.entities,
+        "modality": "fmri",
+        "space": space,
+        "path": str(one.path),
+        "grid": [int(n) for n in image.shape[:3]],
+        "affine": np.asarray(image.affine, dtype=float).tolist(),
         "mask": str(grid.paths[0]) if grid.paths else None,
-    }  # fmt: skip
+    }
 
 
 def _read_events(one: Run, duration: float, shift: float, said: list[str]) -> pd.DataFrame:
@@ -220,9 +248,10 @@ def _confounds_path(one: Run) -> Path:
         if path.is_file():
             return path
     raise BraindecError(
-        f"{one.path.name} has no confounds", found=f"no {'_'.join(parts)}_desc-confounds_timeseries.tsv in {one.path.parent}",
+        f"{one.path.name} has no confounds",
+        found=f"no {'_'.join(parts)}_desc-confounds_timeseries.tsv in {one.path.parent}",
         fix="confounds: none, or copy the table of fMRIPrep beside the image",
-    )  # fmt: skip
+    )
 
 
 def _check_drop(skip: int, n_volumes: int, path: Path) -> None:
@@ -233,5 +262,7 @@ def _check_drop(skip: int, n_volumes: int, path: Path) -> None:
 def _inside(root: Path, relative: str) -> Path:
     base = root if root.is_dir() else root.parent
     if Path(relative).is_absolute() or ".." in Path(relative).parts:
-        raise BraindecError(f"the path {relative!r} must stay inside the folder", fix="write it relative to root, without '..'")
+        raise BraindecError(
+            f"the path {relative!r} must stay inside the folder", fix="write it relative to root, without '..'"
+        )
     return base / relative

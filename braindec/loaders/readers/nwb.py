@@ -1,7 +1,8 @@
-"""Reader ``nwb``: Neurodata Without Borders files through pynwb: sorted units -> Spikes, series of samples -> a Recording.
+"""Reader ``nwb``: Neurodata Without Borders through pynwb: sorted units -> Spikes, series of samples -> a Recording.
 
-One series of (time, channel) is one recording; many series of one neuron each with the same time axis are stacked. Samples are
-read from the file when they are needed. Positions of electrodes are turned from micrometres (as NWB says) to m.
+One series of (time, channel) is one recording; many series of one neuron each with the same time axis are stacked.
+Samples are read from the file when they are needed. Positions of electrodes are turned from micrometres (as NWB says)
+to m.
 
 Differs from pynwb in: stretches between gaps of the timestamps are named (an event "gap", or one recording a stretch).
 """
@@ -16,13 +17,12 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError, MissingExtraError, UnreadableError, did_you_mean
-from braindec.loaders import _files, _nwb, _options
+from braindec.loaders import _files, _nwb, _nwb_tables, _options
 from braindec.types import Recording, Spikes
 
 __all__ = ["load", "files", "subjects"]
 
 _SUFFIXES = (".nwb",)
-_UNITS = {"volts": "V", "volt": "V", "meters": "m", "meter": "m", "amperes": "A", "none": "n/a", "": "n/a", "unknown": "n/a"}
 _GAPS = ("mark", "split", "refuse")
 
 
@@ -57,8 +57,8 @@ def load(
     series : str or list of str, optional
         Names of series, or a pattern such as ``"Activity_*"``; needed when several could be meant.
     gaps : {"mark", "split", "refuse"}
-        What to do with timestamps that jump: keep all samples in one recording with an event "gap" at each jump (times after
-        it count samples, as the warning says), give one recording a stretch, or refuse.
+        What to do with timestamps that jump: keep all samples in one recording with an event "gap" at each jump
+        (times after it count samples, as the warning says), give one recording a stretch, or refuse.
     intervals : str
         Table of trials whose rows become events ("trials", or a name among the file's intervals).
     bin_width : float, optional
@@ -81,13 +81,19 @@ def load(
     """
     for option, value, allowed in (("gaps", gaps, _GAPS), ("what", what or "units", ("units", "series"))):
         if value not in allowed:
-            raise BraindecError(f"{option}: {value!r} is unknown{did_you_mean(str(value), allowed)}", allowed=", ".join(allowed))
+            raise BraindecError(
+                f"{option}: {value!r} is unknown{did_you_mean(str(value), allowed)}", allowed=", ".join(allowed)
+            )
     wanted = {"session": session, "task": task, "run": run, **({"subject": subject} if subject is not None else {})}
     found: list[Any] = []
-    for file in _files.keep(_files.find(root, pattern, _SUFFIXES), **{k: _options.as_list(v) for k, v in wanted.items()}):
+    for file in _files.keep(
+        _files.find(root, pattern, _SUFFIXES), **{k: _options.as_list(v) for k, v in wanted.items()}
+    ):
         io, nwb = _open(file.path)
         with io:
-            about = _about(nwb, file.path, {**{k: _options.text_or_none(v) for k, v in wanted.items()}, **file.entities})
+            about = _about(
+                nwb, file.path, {**{k: _options.text_or_none(v) for k, v in wanted.items()}, **file.entities}
+            )
             if what == "units" or (what is None and series is None and nwb.units is not None and len(nwb.units)):
                 spikes = _spikes(nwb, file.path, intervals, about)
                 found.append(spikes if bin_width is None else spikes.counts(float(bin_width)))
@@ -127,9 +133,11 @@ def _open(path: Path) -> tuple[Any, Any]:
             return io, io.read()
     except Exception as error:  # hdmf, h5py and pynwb each raise their own
         raise UnreadableError(
-            f"{path} cannot be read as NWB (tried pynwb)", found=f"{type(error).__name__}: {' '.join(str(error).split())[:250]}",
-            fix="the file is damaged, cut short, or of another version of NWB: copy it again, or check it with nwbinspector",
-        ) from error  # fmt: skip
+            f"{path} cannot be read as NWB (tried pynwb)",
+            found=f"{type(error).__name__}: {' '.join(str(error).split())[:250]}",
+            fix="the file is damaged, cut short, or of another version of NWB: copy it again, or check it with "
+            "nwbinspector",
+        ) from error
 
 
 def _about(nwb: Any, path: Path, labels: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +149,11 @@ def _about(nwb: Any, path: Path, labels: dict[str, Any]) -> dict[str, Any]:
 def _spikes(nwb: Any, path: Path, intervals: str, about: dict[str, Any]) -> Spikes:
     units = nwb.units
     if units is None or not len(units) or "spike_times" not in units.colnames:
-        raise BraindecError(f"{path.name} holds no sorted units", found=f"series {', '.join(_all_series(nwb))[:200]}", fix="what: series")
+        raise BraindecError(
+            f"{path.name} holds no sorted units",
+            found=f"series {', '.join(_nwb_tables.all_series(nwb))[:200]}",
+            fix="what: series",
+        )
     said: list[str] = []
     parts = [np.asarray(units["spike_times"][i], dtype=np.float64) for i in range(len(units))]
     times = np.concatenate(parts) if parts else np.zeros(0)
@@ -150,49 +162,82 @@ def _spikes(nwb: Any, path: Path, intervals: str, about: dict[str, Any]) -> Spik
     table = {"name": [str(v) for v in units.id[:]]}
     for name in units.colnames:
         column = units[name]
-        if name in ("spike_times", "obs_intervals", "electrodes", "electrode_group", "waveforms", "waveform_mean", "waveform_sd"):
+        if name in (
+            "spike_times",
+            "obs_intervals",
+            "electrodes",
+            "electrode_group",
+            "waveforms",
+            "waveform_mean",
+            "waveform_sd",
+        ):
             continue
         values = list(column[:]) if hasattr(column, "__getitem__") else []
         if len(values) == len(parts) and all(np.isscalar(v) for v in values):
             table[str(name)] = values
-    events = _events(nwb, intervals, said)
-    observed = [np.asarray(units["obs_intervals"][i], dtype=float) for i in range(len(units))] if "obs_intervals" in units.colnames else []
+    events = _nwb_tables.interval_events(nwb, intervals, said)
+    observed = (
+        [np.asarray(units["obs_intervals"][i], dtype=float) for i in range(len(units))]
+        if "obs_intervals" in units.colnames
+        else []
+    )
     observed = [o for o in observed if o.size]
     if observed:
         start, stop = min(float(o.min()) for o in observed), max(float(o.max()) for o in observed)
     else:
-        ends = [float(times.max(initial=0.0)), float((events["onset"] + events["duration"]).max()) if len(events) else 0.0]
+        ends = [
+            float(times.max(initial=0.0)),
+            float((events["onset"] + events["duration"]).max()) if len(events) else 0.0,
+        ]
         start, stop = min(0.0, float(times.min(initial=0.0))), max(ends)
         said.append(f"{path.name} does not say when units were observed: {start:.6g} to {stop:.6g} s is used")
-    return Spikes(times[order], who[order], pd.DataFrame(table), start, stop, events, {**about, "modality": "spikes", "warnings": said})
+    return Spikes(
+        times[order],
+        who[order],
+        pd.DataFrame(table),
+        start,
+        stop,
+        events,
+        {**about, "modality": "spikes", "warnings": said},
+    )
 
 
 def _recordings(
     nwb: Any, path: Path, series: Any, gaps: str, intervals: str, about: dict[str, Any], ch_type: str | None
 ) -> list[Recording]:
-    everything = _all_series(nwb)
-    names = _nwb.choose(_candidates(everything), series, list(everything), path)
+    everything = _nwb_tables.all_series(nwb)
+    names = _nwb.choose(_nwb_tables.candidates(everything), series, list(everything), path)
     chosen = [everything[n] for n in names]
     said: list[str] = []
     n_samples = _same_axis(chosen, names, path)
     axis = _nwb.time_axis(chosen[0], n_samples, names[0] if len(names) == 1 else _nwb.stem(names[0]))
-    channels, factor, offset, electric = _channels(chosen, names, ch_type)
+    channels, factor, offset, electric = _nwb_tables.channel_table(chosen, names, ch_type)
     about = {**about, "modality": about["modality"] or ("ieeg" if electric else "misc"), "series": _nwb.stem(names[0])}
     parts = list(axis.stretches)
     if axis.said is not None:
         if gaps == "refuse":
-            raise BraindecError(axis.said, fix="gaps: split gives one recording a stretch, gaps: mark keeps one with events at the gaps")
-        how = "one recording a stretch" if gaps == "split" else "samples are kept in one recording with an event 'gap' at each: times count samples"
+            raise BraindecError(
+                axis.said, fix="gaps: split gives one recording a stretch, gaps: mark keeps one with events at the gaps"
+            )
+        how = (
+            "one recording a stretch"
+            if gaps == "split"
+            else "samples are kept in one recording with an event 'gap' at each: times count samples"
+        )
         said.append(f"{axis.said}: {how}")
     if gaps == "mark":
         parts = [(0, n_samples)]
-    events = _events(nwb, intervals, said)
+    events = _nwb_tables.interval_events(nwb, intervals, said)
     datasets = [c.data.name if hasattr(c.data, "name") else "" for c in chosen]
     made = []
     for number, (first, last) in enumerate(parts):
         signal = _nwb.SeriesSignal(path, datasets, factor=factor, offset=offset, first=first, last=last)
-        table = _on_axis(events, axis, first, last, mark=gaps == "mark")
-        info = {**about, "warnings": list(said), **({"run": f"{about['run'] or ''}stretch{number:03d}"} if len(parts) > 1 else {})}
+        table = _nwb_tables.on_axis(events, axis, first, last, mark=gaps == "mark")
+        info = {
+            **about,
+            "warnings": list(said),
+            **({"run": f"{about['run'] or ''}stretch{number:03d}"} if len(parts) > 1 else {}),
+        }
         made.append(Recording(signal, axis.sfreq, channels, table, info))
     return made
 
@@ -204,118 +249,19 @@ def _same_axis(chosen: Sequence[Any], names: Sequence[str], path: Path) -> int:
     rates = {getattr(c, "rate", None) for c in chosen}
     if len(lengths) > 1 or wide or len(rates) > 1:
         raise BraindecError(
-            f"{path.name}: the series {names[0]} ... {names[-1]} cannot be stacked", found=f"lengths {sorted(lengths)[:5]}, rates {rates}"
-            + (f"; {wide[0]} has several channels" if wide else ""), fix="name one series, or series of one length and rate",
-        )  # fmt: skip
+            f"{path.name}: the series {names[0]} ... {names[-1]} cannot be stacked",
+            found=f"lengths {sorted(lengths)[:5]}, rates {rates}"
+            + (f"; {wide[0]} has several channels" if wide else ""),
+            fix="name one series, or series of one length and rate",
+        )
     if len(chosen) > 1 and chosen[0].rate is None:
         first = np.asarray(chosen[0].timestamps[:])
         for name, other in zip(names[1:], chosen[1:], strict=True):
-            if other.timestamps is not chosen[0].timestamps and not np.array_equal(np.asarray(other.timestamps[:]), first):
-                raise BraindecError(f"{path.name}: the series {names[0]} and {name} have different timestamps", fix="name series with the same times")
+            if other.timestamps is not chosen[0].timestamps and not np.array_equal(
+                np.asarray(other.timestamps[:]), first
+            ):
+                raise BraindecError(
+                    f"{path.name}: the series {names[0]} and {name} have different timestamps",
+                    fix="name series with the same times",
+                )
     return lengths.pop()
-
-
-def _all_series(nwb: Any) -> dict[str, Any]:
-    """Every TimeSeries with numbers in acquisition and processing, by name (with its container when that is needed)."""
-    import pynwb
-
-    found: dict[str, Any] = {}
-    for item in nwb.objects.values():
-        if not isinstance(item, pynwb.TimeSeries) or item.data is None or np.ndim(item.data) not in (1, 2) or len(item.data) < 2:
-            continue
-        if np.dtype(getattr(item.data, "dtype", "O")).kind not in "biuf" or isinstance(item, pynwb.image.ImageSeries):
-            continue
-        parent = getattr(item.parent, "name", "")
-        name = item.name if item.name not in found else f"{parent}/{item.name}"
-        found[name] = item
-    return dict(sorted(found.items()))
-
-
-def _candidates(everything: dict[str, Any]) -> dict[str, list[str]]:
-    """Series of (time, channel), and stacks of one-channel series; tracked positions and other behaviour are not offered."""
-    import pynwb
-
-    groups: dict[str, list[str]] = {}
-    for name, item in everything.items():
-        if isinstance(item, pynwb.behavior.SpatialSeries):
-            continue
-        if np.ndim(item.data) == 2:
-            groups[name] = [name]
-        else:
-            groups.setdefault(_nwb.stem(name), []).append(name)
-    wide = {k: v for k, v in groups.items() if len(v) > 1 or np.ndim(everything[v[0]].data) == 2}
-    return wide or groups
-
-
-def _channels(chosen: Sequence[Any], names: Sequence[str], ch_type: str | None) -> tuple[pd.DataFrame, np.ndarray, np.ndarray, bool]:
-    import pynwb
-
-    first = chosen[0]
-    electric = isinstance(first, pynwb.ecephys.ElectricalSeries)
-    kind = ch_type or "misc"
-    if len(chosen) > 1 or np.ndim(first.data) == 1:
-        table = pd.DataFrame({"name": list(names), "type": kind, "unit": [_unit(c) for c in chosen]})
-        table["description"] = [str(c.description) for c in chosen]
-        return table, np.array([c.conversion for c in chosen], float), np.array([c.offset for c in chosen], float), electric
-    n = int(first.data.shape[1])
-    factor = np.full(n, float(first.conversion))
-    if electric and first.channel_conversion is not None:
-        factor = factor * np.asarray(first.channel_conversion[:], dtype=float)
-    table = pd.DataFrame({"name": [f"{first.name}{i:03d}" for i in range(n)], "type": kind, "unit": _unit(first)})
-    if electric:
-        rows = first.electrodes.to_dataframe() if hasattr(first.electrodes, "to_dataframe") else pd.DataFrame()
-        if len(rows) == n:
-            labels = next((c for c in ("label", "channel_name", "electrode_name") if c in rows), None)
-            called = [str(v) for v in rows[labels]] if labels else [f"electrode{i}" for i in rows.index]
-            if len(set(called)) == n:
-                table["name"] = called
-            for axis in "xyz":
-                if axis in rows:
-                    table[axis] = pd.to_numeric(rows[axis], errors="coerce").to_numpy(dtype=float) * 1e-6
-            if "location" in rows:
-                table["region"] = [str(v) for v in rows["location"]]
-    return table, factor, np.full(n, float(first.offset)), electric
-
-
-def _unit(series: Any) -> str:
-    unit = str(series.unit or "").strip()
-    return _UNITS.get(unit.lower(), unit)
-
-
-def _events(nwb: Any, intervals: str, said: list[str]) -> pd.DataFrame:
-    """The rows of a table of intervals as events, times in s of the session."""
-    table = nwb.trials if intervals == "trials" else (nwb.intervals or {}).get(intervals)
-    if table is None:
-        if intervals != "trials":
-            known = list(nwb.intervals or {})
-            raise BraindecError(f"there are no intervals {intervals!r}{did_you_mean(intervals, known)}", allowed=", ".join(known) or "none")
-        return pd.DataFrame({"onset": np.zeros(0), "duration": np.zeros(0)})
-    frame = table.to_dataframe().reset_index(drop=True)
-    events = pd.DataFrame({"onset": frame["start_time"].astype(float), "duration": (frame["stop_time"] - frame["start_time"]).astype(float)})
-    for column in frame.columns.difference(["start_time", "stop_time", "timeseries"], sort=False):
-        if frame[column].map(np.isscalar).all():
-            events[str(column)] = frame[column].to_numpy()
-        else:
-            said.append(f"the column {column} of {intervals} holds no single values and is left out")
-    return events
-
-
-def _on_axis(events: pd.DataFrame, axis: _nwb.Axis, first: int, last: int, *, mark: bool) -> pd.DataFrame:
-    """Events in s from the first sample of a stretch; for marked gaps times are turned to counts of samples."""
-    onset = events["onset"].to_numpy(dtype=float)
-    if axis.times is None:
-        shifted = onset - axis.start
-        keep = np.ones(len(onset), dtype=bool)
-    elif mark:
-        place = np.interp(onset, axis.times, np.arange(len(axis.times)), left=-1, right=len(axis.times))
-        shifted, keep = place / axis.sfreq, np.ones(len(onset), dtype=bool)
-    else:
-        shifted = onset - axis.times[first]
-        keep = (onset >= axis.times[first]) & (onset <= axis.times[last - 1])
-    table = events[keep].assign(onset=shifted[keep])
-    if mark and len(axis.stretches) > 1 and axis.times is not None:
-        jumps = np.array([a for a, _ in axis.stretches[1:]])
-        lost = np.diff(axis.times)[jumps - 1]
-        marks = pd.DataFrame({"onset": jumps / axis.sfreq, "duration": 0.0, "trial_type": "gap", "seconds_lost": lost})
-        table = pd.concat([table, marks], ignore_index=True).sort_values("onset", kind="stable")
-    return table.reset_index(drop=True)

@@ -1,7 +1,8 @@
 """Reader ``spikes``: spike times in NPZ, HDF5 or MATLAB files -> Spikes, or their counts in bins as a Recording.
 
-Either two arrays of one length, ``times`` and ``unit``, or one array of times a unit under ``times/<name of the unit>``. The unit of
-time must be said, in the file (``time_unit``) or by option: seconds and milliseconds cannot be told apart by looking.
+Either two arrays of one length, ``times`` and ``unit``, or one array of times a unit under ``times/<name of the
+unit>``. The unit of time must be said, in the file (``time_unit``) or by option: seconds and milliseconds cannot be
+told apart by looking.
 """
 
 from __future__ import annotations
@@ -51,8 +52,8 @@ def load(
     pattern : str, optional
         Path of the files inside ``root``, such as ``"sub-{subject}_spikes.npz"``.
     times, unit : str
-        Names of the arrays; ``unit: null`` when all spikes are of one unit. Units are numbers (rows of the file's table of
-        units, if it has ``unit_names``) or names.
+        Names of the arrays; ``unit: null`` when all spikes are of one unit. Units are numbers (rows of the file's
+        table of units, if it has ``unit_names``) or names.
     time_unit : {"s", "ms", "us"}, optional
         Unit of ``times``, ``start`` and ``stop``; needed when the file does not say it.
     start, stop : float, optional
@@ -75,7 +76,9 @@ def load(
     """
     wanted = {"session": session, "task": task, "run": run, **({"subject": subject} if subject is not None else {})}
     found = []
-    for file in _files.keep(_files.find(root, pattern, _SUFFIXES), **{k: _options.as_list(v) for k, v in wanted.items()}):
+    for file in _files.keep(
+        _files.find(root, pattern, _SUFFIXES), **{k: _options.as_list(v) for k, v in wanted.items()}
+    ):
         about = {**{k: _options.text_or_none(v) for k, v in wanted.items()}, **file.entities}
         about |= {"dataset": dataset, "modality": "spikes", "path": str(file.path)}
         spikes = _open(file.path, times, unit, time_unit, (start, stop), events, about)
@@ -103,16 +106,31 @@ def save_spikes(spikes: Spikes, path: str | Path) -> None:
     columns = {f"units/{c}": spikes.units[c].astype(str).to_numpy(dtype=str) for c in spikes.units if c != "name"}
     names = spikes.units["name"].astype(str).to_numpy(dtype=str)
     with written_whole(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, times=spikes.times, unit=spikes.unit, unit_names=names, time_unit=np.array("s"),
-                 start=np.array(spikes.start), stop=np.array(spikes.stop), **columns)  # fmt: skip
+        np.savez(
+            file,
+            times=spikes.times,
+            unit=spikes.unit,
+            unit_names=names,
+            time_unit=np.array("s"),
+            start=np.array(spikes.start),
+            stop=np.array(spikes.stop),
+            **columns,
+        )
 
 
 def _open(
-    path: Path, times: str, unit: str | None, time_unit: str | None, span: tuple[float | None, float | None], events: str | None,
+    path: Path,
+    times: str,
+    unit: str | None,
+    time_unit: str | None,
+    span: tuple[float | None, float | None],
+    events: str | None,
     about: dict[str, Any],
-) -> Spikes:  # fmt: skip
+) -> Spikes:
     if path.suffix.lower() not in _SUFFIXES:
-        raise UnreadableError(f"{path} cannot be read as spikes", found=f"ending {path.suffix}", allowed=", ".join(_SUFFIXES))
+        raise UnreadableError(
+            f"{path} cannot be read as spikes", found=f"ending {path.suffix}", allowed=", ".join(_SUFFIXES)
+        )
     if path.stat().st_size == 0:
         raise UnreadableError(f"{path} is empty (0 bytes)", fix="copy the file again")
     names = _arrays.variables(path)
@@ -121,7 +139,10 @@ def _open(
     when, who, table = _separate(path, names, times) if times not in names else _joined(path, names, times, unit)
     when = when * scale
     if not np.isfinite(when).all():
-        raise BraindecError(f"{path.name}: {int((~np.isfinite(when)).sum())} spike times are not finite", fix="leave them out of the file")
+        raise BraindecError(
+            f"{path.name}: {int((~np.isfinite(when)).sum())} spike times are not finite",
+            fix="leave them out of the file",
+        )
     if len(when) and (np.diff(when) < 0).any():
         order = np.argsort(when, kind="stable")
         when, who = when[order], who[order]
@@ -140,24 +161,33 @@ def _time_unit(path: Path, names: dict[str, tuple[int, ...]], given: str | None)
         stored = str(np.asarray(_small(path, "time_unit")).reshape(-1)[0])
         stored = {"seconds": "s", "sec": "s", "milliseconds": "ms", "msec": "ms"}.get(stored, stored)
     if given is not None and stored is not None and given != stored:
-        raise BraindecError(f"{path.name} says that its times are in {stored}, the option time_unit says {given}", fix="correct one of them")
+        raise BraindecError(
+            f"{path.name} says that its times are in {stored}, the option time_unit says {given}",
+            fix="correct one of them",
+        )
     unit = given or stored
     if unit is None:
         raise BraindecError(
-            f"{path.name} does not say the unit of its times", allowed=", ".join(_SCALE), fix="say it: time_unit: s (or ms); it is never guessed",
+            f"{path.name} does not say the unit of its times",
+            allowed=", ".join(_SCALE),
+            fix="say it: time_unit: s (or ms); it is never guessed",
         )
     if unit not in _SCALE:
         raise BraindecError(f"unknown time_unit {unit!r}{did_you_mean(unit, _SCALE)}", allowed=", ".join(_SCALE))
     return unit
 
 
-def _joined(path: Path, names: dict[str, tuple[int, ...]], times: str, unit: str | None) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
+def _joined(
+    path: Path, names: dict[str, tuple[int, ...]], times: str, unit: str | None
+) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
     when = np.asarray(_arrays.read(f"{path.name}:{times}", path.parent), dtype=np.float64).reshape(-1)
     if unit is None:
         return when, np.zeros(len(when), np.int32), _units(path, names, ["unit000"])
     if unit not in names:
         raise BraindecError(
-            f"{path.name} has no array {unit!r}{did_you_mean(unit, names)}", found=", ".join(names), fix="name it (unit: ...), or unit: null for one unit",
+            f"{path.name} has no array {unit!r}{did_you_mean(unit, names)}",
+            found=", ".join(names),
+            fix="name it (unit: ...), or unit: null for one unit",
         )
     codes = np.asarray(_small(path, unit)).reshape(-1)
     if len(codes) != len(when):
@@ -177,9 +207,10 @@ def _separate(path: Path, names: dict[str, tuple[int, ...]], times: str) -> tupl
     found = [n for n in names if n.startswith(f"{times}/")]
     if not found:
         raise BraindecError(
-            f"{path.name} has no array {times!r}{did_you_mean(times, names)}", found=", ".join(f"{n} {s}" for n, s in list(names.items())[:8]) or "nothing",
+            f"{path.name} has no array {times!r}{did_you_mean(times, names)}",
+            found=", ".join(f"{n} {s}" for n, s in list(names.items())[:8]) or "nothing",
             fix="name the array of spike times: times: ...; or save one array a unit as times/<name>",
-        )  # fmt: skip
+        )
     parts = [np.asarray(_arrays.read(f"{path.name}:{n}", path.parent), dtype=np.float64).reshape(-1) for n in found]
     who = np.repeat(np.arange(len(parts), dtype=np.int32), [len(p) for p in parts])
     return np.concatenate(parts), who, pd.DataFrame({"name": [n.removeprefix(f"{times}/") for n in found]})
@@ -190,12 +221,20 @@ def _units(path: Path, names: dict[str, tuple[int, ...]], called: list[str]) -> 
     table = pd.DataFrame({"name": called})
     for name, shape in names.items():
         if name.startswith("units/") and shape == (len(called),):
-            table[name.removeprefix("units/")] = _events.numbers(pd.Series(np.asarray(_small(path, name)).astype(str), dtype=object))
+            table[name.removeprefix("units/")] = _events.numbers(
+                pd.Series(np.asarray(_small(path, name)).astype(str), dtype=object)
+            )
     return table
 
 
 def _bound(
-    path: Path, names: dict[str, tuple[int, ...]], which: str, given: float | None, scale: float, fallback: float | None, said: list[str]
+    path: Path,
+    names: dict[str, tuple[int, ...]],
+    which: str,
+    given: float | None,
+    scale: float,
+    fallback: float | None,
+    said: list[str],
 ) -> float:
     if given is not None:
         return float(given) * scale
