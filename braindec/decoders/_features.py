@@ -30,7 +30,9 @@ def channel_scaler(kind: str | None, clamp: float | None) -> Transform | None:
     if kind not in _SCALERS:
         raise BraindecError(f"unknown scaler {kind!r}", allowed="robust, standard, or null for none")
     if clamp is not None and not (isinstance(clamp, (int, float)) and clamp > 0):
-        raise BraindecError("clamp is a positive number of scaled units", found=repr(clamp), allowed="> 0, or null for none")
+        raise BraindecError(
+            "clamp is a positive number of scaled units", found=repr(clamp), allowed="> 0, or null for none"
+        )
     return _SCALERS[kind](clamp=clamp)
 
 

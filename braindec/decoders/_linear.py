@@ -46,7 +46,9 @@ def _number(name: str, value: float | str) -> float | None:
     raise BraindecError(f'{name} is a number or "auto"', found=repr(value))
 
 
-def _logistic(scatter: TotalScatter, codes: np.ndarray, n_classes: int, *, alpha: float | None, balanced: bool) -> Linear:
+def _logistic(
+    scatter: TotalScatter, codes: np.ndarray, n_classes: int, *, alpha: float | None, balanced: bool
+) -> Linear:
     """Multinomial logistic regression; ``alpha`` is relative to the mean squared length of a training row.
 
     Chosen automatically, it is a quarter of the penalty that generalised cross-validation picks for ridge: the
@@ -62,7 +64,9 @@ def _logistic(scatter: TotalScatter, codes: np.ndarray, n_classes: int, *, alpha
     bias = np.empty((len(codes), n_classes))
     for i, y in enumerate(codes):
         penalty = gcv_alpha(scatter, y[None], n_classes)[0] / 4 if alpha is None else alpha
-        model = LogisticRegression(C=1 / penalty, class_weight="balanced" if balanced else None, max_iter=2000, tol=1e-6)
+        model = LogisticRegression(
+            C=1 / penalty, class_weight="balanced" if balanced else None, max_iter=2000, tol=1e-6
+        )
         model.fit(rows, y)
         if n_classes == 2:
             weights[i] = model.coef_.T * [-0.5, 0.5]

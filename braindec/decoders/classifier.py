@@ -120,7 +120,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise BraindecError(
-                "a classifier needs at least two classes to train on", found=f"all {len(y)} windows are {self.classes_[0]!r}"
+                "a classifier needs at least two classes to train on",
+                found=f"all {len(y)} windows are {self.classes_[0]!r}",
             )
         X = self._scaled(windows, fit=True)
         self.fit_records_ = [] if self.scaler_ is None else [self.scaler_.fitted_on_]
@@ -205,12 +206,15 @@ class Classifier(ClassifierMixin, BaseEstimator):
     def _linear_model(self) -> Any:
         if self.features not in FEATURES:
             raise BraindecError(
-                f"unknown features {self.features!r}{did_you_mean(str(self.features), FEATURES)}", allowed=", ".join(FEATURES)
+                f"unknown features {self.features!r}{did_you_mean(str(self.features), FEATURES)}",
+                allowed=", ".join(FEATURES),
             )
         if self.class_weight not in ("balanced", None):
             raise BraindecError(f"unknown class_weight {self.class_weight!r}", allowed="balanced, or null")
         if self.features == "xdawn_tangent" and not (isinstance(self.n_filters, int) and self.n_filters >= 1):
-            raise BraindecError("n_filters is a number of spatial filters a class", found=repr(self.n_filters), allowed="1 or more")
+            raise BraindecError(
+                "n_filters is a number of spatial filters a class", found=repr(self.n_filters), allowed="1 or more"
+            )
         return linear_model(
             self.model, shrinkage=self.shrinkage, alpha=self.alpha, balanced=self.class_weight == "balanced"
         )
@@ -257,7 +261,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "linear_")
         if self.features == "xdawn_tangent":
-            raise BraindecError("patterns exist for features in channels and time only", allowed='features="bins" or "samples"')
+            raise BraindecError(
+                "patterns exist for features in channels and time only", allowed='features="bins" or "samples"'
+            )
         linear: Linear = self.linear_
         rotated = self.scatter_.variances[:, None] * linear.weights[0]  # (component, class)
         spread = np.sqrt(np.maximum(np.einsum("rk,rk->k", rotated, linear.weights[0]), 1e-300))
@@ -269,9 +275,12 @@ def _labels(y: Any, n: int) -> np.ndarray:
     y = np.asarray(y)
     if y.shape != (n,):
         raise BraindecError("a classifier needs one label for each window", found=f"labels {y.shape}, {n} windows")
-    missing = y != y if y.dtype.kind == "f" else np.array([v is None or v != v for v in y]) if y.dtype.kind == "O" else None
+    missing = (
+        y != y if y.dtype.kind == "f" else np.array([v is None or v != v for v in y]) if y.dtype.kind == "O" else None
+    )
     if missing is not None and missing.any():
         raise BraindecError(
-            f"{int(missing.sum())} of {n} labels are missing (NaN or None)", fix="leave these windows out before fitting"
+            f"{int(missing.sum())} of {n} labels are missing (NaN or None)",
+            fix="leave these windows out before fitting",
         )
     return y

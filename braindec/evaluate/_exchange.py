@@ -98,9 +98,13 @@ def exchange_of(windows: Windows, codes: np.ndarray, splits: Sequence[Split]) ->
         if _fixed(codes, value) and value.max() + 1 < len(rows):
             return Exchange(value, everything, runs, f"labels exchanged between values of {by}", where)
     if is_sorted(rows, codes):
-        return Exchange(single, everything, runs, "rows are sorted by class and have no onset: labels exchanged freely", where)
+        return Exchange(
+            single, everything, runs, "rows are sorted by class and have no onset: labels exchanged freely", where
+        )
     if _fixed(codes, runs) and runs.max() > 0:
-        return Exchange(runs, everything, runs, f"labels exchanged between whole {where}s, which have one class each", where)
+        return Exchange(
+            runs, everything, runs, f"labels exchanged between whole {where}s, which have one class each", where
+        )
     if _is_blocked(codes, runs, rows.order):
         block, length = _blocks_of(_stretches(codes, runs, rows.order), rows.order)
         how = f"labels come in blocks of about {length} rows: whole blocks exchanged within each {where}"

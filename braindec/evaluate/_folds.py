@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -132,7 +133,9 @@ def value_of(metric: Metric, scores: Sequence[np.ndarray], codes: np.ndarray, sp
     return float(metric.combine(above, below))
 
 
-def null_values(metric: Metric, null: Sequence[np.ndarray], labellings: np.ndarray, splits: Sequence[Split]) -> np.ndarray:
+def null_values(
+    metric: Metric, null: Sequence[np.ndarray], labellings: np.ndarray, splits: Sequence[Split]
+) -> np.ndarray:
     """Return the metric of each permuted labelling over all folds, shape (n_permutations,)."""
     if not len(labellings):
         return np.empty(0)
@@ -146,10 +149,10 @@ def interval(
 ) -> tuple[Interval, str]:  # fmt: skip
     """Return a bootstrap interval of a score over folds and how it was made.
 
-    With 5 runs (or blocks of a split by time) or more, whole runs are resampled; with fewer, the exchangeable units (trials, or blocks of a blocked
-    design) within each class. Intervals are widened for few units. Decoders are not trained again, so what is
-    covered is the score of these decoders on new rows of the same kind; training sets that overlap make the true
-    uncertainty a little larger.
+    With 5 runs (or blocks of a split by time) or more, whole runs are resampled; with fewer, the exchangeable units
+    (trials, or blocks of a blocked design) within each class. Intervals are widened for few units. Decoders are not
+    trained again, so what is covered is the score of these decoders on new rows of the same kind; training sets that
+    overlap make the true uncertainty a little larger.
     """
     tested = np.concatenate([s.test for s in splits])
     rows, place = np.unique(tested, return_inverse=True)
@@ -167,7 +170,7 @@ def interval(
     weights = weights[:, place]
     edges = np.cumsum([0, *(len(s.test) for s in splits)])
     above, below = _sums(metric, scores, [codes[s.test] for s in splits],
-                         [weights[:, a:b] for a, b in zip(edges[:-1], edges[1:], strict=True)])  # fmt: skip
+                         [weights[:, a:b] for a, b in pairwise(edges)])  # fmt: skip
     defined = (below > 0).any(axis=1)
     return interval_of(metric.combine(above[defined], below[defined]), n_units=n_units), how
 

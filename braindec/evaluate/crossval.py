@@ -65,7 +65,10 @@ class CrossValidation:
         table = self.predictions
         return {
             **{f"null/{name}": values for name, values in self.null.items()},
-            **{f"predictions/{c}": table[c].astype(str).to_numpy(dtype=object) for c in ("window_id", "fold", "true", "predicted")},
+            **{
+                f"predictions/{c}": table[c].astype(str).to_numpy(dtype=object)
+                for c in ("window_id", "fold", "true", "predicted")
+            },
             "predictions/scores": table[columns].to_numpy(),
             "predictions/classes": np.array([str(c) for c in self.classes], dtype=object),
         }
@@ -123,7 +126,9 @@ def cross_validate(
     classes, codes = _checked(windows, y, splits, n_permutations, n_bootstrap)
     measures = [_metric(name) for name in metrics]
     if not measures:
-        raise BraindecError("cross-validation needs at least one metric", allowed=", ".join(registry.names("evaluate.metrics")))
+        raise BraindecError(
+            "cross-validation needs at least one metric", allowed=", ".join(registry.names("evaluate.metrics"))
+        )
     rows = {name: registry.get("evaluate.controls", name) for name in controls}
     exchange = exchange_of(windows, codes, splits)
     rng = np.random.default_rng([seed, 1])
@@ -154,11 +159,14 @@ def _checked(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return classes and codes of labels that can be cross-validated."""
     if y.shape != (len(windows),):
-        raise BraindecError("cross-validation needs one label for each window", found=f"labels {y.shape}, {len(windows)} windows")
+        raise BraindecError(
+            "cross-validation needs one label for each window", found=f"labels {y.shape}, {len(windows)} windows"
+        )
     missing = np.array([v is None or v != v for v in y.tolist()])
     if missing.any():
         raise BraindecError(
-            f"{int(missing.sum())} of {len(y)} labels are missing (NaN or None)", found=f"first: window {windows.ids[missing][0]}",
+            f"{int(missing.sum())} of {len(y)} labels are missing (NaN or None)",
+            found=f"first: window {windows.ids[missing][0]}",
             fix="select the classes that you want to decode, or leave these windows out",
         )  # fmt: skip
     classes = np.unique(y)
@@ -177,7 +185,9 @@ def _checked(
     codes = codes_of(y, classes)
     for split in splits:
         if len(split.ids) != len(windows) or not np.array_equal(split.ids.astype(str), windows.ids.astype(str)):
-            raise BraindecError("the splits were made for other windows", found=f"{len(split.ids)} rows, {len(windows)} windows")
+            raise BraindecError(
+                "the splits were made for other windows", found=f"{len(split.ids)} rows, {len(windows)} windows"
+            )
         counts = np.bincount(codes[split.train], minlength=len(classes))
         if not counts.all():
             lacking = ", ".join(str(c) for c in classes[counts == 0])
@@ -209,7 +219,14 @@ def _score(
     null = null_values(metric, held.null, context.labellings, splits) if held.null else np.empty(0)
     tested = np.concatenate([codes[s.test] for s in splits])
     chance = float(metric.chance(tested, np.arange(len(context.classes))))
-    found = {"metric": metric.name, "version": metric.version, "chance": chance, "n": len(tested), "p": np.nan, "note": ""}
+    found = {
+        "metric": metric.name,
+        "version": metric.version,
+        "chance": chance,
+        "n": len(tested),
+        "p": np.nan,
+        "note": "",
+    }
     if not held.scores:  # a row that is a null itself
         low, high = np.quantile(null, [0.025, 0.975]) if len(null) else (np.nan, np.nan)
         return {**found, "value": float(null.mean()) if len(null) else np.nan, "low": low, "high": high}, null
@@ -248,12 +265,16 @@ def _notes_of(metric: Metric, codes: np.ndarray, splits: Sequence[Split]) -> lis
     if metric.needs == "scores" and metric.name == "auc":
         single = [s.name or "?" for s in splits if len(np.unique(codes[s.test])) < 2]
         if single:
-            notes.append(f"{len(single)} of {len(splits)} folds hold one class and form no pairs ({', '.join(single[:4])})")
+            notes.append(
+                f"{len(single)} of {len(splits)} folds hold one class and form no pairs ({', '.join(single[:4])})"
+            )
     if metric.name == "accuracy":
         tested = np.concatenate([codes[s.test] for s in splits])
         share = float(metric.chance(tested, np.unique(codes)))
         if 0 < share < 1:
-            notes.append(f"independent guesses reach {binomial_threshold(len(tested), share) / len(tested):.3f} in 5 % of cases")
+            notes.append(
+                f"independent guesses reach {binomial_threshold(len(tested), share) / len(tested):.3f} in 5 % of cases"
+            )
     return notes
 
 
@@ -264,7 +285,9 @@ def _predictions(
     scores = np.concatenate(decoded.scores)
     given = scores.argmax(axis=1)
     names = np.repeat([s.name or f"fold {i + 1}" for i, s in enumerate(splits)], [len(s.test) for s in splits])
-    table = pd.DataFrame({"window_id": windows.ids[rows], "fold": names, "true": classes[codes[rows]], "predicted": classes[given]})
+    table = pd.DataFrame(
+        {"window_id": windows.ids[rows], "fold": names, "true": classes[codes[rows]], "predicted": classes[given]}
+    )
     for k, name in enumerate(classes):
         table[f"score_{name}"] = scores[:, k]
     confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)

@@ -83,7 +83,9 @@ class Metric:
         if self.needs == "labels":
             predicted = np.asarray(prediction)
             if predicted.shape != y_true.shape:
-                raise BraindecError(f"{self.name} compares two lists of labels", found=f"{y_true.shape} and {predicted.shape}")
+                raise BraindecError(
+                    f"{self.name} compares two lists of labels", found=f"{y_true.shape} and {predicted.shape}"
+                )
             if classes is None:
                 names = np.unique(np.concatenate([y_true, predicted]))
                 codes = codes_of(y_true, names, what=f"{self.name}: y_true")
@@ -99,7 +101,9 @@ class Metric:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the sums above and below the line; see ``counts``."""
         if self.counts is None:
-            raise BraindecError(f"{self.name} compares numbers, not classes", allowed="metrics of labels or of class scores")
+            raise BraindecError(
+                f"{self.name} compares numbers, not classes", allowed="metrics of labels or of class scores"
+            )
         return self.counts(codes, prediction, n_classes, weights)
 
     def combine(self, above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -175,7 +179,9 @@ def _class_scores(name: str, prediction: Any, n: int, n_classes: int) -> np.ndar
 def _numbers(name: str, y_true: Any, prediction: Any) -> tuple[np.ndarray, np.ndarray]:
     a, b = (np.asarray(v, dtype=float) for v in (y_true, prediction))
     if a.shape != b.shape or a.ndim not in (1, 2) or len(a) < 2:
-        raise BraindecError(f"{name} compares two arrays (n, outputs) of at least 2 rows", found=f"{a.shape} and {b.shape}")
+        raise BraindecError(
+            f"{name} compares two arrays (n, outputs) of at least 2 rows", found=f"{a.shape} and {b.shape}"
+        )
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise BraindecError(f"{name} needs finite numbers", found="NaN or infinite values")
     return a.reshape(len(a), -1), b.reshape(len(b), -1)

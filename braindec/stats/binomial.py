@@ -30,7 +30,7 @@ def clopper_pearson(k: int, n: int, *, level: float = 0.95) -> tuple[float, floa
 
 
 def wilson(k: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion of ``k`` in ``n``: shorter than the exact one, right on average."""
+    """Return the Wilson score interval of a proportion of ``k`` in ``n``: shorter than exact, right on average."""
     _check(k, n)
     z = float(stats.norm.ppf(0.5 + level / 2))
     share, scale = k / n, 1 + z**2 / n

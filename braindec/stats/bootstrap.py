@@ -117,9 +117,7 @@ def interval_of(draws: np.ndarray, *, n_units: int | None = None, level: float =
     return Interval(float(low), float(high))
 
 
-def bootstrap_weights(
-    units: np.ndarray, strata: np.ndarray | None, *, n: int, rng: np.random.Generator
-) -> np.ndarray:
+def bootstrap_weights(units: np.ndarray, strata: np.ndarray | None, *, n: int, rng: np.random.Generator) -> np.ndarray:
     """Return how often each row is drawn when units are resampled within strata, shape (n, n_rows), float32.
 
     Parameters

@@ -241,7 +241,9 @@ def _class_means(rows: np.ndarray, codes: np.ndarray, n_classes: int) -> tuple[n
     member = codes[:, None, :] == np.arange(n_classes)[None, :, None]  # (P, K, n)
     counts = member.sum(axis=2)
     if not counts.all():
-        raise BraindecError("a class has no training rows", found=f"counts {counts[(counts == 0).any(axis=1)][0].tolist()}")
+        raise BraindecError(
+            "a class has no training rows", found=f"counts {counts[(counts == 0).any(axis=1)][0].tolist()}"
+        )
     sums = member.reshape(-1, codes.shape[1]).astype(np.float64) @ rows
     return sums.reshape(*member.shape[:2], -1) / counts[:, :, None], counts
 

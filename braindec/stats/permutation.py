@@ -18,7 +18,15 @@ from braindec.errors import BraindecError
 _TINY = 1e-12
 _EXACT = 14  # up to this many values all 2**n sign flips are tried
 
-__all__ = ["MaxStatistic", "log_arrangements", "max_statistic", "permutation_p", "permute_units", "permute_within", "sign_flip_test"]
+__all__ = [
+    "MaxStatistic",
+    "log_arrangements",
+    "max_statistic",
+    "permutation_p",
+    "permute_units",
+    "permute_within",
+    "sign_flip_test",
+]
 
 
 class MaxStatistic(NamedTuple):
@@ -50,7 +58,9 @@ def permutation_p(observed: float | np.ndarray, null: np.ndarray) -> float | np.
     """
     observed, null = np.asarray(observed, dtype=float), np.asarray(null, dtype=float)
     if not len(null):
-        raise BraindecError("a permutation p-value needs a null", found="0 permutations", fix="ask for n_permutations >= 1")
+        raise BraindecError(
+            "a permutation p-value needs a null", found="0 permutations", fix="ask for n_permutations >= 1"
+        )
     if not np.isfinite(observed).all() or not np.isfinite(null).all():
         raise BraindecError("a permutation p-value needs finite statistics", found="NaN or infinite values")
     slack = _TINY * np.maximum(1.0, np.abs(observed))  # equal up to rounding counts as equal
@@ -71,7 +81,9 @@ def permute_within(labels: np.ndarray, groups: np.ndarray | None, rng: np.random
     return out
 
 
-def permute_units(labels: np.ndarray, units: np.ndarray, groups: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+def permute_units(
+    labels: np.ndarray, units: np.ndarray, groups: np.ndarray | None, rng: np.random.Generator
+) -> np.ndarray:
     """Return ``labels`` with whole units (stretches of rows that share a label) shuffled within groups.
 
     Parameters
@@ -102,7 +114,9 @@ def log_arrangements(labels: np.ndarray, groups: np.ndarray | None = None) -> fl
     return total
 
 
-def max_statistic(observed: np.ndarray, null: np.ndarray, *, alpha: float = 0.05, two_sided: bool = False) -> MaxStatistic:
+def max_statistic(
+    observed: np.ndarray, null: np.ndarray, *, alpha: float = 0.05, two_sided: bool = False
+) -> MaxStatistic:
     """Correct many statistics for multiple tests by the largest of them in each permutation.
 
     Parameters
@@ -119,7 +133,8 @@ def max_statistic(observed: np.ndarray, null: np.ndarray, *, alpha: float = 0.05
     observed, null = np.asarray(observed, dtype=float), np.asarray(null, dtype=float)
     if null.ndim != 2 or null.shape[1:] != observed.shape:
         raise BraindecError(
-            "the maximum statistic needs a null of (permutation, statistic)", found=f"observed {observed.shape}, null {null.shape}"
+            "the maximum statistic needs a null of (permutation, statistic)",
+            found=f"observed {observed.shape}, null {null.shape}",
         )
     if two_sided:
         observed, null = np.abs(observed), np.abs(null)

@@ -45,7 +45,9 @@ def test_refits_on_permuted_labels_equal_plain_fits(settings):
         expected = Classifier(**settings).fit(windows[:60], labels).decision(windows[60:])
         np.testing.assert_allclose(scores, expected, atol=1e-8)
     codes = np.unique(y, return_inverse=True)[1][:60]
-    np.testing.assert_allclose(Classifier(**settings).null_decisions(windows[:60], codes[None], windows[60:])[0], found[0])
+    np.testing.assert_allclose(
+        Classifier(**settings).null_decisions(windows[:60], codes[None], windows[60:])[0], found[0]
+    )
 
 
 @pytest.mark.parametrize("settings", SETTINGS)
@@ -173,7 +175,8 @@ def test_crop_uses_only_its_span():
     cropped = Classifier(tmin=0.1, tmax=0.2).fit(windows[:60], y[:60])
     assert cropped.shape_in_ == (5, 10)
     np.testing.assert_array_equal(
-        cropped.decision(windows[60:]), Classifier().fit(windows.crop(0.1, 0.2)[:60], y[:60]).decision(windows.crop(0.1, 0.2)[60:])
+        cropped.decision(windows[60:]),
+        Classifier().fit(windows.crop(0.1, 0.2)[:60], y[:60]).decision(windows.crop(0.1, 0.2)[60:]),
     )
 
 

@@ -23,7 +23,12 @@ def cohort(runs=6, per=20, effect=1.0, seed=0, n_classes=2, **columns):
     X = rng.normal(size=(runs * per, 3, 8)).astype("float32")
     X[:, 0, 2:4] += effect * (codes[:, None] - (n_classes - 1) / 2)
     y = np.array(["left", "right", "up"])[codes]
-    trials = {"run": np.repeat(np.arange(runs), per), "onset": np.tile(2.0 * np.arange(per), runs), "trial_type": y, **columns}
+    trials = {
+        "run": np.repeat(np.arange(runs), per),
+        "onset": np.tile(2.0 * np.arange(per), runs),
+        "trial_type": y,
+        **columns,
+    }
     return Windows.from_arrays(X, pd.DataFrame(trials), sfreq=8.0), y
 
 
@@ -52,8 +57,23 @@ def test_scores_equal_a_loop_written_out():
 
 def test_the_tables_hold_what_the_contract_says():
     windows, y = cohort()
-    cv = cross_validate(DECODER, windows, y, split_by(windows, "run"), n_permutations=30, keys={"subject": "07", "session": "a"})
-    assert list(cv.scores) == ["subject", "session", "metric", "version", "row", "value", "chance", "low", "high", "p", "n", "note"]
+    cv = cross_validate(
+        DECODER, windows, y, split_by(windows, "run"), n_permutations=30, keys={"subject": "07", "session": "a"}
+    )
+    assert list(cv.scores) == [
+        "subject",
+        "session",
+        "metric",
+        "version",
+        "row",
+        "value",
+        "chance",
+        "low",
+        "high",
+        "p",
+        "n",
+        "note",
+    ]
     assert set(cv.scores["row"]) == {"decoded", "label_shuffle", "noise_input", "time_only"}
     assert list(cv.predictions) == ["window_id", "fold", "true", "predicted", "score_left", "score_right"]
     assert sorted(cv.predictions["window_id"]) == sorted(windows.ids)
@@ -174,7 +194,9 @@ def test_runs_of_one_class_are_permuted_as_runs():
     exchange = exchange_of(windows, codes, splits)
     assert "whole runs" in exchange.how
     assert exchange.arrangements(codes) == pytest.approx(np.log(70))
-    cv = cross_validate(DECODER, windows, codes, splits, metrics=("balanced_accuracy",), n_permutations=100, controls=())
+    cv = cross_validate(
+        DECODER, windows, codes, splits, metrics=("balanced_accuracy",), n_permutations=100, controls=()
+    )
     assert "only 70 different label orders" in cv.scores["note"][0]
 
 
@@ -204,7 +226,9 @@ def test_the_time_only_row_finds_durations():
     rng = np.random.default_rng(3)
     windows, y = cohort()
     windows = windows.with_trials(duration=np.where(y == "left", 0.3, 0.5) + 0.05 * rng.normal(size=120))
-    cv = cross_validate(DECODER, windows, y, split_by(windows, "run"), metrics=("auc",), n_permutations=0, controls=("time_only",))
+    cv = cross_validate(
+        DECODER, windows, y, split_by(windows, "run"), metrics=("auc",), n_permutations=0, controls=("time_only",)
+    )
     row = cv.scores[cv.scores["row"] == "time_only"].iloc[0]
     assert row["value"] > 0.95
     assert "duration" in row["note"]
@@ -244,7 +268,15 @@ def test_auc_without_any_pair_is_refused():
 
 def test_few_rows_and_no_permutations_are_noted():
     windows, y = cohort(runs=3, per=6)
-    cv = cross_validate(DECODER, windows, y, split_by(windows, "run"), metrics=("accuracy",), n_permutations=0, controls=("label_shuffle",))
+    cv = cross_validate(
+        DECODER,
+        windows,
+        y,
+        split_by(windows, "run"),
+        metrics=("accuracy",),
+        n_permutations=0,
+        controls=("label_shuffle",),
+    )
     note = cv.scores["note"][0]
     assert "few test rows: 9 of left" in note
     assert "no permutations" in note

@@ -18,7 +18,7 @@ DECODER = Classifier(bin_width=0.25)
 
 
 def runs_of(rng, *, runs=4, per=16, share=0.5, block=0, drift=0.0, effect=0.0, spread=0.0):
-    """Runs of trials: classes in random order (or random blocks), noise with drift over trials, an effect that varies by run."""
+    """Runs of trials: classes in random order (or blocks), drift over trials, an effect that varies by run."""
     if block:
         codes = np.concatenate([np.repeat(rng.permutation(np.arange(per // block) % 2), block) for _ in range(runs)])
     else:
@@ -38,7 +38,17 @@ def false_positive_rate(n, by="run", **design):
     for seed in range(5000, 5000 + n):
         windows, codes = runs_of(np.random.default_rng(seed), **design)
         splits = split_by(windows, by) if by == "run" else split_by(windows, "time", n_folds=4)
-        cv = cross_validate(DECODER, windows, codes, splits, metrics=("auc",), controls=(), n_permutations=39, n_bootstrap=100, seed=seed)
+        cv = cross_validate(
+            DECODER,
+            windows,
+            codes,
+            splits,
+            metrics=("auc",),
+            controls=(),
+            n_permutations=39,
+            n_bootstrap=100,
+            seed=seed,
+        )
         hits += cv.scores["p"][0] <= 0.05
     return hits / n
 
@@ -83,12 +93,13 @@ def test_single_rows_of_a_blocked_design_must_not_be_exchanged(monkeypatch):
     ids=["ten runs", "runs that differ", "six runs that differ", "four runs, by trial"],
 )
 def test_the_interval_covers_the_score_of_the_procedure(design, least):
-    """The expected score of the procedure, over data sets, lies inside about as often as it says (lean training sets cost a little)."""
+    """The expected score of the procedure, over data sets, lies inside about as often as it says."""
     ends, values = [], []
     for seed in range(120):
         windows, codes = runs_of(np.random.default_rng(seed), effect=0.8, **design)
-        cv = cross_validate(DECODER, windows, codes, split_by(windows, "run"), metrics=("auc",), controls=(), n_permutations=0,
-                            n_bootstrap=200, seed=seed)  # fmt: skip
+        splits = split_by(windows, "run")
+        options = {"metrics": ("auc",), "controls": (), "n_permutations": 0, "n_bootstrap": 200, "seed": seed}
+        cv = cross_validate(DECODER, windows, codes, splits, **options)
         ends.append(cv.scores[["low", "high"]].to_numpy()[0])
         values.append(cv.scores["value"][0])
     low, high = np.array(ends).T

@@ -30,17 +30,22 @@ def runs_of_events(runs, length):
         index += [(r, s) for s in first[inside]]
         trials.append(events[inside].assign(run=recording.info["run"]))
     recordings = tuple(r for r, _ in runs)
-    return Windows(recordings, np.array(index), round(length * recordings[0].sfreq), pd.concat(trials, ignore_index=True))
+    return Windows(
+        recordings, np.array(index), round(length * recordings[0].sfreq), pd.concat(trials, ignore_index=True)
+    )
 
 
 def muse(folder, subject):
     runs = []
     for path in sorted((folder / f"sub-{subject}").rglob("*_eeg.vhdr")):
         raw = mne.io.read_raw_brainvision(path, verbose="error")
-        events = pd.read_csv(str(path).replace("_eeg.vhdr", "_events.tsv"), sep="\t")[["onset", "duration", "trial_type"]]
+        events = pd.read_csv(str(path).replace("_eeg.vhdr", "_events.tsv"), sep="\t")[
+            ["onset", "duration", "trial_type"]
+        ]
         channels = pd.DataFrame({"name": raw.ch_names, "type": "eeg", "unit": "V"})
+        run = path.name.split("task-")[0] + path.name.split("run-")[1][:2]
         recording = Recording(raw.get_data(verbose="error").astype("float32"), raw.info["sfreq"], channels,
-                              info={"subject": subject, "run": path.name.split("task-")[0] + path.name.split("run-")[1][:2]})  # fmt: skip
+                              info={"subject": subject, "run": run})  # fmt: skip
         runs.append((band_pass(recording, low=1.0, high=20.0), events))
     return runs_of_events(runs, 0.8)
 
@@ -69,9 +74,13 @@ def test_p300_of_brain_invaders_in_contiguous_blocks(shared):
     with np.load(shared("eeg_p300_bi2012_s01") / "subject_01_session_01.npz", allow_pickle=False) as file:
         data, stim = file["data"][:, :16].T, file["stim"]  # column 17 is minus the mean of the others
     channels = pd.DataFrame({"name": [f"eeg{i}" for i in range(16)], "type": "eeg", "unit": "uV"})
-    recording = band_pass(Recording(np.ascontiguousarray(data), 128.0, channels, info={"run": "01"}), low=1.0, high=20.0)
+    recording = band_pass(
+        Recording(np.ascontiguousarray(data), 128.0, channels, info={"run": "01"}), low=1.0, high=20.0
+    )
     at = np.flatnonzero(stim)
-    events = pd.DataFrame({"onset": at / 128.0, "duration": 0.0, "trial_type": np.where(stim[at] == 2, "target", "nontarget")})
+    events = pd.DataFrame(
+        {"onset": at / 128.0, "duration": 0.0, "trial_type": np.where(stim[at] == 2, "target", "nontarget")}
+    )
     windows = runs_of_events([(recording, events)], 0.8)
     assert np.unique(windows.trials["trial_type"], return_counts=True)[1].tolist() == [640, 128]
     splits = split_by(windows, "time", n_folds=5, gap=1.0)
@@ -84,7 +93,9 @@ def test_p300_of_brain_invaders_in_contiguous_blocks(shared):
 def test_related_and_unrelated_words_in_contiguous_blocks(shared):
     epochs = mne.read_epochs(shared("n400-words") / "subject04-epo.fif", verbose="error")
     windows = Windows.from_mne(epochs)
-    windows = windows.with_trials(trial_type=np.where(epochs.events[:, 2] == epochs.event_id["related"], "related", "unrelated"))
+    windows = windows.with_trials(
+        trial_type=np.where(epochs.events[:, 2] == epochs.event_id["related"], "related", "unrelated")
+    )
     found = scores(Classifier("ridge", tmin=0.1, tmax=0.8), windows, split_by(windows, "time", n_folds=10))
     assert found.loc["decoded", "value"] >= 0.65
     assert found.loc["decoded", "high"] - found.loc["decoded", "low"] > 0.1  # 200 trials: wide, and said to be

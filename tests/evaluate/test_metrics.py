@@ -18,7 +18,10 @@ def metric(name):
 def labelled(n_classes, seed=0, n=80):
     rng = np.random.default_rng(seed)
     names = np.array(["face", "house", "shoe", "tool"])[:n_classes]
-    codes = np.r_[np.arange(n_classes), rng.choice(n_classes, size=n - n_classes, p=[0.5, *[0.5 / (n_classes - 1)] * (n_classes - 1)])]
+    codes = np.r_[
+        np.arange(n_classes),
+        rng.choice(n_classes, size=n - n_classes, p=[0.5, *[0.5 / (n_classes - 1)] * (n_classes - 1)]),
+    ]
     scores = np.round(rng.normal(size=(n, n_classes)) + np.eye(n_classes)[codes], 1)  # rounded: many ties
     return names[codes], scores, names[scores.argmax(axis=1)], names
 
@@ -43,7 +46,9 @@ def test_values_equal_scikit_learn_and_scipy():
     y = rng.normal(size=(30, 3))
     given = y + rng.normal(size=(30, 3))
     assert metric("r2")(y, given) == pytest.approx(reference.r2_score(y, given))
-    assert metric("pearson")(y, given) == pytest.approx(np.mean([pearsonr(a, b)[0] for a, b in zip(y.T, given.T, strict=True)]))
+    assert metric("pearson")(y, given) == pytest.approx(
+        np.mean([pearsonr(a, b)[0] for a, b in zip(y.T, given.T, strict=True)])
+    )
 
 
 def test_one_score_a_row_is_enough_for_two_classes():
@@ -85,9 +90,14 @@ def test_sums_over_folds_weigh_auc_by_pairs():
     y, scores, _, _ = labelled(2, seed=5)
     codes = np.searchsorted(["face", "house"], y)
     folds = np.arange(len(y)) % 4
-    above, below = (sum(parts) for parts in zip(*[metric("auc").sums(codes[folds == f], scores[folds == f], 2) for f in range(4)], strict=True))
+    above, below = (
+        sum(parts)
+        for parts in zip(*[metric("auc").sums(codes[folds == f], scores[folds == f], 2) for f in range(4)], strict=True)
+    )
     pairs = [np.sum(codes[folds == f] == 0) * np.sum(codes[folds == f] == 1) for f in range(4)]
-    values = [reference.roc_auc_score(codes[folds == f], scores[folds == f, 1] - scores[folds == f, 0]) for f in range(4)]
+    values = [
+        reference.roc_auc_score(codes[folds == f], scores[folds == f, 1] - scores[folds == f, 0]) for f in range(4)
+    ]
     assert metric("auc").combine(above, below) == pytest.approx(np.average(values, weights=pairs))
 
 
@@ -98,11 +108,15 @@ def test_chance_is_what_ignorance_gets():
     share = np.array([np.mean(y == c) for c in classes])
     guess = rng.choice(classes, size=20_000, p=share)
     assert metric("f1_macro").chance(y, classes) == pytest.approx(metric("f1_macro")(y, guess), abs=0.01)
-    assert metric("balanced_accuracy").chance(y, classes) == pytest.approx(metric("balanced_accuracy")(y, guess), abs=0.015)
+    assert metric("balanced_accuracy").chance(y, classes) == pytest.approx(
+        metric("balanced_accuracy")(y, guess), abs=0.015
+    )
     assert metric("accuracy").chance(y, classes) == metric("accuracy")(y, np.full(20_000, "a"))
     prior = np.log(share)[None].repeat(20_000, axis=0)
     assert metric("log_loss").chance(y, classes) == pytest.approx(metric("log_loss")(y, prior, classes=classes))
-    assert metric("auc").chance(y, classes) == pytest.approx(metric("auc")(y, rng.normal(size=(20_000, 3)), classes=classes), abs=0.015)
+    assert metric("auc").chance(y, classes) == pytest.approx(
+        metric("auc")(y, rng.normal(size=(20_000, 3)), classes=classes), abs=0.015
+    )
 
 
 @pytest.mark.parametrize(

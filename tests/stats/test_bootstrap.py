@@ -37,7 +37,9 @@ def test_clusters_widen_the_interval_as_they_must():
 def test_bca_agrees_with_scipy():
     values = np.random.default_rng(2).exponential(size=80)
     ours = bootstrap_interval(values, np.mean, n=4000, rng=0, method="bca")
-    theirs = stats.bootstrap((values,), np.mean, n_resamples=4000, method="BCa", rng=np.random.default_rng(1)).confidence_interval
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=4000, method="BCa", rng=np.random.default_rng(1)
+    ).confidence_interval
     np.testing.assert_allclose(ours, theirs, rtol=0.03)
 
 

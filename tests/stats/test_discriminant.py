@@ -51,11 +51,13 @@ def test_permuted_refits_equal_plain_ones(n, p, k, balanced):
 @pytest.mark.parametrize(("n", "p", "k"), SIZES)
 def test_shrinkage_equals_scikit_learn(n, p, k):
     X = data(n, p, k)[0]
-    assert TotalScatter(X).shrinkage == pytest.approx(ledoit_wolf_shrinkage(X - X.mean(0), assume_centered=True), rel=1e-9)
+    assert TotalScatter(X).shrinkage == pytest.approx(
+        ledoit_wolf_shrinkage(X - X.mean(0), assume_centered=True), rel=1e-9
+    )
 
 
 def test_directions_equal_scikit_learn_when_the_amounts_match():
-    X, y, T = data(80, 12, 2)
+    X, y, _ = data(80, 12, 2)
     Z = X - X.mean(0)
     residual = Z - np.stack([Z[y == k].mean(0) for k in range(2)])[y]
     ours = 0.3

@@ -47,7 +47,7 @@ def test_permuting_within_groups_keeps_each_group_and_reaches_every_order():
 
 def test_permuting_is_uniform():
     rng = np.random.default_rng(1)
-    counts = {p: 0 for p in permutations((0, 1, 2))}
+    counts = dict.fromkeys(permutations((0, 1, 2)), 0)
     for _ in range(6000):
         counts[tuple(permute_within(np.arange(3), None, rng).tolist())] += 1
     chi2 = sum((c - 1000) ** 2 / 1000 for c in counts.values())

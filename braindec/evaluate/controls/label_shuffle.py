@@ -9,4 +9,6 @@ __all__ = ["label_shuffle"]
 
 def label_shuffle(context: Context, decoded: FoldScores) -> FoldScores:
     """Return the decoded row's permutations without its scores: mean and 95 % range of the null are the row."""
-    return FoldScores([], decoded.null, note=f"{len(context.labellings)} permutations, {context.how}; range is that of the null")
+    return FoldScores(
+        [], decoded.null, note=f"{len(context.labellings)} permutations, {context.how}; range is that of the null"
+    )

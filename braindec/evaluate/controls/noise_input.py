@@ -25,9 +25,9 @@ def noise_input(context: Context, decoded: FoldScores) -> FoldScores:
 
 
 def noise_windows(windows: Windows, *, seed: int = 0) -> Windows:
-    """Return windows of Gaussian white noise with each channel's standard deviation; a window's noise depends on its name.
+    """Return windows of Gaussian white noise with each channel's standard deviation.
 
-    The noise is made when it is read, so nothing is held in memory.
+    A window's noise depends on its name and the seed only; it is made when it is read, so nothing is held in memory.
     """
     rows = np.unique(np.linspace(0, len(windows) - 1, min(_SAMPLE, len(windows))).astype(int))
     scale = windows.load(rows).std(axis=(0, 2), dtype=np.float64)

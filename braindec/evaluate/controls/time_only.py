@@ -34,7 +34,9 @@ def time_only(context: Context, decoded: FoldScores) -> FoldScores:
         train, test = features[split.train], features[split.test]
         width = train.std(axis=0)
         width = np.where(width > 1e-12, width, 1.0)
-        scores = null_scores(discriminant, TotalScatter(train / width), labellings[:, split.train], test / width, n_classes)
+        scores = null_scores(
+            discriminant, TotalScatter(train / width), labellings[:, split.train], test / width, n_classes
+        )
         scores = log_posterior(scores)
         out.scores.append(scores[0])
         out.null.append(scores[1:])

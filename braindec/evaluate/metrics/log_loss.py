@@ -28,6 +28,12 @@ def _chance(y_true: np.ndarray, classes: np.ndarray) -> float:
 
 
 log_loss = Metric(
-    "log_loss", "1", "scores", _chance, "mean of -log p(true class), lower is better", counts=_counts, higher_is_better=False,
+    "log_loss",
+    "1",
+    "scores",
+    _chance,
+    "mean of -log p(true class), lower is better",
+    counts=_counts,
+    higher_is_better=False,
     bounds=(0.0, np.inf),
 )

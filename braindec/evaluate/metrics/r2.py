@@ -13,7 +13,9 @@ __all__ = ["r2"]
 def _values(y_true: np.ndarray, prediction: np.ndarray) -> float:
     total = np.sum((y_true - y_true.mean(axis=0)) ** 2, axis=0)
     if (total <= 0).any():
-        raise BraindecError("r2 is not defined for an output that does not vary", found=f"{int((total <= 0).sum())} constant")
+        raise BraindecError(
+            "r2 is not defined for an output that does not vary", found=f"{int((total <= 0).sum())} constant"
+        )
     return float(np.mean(1 - np.sum((y_true - prediction) ** 2, axis=0) / total))
 
 
