@@ -5,8 +5,11 @@ decoder stands beside it. Test images are of concepts that were never trained on
 input, time only, and an untrained encoder. Without a cohort it makes and runs the built-in synthetic one.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
+from PIL import Image
 
 from braindec import registry
 from braindec.cache import Cache, default_folder
@@ -16,7 +19,7 @@ from braindec.evaluate.audit import audit
 from braindec.evaluate.controls.noise_input import noise_windows
 from braindec.evaluate.controls.time_only import time_features
 from braindec.evaluate.official import official_split
-from braindec.evaluate.results import group_scores, retrieval_panels, retrieval_result
+from braindec.evaluate.results import class_difference, group_scores, retrieval_panels, retrieval_result
 from braindec.evaluate.retrieval import evaluate_retrieval
 from braindec.evaluate.splits import content_split
 from braindec.loaders.cohort import Epochs, Events, event_windows, overview, source_of, subject_units
@@ -42,6 +45,7 @@ class Content(Section):
 class Config(RecipeConfig):
     synthetic: Synthetic = Synthetic()
     features: str | None = None
+    pictures: str | None = None
     signal: list = []
     channels: str = "same"
     events: Events = Events()
@@ -134,6 +138,7 @@ def run(config, unit, work):
 
     decoder = fitted("decoded", config.decoder, windows, features)
     found = scored(decoder, windows)
+    decoder.save(work.folder / "model")
     ridge = fitted("baseline", config.baseline, windows, features)
     tables = [found.scores, scored(decoder, windows, direction="image_to_brain").scores]
     tables.append(scored(ridge, windows, row="ridge baseline").scores)
@@ -146,7 +151,11 @@ def run(config, unit, work):
     )
     arrays = {f"training/{k}": np.asarray(v) for k, v in decoder.history_.items()}
     panels = retrieval_panels(found, arrays)
-    panels += example_panels(found, decoder, test, candidates, shown, cohort, arrays)
+    panels += example_panels(decoder, test, candidates, shown, pictures_of(config, cohort), arrays)
+    difference, panel = class_difference(test, shown)
+    if panel is not None:
+        arrays.update(difference)
+        panels.append({**panel, "title": "Where and when responses differ between the test images"})
     panels.append({"draw": "training_curves", "title": "Training", "caption": "Early stopping on validation images, whose concepts "
                    "are in neither the training nor the test part.", "args": {"history": {k: f"@training/{k}" for k in decoder.history_}}})  # fmt: skip
     return retrieval_result(
@@ -178,11 +187,23 @@ def control(name, config, windows, features, work):
     raise BraindecError(f"there is no control row {name!r}", allowed="label_shuffle, noise_input, time_only, untrained")
 
 
-def example_panels(found, decoder, test, candidates, shown, cohort, arrays, n_examples=8, n_best=5):
+def pictures_of(config, cohort):
+    """How to find the picture of a stimulus: in the synthetic cohort, or in a folder of files named by stimulus_id."""
+    if cohort is not None:
+        return cohort.picture
+    if config.pictures is None:
+        return None
+    table = {
+        p.stem: p for p in sorted(Path(config.pictures).rglob("*")) if p.suffix.lower() in (".png", ".jpg", ".jpeg")
+    }
+    return table.get
+
+
+def example_panels(decoder, test, candidates, shown, picture, arrays, n_examples=8, n_best=5):
     """Averaged test trials of some images: what was shown, and the best candidates as pictures."""
-    if cohort is None:
-        return []
     items = pd.unique(shown)
+    if picture is None or any(picture(item) is None for item in items):
+        return []
     embedded = decoder.embed(test)
     means = np.stack([embedded[shown == item].mean(axis=0) for item in items])
     best = evaluate_retrieval(
@@ -190,9 +211,13 @@ def example_panels(found, decoder, test, candidates, shown, cohort, arrays, n_ex
     )
     spread = np.linspace(0, len(items) - 1, min(n_examples, len(items))).round().astype(int)
     order = np.argsort(best.ranks, kind="stable")[spread]  # every rank, not the best ones only
-    arrays["examples/shown"] = np.stack([cohort.picture(items[i]) for i in order])
-    arrays["examples/retrieved"] = np.stack([[cohort.picture(name) for name in best.top(n_best)[i]] for i in order])
-    arrays["examples/hit"] = np.array([[name == items[i] for name in best.top(n_best)[i]] for i in order])
+    names = best.top(n_best)[order]
+    seen = {
+        n: np.asarray(Image.open(picture(n)).convert("RGB").resize((96, 96))) for n in {*items[order], *names.ravel()}
+    }
+    arrays["examples/shown"] = np.stack([seen[n] for n in items[order]])
+    arrays["examples/retrieved"] = np.stack([[seen[n] for n in row] for row in names])
+    arrays["examples/hit"] = names == items[order][:, None]
     arrays["examples/rank"] = best.ranks[order]
     return [{"draw": "retrieval_examples", "title": "Examples, from the best to the worst rank",
              "caption": "Left: the image that was shown (trials averaged). Right: the best candidates; the true one is framed. "
