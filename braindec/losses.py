@@ -111,14 +111,14 @@ class InfoNCE(_Temperature):
     Parameters
     ----------
     temperature : float
-        At the start.
+        At the start. 0.07 as in CLIP is for millions of items; with hundreds it is overconfident before anything is learned.
     learned : bool
         Learn it; it is a parameter of the loss and belongs in the optimiser.
     symmetric : bool
         Half of the loss is stimulus to recording.
     """
 
-    def __init__(self, *, temperature: float = 0.07, learned: bool = True, symmetric: bool = True) -> None:
+    def __init__(self, *, temperature: float = 0.2, learned: bool = True, symmetric: bool = True) -> None:
         super().__init__(temperature, learned)
         self.symmetric = symmetric
 
@@ -157,7 +157,7 @@ class MultiPositive(_Temperature):
         As in :class:`InfoNCE`, which it equals when all ids differ.
     """
 
-    def __init__(self, *, temperature: float = 0.07, learned: bool = True, symmetric: bool = True) -> None:
+    def __init__(self, *, temperature: float = 0.2, learned: bool = True, symmetric: bool = True) -> None:
         super().__init__(temperature, learned)
         self.symmetric = symmetric
 

@@ -91,7 +91,7 @@ class ContrastiveDecoder(EmbeddingDecoder):
         queue: int = 0,
         epochs: int = 50,
         batch_size: int = 64,
-        lr: float = 1e-3,
+        lr: float = 2e-3,
         weight_decay: float = 0.01,
         patience: int | None = 10,
         optimizer: str = "adamw",
@@ -238,7 +238,10 @@ class ContrastiveDecoder(EmbeddingDecoder):
         return self._batches(validation, (features.of(items) - targets.mean) / targets.scale, codes)
 
     def _validate(self, model: nn.Module, loss: nn.Module, held: Batches) -> Mapping[str, float]:
-        """Loss among all validation windows at once (it does not hang on a batch size), and top-1 among their stimuli."""
+        """Loss among all validation windows at once, and top-1 among their stimuli.
+
+        It hangs neither on a batch size nor on the temperature, which training makes too confident for new stimuli.
+        """
         device = _device_of(model)
         z, codes = [], []
         for batch in held.fixed(self.seed):
@@ -248,7 +251,7 @@ class ContrastiveDecoder(EmbeddingDecoder):
         embedded, code = torch.cat(z), torch.cat(codes)
         parts = [slice(s, s + _AT_ONCE) for s in range(0, len(code), _AT_ONCE)]
         y = held.targets.to(device)
-        values = [loss(embedded[p], y[code[p].to(device)], ids=code[p].to(device)).item() for p in parts]
+        values = [_calibrated(loss, embedded[p], y[code[p].to(device)], code[p].to(device)) for p in parts]
         sizes = [len(code[p]) for p in parts]
         hits = (unit(embedded.cpu().numpy()) @ unit(held.targets.numpy()).T).argmax(axis=1) == code.numpy()
         return {"loss": float(np.average(values, weights=sizes)), "top1": float(hits.mean())}
@@ -274,6 +277,14 @@ class ContrastiveDecoder(EmbeddingDecoder):
 
 def _device_of(module: nn.Module) -> torch.device:
     return next((p.device for p in module.parameters()), torch.device("cpu"))
+
+
+def _calibrated(loss: nn.Module, z: torch.Tensor, y: torch.Tensor, ids: torch.Tensor) -> float:
+    """The loss at the best of a few temperatures; as it is for losses without one."""
+    if not hasattr(loss, "log_scale"):
+        return loss(z, y, ids=ids).item()
+    tried = [loss.log_scale.detach(), *torch.linspace(0.0, loss.log_scale.new_tensor(100.0).log().item(), 16, device=z.device)]
+    return min(torch.func.functional_call(loss, {"log_scale": s}, (z, y), {"ids": ids}).item() for s in tried)
 
 
 def _check_output(module: nn.Module, windows: Windows, dim: int) -> None:

@@ -112,7 +112,8 @@ class TSConv(nn.Module):
         else:
             mean, variance = norm.running_mean - offset, norm.running_var
         scale = norm.weight * torch.rsqrt(variance + norm.eps)
-        return w * scale[:, None], norm.bias - mean * scale
+        none = 0.0 * self.temporal.bias  # batch normalisation removes it: its gradient is 0, and not missing
+        return w * scale[:, None], norm.bias - mean * scale + none
 
     @torch.no_grad()
     def _update_running(self, mean: torch.Tensor, variance: torch.Tensor) -> None:

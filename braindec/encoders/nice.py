@@ -44,7 +44,7 @@ class NICE(Encoder):
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": {"n_filters": 16, "kernel": 13, "pool": 25, "stride": 5},
-        "base": {"n_filters": 32},
+        "base": {"n_filters": 32, "kernel": 15, "pool": 31, "stride": 5},
         "paper": {"n_filters": 40, "kernel": 25, "pool": 51, "stride": 5, "dropout": 0.5, "dropout_projector": 0.5},
     }
 

@@ -46,7 +46,7 @@ class ShallowFBCSPNet(Encoder):
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": {"n_filters_time": 16, "n_filters_space": 16, "kernel": 13, "pool": 38, "stride": 8},
-        "base": {},
+        "base": {"n_filters_time": 32, "n_filters_space": 32, "kernel": 15, "pool": 45, "stride": 9},
         "paper": {"n_filters_time": 40, "n_filters_space": 40, "kernel": 25, "pool": 75, "stride": 15, "dropout": 0.5},
     }
 
