@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,8 +92,13 @@ def hdf5(path: str | Path, mode: str) -> Iterator[h5py.File]:
             f"{path} cannot be opened as HDF5", found=str(error).splitlines()[0],
             fix="the file is damaged or was cut short: delete it and make it again",
         ) from error  # fmt: skip
-    with file:
+    try:
         yield file
+    except BaseException:
+        with suppress(RuntimeError, OSError):  # closing may fail again, e.g. on a full disk; the first error counts
+            file.close()
+        raise
+    file.close()
 
 
 def to_json(value: Any) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import mne
 
 _BLOCK = 16_000_000  # numbers that are read together at most
-_MERGE = 4  # windows of slow sources are read together while the span is at most this many times what is used
+_MERGE = 1.25  # windows of slow sources are read together while the span is at most this many times what is used
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,23 +162,26 @@ class Windows:
             out = np.empty(shape, dtype=np.float32)
         elif out.shape != shape or out.dtype != np.float32:
             raise BraindecError("out does not fit", found=f"{out.dtype} {out.shape}", allowed=f"float32 {shape}")
-        for number in np.unique(self.index[kept, 0]):
-            places = np.flatnonzero(self.index[kept, 0] == number)
-            self._read(int(number), places, self.index[kept[places], 1], out)
-        if check and out.size:
-            flat = out.reshape(-1)
-            with np.errstate(over="ignore", invalid="ignore"):
-                power = np.dot(flat, flat)  # one pass, no copy
-            if not np.isfinite(power) and not np.isfinite(out).all():
-                self._refuse_nan(out, kept)
+        finite = True
+        with np.errstate(over="ignore", invalid="ignore"):
+            for number in np.unique(self.index[kept, 0]):
+                places = np.flatnonzero(self.index[kept, 0] == number)
+                finite &= self._read(int(number), places, self.index[kept[places], 1], out)
+        if check and not finite and not np.isfinite(out).all():
+            self._refuse_nan(out, kept)
         return out
 
-    def _read(self, number: int, places: np.ndarray, starts: np.ndarray, out: np.ndarray) -> None:
+    def _read(self, number: int, places: np.ndarray, starts: np.ndarray, out: np.ndarray) -> bool:
+        """Fill ``out[places]``; True when the sum of squares is finite, and so is every value."""
         signal, n_times = self.recordings[number].signal, self.n_times
+        power = 0.0
         if not signal.slow:
             for place, start in zip(places.tolist(), starts.tolist(), strict=True):
-                out[place] = signal.read(slice(None), start, start + n_times)
-            return
+                window = out[place]
+                window[...] = signal.read(slice(None), start, start + n_times)
+                flat = window.reshape(-1)
+                power += float(np.dot(flat, flat))  # while the window is in the processor's cache
+            return bool(np.isfinite(power))
         order = np.argsort(starts, kind="stable")  # sources that decode a file: neighbours are read together
         first = 0
         while first < len(order):
@@ -192,8 +195,12 @@ class Windows:
             end = starts[order[last - 1]] + n_times
             block = signal.read(slice(None), int(begin), int(end))
             for k in order[first:last]:
-                out[places[k]] = block[:, starts[k] - begin : starts[k] - begin + n_times]
+                window = out[places[k]]
+                window[...] = block[:, starts[k] - begin : starts[k] - begin + n_times]
+                flat = window.reshape(-1)
+                power += float(np.dot(flat, flat))
             first = last
+        return bool(np.isfinite(power))
 
     def _refuse_nan(self, out: np.ndarray, kept: np.ndarray) -> None:
         bad = ~np.isfinite(out).all(axis=2)  # (window, channel)
