@@ -19,8 +19,9 @@ def clopper_pearson(k: int, n: int, *, level: float = 0.95) -> tuple[float, floa
 
     Examples
     --------
-    >>> clopper_pearson(0, 10)
-    (0.0, 0.30849710781876083)
+    >>> low, high = clopper_pearson(0, 10)
+    >>> round(high, 4)
+    0.3085
     """
     _check(k, n)
     tail = (1 - level) / 2
