@@ -95,14 +95,12 @@ def _mask(
 ) -> tuple[np.ndarray | None, tuple[Path, ...]]:
     wanted, first = options["mask"], images[0]
     if wanted == "auto":
-        from nilearn.masking import compute_epi_mask
-
-        mask = np.asarray(compute_epi_mask(first).dataobj).astype(bool)
+        mask = _from_intensities(first, runs[0].path)
         said.append(
             f"the mask was computed from the intensities of {runs[0].path.name} ({int(mask.sum())} voxels), "
             "without any labels"
         )
-        return _filled(mask, runs[0].path), ()
+        return mask, ()
     if wanted not in (None, "brain"):
         path = _path(root, wanted, runs[0])
         return _filled(_fit(open_image(path), first, path, options["resample"], said) != 0, path), (path,)
@@ -121,6 +119,25 @@ def _mask(
             f"the brain masks of {len(masks)} runs differ; the {int(shared.sum())} voxels that all share are used"
         )
     return _filled(shared, paths[0]), paths
+
+
+def _from_intensities(image: Any, path: Path) -> np.ndarray:
+    """The brain by its brightness (nilearn.masking.compute_epi_mask); on a coarse grid without erosion."""
+    import warnings
+
+    from nilearn.masking import compute_epi_mask
+
+    for opening in (2, False):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that a mask is empty is said below
+            mask = np.asarray(compute_epi_mask(image, opening=opening).dataobj).astype(bool)
+        if mask.any():
+            return mask
+    raise BraindecError(
+        f"no brain can be told from the intensities of {path.name}",
+        found="the computed mask is empty",
+        fix="name one: mask: path.nii.gz",
+    )
 
 
 def _brain_mask(run: Run) -> Path | None:

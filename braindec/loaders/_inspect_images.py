@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,30 +12,40 @@ import numpy as np
 from braindec.errors import BraindecError
 from braindec.loaders import _options
 from braindec.loaders._fmri_signal import open_image
-from braindec.loaders._fmri_tree import ENDINGS, find_runs
+from braindec.loaders._fmri_tree import ENDINGS, Run, find_runs
 from braindec.loaders.readers import fmri
 from braindec.types import Recording
 
 
-def run_openers(path: Path) -> list[tuple[str, list[Path], Callable[[], Any]]]:
-    """Each run by itself with a mask of its own, so that one that is damaged or on another grid stops no other."""
-    values = _options.bind(fmri.load, {"subject": None})
+def run_openers(path: Path) -> tuple[dict[str, Any], list[tuple[str, list[Path], Callable[[], Any]]]]:
+    """Options of the reader ``fmri`` for a BIDS folder, and one function a run, so that a damaged one stops no other.
+
+    Prepared runs (derivatives of fMRIPrep) are taken where there are any: they have masks.
+    """
+    options: dict[str, Any] = {}
+    prepared = sorted(path.glob("derivatives/*/sub-*/**/func/*_desc-preproc_bold.nii*"))
+    if prepared:
+        options["derivatives"] = "/".join(prepared[0].relative_to(path).parts[:2])
+    values = _options.bind(fmri.load, {"subject": None, **options})
     try:
         runs = find_runs(path, values)
     except BraindecError as error:
-        if "several images" not in error.asked:
+        found = re.search(r"space: (\S+)", error.fix or "")
+        if "several images" not in error.asked or found is None:
             raise
-        space = (error.fix or "").split("space: ")[-1].split(" ")[0] if "space: " in (error.fix or "") else None
-        values["space"] = space
-        runs = find_runs(path, values)
+        options["space"] = found.group(1)
+        runs = find_runs(path, {**values, **options})
+    if not all(r.prepared for r in runs):
+        options["mask"] = "auto"
 
-    def opener(run: Any) -> list[Recording]:
+    def opener(run: Run) -> list[Recording]:
         wanted = {k: v for k, v in run.entities.items() if v is not None}
-        own = {} if run.prepared else {"mask": "auto"}
-        space = {"space": values["space"]} if values["space"] else {}
-        return fmri.load(path, **wanted, **own, **space)
+        return fmri.load(path, **wanted, **options)
 
-    return [(r.path.name.split(".")[0].rsplit("_", 1)[0], [r.path], lambda r=r: opener(r)) for r in runs]
+    return options, [
+        (r.path.name.split("_space-")[0].split("_desc-")[0].split("_bold")[0], [r.path], lambda r=r: opener(r))
+        for r in runs
+    ]
 
 
 def loose_images(folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from braindec.loaders._detect import detect
 from braindec.types import Recording
 
 LOOSE = ("raw", "epochs", "nwb")
+Opener = tuple[str, list[Path], Callable[[], Any]]  # name, files, function that opens
 FOLDERS = (".ds", ".mff", ".mefd")
 
 
@@ -38,13 +39,29 @@ def reader_of(path: Path) -> str:
     return reader
 
 
-def openers(path: Path, reader: str) -> list[tuple[str, list[Path], Callable[[], Any]]]:
-    """(name, files, function that opens) of every recording."""
+def plan(path: Path, reader: str) -> tuple[Path, str, dict[str, Any], list[Opener]]:
+    """Return what to open, with which reader and options, and (name, files, function that opens) of every recording."""
+    bids = path.is_dir() and any(p.is_dir() for p in path.glob("sub-*"))
     if reader == "bids":
-        return _bids_openers(path)
-    if reader == "fmri" and path.is_dir() and any(p.is_dir() for p in path.glob("sub-*")):
-        return _inspect_images.run_openers(path)
-    return [(path.name, [path] if path.is_file() else [], lambda: load_any(path))]
+        return path, reader, {}, _bids_openers(path)
+    if reader == "fmri" and bids:
+        return path, reader, *_inspect_images.run_openers(path)
+    if reader == "fmri" and path.is_dir():
+        options = _inspect_images.loose_images(path)
+        return (
+            path,
+            reader,
+            options,
+            [(path.name, [path / options["bold"]], lambda: load_any(path, reader=reader, **options))],
+        )
+    if reader == "fmri":
+        options = {"mask": "auto"}
+        return path, reader, options, [(path.name, [path], lambda: load_any(path, reader=reader, **options))]
+    if path.is_dir() and reader == "raw" and path.suffix.lower() not in FOLDERS:
+        path, reader, found = loose_openers(path)
+        names = [files[0].name for _, files, _ in found if files]
+        return path, reader, pattern(names) if path.is_dir() and reader in LOOSE else {}, found
+    return path, reader, {}, [(path.name, [path] if path.is_file() else [], lambda: load_any(path))]
 
 
 def load_any(path: Path, **options: Any) -> Any:
@@ -53,7 +70,7 @@ def load_any(path: Path, **options: Any) -> Any:
     return load(path, **options)
 
 
-def loose_openers(path: Path) -> tuple[Path, str, list[tuple[str, list[Path], Callable[[], Any]]]]:
+def loose_openers(path: Path) -> tuple[Path, str, list[Opener]]:
     """A folder of recordings that is not BIDS: the one recording in it, or all of them."""
     from braindec.loaders._formats import RAW_SUFFIXES, suffix_of
 
@@ -96,7 +113,7 @@ def _parts(path: Path) -> list[Path]:
         return [path]
 
 
-def _bids_openers(path: Path) -> list[tuple[str, list[Path], Callable[[], Any]]]:
+def _bids_openers(path: Path) -> list[Opener]:
     from braindec.loaders.readers.bids import open_recording
 
     def opener(file: _bids_tree.BidsFile) -> Recording:

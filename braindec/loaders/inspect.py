@@ -12,7 +12,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError
 from braindec.evaluate.finding import Finding, some
-from braindec.loaders import _files, _inspect_folder, _inspect_images, _inspect_look, _inspect_open
+from braindec.loaders import _files, _inspect_folder, _inspect_look, _inspect_open
 from braindec.loaders._first_guess import first_guess
 from braindec.types import Recording, Windows
 
@@ -112,31 +112,16 @@ def inspect(root: str | Path) -> Inspection:
         If there is nothing that a reader knows.
     """
     path = _files.existing(root)
+    card = _card_of(path)
     reader = _inspect_open.reader_of(path)
     if reader == "arrays":
-        return _finish(_Look(path, reader), arrays=True, card=_card_of(path))
-    if path.is_dir() and reader == "raw" and path.suffix.lower() not in _inspect_open.FOLDERS:
-        path, reader, openers = _inspect_open.loose_openers(path)
-    else:
-        openers = _inspect_open.openers(path, reader)
+        return _finish(_Look(path, reader), arrays=True, card=card)
+    path, reader, options, openers = _inspect_open.plan(path, reader)
     seen = _Look(path, reader)
-    seen.options = (
-        _inspect_open.pattern([p.name for p in (Path(files[0]) for _, files, _ in openers if files)])
-        if path.is_dir() and reader in _inspect_open.LOOSE
-        else {}
-    )
-    if reader == "fmri" and path.is_dir() and not any(p.is_dir() for p in path.glob("sub-*")):
-        seen.options = _inspect_images.loose_images(path)
-        openers = [
-            (
-                path.name,
-                [path / seen.options["bold"]],
-                lambda: _inspect_open.load_any(path, reader="fmri", **seen.options),
-            )
-        ]
+    seen.options = options
     for name, files, open_it in openers:
         seen.add(name, files, open_it)
-    return _finish(seen, card=_card_of(_files.existing(root)))
+    return _finish(seen, card=card)
 
 
 class _Look:

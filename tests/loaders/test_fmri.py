@@ -370,6 +370,24 @@ def test_one_label_a_volume(labelled):
     assert len(fmri.load(labelled, **options)) == 2
 
 
+def test_a_folder_a_subject_with_labels_in_each(labelled, tmp_path):
+    for subject in ("1", "2"):
+        folder = tmp_path / "all" / f"subj{subject}"
+        folder.mkdir(parents=True)
+        for name in ("bold.nii.gz", "mask.nii.gz"):
+            (folder / name).write_bytes((labelled / name).read_bytes())
+        (folder / "labels.txt").write_text("".join(f"class{subject} {i // 10}\n" for i in range(N)))
+    options = {
+        "bold": "subj{subject}/bold.nii.gz",
+        "mask": "subj{subject}/mask.nii.gz",
+        "labels": "subj{subject}/labels.txt",
+    }
+    assert fmri.subjects(tmp_path / "all", **options) == ["1", "2"]
+    runs = fmri.load(tmp_path / "all", "2", **options)
+    assert len(runs) == 2 and set(runs[0].events["trial_type"]) == {"class2"} and runs[0].info["subject"] == "2"
+    assert {p.parent.name for p in fmri.files(tmp_path / "all", "2", **options)} == {"subj2"}
+
+
 def test_labels_that_do_not_fit(labelled):
     options = {"bold": "bold.nii.gz", "mask": "mask.nii.gz", "labels": "labels.txt"}
     with pytest.raises(BraindecError, match="has no run '7'"):

@@ -248,6 +248,17 @@ def test_fmri_runs(tmp_path):
     assert levels(inspect(root), "duplicate_recordings") == ["fail"]
 
 
+def test_prepared_runs_are_taken_where_they_are(tmp_path):
+    from braindec.loaders.synthetic import make_cohort
+
+    root = make_cohort(tmp_path / "cohort", modality="fmri", preset="tiny", n_subjects=1).root
+    found = inspect(root)
+    assert found.findings == [] and found.options == {"derivatives": "derivatives/fmriprep"}, str(found)
+    guess = parse_yaml(first_guess(found), "guess")
+    source = open_source(root=guess["data"]["root"], reader="fmri", options=guess["data"]["options"])
+    assert source.recordings("01")[0].info["space"] == "MNI152NLin2009cAsym"
+
+
 def test_arrays_and_an_empty_folder(tmp_path):
     np.save(tmp_path / "X.npy", np.random.default_rng(0).normal(size=(20, 3, 50)))
     np.save(tmp_path / "labels.npy", np.arange(20) % 2)

@@ -21,6 +21,7 @@ from tqdm import tqdm
 from braindec.errors import BraindecError, did_you_mean
 from braindec.loaders import _events, _fmri_tables, _options
 from braindec.loaders._bids_tree import read_json
+from braindec.loaders._files import check_inside
 from braindec.loaders._fmri_mask import Grid, make_grid, mask_files
 from braindec.loaders._fmri_signal import NiftiSignal, open_volumes
 from braindec.loaders._fmri_tree import Run, find_runs, subjects_of
@@ -82,7 +83,8 @@ def load(
     tr : float, optional
         Repetition time in s, where header and sidecar do not say it or are wrong.
     labels, label_columns : str and list of str, optional
-        A text file with one line a volume, and the names of its columns; a column "run" cuts the image into runs.
+        A text file with one line a volume (``{subject}`` and ``{session}`` are filled in), and the names of its columns;
+        a column "run" cuts the image into runs.
     label_events : {"volume", "block"}
         One event a volume, or one a block of equal labels.
     drop_volumes : int
@@ -135,7 +137,7 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
         if values["confounds"] != "none":
             paths.append(_confounds_path(one))
     if values["labels"]:
-        paths.append(_inside(Path(root), values["labels"]))
+        paths += [_inside(Path(root), values["labels"], one) for one in runs]
     return list(dict.fromkeys([*paths, *mask_files(runs, Path(root), values)]))
 
 
@@ -175,7 +177,7 @@ def _labelled(
             "confounds and labels cannot be given together", fix="labels are for images that fMRIPrep did not write"
         )
     columns = [str(c) for c in options["label_columns"]]
-    path = _inside(root, options["labels"])
+    path = _inside(root, options["labels"], one)
     table = _fmri_tables.read_labels(path, columns, image.shape[3])
     parts = (
         _fmri_tables.stretches(list(table["run"])) if "run" in table else [(0, len(table), str(about["run"] or "1"))]
@@ -259,10 +261,9 @@ def _check_drop(skip: int, n_volumes: int, path: Path) -> None:
         raise BraindecError(f"drop_volumes: {skip} leaves nothing of {path.name}", found=f"{n_volumes} volumes")
 
 
-def _inside(root: Path, relative: str) -> Path:
-    base = root if root.is_dir() else root.parent
-    if Path(relative).is_absolute() or ".." in Path(relative).parts:
-        raise BraindecError(
-            f"the path {relative!r} must stay inside the folder", fix="write it relative to root, without '..'"
-        )
-    return base / relative
+def _inside(root: Path, relative: str, one: Run) -> Path:
+    """A path inside the folder; ``{subject}`` and ``{session}`` are filled in."""
+    for key in ("subject", "session"):
+        relative = relative.replace(f"{{{key}}}", str(one.entities.get(key) or ""))
+    check_inside(relative)
+    return (root if root.is_dir() else root.parent) / relative
