@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -16,6 +17,7 @@ from braindec.types import Recording
 
 LOOSE = ("raw", "epochs", "nwb")
 Opener = tuple[str, list[Path], Callable[[], Any]]  # name, files, function that opens
+_BESIDE = re.compile(r"[-_](cov|eve|mrk|trans|fwd|inv|src|bem|bem-sol|ica|proj)\.", re.IGNORECASE)  # not recordings
 FOLDERS = (".ds", ".mff", ".mefd")
 
 
@@ -75,6 +77,7 @@ def loose_openers(path: Path) -> tuple[Path, str, list[Opener]]:
     from braindec.loaders._formats import RAW_SUFFIXES, suffix_of
 
     heads = sorted(p for p in path.iterdir() if suffix_of(p) in (*RAW_SUFFIXES, ".nwb") and not p.name.startswith("."))
+    heads = [p for p in heads if not _BESIDE.search(p.name)]
     stems = {p.stem for p in heads if p.suffix.lower() in (".vhdr", ".lay")}
     heads = [p for p in heads if p.suffix.lower() not in (".eeg", ".dat") or p.stem not in stems]
     if not heads:
