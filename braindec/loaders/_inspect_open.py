@@ -22,6 +22,7 @@ FOLDERS = (".ds", ".mff", ".mefd")
 
 
 def reader_of(path: Path) -> str:
+    """The reader for a path; a folder that holds nothing but files of arrays is for ``arrays``."""
     try:
         reader = detect(path)
     except BraindecError:
@@ -67,6 +68,7 @@ def plan(path: Path, reader: str) -> tuple[Path, str, dict[str, Any], list[Opene
 
 
 def load_any(path: Path, **options: Any) -> Any:
+    """Open a path by whatever reader fits."""
     from braindec.loaders import load
 
     return load(path, **options)
