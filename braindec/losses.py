@@ -218,7 +218,9 @@ def _prepared(
             allowed="the same shape (batch, dim) or (batch, dim, time), ids (batch,)",
         )
     if queue is not None and ids is None:
-        raise BraindecError("a memory queue needs ids", fix="pass ids (batch,) so that a stimulus is not its own negative")
+        raise BraindecError(
+            "a memory queue needs ids", fix="pass ids (batch,) so that a stimulus is not its own negative"
+        )
     z, y = z.flatten(1), F.normalize(y.flatten(1), dim=1)
     z = F.normalize(z, dim=1) if normalise_z else z
     if queue is None:

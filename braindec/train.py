@@ -170,7 +170,9 @@ def fit(
         run = _Run(model, loss, queue, settings, where)
         if folder is not None:
             run.open(Path(folder) / f"run-{digest[:12]}")
-        bar = stack.enter_context(tqdm(total=epochs, initial=run.epoch, desc=title, unit="epoch", leave=False, disable=None))
+        bar = stack.enter_context(
+            tqdm(total=epochs, initial=run.epoch, desc=title, unit="epoch", leave=False, disable=None)
+        )
         while not run.finished:
             row = run.train_epoch(batches)
             if validate is not None:
@@ -185,7 +187,12 @@ class _Run:
     """The state of one training run."""
 
     def __init__(
-        self, model: nn.Module, loss: nn.Module, queue: MemoryQueue | None, settings: dict[str, Any], device: torch.device
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        queue: MemoryQueue | None,
+        settings: dict[str, Any],
+        device: torch.device,
     ) -> None:
         self.parts = {"model": model.to(device), "loss": loss.to(device)}
         if queue is not None:
@@ -222,7 +229,9 @@ class _Run:
                 )  # fmt: skip
             total, count = total + value * len(batch["x"]), count + len(batch["x"])
         if not count:
-            raise BraindecError("there is nothing to train on", found="no batches", fix="use a smaller batch_size, or more windows")
+            raise BraindecError(
+                "there is nothing to train on", found="no batches", fix="use a smaller batch_size, or more windows"
+            )
         return {"epoch": self.epoch + 1, "lr": lr, "train_loss": total / count}
 
     def _step(self, batch: Batch) -> float:
@@ -283,7 +292,9 @@ class _Run:
         remove_stale(folder)
         about = read_json(folder / "checkpoint.json")
         if about.get("format") != _FORMAT:
-            raise BraindecError(f"{folder} holds a checkpoint of another version", fix="delete this folder and train again")
+            raise BraindecError(
+                f"{folder} holds a checkpoint of another version", fix="delete this folder and train again"
+            )
         check_whole(folder / about["file"], about["sha256"])
         tensors = load_file(folder / about["file"])
         for name, part in self.parts.items():
@@ -314,7 +325,9 @@ class _Run:
         about = {"format": _FORMAT, "settings": self.settings, "epoch": self.epoch, "best_epoch": self.history.best_epoch,
                  "best_value": self.best_value if math.isfinite(self.best_value) else None,
                  "finished": self.finished, "file": path.name, "sha256": sha256(path), "history": self.history.rows}  # fmt: skip
-        write_text(self.folder / "checkpoint.json", json.dumps(about, indent=1) + "\n")  # from here on the new one counts
+        write_text(
+            self.folder / "checkpoint.json", json.dumps(about, indent=1) + "\n"
+        )  # from here on the new one counts
         self.history.save(self.folder / "history.csv")
         for old in self.folder.glob("epoch-*.safetensors"):
             if old != path:
@@ -322,7 +335,8 @@ class _Run:
 
     def _weights(self) -> dict[str, dict[str, torch.Tensor]]:
         return {
-            name: {k: v.detach().cpu().clone() for k, v in self.parts[name].state_dict().items()} for name in ("model", "loss")
+            name: {k: v.detach().cpu().clone() for k, v in self.parts[name].state_dict().items()}
+            for name in ("model", "loss")
         }
 
     def _lr(self) -> float:
@@ -340,7 +354,10 @@ def _check(**given: Any) -> None:
     for name, good in (("epochs", given["epochs"] >= 0), ("lr", given["lr"] > 0), ("weight_decay", given["weight_decay"] >= 0),
                        ("patience", patience is None or patience >= 1)):  # fmt: skip
         if not good:
-            raise BraindecError(f"{name} of the training cannot be {given[name]!r}", allowed="epochs >= 0, lr > 0, weight_decay >= 0, patience >= 1 or None")
+            raise BraindecError(
+                f"{name} of the training cannot be {given[name]!r}",
+                allowed="epochs >= 0, lr > 0, weight_decay >= 0, patience >= 1 or None",
+            )
 
 
 def _parameter_groups(model: nn.Module, loss: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -353,7 +370,9 @@ def _parameter_groups(model: nn.Module, loss: nn.Module, weight_decay: float) ->
     ]
     groups = [g for g in groups if g["params"]]
     if not groups:
-        raise BraindecError("there is nothing to train", found="no parameter of the model or the loss requires a gradient")
+        raise BraindecError(
+            "there is nothing to train", found="no parameter of the model or the loss requires a gradient"
+        )
     return groups
 
 

@@ -162,7 +162,7 @@ def test_temperature_is_learned_and_limited():
     assert loss.scale.item() == pytest.approx(100.0, rel=1e-4)
     loss(z, z.roll(1, 0)).backward()  # all wrong: the gradient at the limit leads back
     assert loss.log_scale.grad > 0
-    assert not list(p for p in losses.get("infonce", learned=False).parameters() if p.requires_grad)
+    assert not any(p.requires_grad for p in losses.get("infonce", learned=False).parameters())
 
 
 def test_names_and_shapes_are_checked():

@@ -28,7 +28,9 @@ def data():
 def model(seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return nn.Sequential(nn.Flatten(), nn.Linear(24, 16), nn.BatchNorm1d(16), nn.ELU(), nn.Dropout(0.3), nn.Linear(16, DIM))
+        return nn.Sequential(
+            nn.Flatten(), nn.Linear(24, 16), nn.BatchNorm1d(16), nn.ELU(), nn.Dropout(0.3), nn.Linear(16, DIM)
+        )
 
 
 def batches(stop_at=None):
@@ -81,6 +83,7 @@ def test_interrupted_twice_and_with_other_optimiser(tmp_path):
     assert same(expected, run(tmp_path, **options)[0])
 
 
+@pytest.mark.slow
 def test_killed_while_it_trains(tmp_path):
     """kill -9 twice at moments of no choosing; what is left over is whole, and the end is the same."""
     script, work = tmp_path / "job.py", tmp_path / "work"
@@ -205,7 +208,14 @@ def test_weights_decay_and_biases_do_not():
             return (x.flatten(1) @ self.weight.T + self.bias) * 0.0
 
     net = Free()
-    train.fit(net, nn.MSELoss(), lambda g: [{"x": torch.ones(2, 3, 8), "y": torch.zeros(2, DIM)}], epochs=1, lr=0.1, weight_decay=0.5)
+    train.fit(
+        net,
+        nn.MSELoss(),
+        lambda g: [{"x": torch.ones(2, 3, 8), "y": torch.zeros(2, DIM)}],
+        epochs=1,
+        lr=0.1,
+        weight_decay=0.5,
+    )
     assert torch.allclose(net.weight, torch.tensor(0.95)) and (net.bias == 1).all()
 
 

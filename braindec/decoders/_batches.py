@@ -30,7 +30,9 @@ class Batches:
         Number of the subject, -1 for an unknown one.
     batch_size : int
     average : int
-        So many windows of one stimulus (and subject) are averaged into one example, dealt anew each epoch.
+        So many windows of one stimulus and one of ``groups`` are averaged into one example, dealt anew each epoch.
+    groups : array of shape (n_windows,), optional
+        Only windows of the same group (subject) are averaged.
     ram_limit : float
         MiB that the windows may take in memory; more are read batch by batch.
     """
@@ -45,11 +47,16 @@ class Batches:
         subjects: np.ndarray | None = None,
         batch_size: int = 64,
         average: int = 1,
+        groups: np.ndarray | None = None,
         ram_limit: float = 1024.0,
     ) -> None:
         self.windows, self.reader, self.codes, self.subjects = windows, reader, np.asarray(codes), subjects
         self.targets = torch.from_numpy(np.ascontiguousarray(targets, dtype=np.float32))
         self.batch_size, self.average = batch_size, average
+        labels = np.zeros(len(self.codes)) if groups is None else groups
+        _, self.owner = np.unique(
+            np.stack([self.codes.astype(str), np.asarray(labels).astype(str)]), axis=1, return_inverse=True
+        )
         self.memory: np.ndarray | None = None
         if 4 * np.prod(windows.shape, dtype=float) <= ram_limit * 2**20:
             self.memory = np.empty(windows.shape, dtype=np.float32)
@@ -66,7 +73,11 @@ class Batches:
 
     def fixed(self, seed: int) -> Iterator[dict[str, torch.Tensor]]:
         """Give batches that are the same each time, for validation; none is left out."""
-        units = self._units(torch.Generator().manual_seed(seed)) if self.average > 1 else list(np.arange(len(self.codes))[:, None])
+        units = (
+            self._units(torch.Generator().manual_seed(seed))
+            if self.average > 1
+            else list(np.arange(len(self.codes))[:, None])
+        )
         for start in range(0, len(units), self.batch_size):
             yield self.batch(units[start : start + self.batch_size])
 
@@ -100,9 +111,8 @@ class Batches:
         order = torch.randperm(len(self.codes), generator=generator).numpy()
         if self.average == 1:
             return list(order[:, None])
-        group = self.codes if self.subjects is None else self.codes * (self.subjects.max() + 2) + self.subjects
-        order = order[np.argsort(group[order], kind="stable")]  # rows of one group together, in random order
-        starts = np.flatnonzero(np.r_[True, np.diff(group[order]) != 0])
+        order = order[np.argsort(self.owner[order], kind="stable")]  # rows of one group together, in random order
+        starts = np.flatnonzero(np.r_[True, np.diff(self.owner[order]) != 0])
         place = np.arange(len(order)) - np.repeat(starts, np.diff(np.r_[starts, len(order)]))
         units = np.split(order, np.flatnonzero(place % self.average == 0)[1:])
         return [units[i] for i in torch.randperm(len(units), generator=generator).tolist()]

@@ -85,7 +85,9 @@ class EmbeddingDecoder(BaseEstimator):
         values = candidates.load() if isinstance(candidates, Features) else np.asarray(candidates)
         if values.ndim != 2 or values.shape[1] != len(self.feature_mean_):
             raise BraindecError(
-                "candidates do not fit the decoder", found=f"shape {values.shape}", allowed=f"(n, {len(self.feature_mean_)})"
+                "candidates do not fit the decoder",
+                found=f"shape {values.shape}",
+                allowed=f"(n, {len(self.feature_mean_)})",
             )
         values = ((values - self.feature_mean_) / self.feature_scale_).astype(np.float32)
         if isinstance(candidates, Features):
@@ -122,7 +124,7 @@ class EmbeddingDecoder(BaseEstimator):
 
     def score(self, windows: Windows, candidates: Features) -> float:
         """Return how often the best candidate is the one that was shown (top-1); candidates that tie share the hit."""
-        similarity, ids = self._similarity(windows, candidates)
+        similarity, _ = self._similarity(windows, candidates)
         own = candidates.rows_of(column(windows, "stimulus_id"))
         best = similarity >= similarity.max(axis=1, keepdims=True)
         return float((best[np.arange(len(own)), own] / best.sum(axis=1)).mean())

@@ -105,7 +105,9 @@ def column(windows: Windows, name: str) -> np.ndarray:
     """
     trials: pd.DataFrame = windows.trials
     if name not in trials:
-        raise BraindecError(f"the trials have no column {name!r}", found=f"columns {', '.join(map(str, trials.columns))}")
+        raise BraindecError(
+            f"the trials have no column {name!r}", found=f"columns {', '.join(map(str, trials.columns))}"
+        )
     if trials[name].isna().any():
         where = windows.ids[np.flatnonzero(trials[name].isna())[0]]
         raise BraindecError(f"{int(trials[name].isna().sum())} trials have no {name}", found=f"first: {where}",

@@ -23,7 +23,9 @@ from braindec.types import FitRecord
 __all__ = ["load_decoder", "save_decoder"]
 
 
-def save_decoder(decoder: Any, folder: str | Path, *, arrays: Mapping[str, np.ndarray], more: Mapping[str, Any] | None = None) -> Path:
+def save_decoder(
+    decoder: Any, folder: str | Path, *, arrays: Mapping[str, np.ndarray], more: Mapping[str, Any] | None = None
+) -> Path:
     """Write ``decoder.json``, ``decoder.safetensors`` and the encoder; return the folder.
 
     Parameters
@@ -44,7 +46,9 @@ def save_decoder(decoder: Any, folder: str | Path, *, arrays: Mapping[str, np.nd
         decoder.encoder_.save(folder / "encoder")
     else:
         tensors |= {f"module.{k}": v.detach().cpu().numpy() for k, v in decoder.encoder_.state_dict().items()}
-    save_tensors({k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in tensors.items()}, folder / "decoder.safetensors")
+    save_tensors(
+        {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in tensors.items()}, folder / "decoder.safetensors"
+    )
     about = {
         "decoder": type(decoder).__name__,
         "params": {k: v if _plain(v) else None for k, v in decoder.get_params(deep=False).items()},
@@ -59,7 +63,9 @@ def save_decoder(decoder: Any, folder: str | Path, *, arrays: Mapping[str, np.nd
     return folder
 
 
-def load_decoder(kind: type, folder: str | Path, *, encoder: nn.Module | None = None) -> tuple[Any, dict[str, np.ndarray], dict[str, Any]]:
+def load_decoder(
+    kind: type, folder: str | Path, *, encoder: nn.Module | None = None
+) -> tuple[Any, dict[str, np.ndarray], dict[str, Any]]:
     """Return (decoder, further arrays, further values) of :func:`save_decoder`.
 
     Parameters
@@ -90,9 +96,13 @@ def load_decoder(kind: type, folder: str | Path, *, encoder: nn.Module | None = 
     decoder.reader_ = reader
     decoder.fit_records_ = [_unrecord(r) for r in about["fit_records"]]
     if about["registered_encoder"]:
-        decoder.encoder_ = Encoder.load(folder / "encoder") if encoder is None else type(encoder).load(folder / "encoder")
+        decoder.encoder_ = (
+            Encoder.load(folder / "encoder") if encoder is None else type(encoder).load(folder / "encoder")
+        )
     elif encoder is None:
-        raise BraindecError(f"the encoder in {folder} is a module of your own", fix="load(folder, encoder=MyModule(...))")
+        raise BraindecError(
+            f"the encoder in {folder} is a module of your own", fix="load(folder, encoder=MyModule(...))"
+        )
     else:
         encoder.load_state_dict({k: torch.from_numpy(v) for k, v in _below(tensors, "module").items()})
         decoder.encoder_ = encoder.eval()
@@ -103,7 +113,9 @@ def _pack(transform: Any, prefix: str, tensors: dict[str, np.ndarray]) -> dict[s
     """Describe a fitted transform by plain values; its arrays go into ``tensors``."""
     name = type(transform).__module__.rpartition(".")[2]
     if name not in registry.names("signal.transforms"):
-        raise BraindecError(f"{type(transform).__name__} is not a transform of the registry", fix="use a name in signal/transforms")
+        raise BraindecError(
+            f"{type(transform).__name__} is not a transform of the registry", fix="use a name in signal/transforms"
+        )
     params = transform.get_params(deep=False)
     state = {k: _pack_value(v, f"{prefix}.{k}", tensors) for k, v in vars(transform).items() if k not in params}
     return {"name": name, "params": params, "state": state}
@@ -130,7 +142,7 @@ def _unpack(step: Mapping[str, Any], prefix: str, tensors: Mapping[str, np.ndarr
 
 
 def _unpack_value(packed: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Any:
-    (kind, value), = packed.items()
+    ((kind, value),) = packed.items()
     if kind == "array":
         return tensors[value]
     if kind == "record":

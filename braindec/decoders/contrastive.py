@@ -23,7 +23,6 @@ from braindec.decoders._batches import Batches, content_part
 from braindec.decoders._embedding import EmbeddingDecoder, Targets, unit
 from braindec.decoders._reading import WindowReader, column, spread_groups
 from braindec.decoders._stored import load_decoder, save_decoder
-from braindec.encoders._base import Encoder
 from braindec.errors import BraindecError
 from braindec.types import Features, FitRecord, Windows
 
@@ -108,7 +107,13 @@ class ContrastiveDecoder(EmbeddingDecoder):
     ) -> None:
         self.encoder, self.preset, self.encoder_options = encoder, preset, encoder_options
         self.loss, self.loss_options, self.queue = loss, loss_options, queue
-        self.epochs, self.batch_size, self.lr, self.weight_decay, self.patience = epochs, batch_size, lr, weight_decay, patience
+        self.epochs, self.batch_size, self.lr, self.weight_decay, self.patience = (
+            epochs,
+            batch_size,
+            lr,
+            weight_decay,
+            patience,
+        )
         self.optimizer, self.schedule, self.clip_norm = optimizer, schedule, clip_norm
         self.average_repetitions, self.scaler, self.scale_by = average_repetitions, scaler, scale_by
         self.validation_share, self.ram_limit = validation_share, ram_limit
@@ -178,7 +183,9 @@ class ContrastiveDecoder(EmbeddingDecoder):
     def load(cls, folder: str | Path, *, encoder: nn.Module | None = None) -> ContrastiveDecoder:
         """Return the decoder that :meth:`save` wrote; give ``encoder`` when it was a module of your own."""
         decoder, arrays, more = load_decoder(cls, folder, encoder=encoder)
-        split = {k: {n[len(k) + 1 :]: v for n, v in arrays.items() if n.startswith(f"{k}.")} for k in ("history", "loss")}
+        split = {
+            k: {n[len(k) + 1 :]: v for n, v in arrays.items() if n.startswith(f"{k}.")} for k in ("history", "loss")
+        }
         decoder.history_, decoder.subjects_ = split["history"], more["subjects"]
         decoder.loss_ = losses.get(decoder.loss, **(decoder.loss_options or {}))
         decoder.loss_.load_state_dict({k: torch.from_numpy(v) for k, v in split["loss"].items()})
@@ -190,7 +197,9 @@ class ContrastiveDecoder(EmbeddingDecoder):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise BraindecError(f"{name} must be a whole number of at least {least}", found=repr(value))
         if not 0 < self.validation_share < 1:
-            raise BraindecError("validation_share is a share", found=repr(self.validation_share), allowed="between 0 and 1")
+            raise BraindecError(
+                "validation_share is a share", found=repr(self.validation_share), allowed="between 0 and 1"
+            )
 
     def _parts(self, windows: Windows, validation: Windows | None) -> tuple[Windows, Windows | None]:
         """Training and validation windows; the latter are taken by content when early stopping has none."""
@@ -229,8 +238,9 @@ class ContrastiveDecoder(EmbeddingDecoder):
             return made, losses.get(self.loss, **(self.loss_options or {}))
 
     def _batches(self, windows: Windows, targets: np.ndarray, codes: np.ndarray) -> Batches:
+        groups = column(windows, "subject") if self.average_repetitions > 1 and "subject" in windows.trials else None
         return Batches(windows, self.reader_, targets, codes, subjects=self._subject_codes(windows), batch_size=self.batch_size,
-                       average=self.average_repetitions, ram_limit=self.ram_limit)  # fmt: skip
+                       average=self.average_repetitions, groups=groups, ram_limit=self.ram_limit)  # fmt: skip
 
     def _held(self, validation: Windows, features: Features, targets: Targets) -> Batches:
         """Validation windows; their targets are standardised as the training's."""
@@ -258,8 +268,17 @@ class ContrastiveDecoder(EmbeddingDecoder):
 
     def _key(self, batches: Batches, held: Batches | None) -> str:
         """Names data and options in one hash, so that a checkpoint is continued by the same fit only."""
-        params = {k: repr(v) for k, v in self.get_params(deep=False).items() if k not in ("folder", "device", "ram_limit", "encoder")}
-        text = json.dumps(params, sort_keys=True) + self._name() + batches.fingerprint() + (held.fingerprint() if held else "")
+        params = {
+            k: repr(v)
+            for k, v in self.get_params(deep=False).items()
+            if k not in ("folder", "device", "ram_limit", "encoder")
+        }
+        text = (
+            json.dumps(params, sort_keys=True)
+            + self._name()
+            + batches.fingerprint()
+            + (held.fingerprint() if held else "")
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def _subject_codes(self, windows: Windows) -> np.ndarray | None:
@@ -283,7 +302,10 @@ def _calibrated(loss: nn.Module, z: torch.Tensor, y: torch.Tensor, ids: torch.Te
     """The loss at the best of a few temperatures; as it is for losses without one."""
     if not hasattr(loss, "log_scale"):
         return loss(z, y, ids=ids).item()
-    tried = [loss.log_scale.detach(), *torch.linspace(0.0, loss.log_scale.new_tensor(100.0).log().item(), 16, device=z.device)]
+    tried = [
+        loss.log_scale.detach(),
+        *torch.linspace(0.0, loss.log_scale.new_tensor(100.0).log().item(), 16, device=z.device),
+    ]
     return min(torch.func.functional_call(loss, {"log_scale": s}, (z, y), {"ids": ids}).item() for s in tried)
 
 

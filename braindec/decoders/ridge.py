@@ -84,8 +84,16 @@ class RidgeDecoder(EmbeddingDecoder):
         BraindecError
             If a stimulus has no features, a value is not finite, or an option is wrong.
         """
-        steps = list(self.scaler) if isinstance(self.scaler, (list, tuple)) else [] if self.scaler is None else [self.scaler]
-        self.reader_ = WindowReader([*steps, "noise_normalizer"] if self.noise_normalise else steps, self.scale_by).fit(windows)
+        steps = (
+            list(self.scaler)
+            if isinstance(self.scaler, (list, tuple))
+            else []
+            if self.scaler is None
+            else [self.scaler]
+        )
+        self.reader_ = WindowReader([*steps, "noise_normalizer"] if self.noise_normalise else steps, self.scale_by).fit(
+            windows
+        )
         targets = Targets(windows, features)
         self._keep_targets(targets)
         self.encoder_ = Ridge(n_chans=windows.n_channels, n_times=windows.n_times, dim=targets.values.shape[1],
@@ -95,7 +103,9 @@ class RidgeDecoder(EmbeddingDecoder):
             X[rows] = self.encoder_.columns(torch.from_numpy(block)).numpy()
         groups = spread_groups(windows, ("concept_id", "stimulus_id"))
         groups = groups if len(set(groups)) > 1 else None
-        found = self.encoder_.fit(X, targets.values[targets.codes], alpha=self.alpha, groups=groups, per_target=self.per_target)
+        found = self.encoder_.fit(
+            X, targets.values[targets.codes], alpha=self.alpha, groups=groups, per_target=self.per_target
+        )
         self.encoder_.eval()
         self.alpha_, self.alphas_, self.errors_ = found.alpha, found.alphas, found.errors
         self.fit_records_ = [*self.reader_.records, *(FitRecord.of(s, windows.ids) for s in ("Targets", "Ridge"))]
@@ -130,6 +140,8 @@ class RidgeDecoder(EmbeddingDecoder):
             return max(1, min(windows.n_times, _AUTO_COLUMNS // windows.n_channels))
         if not isinstance(self.time_bins, int) or not 1 <= self.time_bins <= windows.n_times:
             raise BraindecError(
-                "time_bins does not fit the windows", found=repr(self.time_bins), allowed=f"1 to {windows.n_times}, 'auto', or None"
+                "time_bins does not fit the windows",
+                found=repr(self.time_bins),
+                allowed=f"1 to {windows.n_times}, 'auto', or None",
             )
         return self.time_bins

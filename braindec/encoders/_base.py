@@ -57,7 +57,9 @@ class Encoder(nn.Module):
         super().__init__()
         for name, value in (("n_chans", n_chans), ("n_times", n_times), ("dim", dim)):
             if isinstance(value, bool) or int(value) != value or value < 1:
-                raise BraindecError(f"{name} of {type(self).__name__} must be a whole number of at least 1", found=repr(value))
+                raise BraindecError(
+                    f"{name} of {type(self).__name__} must be a whole number of at least 1", found=repr(value)
+                )
         self.n_chans, self.n_times, self.dim = int(n_chans), int(n_times), int(dim)
 
     @classmethod
@@ -80,13 +82,15 @@ class Encoder(nn.Module):
         """
         if preset not in cls.PRESETS:
             raise BraindecError(
-                f"{cls.__name__} has no preset {preset!r}{did_you_mean(preset, cls.PRESETS)}", allowed=", ".join(cls.PRESETS)
+                f"{cls.__name__} has no preset {preset!r}{did_you_mean(preset, cls.PRESETS)}",
+                allowed=", ".join(cls.PRESETS),
             )
         allowed = [p for p in inspect.signature(cls.__init__).parameters if p != "self"]
         unknown = [name for name in changes if name not in allowed]
         if unknown:
             raise BraindecError(
-                f"{cls.__name__} has no setting {unknown[0]!r}{did_you_mean(unknown[0], allowed)}", allowed=", ".join(allowed)
+                f"{cls.__name__} has no setting {unknown[0]!r}{did_you_mean(unknown[0], allowed)}",
+                allowed=", ".join(allowed),
             )
         return cls(n_chans=n_chans, n_times=n_times, dim=dim, **{**cls.PRESETS[preset], **changes})
 
@@ -173,6 +177,7 @@ def registered_name(kind: type) -> str | None:
 def _named(name: str | None, folder: Path) -> type[Encoder]:
     if name is None:
         raise BraindecError(
-            f"{folder} holds an encoder that is not registered", fix="load it through its own class: MyEncoder.load(folder)"
+            f"{folder} holds an encoder that is not registered",
+            fix="load it through its own class: MyEncoder.load(folder)",
         )
     return registry.get("encoders", name)

@@ -94,7 +94,9 @@ def solve_ridge(
         errors = _left_out_errors(T, values, z, Yc[rows], codes, n=n, alphas=alphas, per_target=per_target, seed=seed)
         chosen, tried = np.broadcast_to(alphas[np.argmin(errors, axis=0)], (Y.shape[1],)).copy(), alphas
     if dual:
-        coef = X.T @ (weights := vectors @ ((vectors.T @ Yc) / (values[:, None] + chosen))) - np.outer(x_mean, weights.sum(0))
+        coef = X.T @ (weights := vectors @ ((vectors.T @ Yc) / (values[:, None] + chosen))) - np.outer(
+            x_mean, weights.sum(0)
+        )
     else:
         coef = vectors @ (z / (values[:, None] + chosen))
     return RidgeFit(coef, y_mean - x_mean @ coef, chosen, tried, errors)
@@ -144,7 +146,9 @@ def _rows_to_choose_on(n: int, groups: np.ndarray | None, rng: np.random.Generat
     codes = np.arange(n) if groups is None else np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
     sizes = np.bincount(codes)
     if len(sizes) < 2:
-        raise BraindecError("a ridge penalty is chosen by leaving groups of rows out", found="one group", fix="give alpha a number")
+        raise BraindecError(
+            "a ridge penalty is chosen by leaving groups of rows out", found="one group", fix="give alpha a number"
+        )
     if n > _EXACT_ROWS:
         order = rng.permutation(len(sizes))
         kept = order[: max(2, int(np.searchsorted(np.cumsum(sizes[order]), _EXACT_ROWS)))]

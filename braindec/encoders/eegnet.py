@@ -68,7 +68,9 @@ class EEGNet(Encoder):
         max_norm_out: float = 0.25,
     ) -> None:
         super().__init__(n_chans=n_chans, n_times=n_times, dim=dim)
-        at_least("EEGNet", self.n_times, pool_first * pool_second, f"pool_first {pool_first} x pool_second {pool_second}")
+        at_least(
+            "EEGNet", self.n_times, pool_first * pool_second, f"pool_first {pool_first} x pool_second {pool_second}"
+        )
         f2 = f1 * depth
         self.max_norm_spatial, self.max_norm_out = max_norm_spatial, max_norm_out
         self.pool_first, self.pool_second = pool_first, pool_second

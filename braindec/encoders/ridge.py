@@ -43,7 +43,8 @@ class Ridge(Encoder):
         self.n_bins = self.n_times if n_bins is None else n_bins
         if not 1 <= self.n_bins <= self.n_times:
             raise BraindecError(
-                f"windows of {n_times} samples cannot be averaged in {n_bins} bins", allowed=f"n_bins from 1 to {n_times}"
+                f"windows of {n_times} samples cannot be averaged in {n_bins} bins",
+                allowed=f"n_bins from 1 to {n_times}",
             )
         self.map = nn.Linear(self.n_chans * self.n_bins, self.dim)
         self.register_buffer("bins", torch.from_numpy(bin_weights(self.n_times, self.n_bins)), persistent=False)

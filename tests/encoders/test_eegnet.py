@@ -9,9 +9,13 @@ from braindec.errors import BraindecError
 
 
 def normalised(x, norm):
-    mean, var, weight, bias = (getattr(norm, n).detach().numpy() for n in ("running_mean", "running_var", "weight", "bias"))
+    mean, var, weight, bias = (
+        getattr(norm, n).detach().numpy() for n in ("running_mean", "running_var", "weight", "bias")
+    )
     shape = (1, -1) + (1,) * (x.ndim - 2)
-    return (x - mean.reshape(shape)) / np.sqrt(var + norm.eps).reshape(shape) * weight.reshape(shape) + bias.reshape(shape)
+    return (x - mean.reshape(shape)) / np.sqrt(var + norm.eps).reshape(shape) * weight.reshape(shape) + bias.reshape(
+        shape
+    )
 
 
 def elu(x):

@@ -56,7 +56,9 @@ def test_float32_rounding_at_the_published_size():
 def test_fast_order_survives_a_large_offset_in_float32():
     plain, fast = both(torch.float32)
     x = torch.randn(8, 5, 97)
-    torch.testing.assert_close(fast(x + 1000.0), plain(x.double().float()), atol=2e-3, rtol=0)  # offset is removed by BatchNorm
+    torch.testing.assert_close(
+        fast(x + 1000.0), plain(x.double().float()), atol=2e-3, rtol=0
+    )  # offset is removed by BatchNorm
 
 
 def test_moving_average_is_the_mean_of_neighbours():

@@ -23,7 +23,9 @@ def test_combined_kernel_equals_two_convolutions():
 
 def test_forward_pass_in_numpy():
     torch.manual_seed(0)
-    model = ShallowFBCSPNet(n_chans=3, n_times=40, dim=2, n_filters_time=4, n_filters_space=5, kernel=7, pool=10, stride=4).eval()
+    model = ShallowFBCSPNet(
+        n_chans=3, n_times=40, dim=2, n_filters_time=4, n_filters_space=5, kernel=7, pool=10, stride=4
+    ).eval()
     for value in (model.norm.running_mean, model.norm.running_var, model.norm.weight.data, model.norm.bias.data):
         value.uniform_(0.5, 1.5)
     w = {k: v.numpy() for k, v in model.state_dict().items()}
