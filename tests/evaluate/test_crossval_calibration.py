@@ -35,7 +35,7 @@ def runs_of(rng, *, runs=4, per=16, share=0.5, block=0, drift=0.0, effect=0.0, s
 
 def false_positive_rate(n, by="run", **design):
     hits = 0
-    for seed in range(20_000, 20_000 + n):
+    for seed in range(n):
         windows, codes = runs_of(np.random.default_rng(seed), **design)
         splits = split_by(windows, by) if by == "run" else split_by(windows, "time", n_folds=4)
         cv = cross_validate(
@@ -57,16 +57,14 @@ def false_positive_rate(n, by="run", **design):
 @pytest.mark.parametrize(
     "design",
     [
-        {},
-        {"share": 0.25, "per": 20},
-        {"drift": 0.95},
-        {"drift": 0.95, "block": 4, "per": 48},
+        {"runs": 3, "share": 0.25, "per": 20},
+        {"runs": 3, "drift": 0.95, "block": 4, "per": 48},
         {"drift": 0.9, "runs": 1, "per": 64, "by": "time"},
     ],
-    ids=["random order", "rare class", "drift", "blocks in drift", "one run in time blocks"],
+    ids=["rare class", "blocks in drift", "one run with drift in time blocks"],
 )
 def test_the_p_value_holds_its_level(design):
-    assert 0.03 <= false_positive_rate(250, **design) <= 0.07
+    assert 0.03 <= false_positive_rate(400, **design) <= 0.07
 
 
 @pytest.mark.slow
@@ -95,7 +93,7 @@ def test_single_rows_of_a_blocked_design_must_not_be_exchanged(monkeypatch):
 def test_the_interval_covers_the_score_of_the_procedure(design, least):
     """The expected score of the procedure, over data sets, lies inside about as often as it says."""
     ends, values = [], []
-    for seed in range(120):
+    for seed in range(100):
         windows, codes = runs_of(np.random.default_rng(seed), effect=0.8, **design)
         splits = split_by(windows, "run")
         options = {"metrics": ("auc",), "controls": (), "n_permutations": 0, "n_bootstrap": 200, "seed": seed}
