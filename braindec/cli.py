@@ -116,16 +116,17 @@ def show(arguments: argparse.Namespace) -> int:
 
         print(report_summary_text(path))
         return 0
-    for kind, suffix in (("recipes", ".py"), ("recipes/cohorts", ".yaml"), ("datasets", ".yaml"), ("atlases", ".yaml")):
-        if name in registry.files(kind, suffix):
-            file = registry.files(kind, suffix)[name]
-            if suffix == ".py":
-                import ast
+    kinds = (("recipes", ".py"), ("recipes/cohorts", ".yaml"), ("datasets", ".yaml"), ("atlases", ".yaml"))
+    named = [registry.files(kind, suffix)[name] for kind, suffix in kinds if name in registry.files(kind, suffix)]
+    for file in named:  # a cohort and its data set often share a name: both are shown
+        if file.suffix == ".py":
+            import ast
 
-                print(f"{file}\n\n{ast.get_docstring(ast.parse(file.read_text(encoding='utf8')))}\n")
-                file = file.with_suffix(".yaml")
-            print(f"# {file}\n{file.read_text(encoding='utf8')}" if file.is_file() else "")
-            return 0
+            print(f"{file}\n\n{ast.get_docstring(ast.parse(file.read_text(encoding='utf8')))}\n")
+            file = file.with_suffix(".yaml")
+        print(f"# {file}\n{file.read_text(encoding='utf8')}" if file.is_file() else "")
+    if named:
+        return 0
     if path.exists():
         from braindec.loaders import load
 

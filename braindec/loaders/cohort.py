@@ -30,11 +30,16 @@ _BEFORE = 0.2  # s before onset that the audit looks at
 
 
 class Events(Section):
-    """Which events make windows: a column of the event table, the values to keep, and new names for them."""
+    """Which events make windows: a column of the event table, the values to keep, and new names for them.
+
+    ``blocks`` is for cut data whose rows stand class by class and have no time: it numbers the rows of each class in so
+    many contiguous blocks, the column ``block``, to split by.
+    """
 
     column: str = "trial_type"
     classes: list[str] | None = None
     rename: dict[str, str] = {}
+    blocks: int | None = None
 
 
 class Epochs(Section):
@@ -225,6 +230,9 @@ def _select_classes(windows: Windows, events: Events) -> Windows:
                             allowed=", ".join(map(str, trials.columns)))  # fmt: skip
     labels = trials[events.column].map(lambda v: events.rename.get(str(v), str(v)) if pd.notna(v) else v)
     windows = windows.with_trials(**{events.column: labels})
+    if events.blocks is not None:
+        place = labels.groupby(labels).cumcount() * events.blocks // labels.map(labels.value_counts())
+        windows = windows.with_trials(block=place)
     if events.classes is None:
         return windows[labels.notna().to_numpy()]
     present = sorted(labels.dropna().unique())
