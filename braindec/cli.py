@@ -254,12 +254,12 @@ def _audit_table(path: Path, arguments: argparse.Namespace) -> int:
     from braindec.evaluate.audit import audit as audit_design
     from braindec.types import Split
 
-    trials = pd.read_csv(
-        path,
-        sep=None,
-        engine="python",
-        dtype=dict.fromkeys(("subject", "session", "run", "stimulus_id", "concept_id"), str),
-    )
+    text = {c: str for c in ("subject", "session", "run", "stimulus_id", "concept_id")}
+    try:
+        trials = pd.read_csv(path, sep=None, engine="python", dtype=text)
+    except (OSError, ValueError) as error:
+        raise BraindecError(f"{path} cannot be read as a table of trials", found=str(error).splitlines()[0],
+                            allowed="CSV or TSV with one row a trial") from None  # fmt: skip
     column = arguments.split_column
     if column not in trials:
         raise BraindecError(f"{path} has no column {column!r}", allowed=", ".join(trials.columns),

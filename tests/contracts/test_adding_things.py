@@ -67,6 +67,6 @@ def test_a_cohort_is_one_yaml(copy):
     cohort = copy / "my-cohort.yaml"
     cohort.write_text(text, encoding="utf8")
     done = call(copy, "-m", "braindec", "run", "erp_classification", "--cohort", "my-cohort.yaml", "--out", "out",
-                "statistics.n_permutations=20", "statistics.n_bootstrap=50", "epochs.tmax=0.4")  # fmt: skip
+                "statistics.n_permutations=20", "statistics.n_bootstrap=100", "epochs.tmax=0.4")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert (copy / "out/report.html").is_file() and (copy / "out/scores.csv").is_file()
