@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,7 +64,9 @@ def test_a_cohort_is_one_yaml(copy):
     assert made.returncode == 0, made.stderr
     text = block("yaml").replace("/data/my-study", "study")
     text = re.sub(r"task: \w+", "task: images", text)
-    text = re.sub(r"events: .*", "events: {column: part, classes: [train, test]}", text)
+    concepts = sorted(pd.read_csv(copy / "study/stimuli/stimuli.tsv", sep="\t")["concept_id"].unique())
+    halves = ", ".join(f"{name}: {'ab'[i % 2]}" for i, name in enumerate(concepts))
+    text = re.sub(r"events: .*", f"events: {{column: concept_id, rename: {{{halves}}}}}", text)
     cohort = copy / "my-cohort.yaml"
     cohort.write_text(text, encoding="utf8")
     done = call(copy, "-m", "braindec", "run", "erp_classification", "--cohort", "my-cohort.yaml", "--out", "out",
