@@ -157,7 +157,9 @@ def fit(
     BraindecError
         If the loss is not finite (with epoch and learning rate), there is nothing to train on, or an argument is wrong.
     """
-    _check(epochs=epochs, lr=lr, weight_decay=weight_decay, patience=patience, optimizer=optimizer, schedule=schedule)
+    check_settings(
+        epochs=epochs, lr=lr, weight_decay=weight_decay, patience=patience, optimizer=optimizer, schedule=schedule
+    )
     where = resolve_device(device)
     settings = {"epochs": epochs, "lr": lr, "weight_decay": weight_decay, "patience": patience, "optimizer": optimizer,
                 "betas": list(betas), "schedule": schedule, "clip_norm": clip_norm, "seed": seed, "device": where.type,
@@ -346,7 +348,8 @@ class _Run:
         return lr
 
 
-def _check(**given: Any) -> None:
+def check_settings(**given: Any) -> None:
+    """Raise unless epochs, lr, weight_decay, patience, optimizer and schedule can be used."""
     for name, allowed in (("optimizer", tuple(_OPTIMIZERS)), ("schedule", ("constant", "cosine"))):
         if given[name] not in allowed:
             raise BraindecError(f"{name} cannot be {given[name]!r}", allowed=", ".join(allowed))

@@ -20,6 +20,8 @@ from braindec.errors import BraindecError
 from braindec.files import write_text
 from braindec.types import FitRecord
 
+_TARGETS = ("feature_mean", "feature_scale")  # of decoders that embed
+
 __all__ = ["load_decoder", "save_decoder"]
 
 
@@ -31,14 +33,14 @@ def save_decoder(
     Parameters
     ----------
     decoder : estimator
-        With ``encoder_``, ``reader_``, ``feature_mean_``, ``feature_scale_`` and ``fit_records_``.
+        With ``encoder_``, ``reader_``, ``fit_records_``, and ``feature_mean_`` and ``feature_scale_`` if it embeds.
     arrays : dict of array
         Further arrays.
     more : dict, optional
         Further plain JSON values.
     """
     folder = Path(folder)
-    tensors = {"feature_mean": decoder.feature_mean_, "feature_scale": decoder.feature_scale_}
+    tensors = {name: getattr(decoder, f"{name}_") for name in _TARGETS if hasattr(decoder, f"{name}_")}
     tensors |= {f"own.{name}": np.asarray(value) for name, value in arrays.items()}
     reader = decoder.reader_
     steps = [_pack(t, f"transform.{i}", tensors) for i, t in enumerate(reader.transforms)]
@@ -88,7 +90,9 @@ def load_decoder(
     check_whole(folder / "decoder.safetensors", about["sha256"])
     tensors = load_file(folder / "decoder.safetensors")
     decoder = kind(**about["params"])
-    decoder.feature_mean_, decoder.feature_scale_ = tensors["feature_mean"], tensors["feature_scale"]
+    for name in _TARGETS:
+        if name in tensors:
+            setattr(decoder, f"{name}_", tensors[name])
     stored = about["reader"]
     reader = WindowReader(None, stored["scale_by"])
     reader.transforms = [_unpack(step, f"transform.{i}", tensors) for i, step in enumerate(stored["transforms"])]

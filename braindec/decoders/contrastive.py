@@ -119,6 +119,16 @@ class ContrastiveDecoder(EmbeddingDecoder):
         self.validation_share, self.ram_limit = validation_share, ram_limit
         self.seed, self.device, self.folder = seed, device, folder
 
+    def check(self) -> None:
+        """Raise :class:`BraindecError` if an option is wrong, as far as that can be known without data."""
+        self._check_options()
+        WindowReader(self.scaler, self.scale_by)
+        losses.get(self.loss, **(self.loss_options or {}))
+        names = ("epochs", "lr", "weight_decay", "patience", "optimizer", "schedule")
+        train.check_settings(**{name: getattr(self, name) for name in names})
+        if isinstance(self.encoder, str):
+            registry.get("encoders", self.encoder).settings(self.preset, **(self.encoder_options or {}))
+
     def fit(self, windows: Windows, features: Features, *, validation: Windows | None = None) -> ContrastiveDecoder:
         """Train on windows.
 

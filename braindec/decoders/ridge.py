@@ -67,6 +67,10 @@ class RidgeDecoder(EmbeddingDecoder):
         self.alpha, self.per_target, self.time_bins = alpha, per_target, time_bins
         self.scaler, self.noise_normalise, self.scale_by = scaler, noise_normalise, scale_by
 
+    def check(self) -> None:
+        """Raise :class:`BraindecError` if an option is wrong, as far as that can be known without data."""
+        WindowReader(self.scaler, self.scale_by)
+
     def fit(self, windows: Windows, features: Features, *, validation: Windows | None = None) -> RidgeDecoder:
         """Fit on training windows.
 

@@ -80,6 +80,11 @@ class Encoder(nn.Module):
         BraindecError
             If there is no such preset or setting, or a size does not fit.
         """
+        return cls(n_chans=n_chans, n_times=n_times, dim=dim, **cls.settings(preset, **changes))
+
+    @classmethod
+    def settings(cls, preset: str, **changes: Any) -> dict[str, Any]:
+        """Return the settings of a preset with ``changes``; BraindecError if there is no such preset or setting."""
         if preset not in cls.PRESETS:
             raise BraindecError(
                 f"{cls.__name__} has no preset {preset!r}{did_you_mean(preset, cls.PRESETS)}",
@@ -92,7 +97,7 @@ class Encoder(nn.Module):
                 f"{cls.__name__} has no setting {unknown[0]!r}{did_you_mean(unknown[0], allowed)}",
                 allowed=", ".join(allowed),
             )
-        return cls(n_chans=n_chans, n_times=n_times, dim=dim, **{**cls.PRESETS[preset], **changes})
+        return {**cls.PRESETS[preset], **changes}
 
     def __call__(self, x: torch.Tensor, **context: Any) -> torch.Tensor:
         """Check the shape of ``x`` and run ``forward``."""

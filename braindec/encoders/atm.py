@@ -49,8 +49,8 @@ class ATM(Encoder):
 
     uses_subject: ClassVar[bool] = True
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"n_heads": 2, "d_head": 16, "d_ff": 64, "n_filters": 16, "kernel": 13, "pool": 25, "stride": 5},
-        "base": {"d_ff": 128, "d_head": 32, "n_filters": 32, "kernel": 15, "pool": 31, "stride": 5},
+        "tiny": {"n_heads": 2, "d_head": 16, "d_ff": 64, "n_filters": 16, "kernel": 9, "pool": 9, "stride": 3},
+        "base": {"d_ff": 128, "d_head": 32, "n_filters": 32, "kernel": 13, "pool": 15, "stride": 4},
         "paper": {"n_subjects": 10, "n_layers": 1, "n_heads": 4, "d_head": 62, "d_ff": 256, "dropout_attention": 0.25,
                   "n_filters": 40, "kernel": 25, "pool": 51, "stride": 5, "dropout": 0.5, "dropout_projector": 0.5},
     }  # fmt: skip

@@ -30,7 +30,7 @@ class NICE(Encoder):
         Temporal and spatial filters.
     kernel, pool, stride : int
         Samples of the temporal filter, of the average after it, and between averages; the published values are for
-        250 Hz.
+        250 Hz; the presets "tiny" and "base" are for about 100 Hz and keep more of the time course.
     dropout, dropout_projector : float
         In the convolution and in the projector.
     order : str
@@ -43,8 +43,8 @@ class NICE(Encoder):
     """
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"n_filters": 16, "kernel": 13, "pool": 25, "stride": 5},
-        "base": {"n_filters": 32, "kernel": 15, "pool": 31, "stride": 5},
+        "tiny": {"n_filters": 16, "kernel": 9, "pool": 9, "stride": 3},
+        "base": {"n_filters": 32, "kernel": 13, "pool": 15, "stride": 4},
         "paper": {"n_filters": 40, "kernel": 25, "pool": 51, "stride": 5, "dropout": 0.5, "dropout_projector": 0.5},
     }
 
