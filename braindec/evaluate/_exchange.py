@@ -1,11 +1,13 @@
 """Which labels may change places: the permutations that a test of "no information" is allowed to make.
 
 Rows of one run are alike for reasons that have nothing to do with the class, so labels are exchanged within a run (or
-a contiguous block) only. Where the design moves labels in blocks, or ties them to a stimulus, whole blocks or whole
-stimuli are exchanged: exchanging single rows there would break what a real labelling keeps, and p would be too small.
+a contiguous block) only. Where the design moves labels in blocks, or ties them to a stimulus, a session or a subject,
+these are exchanged as wholes; labels that come in stretches of any length are turned around within the run. Exchanging
+single rows there would break what a real labelling keeps, and p would be too small.
 
 Source: Nichols & Holmes 2002 (Human Brain Mapping 15:1), section "exchangeability"; Etzel & Braver 2013 (IEEE PRNI) on
-permuting within runs and whole blocks in decoding.
+permuting within runs and whole blocks in decoding; Harris 2021 (bioRxiv 2020.11.29.402719) for shifting one of two
+series that are both alike from row to row.
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from braindec.errors import BraindecError
-from braindec.evaluate._rows import Rows, rows_of
-from braindec.stats.permutation import log_arrangements, permute_units, permute_within
+from braindec.evaluate._rows import Rows, group_names, rows_of
+from braindec.stats.permutation import log_arrangements, log_turns, permute_units, permute_within, turn_within
 from braindec.types import Split, Windows
 
 _TRIES = 200
 _NOT_CONTENT = ("time", "run", "session", "subject")
+_ENOUGH = np.log(1000)  # label orders within runs that suffice for a test
 
 __all__ = ["Exchange", "exchange_of", "is_sorted"]
 
@@ -41,7 +44,10 @@ class Exchange:
     how : str
         For the note beside a score.
     where : str
-        What a cluster is: "run" or "block".
+        What a cluster is: "run", "block", "subject", ...
+    order : array of int, shape (n,), optional
+        Rows in order of time: labels are turned around within each group (a circular shift by a random number of
+        rows) instead of exchanged; ``units`` are then the stretches of one label.
     """
 
     units: np.ndarray
@@ -49,9 +55,12 @@ class Exchange:
     clusters: np.ndarray
     how: str
     where: str
+    order: np.ndarray | None = None
 
     def arrangements(self, codes: np.ndarray) -> float:
         """Return the natural logarithm of the number of different label orders."""
+        if self.order is not None:
+            return log_turns(codes, self.groups, self.order)
         first = np.unique(self.units, return_index=True)[1]
         return log_arrangements(codes[first], self.groups[first])
 
@@ -67,7 +76,10 @@ class Exchange:
         out = np.empty((n, len(codes)), dtype=codes.dtype)
         for i in range(n):
             for _ in range(_TRIES):
-                out[i] = permute_units(codes, self.units, self.groups, rng)
+                if self.order is None:
+                    out[i] = permute_units(codes, self.units, self.groups, rng)
+                else:
+                    out[i] = turn_within(codes, self.groups, self.order, rng)
                 if all(np.bincount(out[i, s.train], minlength=n_classes).all() for s in splits):
                     break
             else:
@@ -82,9 +94,10 @@ def exchange_of(windows: Windows, codes: np.ndarray, splits: Sequence[Split]) ->
     """Find the exchangeable units of a design.
 
     1. Split by content (a stimulus, a concept, a block) whose label is fixed: whole contents are exchanged.
-    2. Otherwise rows are exchanged within their run; within the test blocks when there is one run split by time.
-    3. Labels that come in blocks, far longer than a random order has: whole blocks are exchanged.
-    4. Runs of one class each: whole runs are exchanged.
+    2. Subjects, sessions or runs of one class each: the largest of them that are, as wholes.
+    3. Otherwise rows are exchanged within their run; within the test blocks when there is one run split by time.
+    4. Labels that come in blocks, far longer than a random order has: whole blocks are exchanged.
+    5. Labels that come in stretches of irregular length: the order of a run is kept and turned around.
     """
     rows = rows_of(windows)
     everything, single = np.zeros(len(rows), dtype=int), np.arange(len(rows))
@@ -96,20 +109,43 @@ def exchange_of(windows: Windows, codes: np.ndarray, splits: Sequence[Split]) ->
     if content is not None:
         value = np.unique(content, return_inverse=True)[1]
         if _fixed(codes, value) and value.max() + 1 < len(rows):
-            return Exchange(value, everything, runs, f"labels exchanged between values of {by}", where)
+            return _of_content(codes, value, runs, by, where)
     if is_sorted(rows, codes):
         return Exchange(
             single, everything, runs, "rows are sorted by class and have no onset: labels exchanged freely", where
         )
-    if _fixed(codes, runs) and runs.max() > 0:
-        return Exchange(
-            runs, everything, runs, f"labels exchanged between whole {where}s, which have one class each", where
-        )
-    if _is_blocked(codes, runs, rows.order):
-        block, length = _blocks_of(_stretches(codes, runs, rows.order), rows.order)
+    levels = {level: _level(rows, level) for level in ("subject", "session")}
+    for name, level in (*levels.items(), (where, runs)):
+        if level.max() > 0 and _fixed(codes, level):
+            how = f"labels exchanged between whole {name}s, which have one class each"
+            return Exchange(level, everything, level, how, name)
+    clusters, of = (levels[by], by) if by in levels and levels[by].max() > 0 else (runs, where)
+    stretches = _stretches(codes, runs, rows.order)
+    deviations, share = _clumping(codes, runs, rows.order)
+    if deviations > 5 and share > 0.3 and _regular(stretches):
+        block, length = _blocks_of(stretches, rows.order)
         how = f"labels come in blocks of about {length} rows: whole blocks exchanged within each {where}"
-        return Exchange(block, runs, runs, how, where)
-    return Exchange(single, runs, runs, f"labels exchanged within each {where}", where)
+        return Exchange(block, runs, clusters, how, of)
+    if deviations > 3 and share > 0.1:
+        how = f"labels come in stretches of irregular length: their order is kept and turned around within each {where}"
+        return Exchange(stretches, runs, clusters, how, of, rows.order)
+    return Exchange(single, runs, clusters, f"labels exchanged within each {where}", of)
+
+
+def _of_content(codes: np.ndarray, value: np.ndarray, runs: np.ndarray, by: str, where: str) -> Exchange:
+    """Exchange whole contents: within their runs when each lies in one and that leaves enough orders."""
+    how = f"labels exchanged between values of {by}"
+    if not _fixed(runs, value):
+        return Exchange(value, np.zeros_like(value), value, how, f"{by} value")
+    nested = Exchange(value, runs, runs, f"{how} within each {where}", where)
+    return nested if nested.arrangements(codes) >= _ENOUGH else Exchange(value, np.zeros_like(value), runs, how, where)
+
+
+def _level(rows: Rows, name: str) -> np.ndarray:
+    """Number the subjects, or the sessions within subjects; all 0 when they are not named."""
+    if rows.column(name) is None:
+        return np.zeros(len(rows), dtype=int)
+    return np.unique(group_names(rows, name), return_inverse=True)[1]
 
 
 def is_sorted(rows: Rows, codes: np.ndarray) -> bool:
@@ -155,8 +191,16 @@ def _blocks_of(stretch: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, int]
     return out, length
 
 
-def _is_blocked(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> bool:
-    """True when neighbours share a label far more often than in random order within the groups."""
+def _regular(stretch: np.ndarray) -> bool:
+    """True when stretches are blocks of one length, or a few such blocks in a row."""
+    lengths = np.bincount(stretch)
+    length = int(np.argmax(np.bincount(lengths)))
+    off = np.abs(lengths - length * np.maximum(1, np.round(lengths / length)))
+    return bool(length > 1 and np.mean(off <= length / 4) >= 0.8)
+
+
+def _clumping(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> tuple[float, float]:
+    """How much more often neighbours share a label than in random order: in standard deviations, and as a share."""
     inside = groups[order][1:] == groups[order][:-1]
 
     def alike(labels: np.ndarray) -> int:
@@ -165,4 +209,4 @@ def _is_blocked(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> boo
     rng = np.random.default_rng(0)
     random = np.array([alike(permute_within(codes, groups, rng)) for _ in range(50)])
     excess = alike(codes) - random.mean()
-    return bool(excess > 5 * max(random.std(), 0.5) and excess > 0.3 * (inside.sum() - random.mean()))
+    return float(excess / max(random.std(), 0.5)), float(excess / max(inside.sum() - random.mean(), 1e-9))

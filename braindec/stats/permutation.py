@@ -21,11 +21,13 @@ _EXACT = 14  # up to this many values all 2**n sign flips are tried
 __all__ = [
     "MaxStatistic",
     "log_arrangements",
+    "log_turns",
     "max_statistic",
     "permutation_p",
     "permute_units",
     "permute_within",
     "sign_flip_test",
+    "turn_within",
 ]
 
 
@@ -101,6 +103,34 @@ def permute_units(
     unit_labels = np.asarray(labels)[first]
     unit_groups = None if groups is None else np.asarray(groups)[first]
     return permute_within(unit_labels, unit_groups, rng)[code.reshape(-1)]
+
+
+def turn_within(labels: np.ndarray, groups: np.ndarray, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return ``labels`` turned around within each group: shifted by a random number of rows, the end coming first.
+
+    Parameters
+    ----------
+    labels, groups : array of shape (n,)
+    order : array of int, shape (n,)
+        Rows in order of time, group by group.
+    rng : numpy.random.Generator
+        Source of chance.
+    """
+    labels, out = np.asarray(labels), np.array(labels)
+    for group in np.unique(groups):
+        mine = order[groups[order] == group]
+        out[mine] = np.roll(labels[mine], rng.integers(len(mine)))
+    return out
+
+
+def log_turns(labels: np.ndarray, groups: np.ndarray, order: np.ndarray) -> float:
+    """Return the natural logarithm of the number of different label orders that :func:`turn_within` can make."""
+    total = 0.0
+    for group in np.unique(groups):
+        own = np.asarray(labels)[order[groups[order] == group]]
+        n = len(own)
+        total += np.log(next(k for k in range(1, n + 1) if n % k == 0 and np.array_equal(np.roll(own, k), own)))
+    return total
 
 
 def log_arrangements(labels: np.ndarray, groups: np.ndarray | None = None) -> float:

@@ -11,11 +11,13 @@ import pytest
 from braindec.errors import BraindecError
 from braindec.stats.permutation import (
     log_arrangements,
+    log_turns,
     max_statistic,
     permutation_p,
     permute_units,
     permute_within,
     sign_flip_test,
+    turn_within,
 )
 
 
@@ -112,3 +114,12 @@ def test_sign_flips_hold_their_level(n):
 def test_sign_flips_refuse_one_subject():
     with pytest.raises(BraindecError, match="at least 2"):
         sign_flip_test(np.array([0.3]))
+
+
+def test_turned_labels_keep_their_order_and_are_counted():
+    groups, order = np.array([0, 1, 0, 1, 0, 0]), np.array([4, 2, 0, 5, 3, 1])
+    labels = np.array([0, 1, 0, 1, 1, 1])  # in order: 1 0 0 1 | 1 1
+    seen = {tuple(turn_within(labels, groups, order, np.random.default_rng(s))[order]) for s in range(100)}
+    assert seen == {(*np.roll([1, 0, 0, 1], k), 1, 1) for k in range(4)}
+    assert log_turns(labels, groups, order) == pytest.approx(np.log(4))
+    assert log_turns(np.array([0, 1, 0, 1]), np.zeros(4, int), np.arange(4)) == pytest.approx(np.log(2))
