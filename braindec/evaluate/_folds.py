@@ -13,6 +13,7 @@ from tqdm import tqdm
 from braindec.errors import BraindecError
 from braindec.evaluate._exchange import Exchange
 from braindec.evaluate.metric import Metric
+from braindec.stats.binomial import clopper_pearson
 from braindec.stats.bootstrap import Interval, bootstrap_weights, interval_of
 from braindec.types import FitRecord, Split, Windows
 
@@ -152,19 +153,21 @@ def interval(
     With 5 runs (or blocks of a split by time) or more, whole runs are resampled; with fewer, the exchangeable units
     (trials, or blocks of a blocked design) within each class. Intervals are widened for few units. Decoders are not
     trained again, so what is covered is the score of these decoders on new rows of the same kind; training sets that
-    overlap make the true uncertainty a little larger.
+    overlap make the true uncertainty a little larger. A perfect score leaves nothing to resample: its interval is the
+    exact one of as many hits as the smallest class has exchangeable units.
     """
     tested = np.concatenate([s.test for s in splits])
     rows, place = np.unique(tested, return_inverse=True)
-    clusters = exchange.clusters[rows]
+    clusters, units = exchange.clusters[rows], exchange.units[rows]
+    fewest = min(len(np.unique(units[codes[rows] == k])) for k in np.unique(codes[rows]))
     if len(np.unique(clusters)) >= _FEWEST_CLUSTERS:
         weights = bootstrap_weights(clusters, None, n=n, rng=rng)
         n_units, how = len(np.unique(clusters)), f"interval over {exchange.where}s"
     else:
-        units = exchange.units[rows]
         weights = bootstrap_weights(units, codes[rows], n=n, rng=rng)
-        n_units = min(len(np.unique(units[codes[rows] == k])) for k in np.unique(codes[rows]))
-        how = "interval over trials of these runs" if len(np.unique(units)) == len(rows) else "interval over blocks"
+        n_units = fewest
+        how = "trials" if len(np.unique(units)) == len(rows) else "blocks"
+        how = f"interval over {how} of these {exchange.where}s" if clusters.any() else f"interval over {how}"
         if n_units < 2:
             return Interval(*metric.bounds), "a class has one independent block only: the interval is everything"
     weights = weights[:, place]
@@ -172,7 +175,10 @@ def interval(
     above, below = _sums(metric, scores, [codes[s.test] for s in splits],
                          [weights[:, a:b] for a, b in pairwise(edges)])  # fmt: skip
     defined = (below > 0).any(axis=1)
-    return interval_of(metric.combine(above[defined], below[defined]), n_units=n_units), how
+    draws = metric.combine(above[defined], below[defined])
+    if metric.bounds == (0.0, 1.0) and np.ptp(draws) < 1e-9 and abs(draws[0] - 0.5) > 0.5 - 1e-9:
+        return Interval(*clopper_pearson(round(draws[0]) * fewest, fewest)), f"exact interval of {fewest} alike"
+    return interval_of(draws, n_units=n_units), how
 
 
 def _sums(metric: Metric, scores: Sequence[np.ndarray], codes: Sequence[np.ndarray], weights: Any = None) -> Any:

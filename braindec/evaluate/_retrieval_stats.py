@@ -209,7 +209,10 @@ def interval(
     item, group : array of int, shape (n,)
         Item and subject of each value.
     proportion : bool
-        Values are hits between 0 and 1: exact interval when every item has one value, and when all items agree.
+        Values are hits between 0 and 1: exact interval when every item has one value.
+
+    When all values are 0, or all are 1, there is nothing to resample: the interval of a mean is the exact one of as many
+    hits as there are items.
 
     Returns
     -------
@@ -224,7 +227,7 @@ def interval(
     if proportion and n_groups == 1 and n_items == len(values) and whole:
         low, high = clopper_pearson(int(values.sum()), len(values))
         return low, high, "exact interval"
-    if proportion and np.ptp(values) == 0 and whole:  # nothing to resample: items count, not trials
+    if not median and np.ptp(values) == 0 and whole:  # nothing to resample: items count, not trials
         low, high = clopper_pearson(int(values[0]) * n_items, n_items)
         return low, high, f"exact interval over {n_items} items"
     if n_bootstrap < 1:

@@ -285,3 +285,12 @@ def test_interval_over_items_covers_the_truth():
         low, high, _ = interval(hits, item, np.zeros(240, int), proportion=True, n_bootstrap=400, rng=rng)
         inside.append(low <= 0.25 <= high)
     assert 0.91 <= np.mean(inside) <= 0.98
+
+
+def test_a_perfect_score_of_few_items_is_not_certain():
+    vectors = np.eye(10)
+    found = evaluate_retrieval(np.repeat(vectors, 3, axis=0), vectors, true_ids=np.repeat(np.arange(10), 3),
+                               candidate_ids=np.arange(10), topk=(1,), n_permutations=0)  # fmt: skip
+    rows = found.scores.set_index("metric")
+    for metric in ("top1", "pairwise", "mean_reciprocal_rank"):
+        assert rows.loc[metric, "value"] == 1 and rows.loc[metric, "low"] == pytest.approx(0.025**0.1)
