@@ -23,6 +23,7 @@ from braindec.stats.fdr import fdr_bh
 ALPHA = 0.05
 LOWER_IS_BETTER = {"median_rank", "mean_rank", "log_loss", "brier", "mse", "mae", "rmse"}
 _AT_CHANCE = {"label_shuffle", "noise_input", "time_only", "untrained"}
+BEST_BLIND = {"accuracy", "f1_macro", "log_loss"}  # chance is what the best blind guess gets: worse is no finding
 _KNOWN = {"metric", "version", "row", "value", "chance", "low", "high", "p", "n", "note"}
 
 
@@ -109,7 +110,7 @@ def floor_of(n_permutations: int | None) -> float:
 def _call(value: float, chance: float, low: float, high: float, p: float, q: float, sign: int) -> str:
     chance = sign * chance
     if high < chance:
-        return "below"
+        return "unclear" if p <= ALPHA else "below"
     beyond = low > chance
     if not np.isfinite(p):
         return "untested" if beyond else "near"
@@ -155,12 +156,20 @@ def judge_controls(units: Sequence[UnitRecord], n_permutations: int | None = Non
     by_interval = np.array([_interval_p(row) for _, row in rows])
     sharpen = ~np.isfinite(own) | ((own <= floor_of(n_permutations)) & np.isfinite(by_interval))
     tested = adjusted(np.where(sharpen, np.fmin(own, by_interval), own)) <= ALPHA
-    outside = np.array([row["low"] > row["chance"] or row["high"] < row["chance"] for _, row in rows], dtype=bool)
+    outside = np.array([_outside(row) for _, row in rows], dtype=bool)
     apart = adjusted(by_interval) <= ALPHA
     names = [name for name, _ in rows]
     off = {n for n, t, o in zip(names, tested, outside, strict=True) if t and o}
     unclear = {n for n, a, o in zip(names, apart, outside, strict=True) if a and o} - off
     return Controls(len(rows), frozenset(off), frozenset(unclear))
+
+
+def _outside(row: Mapping[str, Any]) -> bool:
+    """True when the interval lies off chance; on the better side of it where chance is the best blind guess."""
+    above, below = bool(row["low"] > row["chance"]), bool(row["high"] < row["chance"])
+    if row["metric"] in BEST_BLIND:
+        return below if row["metric"] in LOWER_IS_BETTER else above
+    return above or below
 
 
 def _interval_p(row: Mapping[str, float]) -> float:

@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 
 from braindec.report.folder import RunRecord, UnitRecord
-from braindec.report.judge import ALPHA, LOWER_IS_BETTER, Controls, Judged, block_keys, judge, judge_controls
+from braindec.report.judge import (
+    ALPHA,
+    BEST_BLIND,
+    LOWER_IS_BETTER,
+    Controls,
+    Judged,
+    block_keys,
+    judge,
+    judge_controls,
+)
 from braindec.report.words import metric_name, number, p_phrase
 
 
@@ -82,7 +91,7 @@ def verdict(run: RunRecord) -> Verdict:
     judged = judge(scores, higher=metric not in LOWER_IS_BETTER, n_permutations=n_permutations)
     name = metric_name(metric) + first[len(metric) :]
     state, headline = _headline(judged, name, run.noun)
-    points = [*_words(judged, run.noun, n_permutations), *_group(run, first), *_controls(run.units, controls)]
+    points = [*_words(judged, run.noun, n_permutations, blind=metric in BEST_BLIND), *_group(run, first), *_controls(run.units, controls)]
     audit, worst = _audit(run.units)
     if worst == "fail":
         points = [
@@ -146,8 +155,13 @@ def _headline(judged: Sequence[Judged], metric: str, noun: tuple[str, str]) -> t
     return "mixed", f"{above} of {n} {noun[1]} {'is' if above == 1 else 'are'} above chance ({metric})"
 
 
-def _words(judged: Sequence[Judged], noun: tuple[str, str], n_permutations: int | None) -> list[str]:
+def _words(
+    judged: Sequence[Judged], noun: tuple[str, str], n_permutations: int | None, *, blind: bool = False
+) -> list[str]:
     points, tested = [], sum(np.isfinite(j.p) for j in judged)
+    fault = "Chance is the best blind guess here." if blind else "Look for a fault in labels, folds or design."
+    if len(judged) > 1 and not blind:
+        fault = f"By accident that happens to one interval in 40; if not, {fault[0].lower()}{fault[1:]}"
     phrases = {
         "above": "Above chance: {}.",
         "untested": "Interval above chance, not tested: {}.",
@@ -156,7 +170,7 @@ def _words(judged: Sequence[Judged], noun: tuple[str, str], n_permutations: int 
         f"after correction over {tested} {noun[1]}; run with n_permutations of at least {round(tested / ALPHA)}.",
         "unclear": "Not clear, test and interval disagree: {}.",
         "near": "Near chance, cannot be told from guessing: {}.",
-        "below": "Below chance: {}. Look for a fault in labels, folds or design.",
+        "below": f"Below chance by the interval: {{}}. {fault}",
     }
     for call, phrase in phrases.items():
         some = [j for j in judged if j.call == call]
@@ -180,9 +194,10 @@ def _group(run: RunRecord, first: str) -> list[str]:
     count = int(row["n"]) if np.isfinite(row["n"]) else len(run.units)
     few = " With so few, it says little about people in general." if count < 6 else ""
     interval = f"[{number(row['low'])}, {number(row['high'])}]"
+    p = p_phrase(row["p"]).removeprefix(", ")
+    tested = f" Tests combined (Fisher): {p}, against no {run.noun[0]} having information; it may come from one." if p else ""
     return [
-        f"Mean over {count} {run.noun[1]}: {number(row['value'])} {interval}, chance {number(row['chance'])}"
-        f"{p_phrase(row['p'])}.{few}"
+        f"Mean over {count} {run.noun[1]}: {number(row['value'])} {interval}, chance {number(row['chance'])}.{tested}{few}"
     ]
 
 

@@ -235,3 +235,27 @@ def test_ends_of_a_scale_are_round_and_enclose():
         ends = nice_ends(low, low + width)
         assert ends[0] <= low and ends[1] >= low + width and ends[1] - ends[0] <= 1.7 * width + 1e-9
     assert nice_ends(0.0, 1.0) == (0.0, 1.0) and nice_ends(0.4, 0.4)[0] < 0.4 < nice_ends(0.4, 0.4)[1]
+
+
+def test_below_the_best_blind_guess_is_no_fault_and_no_leak():
+    worse = {"metric": "accuracy", **score(value=0.55, low=0.5, high=0.6, p=0.4, chance=0.8)}
+    rows = [worse, {**worse, "row": "noise_input"}, {**worse, "row": "label_shuffle", "p": np.nan}]
+    found = verdict(run([unit("01", rows)]))
+    text = " ".join(found.points)
+    assert not found.controls.off and not found.controls.unclear
+    assert "best blind guess" in text and "fault" not in text
+    rows = [{**r, "metric": "log_loss", **score(value=0.9, low=0.85, high=0.95, p=0.4, chance=0.69)} for r in rows]
+    assert not judge_controls([unit("01", rows)]).off
+    better = {**rows[1], **score(value=0.4, low=0.3, high=0.5, p=0.001, chance=0.69)}
+    assert len(judge_controls([unit("01", [rows[0], better])]).off) == 1
+
+
+def test_below_chance_with_a_small_p_is_a_disagreement_not_a_fault():
+    assert judge([("sub-01", score(value=0.6, low=0.55, high=0.7, p=0.01, chance=0.8))])[0].call == "unclear"
+
+
+def test_the_combined_p_is_not_told_as_that_of_the_mean():
+    row = {"subject": "mean", "metric": "auc", "version": "1", "row": "decoded", **score(0.56, 0.42, 0.7, 0.001, n=4)}
+    record = run([unit(str(i), [score()]) for i in range(4)], summary=UnitRecord("summary", {}, pd.DataFrame([row]), {}, None))
+    told = next(t for t in verdict(record).points if t.startswith("Mean over"))
+    assert "chance 0.500. Tests combined (Fisher)" in told and "may come from one" in told
