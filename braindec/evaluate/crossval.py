@@ -29,6 +29,7 @@ from braindec.stats.permutation import permutation_p
 from braindec.types import FitRecord, Split, Windows
 
 _FEW = 20  # test rows of a class below which the note says so
+_FEW_PERMUTATIONS = 99  # below which the note says what p can be
 
 __all__ = ["CrossValidation", "cross_validate"]
 
@@ -254,6 +255,8 @@ def _notes(
         notes.append(exchange.how)
         if orders < np.log(n_permutations):
             notes.append(f"only {exp(orders):.0f} different label orders, so p cannot be below {1 / exp(orders):.2g}")
+        elif n_permutations < _FEW_PERMUTATIONS:
+            notes.append(f"{n_permutations} permutations only, so p cannot be below {1 / (n_permutations + 1):.2g}")
     else:
         notes.append("no permutations, no p")
     return notes
