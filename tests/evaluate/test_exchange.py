@@ -9,6 +9,7 @@ from scipy.signal import lfilter
 
 from braindec.decoders.classifier import Classifier
 from braindec.evaluate._exchange import exchange_of
+from braindec.evaluate.controls.time_only import time_features
 from braindec.evaluate.crossval import cross_validate
 from braindec.evaluate.splits import split_by
 from braindec.types import Windows
@@ -108,3 +109,9 @@ def test_a_perfect_score_of_few_rows_is_not_certain():
     assert (cv.scores["value"] == 1).all() and (cv.scores["high"] == 1).all()
     assert cv.scores["low"].to_numpy() == pytest.approx(0.025 ** (1 / 12))  # Clopper & Pearson, 12 of 12
     assert "exact interval" in cv.scores["note"][0]
+
+
+def test_a_control_of_time_reads_durations_that_are_not_all_numbers():
+    windows = windows_of(np.zeros((6, 1, 2)), np.arange(6) % 2, np.zeros(6, int), duration=["n/a", "0.5", "1", "n/a", "1", "1"])
+    features, seen = time_features(windows)
+    assert "duration" in seen and features[:, -1].tolist() == [0, 0.5, 1, 0, 1, 1]

@@ -10,6 +10,7 @@ Source: Li et al. 2021 (TPAMI, "The perils and pitfalls of block design for EEG 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from braindec.evaluate._exchange import is_sorted
 from braindec.evaluate._folds import Context, FoldScores
@@ -61,7 +62,7 @@ def time_features(windows: Windows) -> tuple[np.ndarray, str]:
         seen += ["onset", "gap to the window before"]
     duration = rows.column("duration")
     if duration is not None:
-        seconds = np.nan_to_num(windows.trials["duration"].to_numpy(dtype=float))
+        seconds = np.nan_to_num(pd.to_numeric(windows.trials["duration"], errors="coerce").to_numpy(dtype=float))
         if np.ptp(seconds) > 0:
             columns.append(seconds[:, None])
             seen.append("duration")
