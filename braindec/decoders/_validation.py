@@ -15,7 +15,7 @@ __all__ = ["validation_rows"]
 
 
 def validation_rows(
-    windows: Windows, codes: np.ndarray, share: float, *, seed: int = 0
+    windows: Windows, codes: np.ndarray, share: float, *, fewest: int = 20, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Divide training windows into rows to fit on and rows that early stopping looks at.
 
@@ -30,13 +30,17 @@ def validation_rows(
         Class of each window, from 0.
     share : float
         Share of the windows for validation.
+    fewest : int
+        With fewer windows for validation than this, none are taken: the loss of a handful of windows is mostly chance, and
+        stopping by it does harm.
     seed : int
         Which runs are taken.
 
     Returns
     -------
     fit, validation : array of int
-        Row numbers. Every class is among the first; where the design allows it, among the second too.
+        Row numbers. Every class is among the first; where the design allows it, among the second too. Without
+        validation, all rows and none.
 
     Raises
     ------
@@ -48,7 +52,9 @@ def validation_rows(
     whole = len(runs) >= _FEWEST_RUNS
     choices = _whole_runs(rows.recording, runs, share, seed) if whole else _ends(rows.recording, rows.order, share)
     n_classes, kept = int(codes.max()) + 1, None
-    for held in choices:
+    for number, held in enumerate(choices):
+        if number == 0 and held.sum() < fewest:
+            return np.arange(len(codes)), np.arange(0)
         validation, left = np.flatnonzero(held), np.flatnonzero(~held)
         if rows.timed:
             gap = 0.0 if whole else windows.n_times / windows.sfreq

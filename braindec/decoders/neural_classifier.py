@@ -57,6 +57,8 @@ class NeuralClassifier(ClassifierMixin, BaseEstimator):
         "balanced": classes weigh equally, however often each occurs; posteriors are those of equal priors.
     validation_share : float
         Share of the training windows that early stopping looks at, by :func:`braindec.decoders._validation.validation_rows`.
+    min_validation : int
+        With fewer validation windows than this there is no early stopping: all epochs are run, on all training windows.
     ram_limit : float
         MiB that the training windows may take in memory; more are read batch by batch.
     seed : int
@@ -104,6 +106,7 @@ class NeuralClassifier(ClassifierMixin, BaseEstimator):
         scale_by: str | None = None,
         class_weight: str | None = "balanced",
         validation_share: float = 0.15,
+        min_validation: int = 20,
         ram_limit: float = 1024.0,
         seed: int = 0,
         device: str = "cpu",
@@ -113,12 +116,12 @@ class NeuralClassifier(ClassifierMixin, BaseEstimator):
         self.epochs, self.batch_size, self.lr, self.weight_decay = epochs, batch_size, lr, weight_decay
         self.patience, self.clip_norm = patience, clip_norm
         self.scaler, self.scale_by, self.class_weight = scaler, scale_by, class_weight
-        self.validation_share, self.ram_limit = validation_share, ram_limit
+        self.validation_share, self.min_validation, self.ram_limit = validation_share, min_validation, ram_limit
         self.seed, self.device, self.folder = seed, device, folder
 
     def check(self) -> None:
         """Raise :class:`BraindecError` if an option is wrong, as far as that can be known without data."""
-        for name, least in (("batch_size", 2), ("epochs", 0)):
+        for name, least in (("batch_size", 2), ("epochs", 0), ("min_validation", 1)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                 raise BraindecError(f"{name} must be a whole number of at least {least}", found=repr(value))
@@ -166,7 +169,9 @@ class NeuralClassifier(ClassifierMixin, BaseEstimator):
         device = train.resolve_device(self.device)
         rows, held_rows = np.arange(len(y)), np.arange(0)
         if self.patience is not None and self.epochs:
-            rows, held_rows = validation_rows(windows, codes, self.validation_share, seed=self.seed)
+            rows, held_rows = validation_rows(
+                windows, codes, self.validation_share, fewest=self.min_validation, seed=self.seed
+            )
         part, codes_part = windows[rows], codes[rows]
         self.reader_ = WindowReader(self.scaler, self.scale_by).fit(part)
         self.encoder_ = self._build(part)

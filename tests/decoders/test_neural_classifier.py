@@ -114,7 +114,7 @@ def test_an_interrupted_fit_goes_on_and_ends_with_the_same_weights(tmp_path, mon
 
 def test_cross_validation_says_what_each_step_saw_and_how_small_p_can_be():
     windows, y = planted("oscillation", strength=1.5)
-    splits = split_by(windows, "run", n_folds=2)
+    splits = split_by(windows, "run")[:2]
     found = cross_validate(NeuralClassifier("shallow", **{**QUICK, "epochs": 8}), windows, y, splits,
                            controls=("label_shuffle", "noise_input"), n_permutations=3, n_bootstrap=100)  # fmt: skip
     scores = found.scores[found.scores["metric"] == "balanced_accuracy"].set_index("row")
@@ -154,19 +154,21 @@ def test_validation_is_the_end_of_a_single_run_behind_a_gap():
     windows, y = planted(runs=1, per_run=40)
     close = Windows.from_arrays(windows.load(), {"run": ["1"] * 40, "onset": 0.16 * np.arange(40)}, sfreq=100.0)
     codes = np.unique(y, return_inverse=True)[1]
-    fit, held = validation_rows(close, codes, 0.15)
+    fit, held = validation_rows(close, codes, 0.15, fewest=1)
     assert list(held) == [34, 35, 36, 37, 38, 39]
     assert close.trials["onset"][fit].max() + 2 * 0.64 <= close.trials["onset"][34] + 1e-9  # window and gap
     untimed = Windows.from_arrays(windows.load(), {"trial_type": y}, sfreq=100.0)
-    assert [len(rows) for rows in validation_rows(untimed, codes, 0.15)] == [34, 6]
+    assert [len(rows) for rows in validation_rows(untimed, codes, 0.15, fewest=6)] == [34, 6]
+    assert [len(rows) for rows in validation_rows(untimed, codes, 0.15, fewest=7)] == [40, 0]
     sorted_codes = np.repeat([0, 1, 0], [15, 15, 10])  # the end has one class: it grows until both are there
-    fit, held = validation_rows(untimed, sorted_codes, 0.15)
+    fit, held = validation_rows(untimed, sorted_codes, 0.15, fewest=6)
     assert len(held) == 11 and set(sorted_codes[fit]) == set(sorted_codes[held]) == {0, 1}
 
 
-def test_no_validation_rows_without_patience():
+@pytest.mark.parametrize("changes", [{"patience": None}, {"min_validation": 31}])
+def test_no_validation_rows_without_patience_or_when_they_are_few(changes):
     windows, y = planted()
-    decoder = NeuralClassifier(**{**SHORT, "patience": None}).fit(windows, y)
+    decoder = NeuralClassifier(**{**SHORT, **changes}).fit(windows, y)
     assert [len(r.ids) for r in decoder.fit_records_] == [len(y), len(y)]
     assert "validation_loss" not in decoder.history_ and decoder.history_["best_epoch"] == 4
 
@@ -248,7 +250,7 @@ def test_refusals():
     with pytest.raises(BraindecError, match=r"too short for EEGNet[\s\S]*at least 32"):
         NeuralClassifier().fit(windows.crop(0.0, 0.2), y)
     with pytest.raises(BraindecError, match=r"no window of some class would be left[\s\S]*patience=None"):
-        NeuralClassifier().fit(windows, np.where(np.arange(len(y)) < len(y) - 1, "bird", "car"))
+        NeuralClassifier(min_validation=5).fit(windows, np.where(np.arange(len(y)) < len(y) - 1, "bird", "car"))
 
 
 @pytest.mark.parametrize(
