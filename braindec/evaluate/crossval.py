@@ -256,7 +256,7 @@ def _notes(
         if orders < np.log(n_permutations):
             notes.append(f"only {exp(orders):.0f} different label orders, so p cannot be below {1 / exp(orders):.2g}")
         elif n_permutations < _FEW_PERMUTATIONS:
-            notes.append(f"{n_permutations} permutations only, so p cannot be below {1 / (n_permutations + 1):.2g}")
+            notes.append(f"p cannot be below {1 / (n_permutations + 1):.2g} (n_permutations={n_permutations})")
     else:
         notes.append("no permutations, no p")
     return notes

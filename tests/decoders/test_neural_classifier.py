@@ -119,7 +119,7 @@ def test_cross_validation_says_what_each_step_saw_and_how_small_p_can_be():
                            controls=("label_shuffle", "noise_input"), n_permutations=3, n_bootstrap=100)  # fmt: skip
     scores = found.scores[found.scores["metric"] == "balanced_accuracy"].set_index("row")
     assert scores.loc["decoded", "value"] > 0.85 and scores.loc["decoded", "p"] == 0.25
-    assert "3 permutations only, so p cannot be below 0.25" in scores.loc["decoded", "note"]
+    assert "p cannot be below 0.25 (n_permutations=3)" in scores.loc["decoded", "note"]
     assert (
         abs(scores.loc["label_shuffle", "value"] - 0.5) < 0.15 and abs(scores.loc["noise_input", "value"] - 0.5) < 0.15
     )
