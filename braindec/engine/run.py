@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from braindec.files import remove_stale, write_text
 from braindec.types import Result
 from braindec.types.result import scores_csv
 from braindec.types.storage import to_json
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,7 @@ def run(
     out = Path(out)
     if out.is_file():
         raise BraindecError(f"--out {out} is a file", fix="name a folder")
+    _check_same_recipe(recipe, out)
     write_text(out / "request.json", to_json(_request(recipe, config, cohort)))
     remove_stale(out)
     cache = str(cache or default_folder())
@@ -114,6 +118,18 @@ def run(
     outcomes.sort(key=lambda o: order[unit_name(o["unit"])])
     gather(recipe, config, out, outcomes)
     return RunSummary(out, outcomes)
+
+
+def _check_same_recipe(recipe: Recipe, out: Path) -> None:
+    """Units of two recipes never stand in one folder."""
+    try:
+        other = json.loads((out / "request.json").read_text(encoding="utf8"))["recipe"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return  # a new folder, or a file that was damaged: it is written again
+    if other != recipe.name:
+        raise BraindecError(
+            f"{out} holds results of the recipe {other!r}, not of {recipe.name!r}", fix="name another folder with --out"
+        )
 
 
 def gather(recipe: Recipe, config: RecipeConfig, out: Path, outcomes: Sequence[Mapping[str, Any]]) -> None:
@@ -204,8 +220,11 @@ def _distributed(tasks: Sequence[tuple], debug: bool, jobs: int, scheduler: str 
     import dask
     from distributed import Client, LocalCluster, as_completed
 
+    threads = {name: os.environ[name] for name in _THREADS if name in os.environ}
     dask.config.set({"distributed.worker.memory.spill": False, "distributed.worker.memory.target": False,
-                     "distributed.worker.daemon": True, "distributed.logging.distributed": "error"})  # fmt: skip
+                     "distributed.worker.daemon": True, "distributed.logging.distributed": "error",
+                     "distributed.worker.profile.enabled": False,  # it would stop the work every 10 ms
+                     "distributed.nanny.pre-spawn-environ": threads})  # fmt: skip  # no trimming of memory at each free
     cluster = None
     if scheduler is None:
         cluster = LocalCluster(n_workers=min(jobs, len(tasks)), threads_per_worker=1, processes=True, dashboard_address=None,
