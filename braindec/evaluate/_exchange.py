@@ -67,12 +67,15 @@ class Exchange:
     def draw(self, codes: np.ndarray, splits: Sequence[Split], *, n: int, rng: np.random.Generator) -> np.ndarray:
         """Return ``n`` labellings, shape (n, n_rows), in which every training part holds every class.
 
+        When some test part has several classes, as pairwise metrics need, so has one of each labelling.
+
         Raises
         ------
         BraindecError
             If such labellings are too rare.
         """
         n_classes = int(codes.max()) + 1
+        pairs = any(np.ptp(codes[s.test]) > 0 for s in splits)
         out = np.empty((n, len(codes)), dtype=codes.dtype)
         for i in range(n):
             for _ in range(_TRIES):
@@ -80,7 +83,8 @@ class Exchange:
                     out[i] = permute_units(codes, self.units, self.groups, rng)
                 else:
                     out[i] = turn_within(codes, self.groups, self.order, rng)
-                if all(np.bincount(out[i, s.train], minlength=n_classes).all() for s in splits):
+                full = all(np.bincount(out[i, s.train], minlength=n_classes).all() for s in splits)
+                if full and (not pairs or any(np.ptp(out[i, s.test]) > 0 for s in splits)):
                     break
             else:
                 raise BraindecError(
@@ -120,15 +124,18 @@ def exchange_of(windows: Windows, codes: np.ndarray, splits: Sequence[Split]) ->
             how = f"labels exchanged between whole {name}s, which have one class each"
             return Exchange(level, everything, level, how, name)
     clusters, of = (levels[by], by) if by in levels and levels[by].max() > 0 else (runs, where)
-    stretches = _stretches(codes, runs, rows.order)
-    deviations, share = _clumping(codes, runs, rows.order)
-    if deviations > 5 and share > 0.3 and _regular(stretches):
-        block, length = _blocks_of(stretches, rows.order)
-        how = f"labels come in blocks of about {length} rows: whole blocks exchanged within each {where}"
-        return Exchange(block, runs, clusters, how, of)
+    # a block that the folds of a split by time cut is one block all the same
+    stretches = _stretches(codes, rows.recording, rows.order)
+    deviations, share = _clumping(codes, rows.recording, rows.order)
+    within = f"within {'each run' if several else 'the recording'}"
+    length = _block_length(stretches)
+    if deviations > 5 and share > 0.3 and length:
+        block = _blocks_of(stretches, rows.order, length)
+        how = f"labels come in blocks of about {length} rows: whole blocks exchanged {within}"
+        return Exchange(block, rows.recording, clusters, how, of)
     if deviations > 3 and share > 0.1:
-        how = f"labels come in stretches of irregular length: their order is kept and turned around within each {where}"
-        return Exchange(stretches, runs, clusters, how, of, rows.order)
+        how = f"labels come in stretches of irregular length: their order is kept and turned around {within}"
+        return Exchange(stretches, rows.recording, clusters, how, of, rows.order)
     return Exchange(single, runs, clusters, f"labels exchanged within each {where}", of)
 
 
@@ -178,25 +185,26 @@ def _stretches(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> np.n
     return out
 
 
-def _blocks_of(stretch: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, int]:
-    """Cut stretches into blocks of the most common length: two blocks of one label in a row look like a long one."""
+def _block_length(stretch: np.ndarray) -> int:
+    """Length of the blocks that stretches are made of, one or a few each; 0 when they have no common length."""
     lengths = np.bincount(stretch)
-    length = int(np.argmax(np.bincount(lengths)))
+    for length in np.unique(lengths)[::-1]:
+        off = np.abs(lengths - length * np.maximum(1, np.round(lengths / length)))
+        if length > 1 and np.mean(off <= length / 4) >= 0.8:
+            return int(length)
+    return 0
+
+
+def _blocks_of(stretch: np.ndarray, order: np.ndarray, length: int) -> np.ndarray:
+    """Cut stretches into blocks of about ``length`` rows: two blocks of one label in a row look like a long one."""
+    lengths = np.bincount(stretch)
     parts = np.maximum(1, np.round(lengths / length).astype(int))
     first = np.concatenate([[0], np.cumsum(parts)[:-1]])
     out = np.empty_like(stretch)
     for k in range(len(lengths)):
         mine = order[stretch[order] == k]
         out[mine] = first[k] + (np.arange(len(mine)) * parts[k]) // len(mine)
-    return out, length
-
-
-def _regular(stretch: np.ndarray) -> bool:
-    """True when stretches are blocks of one length, or a few such blocks in a row."""
-    lengths = np.bincount(stretch)
-    length = int(np.argmax(np.bincount(lengths)))
-    off = np.abs(lengths - length * np.maximum(1, np.round(lengths / length)))
-    return bool(length > 1 and np.mean(off <= length / 4) >= 0.8)
+    return out
 
 
 def _clumping(codes: np.ndarray, groups: np.ndarray, order: np.ndarray) -> tuple[float, float]:

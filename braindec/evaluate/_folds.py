@@ -153,7 +153,8 @@ def interval(
     With 5 runs (or blocks of a split by time) or more, whole runs are resampled; with fewer, the exchangeable units
     (trials, or blocks of a blocked design) within each class. Intervals are widened for few units. Decoders are not
     trained again, so what is covered is the score of these decoders on new rows of the same kind; training sets that
-    overlap make the true uncertainty a little larger. A perfect score leaves nothing to resample: its interval is the
+    overlap make the true uncertainty larger (simulated: 0.87 to 0.94 of the intervals hold the true score at chance with
+    4 to 10 runs of 16 trials, 0.95 with an effect), which is why a call of "above chance" needs the p-value too. A perfect score leaves nothing to resample: its interval is the
     exact one of as many hits as the smallest class has exchangeable units.
     """
     tested = np.concatenate([s.test for s in splits])

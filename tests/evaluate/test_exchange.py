@@ -12,7 +12,7 @@ from braindec.evaluate._exchange import exchange_of
 from braindec.evaluate.controls.time_only import time_features
 from braindec.evaluate.crossval import cross_validate
 from braindec.evaluate.splits import split_by
-from braindec.types import Windows
+from braindec.types import Split, Windows
 
 DECODER = Classifier(bin_width=0.25)
 
@@ -112,6 +112,37 @@ def test_a_perfect_score_of_few_rows_is_not_certain():
 
 
 def test_a_control_of_time_reads_durations_that_are_not_all_numbers():
-    windows = windows_of(np.zeros((6, 1, 2)), np.arange(6) % 2, np.zeros(6, int), duration=["n/a", "0.5", "1", "n/a", "1", "1"])
+    windows = windows_of(
+        np.zeros((6, 1, 2)), np.arange(6) % 2, np.zeros(6, int), duration=["n/a", "0.5", "1", "n/a", "1", "1"]
+    )
     features, seen = time_features(windows)
     assert "duration" in seen and features[:, -1].tolist() == [0, 0.5, 1, 0, 1, 1]
+
+
+def test_blocks_that_folds_of_time_cut_stay_whole():
+    rng = np.random.default_rng(0)
+    codes = np.repeat(rng.permutation(16) % 2, 6)
+    windows = windows_of(rng.normal(size=(96, 3, 8)), codes, np.zeros(96, int))
+    splits = split_by(windows, "time", n_folds=5)
+    exchange = exchange_of(windows, codes, splits)
+    assert "blocks of about 6 rows" in exchange.how and len(np.unique(exchange.clusters)) == 5
+    for drawn in exchange.draw(codes, splits, n=10, rng=rng):
+        assert (drawn.reshape(16, 6) == drawn.reshape(16, 6)[:, :1]).all()
+
+
+def test_labellings_without_any_pair_are_not_drawn():
+    block = np.arange(16) // 2
+    codes = np.array([0, 1, 1, 0, 0, 1, 1, 0])[block]
+    windows = windows_of(np.random.default_rng(0).normal(size=(16, 3, 8)), codes, np.zeros(16, int), block=block)
+    splits = [
+        Split(
+            np.flatnonzero(block // 2 != k),
+            np.empty(0, int),
+            np.flatnonzero(block // 2 == k),
+            by="block",
+            ids=windows.ids,
+        )
+        for k in range(4)
+    ]
+    drawn = exchange_of(windows, codes, splits).draw(codes, splits, n=60, rng=np.random.default_rng(0))
+    assert all(any(np.ptp(labels[s.test]) > 0 for s in splits) for labels in drawn)  # 6 of 70 orders have no pair
