@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from braindec import registry
 from braindec.errors import BraindecError, did_you_mean
 
 
@@ -49,6 +51,90 @@ class RecipeConfig(Section):
         return plain
 
 
+def checked(check: Callable[[Any], Any]) -> AfterValidator:
+    """Return a validator for ``Annotated[...]`` that refuses what ``check`` refuses, told with all other errors."""
+
+    def validate(value: Any) -> Any:
+        try:
+            check(value)
+        except BraindecError as error:
+            raise ValueError(_in_one_line(error)) from None
+        return value
+
+    return AfterValidator(validate)
+
+
+def name_in(kind: str) -> AfterValidator:
+    """Return a validator of names that stand in a registry folder, e.g. "evaluate.metrics"."""
+    return checked(lambda name: registry.check(kind, name))
+
+
+def options_of(what: str | Callable[..., Any], *, needs: str | None = None) -> AfterValidator:
+    """Return a validator of the options of an estimator.
+
+    Parameters
+    ----------
+    what : str or class
+        The class; or a registry folder such as "decoders", then the options have a ``name``. A method ``check`` of the
+        class refuses values that its types allow.
+    needs : str, optional
+        A method that the class must have.
+    """
+
+    def check(options: Mapping[str, Any]) -> None:
+        options, made = dict(options), what
+        if isinstance(what, str):
+            if "name" not in options:
+                raise BraindecError("name is missing", allowed=", ".join(registry.names(what)))
+            made = registry.get(what, options.pop("name"))
+        if needs and not hasattr(made, needs):
+            raise BraindecError(f"{made.__name__} cannot be used here: it has no {needs}()")  # type: ignore[union-attr]
+        parameters = inspect.signature(made, eval_str=True).parameters  # type: ignore[arg-type]
+        filled = fill_options(made.__name__, parameters, options)  # type: ignore[union-attr]
+        estimator = made(**filled)  # type: ignore[operator]
+        if hasattr(estimator, "check"):
+            estimator.check()
+
+    return checked(check)
+
+
+def fill_options(name: str, parameters: Mapping[str, inspect.Parameter], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``options`` with defaults filled in and values brought to the types of ``parameters``.
+
+    Raises
+    ------
+    BraindecError
+        Lists every unknown option (with the nearest known one), missing one and wrong type.
+    """
+    errors = []
+    allowed = ", ".join(parameters) or f"{name} has no options"
+    unknown = [f"{key!r}{did_you_mean(str(key), parameters)}" for key in options if key not in parameters]
+    if unknown:
+        errors.append(BraindecError(f"{name} has no option {' and no option '.join(unknown)}", allowed=allowed))
+    missing = [k for k, p in parameters.items() if p.default is p.empty and k not in options]
+    if missing:
+        errors.append(BraindecError(f"{name} needs {', '.join(missing)}", allowed=allowed))
+    filled = {}
+    for key, parameter in parameters.items():
+        if key not in missing:
+            adapter: TypeAdapter = TypeAdapter(parameter.annotation, config=ConfigDict(arbitrary_types_allowed=True))
+            value = options.get(key, parameter.default)
+            try:
+                filled[key] = adapter.validate_python(value)
+            except ValidationError as error:
+                errors.append(BraindecError(f"{name}.{key}: {error.errors()[0]['msg']}", found=repr(value)))
+    if len(errors) > 1:
+        raise BraindecError("; ".join(_in_one_line(e) for e in errors))
+    if errors:
+        raise errors[0]
+    return filled
+
+
+def _in_one_line(error: BraindecError) -> str:
+    more = [f"{word}: {text}" for word, text in (("found", error.found), ("allowed", error.allowed)) if text]
+    return error.asked + (f" ({'; '.join(more)})" if more else "")
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -56,6 +142,8 @@ def load_config(
     model: type[Model], *files: str | Path, overrides: Sequence[str] = (), ignore: Sequence[str] = ("recipe",)
 ) -> Model:
     """Fill ``model`` from YAML files (later ones win) and ``key=value`` words.
+
+    A section with a ``name`` that differs from the one before replaces it: options of one decoder are not for another.
 
     Parameters
     ----------
@@ -78,6 +166,7 @@ def load_config(
     for path in files:
         content = {k: v for k, v in read_yaml(path).items() if k not in ignore}
         _merge(merged, content, origin, str(Path(path).name))
+    words: dict[str, Any] = {}
     for word in overrides:
         name, _, text = word.partition("=")
         if not _ or not name:
@@ -85,7 +174,8 @@ def load_config(
         value: Any = parse_yaml(text, word) if text else None
         for part in reversed(name.split(".")):
             value = {part: value}
-        _merge(merged, value, origin, "command line")
+        _merge(words, value, origin, "command line")
+    _merge(merged, words, origin, "command line")  # all at once: their order does not matter
     try:
         return model.model_validate(merged)
     except ValidationError as error:
@@ -173,12 +263,16 @@ def _merge(
     for key, value in changes.items():
         name = f"{path}{key}"
         origin[name] = where
-        if isinstance(value, Mapping) and isinstance(base.get(key), dict):
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict) and not _renamed(base[key], value):
             _merge(base[key], value, origin, where, f"{name}.")
         else:
             if isinstance(value, Mapping):
                 _note(value, origin, where, f"{name}.")
             base[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _renamed(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return "name" in old and "name" in new and old["name"] != new["name"]
 
 
 def _note(value: Mapping[str, Any], origin: dict[str, str], where: str, path: str) -> None:
@@ -201,6 +295,8 @@ def _explain(error: ValidationError, model: type[BaseModel], origin: Mapping[str
             said = f"{name}: unknown{did_you_mean(place[-1], known)} (known: {', '.join(known)})"
         elif item["type"] == "missing":
             said = f"{name}: is missing"
+        elif item["type"] == "value_error":
+            said = f"{name + ': ' if name else ''}{item['ctx']['error']}"
         else:
             said = f"{name}: {item['msg']}; got {item['input']!r}"
         lines.append(said + (f" [{source}]" if source else ""))

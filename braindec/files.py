@@ -13,6 +13,8 @@ from pathlib import Path
 
 from braindec.errors import BraindecError
 
+_MARGIN = 128 * 2**10  # bytes: tables and what HDF5 keeps of its own
+
 
 @contextmanager
 def written_whole(path: str | Path) -> Iterator[Path]:
@@ -58,10 +60,18 @@ def remove_stale(folder: str | Path) -> list[Path]:
     return removed
 
 
+def check_room(path: Path, size: int) -> None:
+    """Raise when the disk of ``path`` has less than ``size`` bytes and a margin: HDF5 can crash on a full disk."""
+    if shutil.disk_usage(path.parent).free < size + _MARGIN:
+        raise explain_os_error(OSError(errno.ENOSPC, f"No space left for {size / 2**20:.1f} MiB"), path)
+
+
 def explain_os_error(error: OSError, path: Path) -> BraindecError:
     """Turn an error of the file system into one that says what to do."""
     existing = next((p for p in (path, *path.parents) if p.exists()), Path("."))
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error) or "errno = 28" in str(error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT) or any(
+        text in str(error) for text in ("No space left", "errno = 28", "requested and")
+    )  # the last is of ndarray.tofile
     if full:
         free = shutil.disk_usage(existing).free / 2**20
         return BraindecError(

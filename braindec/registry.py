@@ -55,13 +55,18 @@ def get(kind: str, name: str) -> Any:
 
 def load_module(kind: str, name: str) -> Any:
     """Import and return the module that holds ``name`` of ``kind``."""
+    check(kind, name)
+    plugins = _plugins(kind)
+    return importlib.import_module(plugins[name].module if name in plugins else f"braindec.{kind}.{name}")
+
+
+def check(kind: str, name: str) -> None:
+    """Raise unless ``kind`` has ``name``; imports nothing."""
     known = names(kind)
     if name not in known:
         raise BraindecError(
-            f"{kind} has no {name!r}{did_you_mean(name, known)}", allowed=", ".join(known) or "nothing yet"
+            f"{kind} has no {name!r}{did_you_mean(str(name), known)}", allowed=", ".join(known) or "nothing yet"
         )
-    plugins = _plugins(kind)
-    return importlib.import_module(plugins[name].module if name in plugins else f"braindec.{kind}.{name}")
 
 
 def files(kind: str, suffix: str) -> dict[str, Path]:

@@ -6,15 +6,16 @@ input, time only, and an untrained encoder. Without a cohort it makes and runs t
 """
 
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
 from PIL import Image
+from pydantic import Field, NonNegativeInt, PositiveInt
 
 from braindec import registry
 from braindec.cache import Cache, default_folder
-from braindec.config import RecipeConfig, Section
-from braindec.errors import BraindecError
+from braindec.config import RecipeConfig, Section, options_of
 from braindec.evaluate.audit import audit
 from braindec.evaluate.controls.noise_input import noise_windows
 from braindec.evaluate.controls.time_only import time_features
@@ -22,11 +23,23 @@ from braindec.evaluate.official import official_split
 from braindec.evaluate.results import class_difference, group_scores, retrieval_panels, retrieval_result
 from braindec.evaluate.retrieval import evaluate_retrieval
 from braindec.evaluate.splits import content_split
-from braindec.loaders.cohort import Epochs, Events, event_windows, overview, source_of, subject_units
+from braindec.loaders.cohort import Channels, Epochs, Events, Steps, event_windows, overview, source_of, subject_units
 from braindec.loaders.features import load_features
 from braindec.loaders.synthetic import default_folder as synthetic_folder
 from braindec.loaders.synthetic import make_cohort, open_cohort
 from braindec.types import Features, Windows
+
+
+Decoder = Annotated[dict, options_of("decoders", needs="embed")]
+
+
+CITATIONS = [
+    {"key": "song2024", "text": "Song et al. (2024). Decoding natural images from EEG for object recognition. ICLR (NICE)."},
+    {"key": "defossez2023", "text": "Défossez et al. (2023). Decoding speech perception from non-invasive brain recordings. "
+     "Nature Machine Intelligence 5, 1097-1107.", "doi": "10.1038/s42256-023-00714-5"},
+    {"key": "phipson2010", "text": "Phipson & Smyth (2010). Permutation p-values should never be zero. Statistical Applications in "
+     "Genetics and Molecular Biology 9, 39.", "doi": "10.2202/1544-6115.1585"},
+]  # fmt: skip
 
 
 class Synthetic(Section):
@@ -38,25 +51,25 @@ class Synthetic(Section):
 class Content(Section):
     column: str | None = "part"
     by: str = "concept_id"
-    test: float = 0.2
-    validation: float = 0.15
+    test: float = Field(0.2, gt=0, lt=1)
+    validation: float = Field(0.15, ge=0, lt=1)
 
 
 class Config(RecipeConfig):
     synthetic: Synthetic = Synthetic()
     features: str | None = None
     pictures: str | None = None
-    signal: list = []
-    channels: str = "same"
+    signal: Steps = []
+    channels: Channels = "same"
     events: Events = Events()
     epochs: Epochs = Epochs(tmax=0.8)
     split: Content = Content()
-    decoder: dict = {}
-    baseline: dict = {}
-    controls: list[str] = ["label_shuffle", "noise_input", "time_only", "untrained"]
-    topk: list[int] = [1, 5]
-    n_permutations: int = 1000
-    n_bootstrap: int = 2000
+    decoder: Decoder = {}
+    baseline: Decoder = {}
+    controls: list[Literal["label_shuffle", "noise_input", "time_only", "untrained"]] = []
+    topk: list[PositiveInt] = Field([1, 5], min_length=1)
+    n_permutations: NonNegativeInt = 1000
+    n_bootstrap: PositiveInt = 2000
 
 
 def cohort_of(config):
@@ -182,9 +195,7 @@ def control(name, config, windows, features, work):
             Windows.from_arrays(times, windows.trials, sfreq=windows.sfreq),
             features,
         )
-    if name == "untrained":
-        return {**config.decoder, "epochs": 0}, windows, features
-    raise BraindecError(f"there is no control row {name!r}", allowed="label_shuffle, noise_input, time_only, untrained")
+    return {**config.decoder, "epochs": 0}, windows, features  # untrained
 
 
 def pictures_of(config, cohort):

@@ -4,14 +4,16 @@ Voxel (or parcel) patterns, detrended and z-scored within each run, a linear cla
 refitting on permuted labels, and control rows beside every score.
 """
 
+from typing import Annotated
+
 from braindec.cache import Cache, default_folder
-from braindec.config import RecipeConfig
-from braindec.decoders.classifier import Classifier
+from braindec.config import RecipeConfig, options_of
+from braindec.decoders._make import make_decoder
 from braindec.evaluate.audit import audit
 from braindec.evaluate.crossval import cross_validate
 from braindec.evaluate.results import SplitBy, Statistics, classification_result, group_scores
 from braindec.evaluate.splits import split_by
-from braindec.loaders.cohort import Events, Volumes, label_windows, overview, source_of, subject_units
+from braindec.loaders.cohort import Events, Steps, Volumes, label_windows, overview, source_of, subject_units
 
 CITATIONS = [
     {"key": "haxby2001", "text": "Haxby et al. (2001). Distributed and overlapping representations of faces and objects "
@@ -20,11 +22,11 @@ CITATIONS = [
 
 
 class Config(RecipeConfig):
-    signal: list = []
+    signal: Steps = []
     events: Events = Events()
     volumes: Volumes = Volumes()
     split: SplitBy = SplitBy()
-    classifier: dict = {}
+    classifier: Annotated[dict, options_of("decoders", needs="decision")] = {"name": "classifier"}
     statistics: Statistics = Statistics()
 
 
@@ -57,7 +59,7 @@ def run(config, unit, work):
     windows = windows_of(config, unit, work.cache)
     y = windows.trials[config.events.column].to_numpy()
     splits = splits_of(config, windows)
-    decoder = Classifier(**config.classifier)
+    decoder = make_decoder(config.classifier, seed=work.seed, folder=str(work.folder / "training"))
     scores = cross_validate(decoder, windows, y, splits, **config.statistics.model_dump(), seed=work.seed, keys=unit)
     card = audit(windows, splits, y=y, records=scores.records)
     return classification_result(

@@ -84,3 +84,16 @@ def test_dumped_yaml_reads_back():
 def test_words_that_are_not_settings():
     with pytest.raises(BraindecError, match="key=value"):
         load_config(Settings, overrides=["epochs"])
+
+
+def test_another_name_replaces_a_section_and_the_order_of_words_does_not_matter(tmp_path):
+    class Named(RecipeConfig):
+        decoder: dict = {}
+
+    base = tmp_path / "base.yaml"
+    base.write_text("decoder: {name: ridge, alpha: 3}\n")
+    words = ["decoder.size=2", "decoder.name=net"]
+    for given in (words, words[::-1]):
+        assert load_config(Named, base, overrides=given).decoder == {"name": "net", "size": 2}
+    assert load_config(Named, base, overrides=["decoder.name=ridge"]).decoder == {"name": "ridge", "alpha": 3}
+    assert load_config(Named, base, overrides=["decoder.size=2"]).decoder == {"name": "ridge", "alpha": 3, "size": 2}

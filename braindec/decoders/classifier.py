@@ -107,6 +107,11 @@ class Classifier(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.n_filters = n_filters
 
+    def check(self) -> None:
+        """Raise :class:`BraindecError` if an option is wrong; ``fit`` does the same."""
+        self._linear_model()
+        self._new_scaler()
+
     def fit(self, windows: Windows, y: np.ndarray) -> Classifier:
         """Fit scaler, features and linear model on windows and their classes (one for each window).
 

@@ -103,9 +103,8 @@ class Recipe:
             return units
         kept = [u for u in units if all(u.get(k) == v for k, v in only.items())]
         if not kept:
-            asked = ", ".join(f"{k}={v}" for k, v in only.items())
             raise BraindecError(
-                f"no unit of work is {asked}", allowed="; ".join(unit_name(u) for u in units[:40]) or "there are none"
+                f"no unit of work is {_words(only)}", allowed="; ".join(_words(u) for u in units[:40]) or "there are none"
             )
         return kept
 
@@ -159,6 +158,10 @@ def unit_name(unit: Unit) -> str:
     """Return the readable name of a unit, safe as a folder name: ``subject-01_fold-2``."""
     text = "_".join(f"{k}-{v}" for k, v in unit.items()) or "all"
     return "".join(c if c.isalnum() or c in "-_.+" else "-" for c in text).lstrip(".") or "all"
+
+
+def _words(unit: Mapping[str, str]) -> str:
+    return ",".join(f"{k}={v}" for k, v in unit.items())
 
 
 def unit_seed(seed: int, unit: Unit) -> int:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import Field
 
-from braindec.config import Section
+from braindec.config import Section, name_in
 from braindec.evaluate.audit import Audit
 from braindec.evaluate.crossval import CrossValidation
 from braindec.evaluate.retrieval import Retrieval
@@ -21,17 +22,17 @@ class SplitBy(Section):
     """How rows are held out: by a key (leave one out, or ``n_folds``), or contiguous blocks of "time"."""
 
     by: str = "run"
-    n_folds: int | None = None
-    gap: float = 0.0
+    n_folds: Annotated[int, Field(ge=2)] | None = None
+    gap: float = Field(0.0, ge=0)
 
 
 class Statistics(Section):
     """Which metrics and control rows, and how many permutations and resamples."""
 
-    metrics: list[str] = ["balanced_accuracy"]
-    controls: list[str] = ["label_shuffle", "noise_input", "time_only"]
-    n_permutations: int = 200
-    n_bootstrap: int = 1000
+    metrics: list[Annotated[str, name_in("evaluate.metrics")]] = Field(["balanced_accuracy"], min_length=1)
+    controls: list[Annotated[str, name_in("evaluate.controls")]] = ["label_shuffle", "noise_input", "time_only"]
+    n_permutations: int = Field(200, ge=0)
+    n_bootstrap: int = Field(1000, ge=100)
 
 
 def classification_result(
@@ -168,10 +169,6 @@ def _one_way_f(windows: Windows, y: np.ndarray, block: int = 256) -> np.ndarray:
 
 
 def _made_by(card: Audit, overview: Mapping[str, Any], panels: list[Any]) -> dict[str, Any]:
-    facts = {k: v for k, v in overview.items() if k != "warnings"}
-    return {
-        "overview": facts,
-        "audit": card.to_dict(),
-        "panels": panels,
-        "warnings": list(overview.get("warnings", [])),
-    }
+    told = {k: list(overview.get(k, [])) for k in ("warnings", "citations")}
+    facts = {k: v for k, v in overview.items() if k not in told}
+    return {"overview": facts, "audit": card.to_dict(), "panels": panels, **told}

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
+from pydantic import model_validator
 
-from braindec.config import Data, Section
+from braindec.config import Data, Section, checked
 from braindec.errors import BraindecError, did_you_mean
 from braindec.loaders.source import Source, open_source
-from braindec.signal.prepare import prepare
+from braindec.signal.prepare import check_steps, prepare
 from braindec.signal.windows import make_windows, volume_windows
 from braindec.types import Recording, Windows
 
@@ -27,6 +28,9 @@ DATA_TYPES = {
     "fmri": ("voxel", "parcel", "vertex"),
 }
 _BEFORE = 0.2  # s before onset that the audit looks at
+
+Steps = Annotated[list, checked(check_steps)]  # signal steps in settings: names and options are known before any unit runs
+Channels = Literal["same", "common"]  # all runs must have the same channels, or those that they share are kept
 
 
 class Events(Section):
@@ -47,6 +51,12 @@ class Epochs(Section):
 
     tmin: float = 0.0
     tmax: float | None = None
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Epochs:
+        if self.tmax is not None and self.tmax <= self.tmin:
+            raise ValueError(f"tmax={self.tmax:g} s is not after tmin={self.tmin:g} s")
+        return self
 
 
 class Volumes(Section):
@@ -105,11 +115,19 @@ def load_recordings(
     for recording in recordings:
         names = [n for n in recording.ch_names if n in shared and n not in bad]
         if not names:
-            raise BraindecError(f"{recording.label}: no good channel is left", found=f"bad: {sorted(bad)[:10]}")
+            raise BraindecError(
+                f"{recording.label}: no good channel is left", found=f"marked bad in one run or more: {sorted(bad)[:10]}",
+                fix="correct the status in channels.tsv, or leave out the run that has them bad",
+            )  # fmt: skip
         kept.append(recording.select(names) if len(names) < recording.n_channels else recording)
     prepared = prepare(kept, steps, cache=cache)
     flat = {n for r in prepared for n, s in zip(r.channels["name"], r.channels["status"], strict=True) if s == "bad"}
     if flat:
+        if all(n in flat for n in prepared[0].ch_names):
+            raise BraindecError(
+                f"{prepared[0].label}: no good channel is left", found=f"flat in one run or more: {sorted(flat)[:10]}",
+                fix="check the files: a signal that never changes is no recording; leave out the runs that are flat",
+            )  # fmt: skip
         prepared = [r.select([n for n in r.ch_names if n not in flat]) for r in prepared]
     dropped = sorted(bad | flat)
     return [replace(r, info={**r.info, "dropped_channels": dropped}) for r in prepared]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from braindec import registry
+from braindec.config import fill_options
 from braindec.errors import BraindecError, did_you_mean
 from braindec.files import explain_os_error
 from braindec.signal._source import source_key
@@ -101,25 +102,8 @@ def _one_step(step: Any) -> Step:
 
 
 def _check_options(name: str, function: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
-    from pydantic import TypeAdapter, ValidationError
-
-    parameters = {k: p for k, p in inspect.signature(function, eval_str=True).parameters.items() if p.kind is p.KEYWORD_ONLY}
-    allowed = ", ".join(parameters) or f"{name} has no options"
-    unknown = [str(k) for k in options if k not in parameters]
-    if unknown:
-        near = "".join(did_you_mean(k, parameters) for k in unknown[:1])
-        raise BraindecError(f"{name} has no option {', '.join(map(repr, unknown))}{near}", allowed=allowed)
-    missing = [k for k, p in parameters.items() if p.default is p.empty and k not in options]
-    if missing:
-        raise BraindecError(f"{name} needs {', '.join(missing)}", allowed=allowed)
-    filled = {}
-    for key, parameter in parameters.items():
-        value = options.get(key, parameter.default)
-        try:
-            filled[key] = TypeAdapter(parameter.annotation).validate_python(value)
-        except ValidationError as error:
-            raise BraindecError(f"{name}.{key}: {error.errors()[0]['msg']}", found=repr(value), allowed=str(parameter.annotation)) from error
-    return filled
+    parameters = inspect.signature(function, eval_str=True).parameters
+    return fill_options(name, {k: p for k, p in parameters.items() if p.kind is p.KEYWORD_ONLY}, options)
 
 
 def _function(name: str) -> Callable[..., Recording]:

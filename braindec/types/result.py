@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +62,8 @@ class Result:
     def save(self, folder: str | Path) -> Path:
         """Write scores.csv, arrays.h5 and made_by.json into ``folder``; each file is whole or not there."""
         folder = Path(folder)
-        with written_whole(folder / "arrays.h5") as temporary, hdf5(temporary, "w") as file:
+        memory = io.BytesIO()  # HDF5 can crash when it closes a file on a full disk; plain writing cannot
+        with hdf5(memory, "w") as file:
             for name in sorted(self.arrays):
                 value = np.asarray(self.arrays[name])
                 if value.dtype.kind in "OSU":
@@ -69,6 +71,8 @@ class Result:
                     file.create_dataset(name, data=value, dtype=_text_type())
                 else:
                     file.create_dataset(name, data=value)
+        with written_whole(folder / "arrays.h5") as temporary:
+            temporary.write_bytes(memory.getbuffer())
         write_text(folder / "made_by.json", json.dumps(json.loads(to_json(dict(self.made_by))), indent=1))
         write_text(folder / "scores.csv", scores_csv(self.scores))
         return folder

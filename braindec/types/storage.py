@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError
-from braindec.files import written_whole
+from braindec.files import check_room, written_whole
 from braindec.types.signals import HDF5Signal
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ def save_recording(recording: Recording, path: str | Path) -> Recording:
 
 
 def write_recording(file: h5py.File, recording: Recording) -> None:
-    """Write the parts of a recording into an open HDF5 file, in blocks of time."""
+    """Write the parts of a recording into an open HDF5 file, in blocks of time; refused when the disk has no room."""
+    check_room(Path(file.filename), 4 * recording.n_channels * recording.n_times)
     dataset = file.create_dataset("signal", shape=recording.signal.shape, dtype=np.float32)
     step = max(1, _BLOCK // max(1, recording.n_channels))
     for start in range(0, recording.n_times, step):
@@ -77,11 +78,11 @@ def read_table(file: h5py.File, name: str) -> pd.DataFrame:
 
 
 @contextmanager
-def hdf5(path: str | Path, mode: str) -> Iterator[h5py.File]:
+def hdf5(path: str | Path | io.BytesIO, mode: str) -> Iterator[h5py.File]:
     """Open an HDF5 file; a missing or damaged file gives one clear error."""
     import h5py
 
-    if mode == "r" and not Path(path).is_file():
+    if mode == "r" and not isinstance(path, io.BytesIO) and not Path(path).is_file():
         raise BraindecError(f"there is no file {path}", fix="check the path")
     try:
         file = h5py.File(path, mode)
