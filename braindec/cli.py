@@ -254,7 +254,7 @@ def _audit_table(path: Path, arguments: argparse.Namespace) -> int:
     from braindec.evaluate.audit import audit as audit_design
     from braindec.types import Split
 
-    text = {c: str for c in ("subject", "session", "run", "stimulus_id", "concept_id")}
+    text = dict.fromkeys(("subject", "session", "run", "stimulus_id", "concept_id"), str)
     try:
         trials = pd.read_csv(path, sep=None, engine="python", dtype=text)
     except (OSError, ValueError) as error:

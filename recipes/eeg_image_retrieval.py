@@ -29,7 +29,6 @@ from braindec.loaders.synthetic import default_folder as synthetic_folder
 from braindec.loaders.synthetic import make_cohort, open_cohort
 from braindec.types import Features, Windows
 
-
 Decoder = Annotated[dict, options_of("decoders", needs="embed")]
 
 

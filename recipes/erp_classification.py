@@ -15,7 +15,6 @@ from braindec.evaluate.results import SplitBy, Statistics, classification_result
 from braindec.evaluate.splits import split_by
 from braindec.loaders.cohort import Channels, Epochs, Events, Steps, event_windows, overview, source_of, subject_units
 
-
 CITATIONS = [
     {"key": "blankertz2011", "text": "Blankertz et al. (2011). Single-trial analysis and classification of ERP components: a "
      "tutorial. NeuroImage 56, 814-825.", "doi": "10.1016/j.neuroimage.2010.06.048"},

@@ -104,7 +104,8 @@ class Recipe:
         kept = [u for u in units if all(u.get(k) == v for k, v in only.items())]
         if not kept:
             raise BraindecError(
-                f"no unit of work is {_words(only)}", allowed="; ".join(_words(u) for u in units[:40]) or "there are none"
+                f"no unit of work is {_words(only)}",
+                allowed="; ".join(_words(u) for u in units[:40]) or "there are none",
             )
         return kept
 

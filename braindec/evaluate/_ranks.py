@@ -54,7 +54,9 @@ def true_ranks(queries: np.ndarray, candidates: np.ndarray, true: np.ndarray) ->
     return above, tied
 
 
-def all_ranks(queries: np.ndarray, candidates: np.ndarray, shown: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+def all_ranks(
+    queries: np.ndarray, candidates: np.ndarray, shown: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Yield (rows, above, tied) for every candidate in ``shown``, a block of queries at a time."""
     for rows, similarity in blocks(queries, candidates):
         low = rankdata(-similarity, method="min", axis=1)[:, shown]

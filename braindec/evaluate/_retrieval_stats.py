@@ -72,7 +72,8 @@ class RankMetric:
 def make_metrics(topk: Sequence[int]) -> list[RankMetric]:
     """The metrics of a retrieval: top-k, median rank, mean reciprocal rank, pairwise identification."""
     top = [
-        RankMetric(f"top{k}", k, lambda a, t, m, k=k: top_credit(a, t, k), lambda m, k=k: k / m) for k in sorted(set(topk))
+        RankMetric(f"top{k}", k, lambda a, t, m, k=k: top_credit(a, t, k), lambda m, k=k: k / m)
+        for k in sorted(set(topk))
     ]
     return [
         *top,
@@ -97,7 +98,11 @@ def score_pools(
     pools = [replace(p, item=np.searchsorted(items, p.item)) for p in pools]
     above, tied, null = [], [], []
     for pool in pools:
-        values = _permuted(pool, metrics, keys) if n_permutations else ([], *true_ranks(pool.queries, pool.candidates, pool.true))
+        values = (
+            _permuted(pool, metrics, keys)
+            if n_permutations
+            else ([], *true_ranks(pool.queries, pool.candidates, pool.true))
+        )
         null.append(values[0])
         above.append(values[1])
         tied.append(values[2])
@@ -125,7 +130,9 @@ def score_pools(
     return pd.DataFrame(lines), queries.iloc[order].reset_index(drop=True)
 
 
-def _permuted(pool: Pool, metrics: Sequence[RankMetric], keys: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+def _permuted(
+    pool: Pool, metrics: Sequence[RankMetric], keys: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
     """Values of every metric under each permutation of the items shown, (n_permutations, n_queries) or its mean.
 
     The trials of an item stay together and are given the identity of another item that was shown. Under the null the
@@ -137,7 +144,9 @@ def _permuted(pool: Pool, metrics: Sequence[RankMetric], keys: np.ndarray) -> tu
     order = np.argsort(keys[:, shown], axis=1)  # (permutation, item) -> item whose identity it gets
     n = len(pool.queries)
     above, tied = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)
-    sums = [np.zeros((len(keys), n) if m.median else len(keys), dtype=np.float32 if m.median else float) for m in metrics]
+    sums = [
+        np.zeros((len(keys), n) if m.median else len(keys), dtype=np.float32 if m.median else float) for m in metrics
+    ]
     for rows, up, ties in all_ranks(pool.queries, pool.candidates, column):
         line = np.arange(len(up))
         above[rows], tied[rows] = up[line, item[rows]], ties[line, item[rows]]
@@ -174,7 +183,19 @@ def _lines(
                                n_bootstrap=n_bootstrap, rng=rng)  # fmt: skip
     common = {"subject": label, "metric": metric.name, "version": metric.version}
     counts = {"n": len(values), "k": metric.k, "n_candidates": n_candidates, "n_items": len(np.unique(item))}
-    lines = [{**common, "row": row, "value": value, "chance": chance, "low": low, "high": high, "p": np.nan, "note": note, **counts}]
+    lines = [
+        {
+            **common,
+            "row": row,
+            "value": value,
+            "chance": chance,
+            "low": low,
+            "high": high,
+            "p": np.nan,
+            "note": note,
+            **counts,
+        }
+    ]
     if not drawn:
         return lines
     if metric.median:
@@ -312,7 +333,9 @@ def repetition_curve(
         sizes = np.bincount(group[at], minlength=len(names))
         for g in [*np.unique(group[at])] + ([None] if len(names) > 1 else []):
             mine = np.ones(len(at), dtype=bool) if g is None else group[at] == g
-            low, high, _ = interval(hits[mine], true[at][mine], group[at][mine], proportion=True, n_bootstrap=n_bootstrap, rng=rng)
+            low, high, _ = interval(
+                hits[mine], true[at][mine], group[at][mine], proportion=True, n_bootstrap=n_bootstrap, rng=rng
+            )
             n_candidates = len(vectors) if direction == "brain_to_image" else sizes[group[at][mine]].mean()
             lines.append({"subject": "pooled" if g is None else names[g], "k": k, "top1": hits[mine].mean(), "low": low,
                           "high": high, "n": int(mine.sum()), "chance": 1.0 / n_candidates})  # fmt: skip

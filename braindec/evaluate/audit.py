@@ -50,7 +50,9 @@ class Audit:
         """
         found = tuple(f for f in self.findings if f.check == check)
         if not found:
-            raise BraindecError(f"the audit has no check {check!r}", allowed=", ".join(sorted({f.check for f in self.findings})))
+            raise BraindecError(
+                f"the audit has no check {check!r}", allowed=", ".join(sorted({f.check for f in self.findings}))
+            )
         return found
 
     def at(self, *levels: str) -> tuple[Finding, ...]:
@@ -140,7 +142,16 @@ def audit(
     vectors, names = _candidates(candidates, candidate_ids)
     claim = (claim,) if isinstance(claim, str) else tuple(claim)
     context = Context(
-        rows, splits, _classes(rows.trials, y, vectors is not None), _records(records), vectors, names, claim, min_gap, n_permutations, seed
+        rows,
+        splits,
+        _classes(rows.trials, y, vectors is not None),
+        _records(records),
+        vectors,
+        names,
+        claim,
+        min_gap,
+        n_permutations,
+        seed,
     )
     findings: list[Finding] = []
     for name in registry.names("evaluate.checks") if checks is None else checks:
@@ -148,7 +159,9 @@ def audit(
         try:
             found = check(context)
         except BraindecError as error:  # a signal that cannot be read, for example; the other checks go on
-            found = Finding(name, "skip", f"could not look: {error.asked}" + (f" ({error.found})" if error.found else ""))
+            found = Finding(
+                name, "skip", f"could not look: {error.asked}" + (f" ({error.found})" if error.found else "")
+            )
         findings += [found] if isinstance(found, Finding) else list(found)
     return Audit(tuple(sorted(findings, key=lambda f: -LEVELS.index(f.level))))
 

@@ -63,7 +63,9 @@ class Retrieval:
     def similarity(self) -> np.ndarray:
         """Similarity of each query to each candidate, shape (n_queries, n_candidates), float32; made when asked for."""
         if len({len(p.candidates) for p in self.pools}) > 1:
-            raise BraindecError("groups have different candidates", fix="evaluate one group at a time for its similarities")
+            raise BraindecError(
+                "groups have different candidates", fix="evaluate one group at a time for its similarities"
+            )
         out = np.empty((len(self.queries), len(self.pools[0].candidates)), dtype=np.float32)
         for pool in self.pools:
             for rows, block in blocks(pool.queries, pool.candidates):
@@ -173,10 +175,20 @@ def evaluate_retrieval(
         notes.append(f"top-{', '.join(map(str, left_out))} left out: there are {fewest} candidates")
     metrics = make_metrics([k for k in topk if k not in left_out])
     rng = np.random.default_rng(seed)
-    scores, queries = score_pools(pools, metrics, n_permutations=n_permutations, n_bootstrap=n_bootstrap, rng=rng, row=row)
+    scores, queries = score_pools(
+        pools, metrics, n_permutations=n_permutations, n_bootstrap=n_bootstrap, rng=rng, row=row
+    )
     scores = scores.assign(direction=direction)
     curve = repetition_curve(
-        predicted, vectors, true, labels, direction=direction, scale=scale, ks=repetitions, n_bootstrap=n_bootstrap, rng=rng
+        predicted,
+        vectors,
+        true,
+        labels,
+        direction=direction,
+        scale=scale,
+        ks=repetitions,
+        n_bootstrap=n_bootstrap,
+        rng=rng,
     )
     if labels is None:
         scores, curve, queries = (t.drop(columns="subject") for t in (scores, curve, queries))
@@ -244,7 +256,9 @@ def _unique_candidates(vectors: np.ndarray, ids: np.ndarray, notes: list[str]) -
     """Keep each name once; one name with two vectors is an error."""
     zero = np.flatnonzero(~vectors.any(axis=1))
     if len(zero):
-        raise BraindecError("a candidate is all zeros", found=f"{len(zero)}, first {ids[zero[0]]!r}", fix="extract it again")
+        raise BraindecError(
+            "a candidate is all zeros", found=f"{len(zero)}, first {ids[zero[0]]!r}", fix="extract it again"
+        )
     code, unique = pd.factorize(ids)
     if len(unique) == len(ids):
         return vectors, ids

@@ -171,7 +171,9 @@ def content_folds(
         train = np.flatnonzero(((fold != k) & ~held)[code])
         name = f"fold {k + 1} of {n_folds}"
         splits.append(
-            Split(train, np.flatnonzero(held[code]), np.flatnonzero((fold == k)[code]), by=column, ids=rows.ids, name=name)
+            Split(
+                train, np.flatnonzero(held[code]), np.flatnonzero((fold == k)[code]), by=column, ids=rows.ids, name=name
+            )
         )
     return splits
 
@@ -193,7 +195,11 @@ def inner(
     rows = rows_of(windows)
     if len(rows) != len(split.ids) or not np.array_equal(rows.ids.astype(str), split.ids.astype(str)):
         raise BraindecError("the split was made for other windows", found=f"{len(split.ids)} and {len(rows)} rows")
-    part = windows[split.train] if isinstance(windows, Windows) else rows.trials.assign(window_id=rows.ids).iloc[split.train]
+    part = (
+        windows[split.train]
+        if isinstance(windows, Windows)
+        else rows.trials.assign(window_id=rows.ids).iloc[split.train]
+    )
     nested = split_by(part, by or split.by, n_folds=n_folds, gap=split.gap if gap is None else gap, seed=seed)
     back = split.train
     return [
@@ -207,7 +213,9 @@ def _check_numbers(rows: Rows, n_folds: int | None, gap: float, validation: floa
     if n_folds is not None and (n_folds != int(n_folds) or n_folds < 2):
         raise BraindecError("n_folds must be a whole number of at least 2", found=repr(n_folds))
     if not 0 <= validation < 1:
-        raise BraindecError("validation is a share of the training part", found=repr(validation), allowed="0 <= validation < 1")
+        raise BraindecError(
+            "validation is a share of the training part", found=repr(validation), allowed="0 <= validation < 1"
+        )
     if not gap >= 0:
         raise BraindecError("gap is a time in s", found=repr(gap), allowed="0 or more")
     if gap > 0 and not rows.timed:
@@ -272,12 +280,15 @@ def _check_column(rows: Rows, by: str) -> None:
         )  # fmt: skip
 
 
-def _deal(names: np.ndarray, sizes: np.ndarray, n_folds: int | None, *, by: str, seed: int) -> tuple[np.ndarray, list[str]]:
+def _deal(
+    names: np.ndarray, sizes: np.ndarray, n_folds: int | None, *, by: str, seed: int
+) -> tuple[np.ndarray, list[str]]:
     """Give each group a fold: its own, or (largest group first, to the smallest fold) one of ``n_folds``."""
     if n_folds is None:
         if len(names) > _MOST_FOLDS:
             raise BraindecError(
-                f"leaving one {by} out at a time would make {len(names)} folds", fix="give n_folds, for example n_folds=5"
+                f"leaving one {by} out at a time would make {len(names)} folds",
+                fix="give n_folds, for example n_folds=5",
             )
         return np.arange(len(names)), [str(n) for n in names]
     if n_folds > len(names):
@@ -317,7 +328,9 @@ def _time_folds(rows: Rows, n_folds: int | None, *, gap: float, validation: floa
     code = np.zeros(len(rows), dtype=int) if subject is None else np.unique(subject, return_inverse=True)[1]
     sizes = np.bincount(code)
     if sizes.min() < n_folds:
-        raise BraindecError(f"{n_folds} blocks of time need as many rows", found=f"{sizes.min()} rows", fix="use fewer folds")
+        raise BraindecError(
+            f"{n_folds} blocks of time need as many rows", found=f"{sizes.min()} rows", fix="use fewer folds"
+        )
     place = np.empty(len(rows))  # 0 to 1 along the subject's time
     for s in range(len(sizes)):
         mine = rows.order[code[rows.order] == s]
@@ -331,10 +344,14 @@ def _time_folds(rows: Rows, n_folds: int | None, *, gap: float, validation: floa
             inside = place >= 1 - span if k < n_folds - 1 else place < span
             inside &= fold != k
             if not inside.any() or not ((fold != k) & ~inside).any():
-                raise BraindecError("validation leaves a part empty", found=f"validation={validation}, {len(rows)} rows")
+                raise BraindecError(
+                    "validation leaves a part empty", found=f"validation={validation}, {len(rows)} rows"
+                )
         train = np.flatnonzero((fold != k) & ~inside)
         name = f"block {k + 1} of {n_folds}"
-        splits.append(_make(rows, train, np.flatnonzero(inside), np.flatnonzero(fold == k), by="time", name=name, gap=gap))
+        splits.append(
+            _make(rows, train, np.flatnonzero(inside), np.flatnonzero(fold == k), by="time", name=name, gap=gap)
+        )
     return splits
 
 

@@ -29,7 +29,9 @@ DATA_TYPES = {
 }
 _BEFORE = 0.2  # s before onset that the audit looks at
 
-Steps = Annotated[list, checked(check_steps)]  # signal steps in settings: names and options are known before any unit runs
+Steps = Annotated[
+    list, checked(check_steps)
+]  # signal steps in settings: names and options are known before any unit runs
 Channels = Literal["same", "common"]  # all runs must have the same channels, or those that they share are kept
 
 

@@ -91,7 +91,11 @@ def verdict(run: RunRecord) -> Verdict:
     judged = judge(scores, higher=metric not in LOWER_IS_BETTER, n_permutations=n_permutations)
     name = metric_name(metric) + first[len(metric) :]
     state, headline = _headline(judged, name, run.noun)
-    points = [*_words(judged, run.noun, n_permutations, blind=metric in BEST_BLIND), *_group(run, first), *_controls(run.units, controls)]
+    points = [
+        *_words(judged, run.noun, n_permutations, blind=metric in BEST_BLIND),
+        *_group(run, first),
+        *_controls(run.units, controls),
+    ]
     audit, worst = _audit(run.units)
     if worst == "fail":
         points = [
@@ -195,7 +199,11 @@ def _group(run: RunRecord, first: str) -> list[str]:
     few = " With so few, it says little about people in general." if count < 6 else ""
     interval = f"[{number(row['low'])}, {number(row['high'])}]"
     p = p_phrase(row["p"]).removeprefix(", ")
-    tested = f" Tests combined (Fisher): {p}, against no {run.noun[0]} having information; it may come from one." if p else ""
+    tested = (
+        f" Tests combined (Fisher): {p}, against no {run.noun[0]} having information; it may come from one."
+        if p
+        else ""
+    )
     return [
         f"Mean over {count} {run.noun[1]}: {number(row['value'])} {interval}, chance {number(row['chance'])}.{tested}{few}"
     ]

@@ -36,7 +36,10 @@ def _signal_key(signal: Signal) -> Any:
     if signal.path is None:
         return {"content": _content(signal), "shape": list(signal.shape)}
     state = signal.__getstate__()  # what it takes to open the signal again
-    return {"class": type(signal).__name__, **{k: _plain(v, signal.path) for k, v in sorted(state.items()) if k != "slow"}}
+    return {
+        "class": type(signal).__name__,
+        **{k: _plain(v, signal.path) for k, v in sorted(state.items()) if k != "slow"},
+    }
 
 
 def _plain(value: Any, path: str) -> Any:

@@ -12,14 +12,27 @@ from braindec.signal.events import label_text
 from braindec.types import Recording
 
 _TEXT = ("subject", "session", "run", "task", "stimulus_id", "concept_id")
-_FIRST = ("subject", "session", "task", "run", "onset", "duration", "trial_type", "stimulus_id", "concept_id", "repetition")
+_FIRST = (
+    "subject",
+    "session",
+    "task",
+    "run",
+    "onset",
+    "duration",
+    "trial_type",
+    "stimulus_id",
+    "concept_id",
+    "repetition",
+)
 
 
 def as_recordings(recordings: Recording | Sequence[Recording]) -> list[Recording]:
     """Return a list of recordings, refusing an empty one."""
     found = [recordings] if isinstance(recordings, Recording) else list(recordings)
     if not found:
-        raise BraindecError("no recordings to cut windows from", found="an empty list", fix="check the subject and the selection")
+        raise BraindecError(
+            "no recordings to cut windows from", found="an empty list", fix="check the subject and the selection"
+        )
     return found
 
 

@@ -133,7 +133,9 @@ def query_rows(table: pd.DataFrame, query: str) -> np.ndarray:
     try:
         tree = ast.parse(query, mode="eval").body
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-        raise BraindecError(f"the query {query!r} cannot be read", found=str(error), fix="e.g. query: rt < 0.8") from error
+        raise BraindecError(
+            f"the query {query!r} cannot be read", found=str(error), fix="e.g. query: rt < 0.8"
+        ) from error
     try:
         result = _evaluate(tree, table, query)
     except TypeError as error:
@@ -150,7 +152,9 @@ def _evaluate(node: ast.AST, table: pd.DataFrame, query: str) -> Any:
     if isinstance(node, ast.Name):
         if node.id not in table:
             near = did_you_mean(node.id, table.columns)
-            raise BraindecError(f"the query {query!r} names no column: {node.id!r}{near}", allowed=", ".join(map(str, table.columns)))
+            raise BraindecError(
+                f"the query {query!r} names no column: {node.id!r}{near}", allowed=", ".join(map(str, table.columns))
+            )
         return table[node.id]
     if isinstance(node, (ast.List, ast.Tuple)):
         return [_evaluate(e, table, query) for e in node.elts]
@@ -167,13 +171,17 @@ def _evaluate(node: ast.AST, table: pd.DataFrame, query: str) -> Any:
             parts.append(_mask(_compare(op, left, right, query), query))
             left = right
         return np.logical_and.reduce(parts)
-    raise BraindecError(f"the query {query!r} uses {type(node).__name__}", allowed="columns, constants, comparisons, in, and, or, not")
+    raise BraindecError(
+        f"the query {query!r} uses {type(node).__name__}", allowed="columns, constants, comparisons, in, and, or, not"
+    )
 
 
 def _compare(op: ast.cmpop, left: Any, right: Any, query: str) -> Any:
     if isinstance(op, (ast.In, ast.NotIn)):
         if not isinstance(left, pd.Series) or not isinstance(right, list):
-            raise BraindecError(f"the query {query!r}: `in` wants a column and a list", fix="e.g. side in ['left', 'right']")
+            raise BraindecError(
+                f"the query {query!r}: `in` wants a column and a list", fix="e.g. side in ['left', 'right']"
+            )
         found = left.isin(right)
         return found if isinstance(op, ast.In) else ~found
     if type(op) not in _COMPARE:

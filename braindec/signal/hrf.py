@@ -113,16 +113,23 @@ def regressors(
     labels = np.array([label_text(v) for v in events[column]], dtype=object)
     kept = events[pd.notna(labels)]
     labels = labels[pd.notna(labels)]
-    numbers = kept[[c for c in ("onset", "duration", modulation) if c is not None]].apply(pd.to_numeric, errors="coerce")
+    numbers = kept[[c for c in ("onset", "duration", modulation) if c is not None]].apply(
+        pd.to_numeric, errors="coerce"
+    )
     numbers["duration"] = numbers["duration"].fillna(0.0)
     if not np.isfinite(numbers.to_numpy(dtype=float)).all():
-        raise BraindecError("events for regressors need finite onsets and modulations", found=f"{int(numbers.isna().any(axis=1).sum())} rows")
+        raise BraindecError(
+            "events for regressors need finite onsets and modulations",
+            found=f"{int(numbers.isna().any(axis=1).sum())} rows",
+        )
     fine = sfreq * oversampling
     lead = round(LENGTH * fine)  # events before the run still respond in it
     n_fine = lead + n_times * oversampling + int(np.ceil(max(start, 0) * fine)) + 1
     response = canonical_hrf(np.arange(lead) / fine) / fine
     begin = np.round(numbers["onset"].to_numpy(dtype=float) * fine).astype(int) + lead
-    end = np.maximum(np.round((numbers["onset"] + numbers["duration"]).to_numpy(dtype=float) * fine).astype(int) + lead, begin + 1)
+    end = np.maximum(
+        np.round((numbers["onset"] + numbers["duration"]).to_numpy(dtype=float) * fine).astype(int) + lead, begin + 1
+    )
     weight = numbers[modulation].to_numpy(dtype=float) if modulation else np.ones(len(kept))
     sampled = lead + np.round((start + np.arange(n_times) / sfreq) * fine).astype(int)
     columns = {}

@@ -91,13 +91,17 @@ def _one_step(step: Any) -> Step:
     elif isinstance(step, (tuple, list)) and len(step) == 2 and isinstance(step[0], str):
         name, options = step
     else:
-        raise BraindecError(f"{step!r} is no step", allowed="a name, or one name with its options: {filter: {low: 1.0, high: 20.0}}")
+        raise BraindecError(
+            f"{step!r} is no step", allowed="a name, or one name with its options: {filter: {low: 1.0, high: 20.0}}"
+        )
     known = registry.names("signal.steps")
     if name not in known:
         raise BraindecError(f"there is no step {name!r}{did_you_mean(str(name), known)}", allowed=", ".join(known))
     options = {} if options is None else options
     if not isinstance(options, Mapping):
-        raise BraindecError(f"the options of {name} must be names with values", found=repr(options), fix=f"e.g. {name}: {{...}}")
+        raise BraindecError(
+            f"the options of {name} must be names with values", found=repr(options), fix=f"e.g. {name}: {{...}}"
+        )
     return name, _check_options(name, _function(name), options)
 
 

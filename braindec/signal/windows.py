@@ -64,11 +64,15 @@ def make_windows(
     recordings = as_recordings(recordings)
     check_same_channels(recordings)
     if on_short not in ("drop", "raise"):
-        raise BraindecError(f"on_short={on_short!r} is unknown{did_you_mean(on_short, ['drop', 'raise'])}", allowed="drop, raise")
+        raise BraindecError(
+            f"on_short={on_short!r} is unknown{did_you_mean(on_short, ['drop', 'raise'])}", allowed="drop, raise"
+        )
     sfreq = recordings[0].sfreq
     n_times = _window_length(recordings, tmin, tmax)
     tables = identify([labelled_events(r, column, rename=rename) for r in recordings], recordings)
-    masks = [np.ones(len(t), bool) for t in tables] if column is None else choose_labels(tables, column, select, recordings)
+    masks = (
+        [np.ones(len(t), bool) for t in tables] if column is None else choose_labels(tables, column, select, recordings)
+    )
     if query is not None:
         masks = [m & query_rows(t, query) for m, t in zip(masks, tables, strict=True)]
     kept, index, dropped = [], [], []
@@ -161,7 +165,9 @@ def _say_dropped(
 def _check_left(index: np.ndarray, dropped: list[str], *, column, select, query, on_short: str, span: tuple) -> None:
     lost = [d for d in dropped if "recording (" in d]
     if lost and on_short == "raise":
-        raise BraindecError("some events have no whole window", found="; ".join(lost[:5]), fix="use on_short='drop' to leave them out")
+        raise BraindecError(
+            "some events have no whole window", found="; ".join(lost[:5]), fix="use on_short='drop' to leave them out"
+        )
     if len(index):
         return
     asked = f"column={column!r}, select={select!r}" + (f", query={query!r}" if query else "")

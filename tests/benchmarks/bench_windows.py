@@ -71,7 +71,9 @@ def mne_epochs(path: Path, samples: np.ndarray):
 
     raw = mne.io.read_raw(path, preload=False, verbose="ERROR")
     codes = np.stack([samples, np.zeros_like(samples), np.ones_like(samples)], axis=1)
-    return mne.Epochs(raw, codes, tmin=0.0, tmax=1.0 - 1 / SFREQ, baseline=None, preload=False, proj=False, verbose="ERROR")
+    return mne.Epochs(
+        raw, codes, tmin=0.0, tmax=1.0 - 1 / SFREQ, baseline=None, preload=False, proj=False, verbose="ERROR"
+    )
 
 
 def orders(n_windows: int, repeats: int) -> dict[str, list[np.ndarray]]:
@@ -111,7 +113,9 @@ def compare(folder: Path, minutes: float, repeats: int) -> dict[str, tuple[float
             ("FIF direct", from_braindec("FIF direct"), "FIF", from_mne("FIF")),
             ("prepared cache", from_braindec("prepared"), "BrainVision", from_mne("BrainVision")),
             ("BrainVision direct", from_braindec("BrainVision direct"), "BrainVision", from_mne("BrainVision"))]  # fmt: skip
-    print(f"{N_BATCH} windows x {N_CHANNELS} channels x 1 s at {SFREQ:g} Hz, {minutes:g} min, {repeats} batches, median (ms)")
+    print(
+        f"{N_BATCH} windows x {N_CHANNELS} channels x 1 s at {SFREQ:g} Hz, {minutes:g} min, {repeats} batches, median (ms)"
+    )
     print(f"{'order':<18}{'braindec from':<24}{'ms':>8}   {'mne.Epochs from':<16}{'ms':>8}{'ratio':>8}{'best':>8}")
     ratios = {}
     for order, batches in orders(len(samples), repeats).items():
@@ -140,7 +144,9 @@ def main() -> None:
         ratios = compare(Path(folder), options.minutes, options.repeats)
     asked = [v for k, v in ratios.items() if k.endswith("prepared cache against FIF")]
     medians, best = (min(v[k] for v in asked) for k in (0, 1))
-    print(f"prepared cache against lazy mne.Epochs on FIF, worst order: {medians:.1f} x (medians), {best:.1f} x (best); asked: 8 x")
+    print(
+        f"prepared cache against lazy mne.Epochs on FIF, worst order: {medians:.1f} x (medians), {best:.1f} x (best); asked: 8 x"
+    )
 
 
 if __name__ == "__main__":

@@ -30,7 +30,9 @@ def run_of(rng, run="1", n=40, *, labels=None, subject="01", soa=1.5, sfreq=50.0
     info = {"subject": subject, "session": session, "run": run, "modality": "eeg"}
     data = noise(rng, 6, int((n * soa + 3) * sfreq))
     recording = Recording(data, sfreq, pd.DataFrame({"name": names, "type": "eeg", "unit": "V"}), info=info)
-    trials = pd.DataFrame({"subject": subject, "session": session, "run": run, "onset": onset, "duration": 0.5, **columns})
+    trials = pd.DataFrame(
+        {"subject": subject, "session": session, "run": run, "onset": onset, "duration": 0.5, **columns}
+    )
     if labels is not None:
         trials["trial_type"] = labels
     index = np.c_[np.zeros(n, int), np.round((onset - 0.2) * sfreq).astype(int)]
@@ -53,7 +55,9 @@ def shuffled(windows, n_folds=5, seed=0) -> list[Split]:
     """The split that split_by refuses."""
     order = np.random.default_rng(seed).permutation(len(windows))
     ids = windows.ids if isinstance(windows, Windows) else np.arange(len(windows)).astype(str)
-    return [Split(np.setdiff1d(order, order[k::n_folds]), [], order[k::n_folds], "shuffled", ids) for k in range(n_folds)]
+    return [
+        Split(np.setdiff1d(order, order[k::n_folds]), [], order[k::n_folds], "shuffled", ids) for k in range(n_folds)
+    ]
 
 
 def test_every_check_is_run_and_speaks_plain_json():
@@ -80,11 +84,15 @@ def test_content_overlap():
     found = audit(trials, content_split(trials, "stimulus_id"), checks=["content_overlap"], claim="concept_id")
     assert [f.level for f in found.findings] == ["fail", "pass"]
     # where the stimulus is the class, it has to be in both
-    assert audit(trials, split_by(trials, "run"), y="stimulus_id", checks=["content_overlap"]).findings[0].level == "pass"
+    assert (
+        audit(trials, split_by(trials, "run"), y="stimulus_id", checks=["content_overlap"]).findings[0].level == "pass"
+    )
 
 
 def test_subject_overlap():
-    table = pd.DataFrame({"subject": np.repeat([f"{i:02d}" for i in range(8)], 10), "run": np.tile(np.repeat(["1", "2"], 5), 8)})
+    table = pd.DataFrame(
+        {"subject": np.repeat([f"{i:02d}" for i in range(8)], 10), "run": np.tile(np.repeat(["1", "2"], 5), 8)}
+    )
     diagnosis = np.where(table.subject.astype(int) < 4, "patient", "control")
     assert audit(table, split_by(table, "run"), y=diagnosis, checks=["subject_overlap"]).level == "fail"
     assert audit(table, split_by(table, "subject", n_folds=4), y=diagnosis, checks=["subject_overlap"]).level == "pass"
@@ -131,10 +139,17 @@ def test_block_design():
     assert audit(constant, split_by(constant, "run", n_folds=3), **check).level == "warn"
     assert audit(constant, split_by(constant, "time", n_folds=4), **check).level == "fail"  # runs are cut
     # unequal classes in runs, runs shared
-    unequal = Windows.concat([run_of(rng, str(r), labels=rng.choice(list("ab"), 40, p=[p, 1 - p])) for r, p in enumerate((0.9, 0.1, 0.8, 0.2))])
+    unequal = Windows.concat(
+        [
+            run_of(rng, str(r), labels=rng.choice(list("ab"), 40, p=[p, 1 - p]))
+            for r, p in enumerate((0.9, 0.1, 0.8, 0.2))
+        ]
+    )
     assert audit(unequal, shuffled(unequal), **check).level == "fail"
     # blocks of volumes inside runs, dealt anew each run, whole runs left out: this is how it should be done
-    clean = Windows.concat([run_of(rng, str(r), 72, labels=np.repeat(rng.permutation(list("abcdefgh")), 9)) for r in range(8)])
+    clean = Windows.concat(
+        [run_of(rng, str(r), 72, labels=np.repeat(rng.permutation(list("abcdefgh")), 9)) for r in range(8)]
+    )
     assert audit(clean, split_by(clean, "run"), **check).level == "pass"
 
 
@@ -175,7 +190,9 @@ def test_records_of_other_folds_are_told_apart():
     folds = split_by(windows, "run")
     records = [(s, [FitRecord.of("LDA", windows.ids[s.train])]) for s in folds]
     assert audit(windows, folds, records=records, checks=["fit_scope"]).level == "pass"
-    assert audit(windows, folds, records=[r for _, steps in records for r in steps], checks=["fit_scope"]).level == "pass"
+    assert (
+        audit(windows, folds, records=[r for _, steps in records for r in steps], checks=["fit_scope"]).level == "pass"
+    )
     crossed = [(folds[0], records[1][1])]  # carried over from another fold
     assert audit(windows, folds, records=crossed, checks=["fit_scope"]).level == "fail"
 
@@ -194,7 +211,9 @@ def test_duplicate_candidates():
     assert audit(windows, split, candidates=vectors, **check).level == "fail"  # no names
     two = audit(windows, split, candidates=np.r_[vectors, vectors[:1] + 1], candidate_ids=[*names, "s0"], **check)
     assert two.level == "fail" and "s0" in two.findings[0].message
-    twins = audit(windows, split, candidates=np.r_[vectors, 2 * vectors[4:6]], candidate_ids=[*names, "x", "y"], **check)
+    twins = audit(
+        windows, split, candidates=np.r_[vectors, 2 * vectors[4:6]], candidate_ids=[*names, "x", "y"], **check
+    )
     assert twins.level == "warn" and twins.findings[0].evidence["twins"] == [["s4", "x"], ["s5", "y"]]
 
 
@@ -205,14 +224,21 @@ def test_duplicate_recordings():
     assert audit(windows, split_by(windows, "run"), **check).level == "pass"
     first = windows[windows.trials.run == "1"]
     copied = Recording(  # the same run again, in another unit and with an offset
-        first.recordings[0].signal.read() * 1e6 + 5, 50.0, first.channels, info={"subject": "01", "session": "02", "run": "1"}
+        first.recordings[0].signal.read() * 1e6 + 5,
+        50.0,
+        first.channels,
+        info={"subject": "01", "session": "02", "run": "1"},
     )
-    again = Windows((copied,), first.index, first.n_times, first.trials.drop(columns="window_id").assign(session="02"), first.tmin)
+    again = Windows(
+        (copied,), first.index, first.n_times, first.trials.drop(columns="window_id").assign(session="02"), first.tmin
+    )
     both = Windows.concat([windows, again])
     found = audit(both, split_by(both, "run"), **check).findings[0]
     assert found.level == "fail" and found.evidence["n_pairs"] == 40
     assert found.evidence["sources"] == [["sub-01_ses-01_run-1", "sub-01_ses-02_run-1"]]
-    sparse = Windows.from_arrays((rng.random((200, 4, 50)) < 0.01).astype("f4"), {"run": np.repeat(list("12"), 100)}, sfreq=50.0)
+    sparse = Windows.from_arrays(
+        (rng.random((200, 4, 50)) < 0.01).astype("f4"), {"run": np.repeat(list("12"), 100)}, sfreq=50.0
+    )
     assert audit(sparse, split_by(sparse, "run"), **check).level in ("pass", "skip")  # nearly empty spike windows
 
 
@@ -232,7 +258,9 @@ def test_rank_deficient(make, level, words):
     data = make((rng.normal(size=(8, 8)) @ noise(rng, 8, 4000)).astype("f4")).astype("f4")
     names = [f"X{i + 1}" for i in range(len(data))]
     recording = Recording(data, 100.0, pd.DataFrame({"name": names, "type": "eeg"}))
-    windows = Windows((recording,), np.c_[np.zeros(39, int), np.arange(39) * 100], 100, pd.DataFrame({"run": ["1"] * 39}))
+    windows = Windows(
+        (recording,), np.c_[np.zeros(39, int), np.arange(39) * 100], 100, pd.DataFrame({"run": ["1"] * 39})
+    )
     found = audit(windows, split_by(windows, "time", n_folds=3), checks=["rank_deficient"]).findings[0]
     assert (found.level, words in found.message) == (level, True), found.message
 
@@ -245,7 +273,9 @@ def test_pre_onset():
     blocked = run_of(np.random.default_rng(0), n=160, labels=np.repeat(list("abcd"), 40))
     drift = blocked.recordings[0]
     level = np.linspace(0, 4, drift.n_times) * drift.signal.read().std()
-    drifting = Windows((drift.with_signal(drift.signal.read() + level),), blocked.index, blocked.n_times, blocked.trials, blocked.tmin)
+    drifting = Windows(
+        (drift.with_signal(drift.signal.read() + level),), blocked.index, blocked.n_times, blocked.trials, blocked.tmin
+    )
     found = audit(drifting, shuffled(drifting), **check).findings[0]
     assert found.level == "fail" and found.evidence["balanced_accuracy"] > 0.6
     later = Windows(windows.recordings, windows.index, windows.n_times, windows.trials, tmin=0.0)
@@ -254,9 +284,19 @@ def test_pre_onset():
 
 def positions(xyz, names=None, **info) -> Windows:
     xyz = np.asarray(xyz, dtype=float)
-    channels = pd.DataFrame({"name": names or [f"e{i}" for i in range(len(xyz))], "type": "seeg", "x": xyz[:, 0], "y": xyz[:, 1], "z": xyz[:, 2]})
+    channels = pd.DataFrame(
+        {
+            "name": names or [f"e{i}" for i in range(len(xyz))],
+            "type": "seeg",
+            "x": xyz[:, 0],
+            "y": xyz[:, 1],
+            "z": xyz[:, 2],
+        }
+    )
     recording = Recording(np.random.default_rng(0).normal(size=(len(xyz), 400)), 100.0, channels, info=info)
-    return Windows((recording,), np.c_[np.zeros(8, int), np.arange(8) * 50], 50, pd.DataFrame({"run": list("11112222")}))
+    return Windows(
+        (recording,), np.c_[np.zeros(8, int), np.arange(8) * 50], 50, pd.DataFrame({"run": list("11112222")})
+    )
 
 
 def test_positions():
@@ -352,7 +392,10 @@ def test_clean_designs_give_no_warning(design):
     alarms = []
     for seed in range(12):
         windows, splits = design(seed)
-        records = [(s, [FitRecord.of("Scaler", windows.ids[s.train])]) for s in (splits if isinstance(splits, list) else [splits])]
+        records = [
+            (s, [FitRecord.of("Scaler", windows.ids[s.train])])
+            for s in (splits if isinstance(splits, list) else [splits])
+        ]
         found = audit(windows, splits, records=records)
         alarms += [(seed, f.check, f.message) for f in found.at("warn", "fail")]
     assert not alarms
@@ -371,7 +414,9 @@ def test_block_design_raises_few_false_alarms(order):
             y = rng.choice(list("ab"), 200, p=[0.8, 0.2])
         else:
             y = np.concatenate([np.repeat(rng.permutation(list("abcdefgh")), 5) for _ in range(5)])
-        table = pd.DataFrame({"run": np.repeat(list("12345"), 40), "onset": np.tile(np.arange(40) * 1.5, 5), "trial_type": y})
+        table = pd.DataFrame(
+            {"run": np.repeat(list("12345"), 40), "onset": np.tile(np.arange(40) * 1.5, 5), "trial_type": y}
+        )
         splits = split_by(table, "run") if seed % 2 or order == "blocks" else shuffled(table)
         alarms += audit(table, splits, checks=["block_design"], n_permutations=299).level != "pass"
     assert alarms <= 6

@@ -30,7 +30,9 @@ def locust(folder: Path) -> Windows:
             counts.append([np.histogram(t - 30 * k, edges)[0] for t in times])
             trials.append({"trial_type": odour, "onset": 2000.0 * block + 30 * k + 10, "duration": 1.0})
     table = pd.DataFrame(trials).assign(window_id=lambda t: np.arange(len(t)).astype(str))
-    return Windows.from_arrays(np.array(counts, dtype=np.float32), table, sfreq=2.0, tmin=-10.0, modality="spikes", subject="01")
+    return Windows.from_arrays(
+        np.array(counts, dtype=np.float32), table, sfreq=2.0, tmin=-10.0, modality="spikes", subject="01"
+    )
 
 
 def test_locust_odours_are_decodable_before_onset(shared):
@@ -56,7 +58,9 @@ def muse(folder: Path, subject: str, session: str, run: str, *, name: str | None
     info = {"subject": subject, "session": name or session, "run": run, "modality": "eeg"}
     channels = pd.DataFrame({"name": ["TP9", "AF7", "AF8", "TP10"], "type": "eeg", "unit": "V"})
     trials = events[kept].assign(subject=subject, session=name or session, run=run)
-    return Windows((Recording(data, 256.0, channels, info=info),), np.c_[np.zeros(kept.sum(), int), start[kept]], 230, trials, -0.1)
+    return Windows(
+        (Recording(data, 256.0, channels, info=info),), np.c_[np.zeros(kept.sum(), int), start[kept]], 230, trials, -0.1
+    )
 
 
 def test_a_run_stored_under_two_sessions(shared):
@@ -87,7 +91,9 @@ def bi2012(folder: Path, n_channels: int) -> Windows:
     stored = np.load(folder / "subject_01_session_01.npz", allow_pickle=False)
     names = ["F7", "F3", "F4", "F8", "T7", "C3", "Cz", "C4", "T8", "P7", "P3", "Pz", "P4", "P8", "O1", "O2", "ref"]
     channels = pd.DataFrame({"name": names[:n_channels], "type": "eeg", "unit": "V"})
-    recording = Recording(stored["data"].T[:n_channels].astype(np.float32) * 1e-6, 128.0, channels, info={"subject": "01", "run": "1"})
+    recording = Recording(
+        stored["data"].T[:n_channels].astype(np.float32) * 1e-6, 128.0, channels, info={"subject": "01", "run": "1"}
+    )
     onset = np.flatnonzero(stored["stim"])
     onset = onset[onset + 128 <= recording.n_times]
     trials = pd.DataFrame({"onset": onset / 128, "duration": 0.1, "trial_type": stored["stim"][onset].astype(str)})
@@ -106,7 +112,9 @@ def test_rebuilt_reference_is_named(shared, n_channels, level):
 def test_haxby_blocks_inside_runs_pass_when_runs_are_left_out(shared):
     """Eight categories in blocks of nine volumes, dealt anew in each run: leave-one-run-out is the right design."""
     labels = np.array((shared("haxby-slice") / "attributes_literal.txt").read_text().split()).reshape(-1, 2)
-    table = pd.DataFrame({"trial_type": labels[:, 0], "run": labels[:, 1], "onset": np.tile(np.arange(121) * 2.5, 12), "duration": 2.5})
+    table = pd.DataFrame(
+        {"trial_type": labels[:, 0], "run": labels[:, 1], "onset": np.tile(np.arange(121) * 2.5, 12), "duration": 2.5}
+    )
     table = table[table.trial_type != "rest"].reset_index(drop=True)
     assert audit(table, split_by(table, "run")).level == "pass"
     found = audit(table, folds_over_trials(len(table)))

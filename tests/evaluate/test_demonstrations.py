@@ -31,7 +31,10 @@ def ridge_accuracy(X, y, splits, penalty=1.0) -> float:
 
 def random_folds(windows, n_folds=5) -> list[Split]:
     order = np.random.default_rng(0).permutation(len(windows))
-    return [Split(np.setdiff1d(order, order[k::n_folds]), [], order[k::n_folds], "random", windows.ids) for k in range(n_folds)]
+    return [
+        Split(np.setdiff1d(order, order[k::n_folds]), [], order[k::n_folds], "random", windows.ids)
+        for k in range(n_folds)
+    ]
 
 
 def pure_noise(seed, labels, *, n_channels=32, step=2.0, sfreq=50.0) -> Windows:
@@ -44,7 +47,9 @@ def pure_noise(seed, labels, *, n_channels=32, step=2.0, sfreq=50.0) -> Windows:
     data = np.fft.irfft(spectrum, n_times, axis=1)
     onset = np.arange(len(labels)) * step
     names = [f"E{i}" for i in range(n_channels)]
-    recording = Recording(data.astype("f4"), sfreq, pd.DataFrame({"name": names, "type": "eeg"}), info={"subject": "01", "run": "1"})
+    recording = Recording(
+        data.astype("f4"), sfreq, pd.DataFrame({"name": names, "type": "eeg"}), info={"subject": "01", "run": "1"}
+    )
     block = np.cumsum(np.r_[False, labels[1:] != labels[:-1]])
     trials = pd.DataFrame({"onset": onset, "duration": 1.0, "trial_type": labels, "block": block.astype(str)})
     return Windows((recording,), np.c_[np.zeros(len(labels), int), (onset * sfreq).astype(int)], int(sfreq), trials)
@@ -78,7 +83,9 @@ def test_features_selected_on_all_rows():
     for seed in range(10):
         rng = np.random.default_rng(seed)
         X, y = rng.normal(size=(80, 2000)), np.repeat([0, 1], 40)
-        windows = Windows.from_arrays(X[:, :, None], {"trial_type": y, "run": np.tile(np.repeat(list("12345"), 8), 2)}, sfreq=1.0)
+        windows = Windows.from_arrays(
+            X[:, :, None], {"trial_type": y, "run": np.tile(np.repeat(list("12345"), 8), 2)}, sfreq=1.0
+        )
         splits = split_by(windows, "run")
 
         def best(rows, X=X, y=y):
@@ -133,7 +140,9 @@ def test_raw_products_and_duplicated_candidates():
     assert top1(raw) < cosine - 0.02 and "raw product" in raw.scores.note.iloc[0]
     # each candidate three times: scored by index, two of three right answers count as wrong
     tripled, three_names = np.repeat(vectors, 3, axis=0), np.repeat(names, 3)
-    score = (predicted @ (tripled / np.linalg.norm(tripled, axis=1, keepdims=True)).T) + rng.normal(size=(800, 300)) * 1e-9
+    score = (predicted @ (tripled / np.linalg.norm(tripled, axis=1, keepdims=True)).T) + rng.normal(
+        size=(800, 300)
+    ) * 1e-9
     by_index = np.mean(score.argmax(axis=1) == 3 * true)
     by_name = evaluate_retrieval(predicted, tripled, candidate_ids=three_names, **arguments)
     assert by_index < 0.5 * cosine
@@ -150,7 +159,9 @@ def test_averaging_repetitions():
     vectors = rng.normal(size=(200, 64))
     true = np.repeat(np.arange(200), 80)
     predicted = vectors[true] + rng.normal(size=(len(true), 64)) * 5.5
-    found = evaluate_retrieval(predicted, vectors, true_ids=true, candidate_ids=range(200), repetitions=(1, 4, 20, 80), n_permutations=0)
+    found = evaluate_retrieval(
+        predicted, vectors, true_ids=true, candidate_ids=range(200), repetitions=(1, 4, 20, 80), n_permutations=0
+    )
     curve = found.curve.set_index("k")
     assert curve.top1[1] < 0.15 and 0.3 < curve.top1[4] < 0.6 and curve.top1[20] > 0.95 and curve.top1[80] > 0.99
     assert np.all((curve.low <= curve.top1) & (curve.top1 <= curve.high)) and np.all(np.diff(curve.top1) > 0)

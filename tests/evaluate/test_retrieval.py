@@ -51,14 +51,18 @@ def test_ties_get_the_expectation_under_random_breaking():
     assert np.allclose(top_credit(above, tied, 1), [0.25, 0, 0.1])
     assert np.allclose(top_credit(above, tied, 3), [0.75, 1, 0.3])
     assert np.allclose(expected_rank(above, tied), [2.5, 3, 5.5])
-    assert np.allclose(reciprocal(above, tied, 10), [np.mean(1 / np.arange(1, 5)), 1 / 3, np.mean(1 / np.arange(1, 11))])
+    assert np.allclose(
+        reciprocal(above, tied, 10), [np.mean(1 / np.arange(1, 5)), 1 / 3, np.mean(1 / np.arange(1, 11))]
+    )
 
 
 def test_collapsed_predictions_score_exactly_chance_in_any_order():
     """A decoder that always says the same thing, or nothing, must not profit from the order of candidates."""
     same = np.ones((8, 4))
     for predicted in (np.zeros((8, 4)), same):
-        found = evaluate_retrieval(predicted, same * np.arange(1, 9)[:, None], true_ids=range(8), candidate_ids=range(8))
+        found = evaluate_retrieval(
+            predicted, same * np.arange(1, 9)[:, None], true_ids=range(8), candidate_ids=range(8)
+        )
         assert value(found, "top1") == pytest.approx(1 / 8)
         assert value(found, "top5") == pytest.approx(5 / 8)
         assert value(found, "median_rank") == 4.5
@@ -96,7 +100,12 @@ def test_chance_with_several_trials_and_distractors():
     found = evaluate_retrieval(
         predicted, np.r_[vectors, rng.normal(size=(30, 16))], true_ids=true, candidate_ids=range(40), topk=(1, 3, 40)
     )
-    assert [value(found, m, "chance") for m in ("top1", "top3", "median_rank", "pairwise")] == [1 / 40, 3 / 40, 20.5, 0.5]
+    assert [value(found, m, "chance") for m in ("top1", "top3", "median_rank", "pairwise")] == [
+        1 / 40,
+        3 / 40,
+        20.5,
+        0.5,
+    ]
     assert value(found, "mean_reciprocal_rank", "chance") == pytest.approx(np.mean(1 / np.arange(1, 41)))
     assert "top40" not in set(found.scores.metric) and "top-40 left out" in found.scores.note.iloc[0]
     assert value(found, "top1", "n") == 70 and value(found, "top1", "n_items") == 10
@@ -113,7 +122,9 @@ def test_intervals_exact_for_single_trials_and_over_items_for_repeated_ones():
     assert value(found, "top1", "low") == pytest.approx(exact.low)
     assert value(found, "top1", "high") == pytest.approx(exact.high)
     # ten identical trials of an item hold no more than one: the interval must not shrink
-    ten = evaluate_retrieval(np.repeat(predicted, 10, axis=0), vectors, true_ids=np.repeat(true, 10), candidate_ids=range(50))
+    ten = evaluate_retrieval(
+        np.repeat(predicted, 10, axis=0), vectors, true_ids=np.repeat(true, 10), candidate_ids=range(50)
+    )
     assert value(ten, "top1") == value(found, "top1")
     width, wide = (value(f, "top1", "high") - value(f, "top1", "low") for f in (ten, found))
     assert width > 0.8 * wide
@@ -122,7 +133,9 @@ def test_intervals_exact_for_single_trials_and_over_items_for_repeated_ones():
 
 def test_perfect_retrieval_of_repeated_items_keeps_an_interval():
     vectors = np.eye(12)
-    found = evaluate_retrieval(np.repeat(vectors, 4, axis=0), vectors, true_ids=np.repeat(range(12), 4), candidate_ids=range(12))
+    found = evaluate_retrieval(
+        np.repeat(vectors, 4, axis=0), vectors, true_ids=np.repeat(range(12), 4), candidate_ids=range(12)
+    )
     assert value(found, "top1") == 1 and value(found, "top1", "high") == 1
     assert value(found, "top1", "low") == pytest.approx(0.025 ** (1 / 12))  # exact interval of 12 of 12
     assert value(found, "top1", "p") == pytest.approx(1 / 1001)
@@ -131,7 +144,9 @@ def test_perfect_retrieval_of_repeated_items_keeps_an_interval():
 def test_image_to_brain_searches_the_mean_prediction_of_each_item():
     rng = np.random.default_rng(5)
     predicted, vectors, true = simulate(rng, n_items=15, n_rep=4)
-    found = evaluate_retrieval(predicted, np.r_[vectors, vectors + 1], true_ids=true, candidate_ids=range(30), direction="image_to_brain")
+    found = evaluate_retrieval(
+        predicted, np.r_[vectors, vectors + 1], true_ids=true, candidate_ids=range(30), direction="image_to_brain"
+    )
     means = np.stack([predicted[true == i].mean(axis=0) for i in range(15)])
     cosine = unit_rows(vectors) @ unit_rows(means).T
     ranks = 1 + (cosine > np.diag(cosine)[:, None]).sum(axis=1)
@@ -159,7 +174,9 @@ def test_curve_leaves_out_items_with_too_few_trials():
     rng = np.random.default_rng(7)
     predicted, vectors, true = simulate(rng, n_items=10, n_rep=6)
     kept = ~((true < 4) & (np.arange(60) % 6 >= 2))  # items 0 to 3 have two trials
-    curve = evaluate_retrieval(predicted[kept], vectors, true_ids=true[kept], candidate_ids=range(10), repetitions=(1, 2, 3, 6, 7)).curve
+    curve = evaluate_retrieval(
+        predicted[kept], vectors, true_ids=true[kept], candidate_ids=range(10), repetitions=(1, 2, 3, 6, 7)
+    ).curve
     assert list(zip(curve.k, curve.n, strict=True)) == [(1, 10), (2, 10), (3, 6), (6, 6)]
 
 
@@ -168,7 +185,9 @@ def test_subjects_are_scored_alone_and_pooled():
     predicted, vectors, true = simulate(rng, n_items=12, n_rep=6, noise=3.0)
     groups = np.tile(["01", "02", "03", "04", "05", "06"], 12)
     for direction in ("brain_to_image", "image_to_brain"):
-        found = evaluate_retrieval(predicted, vectors, true_ids=true, candidate_ids=range(12), groups=groups, direction=direction)
+        found = evaluate_retrieval(
+            predicted, vectors, true_ids=true, candidate_ids=range(12), groups=groups, direction=direction
+        )
         alone = [value(found, "top1", subject=s) for s in sorted(set(groups))]
         assert value(found, "top1", subject="pooled") == pytest.approx(np.mean(alone))
         assert "12 items and 6 subjects" in value(found, "top1", "note", subject="pooled")
@@ -219,7 +238,13 @@ def test_features_bring_their_names():
     ],
 )
 def test_errors(change, words):
-    arguments = {"predicted": np.eye(3), "candidates": np.eye(3), "true_ids": list("abc"), "candidate_ids": list("abc"), **change}
+    arguments = {
+        "predicted": np.eye(3),
+        "candidates": np.eye(3),
+        "true_ids": list("abc"),
+        "candidate_ids": list("abc"),
+        **change,
+    }
     with pytest.raises(BraindecError, match=words):
         evaluate_retrieval(arguments.pop("predicted"), arguments.pop("candidates"), **arguments)
 
@@ -250,7 +275,10 @@ def false_positives(n, *, n_rep, own, groups=1, distractors=0, seed=0):
             groups=None if groups == 1 else np.tile(np.arange(groups), 12 * n_rep), seed=i, row="null", repetitions=(),
         )  # fmt: skip
         where = {} if groups == 1 else {"subject": "pooled"}
-        hits += [value(found, m, "p", row="null", **where) <= 0.05 for m in ("median_rank", "mean_reciprocal_rank", "pairwise")]
+        hits += [
+            value(found, m, "p", row="null", **where) <= 0.05
+            for m in ("median_rank", "mean_reciprocal_rank", "pairwise")
+        ]
     return hits / n
 
 

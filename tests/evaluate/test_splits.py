@@ -68,7 +68,9 @@ def test_folds_keep_groups_whole_and_even():
         assert len(parts[1]) == round(0.25 * (len(parts[0]) + len(parts[1])))
     again = split_by(table, "stimulus_id", n_folds=4, validation=0.25, seed=3)
     assert [s.hash for s in splits] == [s.hash for s in again]
-    assert [s.hash for s in splits] != [s.hash for s in split_by(table, "stimulus_id", n_folds=4, validation=0.25, seed=4)]
+    assert [s.hash for s in splits] != [
+        s.hash for s in split_by(table, "stimulus_id", n_folds=4, validation=0.25, seed=4)
+    ]
 
 
 def test_time_blocks_are_contiguous_in_each_subject():
@@ -114,7 +116,9 @@ def test_gap_holds_for_validation_too():
 
 def test_distance_against_every_pair():
     rng = np.random.default_rng(0)
-    table = pd.DataFrame({"run": rng.choice(["1", "2"], 80), "onset": rng.uniform(0, 60, 80), "duration": rng.uniform(0.1, 3, 80)})
+    table = pd.DataFrame(
+        {"run": rng.choice(["1", "2"], 80), "onset": rng.uniform(0, 60, 80), "duration": rng.uniform(0.1, 3, 80)}
+    )
     rows = rows_of(table)
     a, b = np.arange(30), np.arange(30, 80)
     found = distance_to(rows, a, b)

@@ -256,6 +256,8 @@ def test_below_chance_with_a_small_p_is_a_disagreement_not_a_fault():
 
 def test_the_combined_p_is_not_told_as_that_of_the_mean():
     row = {"subject": "mean", "metric": "auc", "version": "1", "row": "decoded", **score(0.56, 0.42, 0.7, 0.001, n=4)}
-    record = run([unit(str(i), [score()]) for i in range(4)], summary=UnitRecord("summary", {}, pd.DataFrame([row]), {}, None))
+    record = run(
+        [unit(str(i), [score()]) for i in range(4)], summary=UnitRecord("summary", {}, pd.DataFrame([row]), {}, None)
+    )
     told = next(t for t in verdict(record).points if t.startswith("Mean over"))
     assert "chance 0.500. Tests combined (Fisher)" in told and "may come from one" in told

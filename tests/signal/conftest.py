@@ -13,7 +13,19 @@ from braindec.types import Recording
 def make_recording():
     """Return a function that makes a recording of ``data`` (channel, time), or of noise."""
 
-    def make(data=None, *, sfreq=100.0, names=None, types="eeg", events=None, n_channels=3, n_times=1000, seed=0, status=None, **info):
+    def make(
+        data=None,
+        *,
+        sfreq=100.0,
+        names=None,
+        types="eeg",
+        events=None,
+        n_channels=3,
+        n_times=1000,
+        seed=0,
+        status=None,
+        **info,
+    ):
         if data is None:
             data = np.random.default_rng(seed).normal(size=(n_channels, n_times)).astype(np.float32)
         names = names or [f"c{i}" for i in range(data.shape[0])]

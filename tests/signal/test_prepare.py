@@ -131,7 +131,9 @@ def test_the_key_follows_content_steps_and_tables_not_place(tmp_path, on_disk):
     assert entries(steps=[{"filter": {"high": 20, "low": 1, "order": 4}}, {"zscore": {}}]) == 1  # the same, written out
     moved = tmp_path / "elsewhere"
     shutil.copytree(tmp_path / "data", moved)
-    there = replace(recording, signal=SlowSignal(moved / "x.npy"), info={**recording.info, "path": str(moved / "x.npy")})
+    there = replace(
+        recording, signal=SlowSignal(moved / "x.npy"), info={**recording.info, "path": str(moved / "x.npy")}
+    )
     assert entries(there) == 1
     assert prepare(there, STEPS, cache=cache)[0].info["path"] == str(moved / "x.npy")
     assert entries(steps=[{"filter": {"low": 2.0, "high": 20.0}}, "zscore"]) == 2
@@ -216,7 +218,9 @@ def test_a_full_disk_is_said_and_nothing_half_written_is_left(tmp_path):
     if shutil.which("unshare") is None:
         pytest.skip("needs unshare to make a small disk")
     # a disk of 200 kB that only this command sees
-    script = 'mount -t tmpfs -o size=200k tmpfs "$1" || exit 77; "$2" -c "$3" "$1" disk; code=$?; ls -A "$1"; exit $code'
+    script = (
+        'mount -t tmpfs -o size=200k tmpfs "$1" || exit 77; "$2" -c "$3" "$1" disk; code=$?; ls -A "$1"; exit $code'
+    )
     command = ["unshare", "-rm", "sh", "-c", script, "sh", str(tmp_path), sys.executable, _WRITE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     if done.returncode in (1, 77) and "Traceback" not in done.stderr:
@@ -239,7 +243,10 @@ def test_two_processes_use_one_cache(tmp_path, make_recording):
     expected = {f"run-{k}": float(np.abs(prepare(make_recording(seed=k), STEPS)[0].load()).sum()) for k in range(4)}
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
-    workers = [context.Process(target=_prepare_all, args=(str(tmp_path / "cache"), str(tmp_path / "data"), queue)) for _ in range(2)]
+    workers = [
+        context.Process(target=_prepare_all, args=(str(tmp_path / "cache"), str(tmp_path / "data"), queue))
+        for _ in range(2)
+    ]
     for worker in workers:
         worker.start()
     found = [queue.get(timeout=60) for _ in range(8)]

@@ -94,7 +94,9 @@ def test_trigger_channels_are_carried_along(name, make_recording):
     assert (run_step(name, make_recording(data, types=["eeg"] * 3 + ["stim"])).channels["status"] == "good").all()
 
 
-@pytest.mark.parametrize("name", ["filter", "resample", "detrend", "zscore", "notch", "scale", "reference", "drop_redundant"])
+@pytest.mark.parametrize(
+    "name", ["filter", "resample", "detrend", "zscore", "notch", "scale", "reference", "drop_redundant"]
+)
 def test_blocks_do_not_change_the_result(name, make_recording, monkeypatch):
     from braindec.signal.steps import _blocks
 
@@ -124,7 +126,11 @@ def test_filter_passes_its_band_and_stops_the_rest(make_recording, method, causa
 def test_butterworth_gain_is_the_closed_form(make_recording):
     freqs = np.array([2.0, 5.0, 10.0, 14.0, 20.0])
     both = gain(filter_step(make_recording(sines(freqs, 500.0), sfreq=500.0), high=10.0, order=3).load(), freqs, 500.0)
-    once = gain(filter_step(make_recording(sines(freqs, 500.0), sfreq=500.0), high=10.0, order=3, causal=True).load(), freqs, 500.0)
+    once = gain(
+        filter_step(make_recording(sines(freqs, 500.0), sfreq=500.0), high=10.0, order=3, causal=True).load(),
+        freqs,
+        500.0,
+    )
     warped = np.tan(np.pi * freqs / 500) / np.tan(np.pi * 10 / 500)
     power = 1 / (1 + warped**6)
     assert np.allclose(both, power, atol=2e-3)
@@ -145,7 +151,9 @@ def test_causal_uses_no_later_sample(make_recording, method):
     quiet = np.random.default_rng(0).normal(size=(1, 2000))
     loud = quiet.copy()
     loud[0, 1200:] += 100
-    a, b = (filter_step(make_recording(x), low=1.0, high=20.0, causal=True, method=method).load()[0] for x in (quiet, loud))
+    a, b = (
+        filter_step(make_recording(x), low=1.0, high=20.0, causal=True, method=method).load()[0] for x in (quiet, loud)
+    )
     assert np.allclose(a[:1200], b[:1200], atol=1e-9 if method == "iir" else 1e-4)
     assert np.abs(a[1200:] - b[1200:]).max() > 1
     pulse = np.zeros((1, 1000))
@@ -207,7 +215,9 @@ def test_reach_is_how_far_a_sample_is_smeared():
 # resample -----------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("old", "new"), [(1000.0, 250.0), (256.0, 100.0), (100.0, 250.0), (600.615, 200.0), (512.0, 128.0)])
+@pytest.mark.parametrize(
+    ("old", "new"), [(1000.0, 250.0), (256.0, 100.0), (100.0, 250.0), (600.615, 200.0), (512.0, 128.0)]
+)
 def test_resampled_sines_are_the_sines(make_recording, old, new):
     nyquist = min(old, new) / 2
     freqs = np.array([1.0, 0.3 * nyquist, 0.8 * nyquist])
@@ -236,7 +246,9 @@ def test_a_pulse_stays_in_its_place(make_recording):
 
 
 def test_an_offset_makes_no_edge(make_recording):
-    out = resample(make_recording(np.full((1, 4000), 3.0) + np.linspace(0, 1, 4000), sfreq=1000.0), sfreq=250.0).load()[0]
+    out = resample(make_recording(np.full((1, 4000), 3.0) + np.linspace(0, 1, 4000), sfreq=1000.0), sfreq=250.0).load()[
+        0
+    ]
     assert np.abs(out - np.linspace(3, 4, 1000)).max() < 0.01
 
 
@@ -289,9 +301,13 @@ def test_notch_knows_the_mains_of_the_recording(make_recording):
 
 def test_average_reference_against_mne_with_a_bad_channel(make_recording):
     data = np.random.default_rng(0).normal(size=(6, 500))
-    recording = make_recording(data, status=["good", "good", "bad", "good", "good", "good"], types=["eeg"] * 5 + ["eog"])
+    recording = make_recording(
+        data, status=["good", "good", "bad", "good", "good", "good"], types=["eeg"] * 5 + ["eog"]
+    )
     out = reference(recording).load()
-    raw = mne.io.RawArray(data.copy(), mne.create_info(recording.ch_names, 100.0, ["eeg"] * 5 + ["eog"]), verbose="ERROR")
+    raw = mne.io.RawArray(
+        data.copy(), mne.create_info(recording.ch_names, 100.0, ["eeg"] * 5 + ["eog"]), verbose="ERROR"
+    )
     raw.info["bads"] = ["c2"]
     theirs = raw.set_eeg_reference("average", verbose="ERROR").get_data()
     good = [0, 1, 3, 4, 5]
@@ -312,7 +328,9 @@ def test_named_reference(make_recording):
     with pytest.raises(BraindecError, match="did you mean 'M1'"):
         reference(recording, kind=["M11"])
     with pytest.raises(BraindecError, match="marked bad"):
-        reference(make_recording(data, names=["Cz", "M1", "M2", "Pz"], status=["good", "bad", "good", "good"]), kind=["M1"])
+        reference(
+            make_recording(data, names=["Cz", "M1", "M2", "Pz"], status=["good", "bad", "good", "good"]), kind=["M1"]
+        )
 
 
 def test_bipolar_by_name_with_midpoints_and_bad_contacts(make_recording):
@@ -363,7 +381,11 @@ def test_a_dead_contact_makes_its_pairs_bad(make_recording):
 
 
 def test_neighbours():
-    assert neighbours(["A1", "A2", "A4", "B02", "B01", "Cz", "A10", "A9"]) == [("A1", "A2"), ("A9", "A10"), ("B01", "B02")]
+    assert neighbours(["A1", "A2", "A4", "B02", "B01", "Cz", "A10", "A9"]) == [
+        ("A1", "A2"),
+        ("A9", "A10"),
+        ("B01", "B02"),
+    ]
     assert neighbours(["EEG A1-Ref", "EEG A2-Ref", "A1"]) == [("EEG A1-Ref", "EEG A2-Ref")]
 
 

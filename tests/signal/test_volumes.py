@@ -17,7 +17,11 @@ TR = 2.5
 def run(make_recording):
     """Volume v of voxel c has the value 100 c + v; blocks of three volumes."""
     data = (np.arange(20) + 100 * np.arange(3)[:, None]).astype(np.float32)
-    events = {"onset": [0.0, 5.0, 12.5, 25.0], "duration": [5.0, 7.5, 7.5, 7.5], "trial_type": ["rest", "face", "house", "face"]}
+    events = {
+        "onset": [0.0, 5.0, 12.5, 25.0],
+        "duration": [5.0, 7.5, 7.5, 7.5],
+        "trial_type": ["rest", "face", "house", "face"],
+    }
     return make_recording(data, sfreq=1 / TR, events=events, types="voxel", subject="1", run="01", modality="fmri")
 
 
@@ -42,7 +46,21 @@ def test_the_label_is_that_of_delay_seconds_before_the_middle_of_the_volume(run,
 
 
 def test_rows_of_single_volumes_give_the_same_as_blocks(run):
-    labels = ["rest", "rest", "face", "face", "face", "house", "house", "house", "rest", "rest", "face", "face", "face"] + ["rest"] * 7
+    labels = [
+        "rest",
+        "rest",
+        "face",
+        "face",
+        "face",
+        "house",
+        "house",
+        "house",
+        "rest",
+        "rest",
+        "face",
+        "face",
+        "face",
+    ] + ["rest"] * 7
     rows = {"onset": np.arange(20) * TR, "duration": TR, "trial_type": labels}
     single = run.with_events(run.events.iloc[:0].reindex(range(20)).assign(**rows))
     for options in ({}, {"delay": 5.0}, {"average": True}, {"average": True, "delay": 2.5}):
@@ -124,12 +142,16 @@ def test_haxby_labels_against_the_file(shared, make_recording):
     rows = [line.split() for line in (folder / "attributes_literal.txt").read_text().splitlines() if line.strip()]
     labels, runs = np.array([r[0] for r in rows]), np.array([int(r[1]) for r in rows])
     mask = nib.load(folder / "mask.nii.gz").get_fdata() > 0
-    bold = nib.load(folder / "bold.nii.gz").get_fdata()[mask.reshape(mask.shape[:3])].astype(np.float32)  # (voxel, volume)
+    bold = (
+        nib.load(folder / "bold.nii.gz").get_fdata()[mask.reshape(mask.shape[:3])].astype(np.float32)
+    )  # (voxel, volume)
     recordings = []
     for number in np.unique(runs):
         volumes = np.flatnonzero(runs == number)
         table = {"onset": np.arange(len(volumes)) * TR, "duration": TR, "trial_type": labels[volumes]}
-        recordings.append(make_recording(bold[:, volumes], sfreq=1 / TR, events=table, types="voxel", subject="1", run=str(number)))
+        recordings.append(
+            make_recording(bold[:, volumes], sfreq=1 / TR, events=table, types="voxel", subject="1", run=str(number))
+        )
     names = sorted(set(labels) - {"rest"})
     w = volume_windows(recordings, select=names)
     kept = labels != "rest"

@@ -42,7 +42,13 @@ def test_the_same_samples_as_mne_epochs(make_recording, sfreq, tmin):
 
 def test_subjects_sessions_and_runs_come_from_info_as_text(make_recording):
     recordings = [
-        make_recording(events=events([1.0, 2.0], ["a", "b"], stimulus_id=[1.0, 2.0], run=["x", "x"]), seed=i, subject=s, session="01", run=r)
+        make_recording(
+            events=events([1.0, 2.0], ["a", "b"], stimulus_id=[1.0, 2.0], run=["x", "x"]),
+            seed=i,
+            subject=s,
+            session="01",
+            run=r,
+        )
         for i, (s, r) in enumerate([("01", "01"), ("01", "02"), ("02", "01")])
     ]
     w = make_windows(recordings, tmin=0, tmax=0.5)
@@ -56,7 +62,10 @@ def test_subjects_sessions_and_runs_come_from_info_as_text(make_recording):
 
 
 def test_recordings_without_a_run_are_runs_of_their_own(make_recording):
-    recordings = [make_recording(events=events([1.0], ["a"]), seed=i, subject="01", session=s) for i, s in enumerate(["a", "a", "b"])]
+    recordings = [
+        make_recording(events=events([1.0], ["a"]), seed=i, subject="01", session=s)
+        for i, s in enumerate(["a", "a", "b"])
+    ]
     w = make_windows(recordings, tmin=0, tmax=0.5)
     assert list(w.trials["run"]) == ["01", "02", "01"]
     assert len(set(w.ids)) == 3
@@ -96,7 +105,10 @@ def test_a_window_that_just_fits_is_kept(make_recording):
 
 
 def test_a_window_longer_than_a_run(make_recording):
-    recordings = [make_recording(events=events([1.0], ["a"]), run="01"), make_recording(n_times=200, events=events([1.0], ["a"]), run="02")]
+    recordings = [
+        make_recording(events=events([1.0], ["a"]), run="01"),
+        make_recording(n_times=200, events=events([1.0], ["a"]), run="02"),
+    ]
     with pytest.raises(BraindecError, match="longer than the run run-02") as error:
         make_windows(recordings, tmin=0, tmax=3.0)
     assert "200 samples (2 s)" in str(error.value)
@@ -133,7 +145,9 @@ def test_select_rename_and_numbers_as_labels(make_recording):
     recording = make_recording(events={"onset": [1.0, 2, 3, 4], "duration": 0.0, "value": [1.0, 2.0, 3.0, np.nan]})
     w = make_windows(recording, tmin=0, tmax=0.5, column="value")
     assert list(w.trials["value"]) == ["1", "2", "3"]
-    w = make_windows(recording, tmin=0, tmax=0.5, column="value", rename={"1": "odd", "3": "odd", 2: "even"}, select=["odd"])
+    w = make_windows(
+        recording, tmin=0, tmax=0.5, column="value", rename={"1": "odd", "3": "odd", 2: "even"}, select=["odd"]
+    )
     assert list(w.trials["value"]) == ["odd", "odd"] and list(w.trials["onset"]) == [1, 3]
     assert len(make_windows(recording, tmin=0, tmax=0.5, column="value", select="2")) == 1
     assert len(make_windows(recording, tmin=0, tmax=0.5, column=None)) == 4
@@ -220,7 +234,16 @@ def test_as_many_windows_as_events_in_a_real_cohort(shared):
         place = rows[0].index("trial_type")
         n_events += sum(row[place] in ("target", "nontarget") for row in rows[1:])
         parts = dict(p.split("-", 1) for p in path.stem.split("_")[:-1])
-        bids = BIDSPath(root=root, subject=parts["sub"], session=parts["ses"], task=parts["task"], run=parts["run"], datatype="eeg", suffix="eeg", extension=".vhdr")
+        bids = BIDSPath(
+            root=root,
+            subject=parts["sub"],
+            session=parts["ses"],
+            task=parts["task"],
+            run=parts["run"],
+            datatype="eeg",
+            suffix="eeg",
+            extension=".vhdr",
+        )
         raw = read_raw_bids(bids, verbose="ERROR")
         recording = Recording.from_mne(raw, subject=parts["sub"], session=parts["ses"], run=parts["run"])
         w = make_windows(recording, tmin=0.0, tmax=0.8, select=["target", "nontarget"])

@@ -59,7 +59,9 @@ def _neighbour(context: Context, rng: np.random.Generator) -> Finding | None:
     found = _judge(context, tested, beside, shuffle, rng, name="neighbour", what="the nearest training window of the same recording",
                    fix='leave whole blocks or runs out: split_by(windows, "run"), or by="time" with a gap longer than a block')  # fmt: skip
     if found.level == "fail" and not context.rows.timed and interleaved(context) <= 0.5:
-        message = f"{found.message}; times are unknown: if the file is sorted by class, its order is not that of recording"
+        message = (
+            f"{found.message}; times are unknown: if the file is sorted by class, its order is not that of recording"
+        )
         fix = f"say run or onset for each row, or {found.fix}"
         found = replace(found, level="warn", message=message, fix=fix)
     return found
@@ -136,16 +138,34 @@ def _recording(context: Context, rng: np.random.Generator) -> Finding | None:
     p = float(permutation_p(observed, null))
     shared = any(np.isin(rows.recording[s.test], rows.recording[s.train]).any() for s in context.splits)
     constant = len(np.unique(np.c_[rows.recording, code], axis=0)) == n
-    evidence = {"recording_v": observed, "recording_p": p, "class_constant_in_recording": constant, "recordings_shared": shared}
+    evidence = {
+        "recording_v": observed,
+        "recording_p": p,
+        "class_constant_in_recording": constant,
+        "recordings_shared": shared,
+    }
     if p <= _ALPHA and observed >= (_V_SMALL if shared else _V_LARGE):
-        said = f"each of {n} recordings holds one class only" if constant else f"class depends on the recording (V {observed:.2f}, p {p:.3g})"
+        said = (
+            f"each of {n} recordings holds one class only"
+            if constant
+            else f"class depends on the recording (V {observed:.2f}, p {p:.3g})"
+        )
         if shared:
             message = f"{said}, and recordings are in training and test: knowing the recording is knowing the class"
         else:
             message = f"{said}: what differs between recordings (impedance, drift, time of day) differs between classes; n is {n}"
         level = "fail" if shared and observed >= _V_LARGE else "warn"
-        return Finding("block_design", level, message, evidence, "record every class in every run; leave whole runs out", _REFERENCE)
-    return Finding("block_design", "pass", f"the recording says little about the class (V {observed:.2f}, p {p:.3g})", evidence)
+        return Finding(
+            "block_design",
+            level,
+            message,
+            evidence,
+            "record every class in every run; leave whole runs out",
+            _REFERENCE,
+        )
+    return Finding(
+        "block_design", "pass", f"the recording says little about the class (V {observed:.2f}, p {p:.3g})", evidence
+    )
 
 
 def _place(context: Context) -> np.ndarray:

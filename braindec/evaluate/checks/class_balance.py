@@ -16,7 +16,11 @@ def check(context: Context) -> list[Finding] | Finding:
         return Finding("class_balance", "skip", "no classes are decoded (y, or trial_type with several values)")
     names, counts = np.unique(context.y, return_counts=True)
     table = dict(zip(names.tolist(), counts.tolist(), strict=True))
-    evidence = {"counts": dict(list(table.items())[:50]), "n_classes": len(names), "largest_share": counts.max() / counts.sum()}
+    evidence = {
+        "counts": dict(list(table.items())[:50]),
+        "n_classes": len(names),
+        "largest_share": counts.max() / counts.sum(),
+    }
     if len(names) < 2:
         return Finding("class_balance", "fail", f"all {len(context.y)} rows are of one class ({names[0]!r})", evidence,
                        "choose events of two or more types")  # fmt: skip
@@ -46,4 +50,6 @@ def check(context: Context) -> list[Finding] | Finding:
         return found
     share = 100 * counts.max() / counts.sum()
     advice = "; report balanced accuracy or AUC, not accuracy" if counts.max() > 1.5 * counts.min() else ""
-    return Finding("class_balance", "pass", f"{len(names)} classes, the largest has {share:.0f} % of rows{advice}", evidence)
+    return Finding(
+        "class_balance", "pass", f"{len(names)} classes, the largest has {share:.0f} % of rows{advice}", evidence
+    )

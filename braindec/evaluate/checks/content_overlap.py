@@ -17,11 +17,15 @@ _REFERENCE = "Shirakawa et al. 2024, arXiv 2405.10078"
 def check(context: Context) -> list[Finding]:
     """Look at stimulus_id and concept_id, and at any other content that is claimed to be new."""
     extra = [c for c in (*context.claim, *(s.by for s in context.splits)) if c in context.rows.trials]
-    extra = [c for c in extra if c not in ("subject", "session", "run") and context.rows.trials[c].nunique() > len(_PARTS)]
+    extra = [
+        c for c in extra if c not in ("subject", "session", "run") and context.rows.trials[c].nunique() > len(_PARTS)
+    ]
     columns = dict.fromkeys([*CONTENT, *extra])
     found = [_look(context, column) for column in columns if context.rows.column(column) is not None]
     return found or [
-        Finding("content_overlap", "skip", "the trials name no content (columns stimulus_id, concept_id)", fix="add them")
+        Finding(
+            "content_overlap", "skip", "the trials name no content (columns stimulus_id, concept_id)", fix="add them"
+        )
     ]
 
 
@@ -38,13 +42,17 @@ def _look(context: Context, column: str) -> Finding:
                 "folds": folds[:5]}  # fmt: skip
     if not shared:
         return Finding("content_overlap", "pass", f"no {column} of {len(tested)} tested is in training", evidence)
-    said = f"{len(shared)} of {len(tested)} tested {column} values are in training too (such as {some(sorted(shared), 3)})"
+    said = (
+        f"{len(shared)} of {len(tested)} tested {column} values are in training too (such as {some(sorted(shared), 3)})"
+    )
     fix = f"split by content: content_split(windows, {column!r}) or split_by(windows, {column!r}, n_folds=5)"
     if context.claims(column):
         return Finding("content_overlap", "fail", f"{said}, but they are claimed to be new", evidence, fix, _REFERENCE)
     if context.y is not None and context.candidates is None:
         if _is_class(values, context.y):
-            return Finding("content_overlap", "pass", f"the class is the {column}: the same ones are trained and tested", evidence)
+            return Finding(
+                "content_overlap", "pass", f"the class is the {column}: the same ones are trained and tested", evidence
+            )
         message = f"{said}: the decoder may know each {column} and not the class"
         return Finding("content_overlap", "warn", message, evidence, fix, _REFERENCE)
     message = f"{said}: this is identification of known items, not of new ones"

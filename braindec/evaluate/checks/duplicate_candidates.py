@@ -29,18 +29,36 @@ def check(context: Context) -> Finding:
     evidence = {"n": len(names), "n_names": int(named.max()) + 1, "n_vectors": int(group.max()) + 1,
                 "length_5_to_95": list(np.quantile(length, [0.05, 0.95]))}  # fmt: skip
     if len(set(zip(named, group, strict=True))) > named.max() + 1:
-        several = [str(names[np.flatnonzero(named == n)[0]]) for n in np.unique(named) if len(set(group[named == n])) > 1]
+        several = [
+            str(names[np.flatnonzero(named == n)[0]]) for n in np.unique(named) if len(set(group[named == n])) > 1
+        ]
         message = f"{len(several)} names stand for several different vectors ({some(several, 3)})"
-        return Finding("duplicate_candidates", "fail", message, evidence, "one vector a name: average them, or name each", _REFERENCE)
+        return Finding(
+            "duplicate_candidates",
+            "fail",
+            message,
+            evidence,
+            "one vector a name: average them, or name each",
+            _REFERENCE,
+        )
     twins = [sorted(set(names[group == g])) for g in np.unique(group[_repeated(group)])]
     twins = [t for t in twins if len(t) > 1]
     if twins:
         evidence["twins"] = [t[:4] for t in twins[:5]]
-        message = f"{len(twins)} vectors stand under several names (such as {some(twins[0], 3)}): they cannot be told apart"
+        message = (
+            f"{len(twins)} vectors stand under several names (such as {some(twins[0], 3)}): they cannot be told apart"
+        )
         return Finding("duplicate_candidates", "warn", message, evidence, "give one name to one stimulus", _REFERENCE)
     if evidence["n_names"] < len(names):
         message = f"{len(names) - evidence['n_names']} candidates repeat others by name and vector: they count once"
-        return Finding("duplicate_candidates", "warn", message, evidence, "drop the repeats; score by identity, not by index", _REFERENCE)
+        return Finding(
+            "duplicate_candidates",
+            "warn",
+            message,
+            evidence,
+            "drop the repeats; score by identity, not by index",
+            _REFERENCE,
+        )
     return Finding("duplicate_candidates", "pass", f"{len(names)} candidates, all different", evidence)
 
 

@@ -19,7 +19,10 @@ def check(context: Context) -> list[Finding] | Finding:
     records = [(s, r) for s, r in context.records if r.purpose != "selection"]
     if not records:
         return Finding(
-            "fit_scope", "skip", "no fit records were given", fix="pass records=decoder.fit_records_ (or CrossValidation.records)"
+            "fit_scope",
+            "skip",
+            "no fit records were given",
+            fix="pass records=decoder.fit_records_ (or CrossValidation.records)",
         )
     empty = sorted({r.step for _, r in records if not len(r.ids)})
     found, bad_steps = [], {}
@@ -43,7 +46,11 @@ def check(context: Context) -> list[Finding] | Finding:
             found.append(Finding("fit_scope", "warn", message, evidence, fix, _REFERENCE))
     if empty:
         message = f"{len(empty)} steps do not say what they were fitted on: {some(empty)}"
-        found.append(Finding("fit_scope", "warn", message, {"steps": empty}, "pass ids=windows.ids[split.train] to fit", _REFERENCE))
+        found.append(
+            Finding(
+                "fit_scope", "warn", message, {"steps": empty}, "pass ids=windows.ids[split.train] to fit", _REFERENCE
+            )
+        )
     if not found:
         steps = sorted({r.step for _, r in records})
         message = f"{len(steps)} fitted steps ({some(steps)}) saw training rows only"

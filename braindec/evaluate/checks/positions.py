@@ -33,7 +33,12 @@ def check(context: Context) -> list[Finding] | Finding:
         return list(found.values())
     if not known:
         return Finding("positions", "skip", "no channel has a position")
-    return Finding("positions", "pass", f"{known} of {windows.n_channels} channels have a position, in m, each its own", {"n": known})
+    return Finding(
+        "positions",
+        "pass",
+        f"{known} of {windows.n_channels} channels have a position, in m, each its own",
+        {"n": known},
+    )
 
 
 def _units(recording, position: np.ndarray) -> Finding | None:
@@ -43,9 +48,19 @@ def _units(recording, position: np.ndarray) -> Finding | None:
     evidence = {"recording": recording.label, "median_distance": size}
     if _SMALLEST < size < _LARGEST:
         return None
-    guess = "mm" if 10 <= size < 300 else "cm" if 2 <= size < 10 else "a unit sphere" if 0.7 < size < 1.5 else "another unit"
+    guess = (
+        "mm"
+        if 10 <= size < 300
+        else "cm"
+        if 2 <= size < 10
+        else "a unit sphere"
+        if 0.7 < size < 1.5
+        else "another unit"
+    )
     message = f"positions are not in m: the median distance from the origin is {size:.3g} (as in {guess}) in {recording.label}"
-    return Finding("positions", "warn", message, evidence, "give the unit in coordsystem.json, or divide: mm by 1000, cm by 100")
+    return Finding(
+        "positions", "warn", message, evidence, "give the unit in coordsystem.json, or divide: mm by 1000, cm by 100"
+    )
 
 
 def _shared(recording, position: np.ndarray, fine: np.ndarray) -> Finding | None:
@@ -61,7 +76,9 @@ def _shared(recording, position: np.ndarray, fine: np.ndarray) -> Finding | None
     names = np.array(recording.ch_names, dtype=object)
     groups = [list(names[rows[code.ravel() == g]]) for g in twice]
     message = f"channels share a position: {some([' = '.join(g) for g in groups], 3)} in {recording.label}"
-    return Finding("positions", "warn", message, {"groups": groups[:10]}, "correct electrodes.tsv, or leave one of them out")
+    return Finding(
+        "positions", "warn", message, {"groups": groups[:10]}, "correct electrodes.tsv, or leave one of them out"
+    )
 
 
 def _renamed(recording) -> Finding | None:

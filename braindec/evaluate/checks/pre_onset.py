@@ -56,7 +56,9 @@ def check(context: Context) -> Finding:
     span = f"{windows.times[before[0]]:.3g} to {windows.times[before[-1]]:.3g} s"
     evidence = {"balanced_accuracy": observed, "chance": chance, "p": p, "n": len(kept), "null_high": float(np.quantile(null, 0.975)),
                 "span_s": [windows.times[before[0]], windows.times[before[-1]]]}  # fmt: skip
-    message = f"before onset ({span}) the class is decoded at {100 * observed:.1f} % (chance {100 * chance:.1f} %, p {p:.3g})"
+    message = (
+        f"before onset ({span}) the class is decoded at {100 * observed:.1f} % (chance {100 * chance:.1f} %, p {p:.3g})"
+    )
     if p <= _ALPHA and excess >= _SMALL:
         fix = (
             "find out why: blocks of one class, a fixed order, overlapping responses, or an acausal filter; report this "
@@ -102,7 +104,9 @@ def _score(
             part = slice(i, i + 100)
             hot = np.eye(n_classes)[labels[part][:, train]]  # (permutation, train, class)
             share = hot.mean(axis=1, keepdims=True)
-            scores = np.matmul(hat, hot - share) / np.maximum(share, 1e-9)  # posterior over prior: classes count equally
+            scores = np.matmul(hat, hot - share) / np.maximum(
+                share, 1e-9
+            )  # posterior over prior: classes count equally
             truth = np.eye(n_classes)[labels[part][:, test]]
             hit = scores.argmax(axis=2) == labels[part][:, test]
             right[part] += (truth * hit[:, :, None]).sum(axis=1)

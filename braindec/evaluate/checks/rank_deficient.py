@@ -15,7 +15,9 @@ from braindec.evaluate.finding import Context, Finding, some
 __all__ = ["check"]
 _FIX = "leave {!r} out: add the step drop_redundant before any filter, or pick the channels"
 _REFERENCE = "bi2012 data (Van Veen et al. 2019)"
-_PLACE = re.compile(r"(?:fp|af|aff|f|ffc|fft|fc|fcc|ft|ftt|c|ccp|t|ttp|tp|tpp|cp|cpp|p|ppo|po|poo|o|oi|i)(?:z|\d{1,2})h?", re.I)
+_PLACE = re.compile(
+    r"(?:fp|af|aff|f|ffc|fft|fc|fcc|ft|ftt|c|ccp|t|ttp|tp|tpp|cp|cpp|p|ppo|po|poo|o|oi|i)(?:z|\d{1,2})h?", re.I
+)
 _CHANNELS, _SAMPLES = 512, 20_000
 _ZERO = 1e-10  # eigenvalue of the correlation matrix; float32 rounding leaves about 1e-14
 _TINY = 1e-3  # share of a channel's variance that its formula leaves
@@ -41,10 +43,14 @@ def check(context: Context) -> list[Finding] | Finding:
     flat = (spread <= 1e-12 * spread.max()) & (types != "stim")
     if flat.any():
         message = f"{int(flat.sum())} channels are flat: {some(names[flat])}"
-        return Finding("rank_deficient", "warn", message, {"flat": names[flat][:20]}, "mark them bad (channels.tsv: status = bad)")
+        return Finding(
+            "rank_deficient", "warn", message, {"flat": names[flat][:20]}, "mark them bad (channels.tsv: status = bad)"
+        )
     groups = [np.flatnonzero((types == t) & (spread > 0)) for t in dict.fromkeys(types) if t != "stim"]
     found = [_look(context, data[g], g) for g in groups if len(g) > 1]
-    told = [f for f in found if f.level != "pass"] or [f for f in found if f.evidence["rank"] < f.evidence["n_channels"]]
+    told = [f for f in found if f.level != "pass"] or [
+        f for f in found if f.evidence["rank"] < f.evidence["n_channels"]
+    ]
     return told or Finding("rank_deficient", "pass", f"{n} channels are independent", {"n_channels": n, "rank": n})
 
 
@@ -101,7 +107,9 @@ def _minus_mean(data: np.ndarray, names: np.ndarray) -> list[tuple[str, str]]:
     found = []
     for sign, word in ((1, "minus"), (-1, "")):
         left = (data + sign * others).var(axis=1) / data.var(axis=1)
-        found += [(str(names[i]), f"{word} the mean of the other {n - 1}".strip()) for i in np.flatnonzero(left < _TINY)]
+        found += [
+            (str(names[i]), f"{word} the mean of the other {n - 1}".strip()) for i in np.flatnonzero(left < _TINY)
+        ]
     return found if len(found) < n else []
 
 

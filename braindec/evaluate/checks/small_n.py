@@ -20,7 +20,9 @@ def check(context: Context) -> Finding:
     tested = np.unique(np.concatenate([s.test for s in context.splits]))
     n = len(tested)
     if context.y is None:
-        return Finding("small_n", "skip", f"{n} rows are tested; without classes there is no binomial threshold", {"n": n})
+        return Finding(
+            "small_n", "skip", f"{n} rows are tested; without classes there is no binomial threshold", {"n": n}
+        )
     n_classes = len(set(context.y))
     if n_classes < 2:
         return Finding("small_n", "skip", "one class only")
@@ -28,7 +30,9 @@ def check(context: Context) -> Finding:
     threshold = binomial_threshold(n, chance) / n
     stretches = _stretches(context, tested)
     evidence = {"n": n, "chance": chance, "threshold": threshold, "n_stretches": stretches}
-    said = f"{n} rows are tested: accuracy must reach {100 * threshold:.1f} % to beat chance ({100 * chance:.1f} %) at 5 %"
+    said = (
+        f"{n} rows are tested: accuracy must reach {100 * threshold:.1f} % to beat chance ({100 * chance:.1f} %) at 5 %"
+    )
     if stretches < n / 3:
         said += f"; only {stretches} stretches of one class, so rows are not independent"
     if threshold - chance > _MARGIN:

@@ -29,8 +29,12 @@ def check(context: Context) -> Finding:
         )
         return Finding("subject_overlap", "fail", message, evidence, fix, _REFERENCE)
     if shared and context.claims("subject"):
-        message = f"{len(shared)} of {n} subjects ({some(shared)}) are in training and test, but they are claimed to be new"
+        message = (
+            f"{len(shared)} of {n} subjects ({some(shared)}) are in training and test, but they are claimed to be new"
+        )
         return Finding("subject_overlap", "fail", message, evidence, fix, _REFERENCE)
     if shared:
-        return Finding("subject_overlap", "pass", f"within-subject: {len(shared)} of {n} subjects are trained and tested", evidence)
+        return Finding(
+            "subject_overlap", "pass", f"within-subject: {len(shared)} of {n} subjects are trained and tested", evidence
+        )
     return Finding("subject_overlap", "pass", f"no subject of {n} is in training and test", evidence)

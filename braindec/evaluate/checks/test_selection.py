@@ -22,20 +22,30 @@ def check(context: Context) -> list[Finding] | Finding:
     for split, record in records:
         if not len(record.ids):
             message = f"{record.step} does not say which rows it chose on"
-            found[record.step] = Finding("test_selection", "warn", message, {"step": record.step}, "record the rows", _REFERENCE)
+            found[record.step] = Finding(
+                "test_selection", "warn", message, {"step": record.step}, "record the rows", _REFERENCE
+            )
             continue
         problem = outside(record, [split] if split is not None else list(context.splits))
         if problem is None or record.step in found:
             continue
         kind, ids, n_seen, fold = problem
-        evidence = {"step": record.step, "n_outside": len(ids), "n_seen": n_seen, "examples": list(ids[:5]), "fold": fold}
+        evidence = {
+            "step": record.step,
+            "n_outside": len(ids),
+            "n_seen": n_seen,
+            "examples": list(ids[:5]),
+            "fold": fold,
+        }
         if kind == "test":
             message = f"{record.step} chose on {len(ids)} test rows of {fold or 'the split'}: {some(ids, 3)}"
             fix = "choose on validation rows (split_by(..., validation=0.1)); the score of a choice made on test rows is too high"
             found[record.step] = Finding("test_selection", "fail", message, evidence, fix, _REFERENCE)
         else:
             message = f"{record.step} chose on {len(ids)} rows outside training and validation: {some(ids, 3)}"
-            found[record.step] = Finding("test_selection", "warn", message, evidence, "choose on validation rows", _REFERENCE)
+            found[record.step] = Finding(
+                "test_selection", "warn", message, evidence, "choose on validation rows", _REFERENCE
+            )
     if found:
         return list(found.values())
     steps = sorted({r.step for _, r in records})

@@ -44,7 +44,9 @@ def check(context: Context) -> Finding:
         shared = f"{int(overlap.sum())} of {len(distance)} test windows share samples with training windows"
         if content:
             message = f"{shared} (by up to {-smallest:.3g} s), though no {content[0]} is shared"
-            return Finding("time_adjacency", "warn", message, evidence, "use shorter windows, or split by run", _REFERENCE)
+            return Finding(
+                "time_adjacency", "warn", message, evidence, "use shorter windows, or split by run", _REFERENCE
+            )
         return Finding("time_adjacency", "fail", f"{shared} (by up to {-smallest:.3g} s)", evidence, fix, _REFERENCE)
     if near.any() and not content:
         message = (

@@ -115,7 +115,9 @@ def time_blocks(recording: Recording, *, multiple: int = 1) -> Iterator[tuple[in
     """
     step = max(1, _BUDGET // (8 * recording.n_channels * multiple)) * multiple
     for start in range(0, recording.n_times, step):
-        block = np.array(recording.signal.read(slice(None), start, min(start + step, recording.n_times)), dtype=np.float64)
+        block = np.array(
+            recording.signal.read(slice(None), start, min(start + step, recording.n_times)), dtype=np.float64
+        )
         if not np.isfinite(block).all():
             _refuse(recording, 0, max(1, _BUDGET // (8 * recording.n_times)))
         yield start, block

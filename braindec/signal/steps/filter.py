@@ -59,7 +59,9 @@ def filter(
     """
     edges = _edges(recording, low, high)
     if method not in ("iir", "fir"):
-        raise BraindecError(f"there is no filter method {method!r}{did_you_mean(method, ['iir', 'fir'])}", allowed="iir, fir")
+        raise BraindecError(
+            f"there is no filter method {method!r}{did_you_mean(method, ['iir', 'fir'])}", allowed="iir, fir"
+        )
     if not (isinstance(order, (int, np.integer)) and 1 <= order <= 12):
         raise BraindecError("the order of a filter is a whole number from 1 to 12", found=repr(order))
     about = dict(recording.info)
@@ -70,7 +72,9 @@ def filter(
     function = _butterworth(recording, edges, order, causal) if method == "iir" else _fir(recording, edges, causal)
     found = by_channel(recording, function, highpass=about.get("highpass"), lowpass=about.get("lowpass"))
     if edges[0] and recording.duration < 3 / edges[0]:
-        return add_warning(found, f"the run lasts {recording.duration:.3g} s, less than three periods of {edges[0]:g} Hz")
+        return add_warning(
+            found, f"the run lasts {recording.duration:.3g} s, less than three periods of {edges[0]:g} Hz"
+        )
     return found
 
 
@@ -83,7 +87,9 @@ def reach(sfreq: float, *, low: float | None = None, high: float | None = None, 
 def _edges(recording: Recording, low: float | None, high: float | None) -> tuple[float | None, float | None]:
     low, high = (None if not v else v for v in (low, high))
     if low is None and high is None:
-        raise BraindecError("filter needs an edge", allowed="low, high or both, in Hz", fix="e.g. filter: {low: 1.0, high: 20.0}")
+        raise BraindecError(
+            "filter needs an edge", allowed="low, high or both, in Hz", fix="e.g. filter: {low: 1.0, high: 20.0}"
+        )
     low = None if low is None else below_nyquist(low, "low", recording)
     high = None if high is None else below_nyquist(high, "high", recording)
     if low is not None and high is not None and low >= high:

@@ -46,7 +46,10 @@ def notch(recording: Recording, *, freqs: float | list[float] | None = None, wid
         freq = below_nyquist(freq, "the frequency of notch", recording)
         band = [freq - width / 2, freq + width / 2]
         if band[0] <= 0 or band[1] >= recording.sfreq / 2:
-            raise BraindecError(f"notch: a band of {width:g} Hz around {freq:g} Hz does not fit", allowed=f"0 to {recording.sfreq / 2:g} Hz")
+            raise BraindecError(
+                f"notch: a band of {width:g} Hz around {freq:g} Hz does not fit",
+                allowed=f"0 to {recording.sfreq / 2:g} Hz",
+            )
         sections.append(butter(2, band, "bandstop", fs=recording.sfreq, output="sos"))
         tail = max(tail, round(3 * recording.sfreq / width))
     sos = np.concatenate(sections)

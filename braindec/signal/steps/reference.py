@@ -113,7 +113,9 @@ def _bipolar(recording: Recording, electrodes: np.ndarray, pairs: list | None) -
         asked = neighbours([n for n, e in zip(names, electrodes, strict=True) if e])
     else:
         if any(isinstance(p, str) or len(p) != 2 for p in pairs):
-            raise BraindecError("pairs are lists of two names", found=repr(pairs)[:200], fix="e.g. pairs: [[A1, A2], [A2, A3]]")
+            raise BraindecError(
+                "pairs are lists of two names", found=repr(pairs)[:200], fix="e.g. pairs: [[A1, A2], [A2, A3]]"
+            )
         asked = [(str(a), str(b)) for a, b in pairs]
         recording._rows([n for pair in asked for n in pair])  # refuses unknown names
     kept = [(a, b) for a, b in asked if a not in bad and b not in bad and a != b]

@@ -18,7 +18,9 @@ class AffineTransform(Transform):
 
     clamp: float | None = None
 
-    def fit(self, X: np.ndarray, y: Any = None, *, ids: Sequence[object] | None = None, groups: Any = None) -> AffineTransform:
+    def fit(
+        self, X: np.ndarray, y: Any = None, *, ids: Sequence[object] | None = None, groups: Any = None
+    ) -> AffineTransform:
         """Learn centre and spread of each channel.
 
         Parameters
@@ -41,7 +43,9 @@ class AffineTransform(Transform):
             raise BraindecError(f"{type(self).__name__}: clamp must be positive, or None", found=repr(self.clamp))
         self.centre_, self.spread_ = {}, {}
         for name, rows in group_rows(groups, len(X), self):
-            pairs = [self._estimate(X[rows, c].astype(np.float64).ravel()) for c in range(X.shape[1])]  # a channel at once
+            pairs = [
+                self._estimate(X[rows, c].astype(np.float64).ravel()) for c in range(X.shape[1])
+            ]  # a channel at once
             centre, spread = (np.array(v) for v in zip(*pairs, strict=True))
             usable = spread > 1e-12 * np.abs(centre)  # else a constant, up to rounding
             self.centre_[name], self.spread_[name] = centre, np.where(usable & (spread > 0), spread, 1.0)

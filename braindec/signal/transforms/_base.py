@@ -23,7 +23,9 @@ class Transform(BaseEstimator):
     fitted_on_: FitRecord
     n_channels_: int
 
-    def fit(self, X: np.ndarray, y: Any = None, *, ids: Sequence[object] | None = None, groups: Any = None) -> Transform:
+    def fit(
+        self, X: np.ndarray, y: Any = None, *, ids: Sequence[object] | None = None, groups: Any = None
+    ) -> Transform:
         """Learn from training windows."""
         raise NotImplementedError(f"{type(self).__name__} must define fit()")
 
@@ -39,7 +41,9 @@ class Transform(BaseEstimator):
 
     def _record(self, X: np.ndarray, ids: Sequence[object] | None) -> FitRecord:
         if ids is not None and len(ids) != len(X):
-            raise BraindecError(f"{type(self).__name__}: ids and windows differ in number", found=f"{len(ids)} ids, {len(X)} windows")
+            raise BraindecError(
+                f"{type(self).__name__}: ids and windows differ in number", found=f"{len(ids)} ids, {len(X)} windows"
+            )
         return FitRecord.of(self, ids)
 
     def _ready(self, X: np.ndarray) -> np.ndarray:
@@ -62,9 +66,13 @@ def checked(X: np.ndarray, step: object, *, least: int = 0) -> np.ndarray:
     """
     name, X = type(step).__name__, np.asarray(X)
     if X.ndim != 3 or X.dtype.kind not in "fiu":
-        raise BraindecError(f"{name} wants real numbers of (window, channel, time)", found=f"{X.dtype} of shape {X.shape}")
+        raise BraindecError(
+            f"{name} wants real numbers of (window, channel, time)", found=f"{X.dtype} of shape {X.shape}"
+        )
     if len(X) < least or 0 in X.shape[1:]:
-        raise BraindecError(f"{name} needs at least {least} windows with channels and samples", found=f"shape {X.shape}")
+        raise BraindecError(
+            f"{name} needs at least {least} windows with channels and samples", found=f"shape {X.shape}"
+        )
     bad = [c for c in range(X.shape[1]) if not np.isfinite(X[:, c]).all()]  # by channel: no mask of the whole array
     if bad:
         raise BraindecError(
@@ -81,6 +89,8 @@ def group_rows(groups: Any, n_windows: int, step: object) -> Iterator[tuple[str,
         return
     names = np.array([str(g) for g in np.asarray(groups, dtype=object).ravel()], dtype=object)
     if len(names) != n_windows:
-        raise BraindecError(f"{type(step).__name__}: groups and windows differ in number", found=f"{len(names)} and {n_windows}")
+        raise BraindecError(
+            f"{type(step).__name__}: groups and windows differ in number", found=f"{len(names)} and {n_windows}"
+        )
     for name in dict.fromkeys(names):
         yield name, np.flatnonzero(names == name)

@@ -46,7 +46,9 @@ class Baseline(Transform):
         return baseline(checked(X, self), self.times, tmin=self.tmin, tmax=self.tmax)
 
 
-def baseline(X: np.ndarray, times: Sequence[float], *, tmin: float | None = None, tmax: float | None = 0.0) -> np.ndarray:
+def baseline(
+    X: np.ndarray, times: Sequence[float], *, tmin: float | None = None, tmax: float | None = 0.0
+) -> np.ndarray:
     """Subtract the mean over ``tmin`` to ``tmax`` (s, ends included) from each channel of each window.
 
     Parameters
@@ -73,9 +75,13 @@ def baseline(X: np.ndarray, times: Sequence[float], *, tmin: float | None = None
 def _span(times: Sequence[float], tmin: float | None, tmax: float | None, n_times: int) -> slice:
     t = np.asarray(times, dtype=float)
     if t.shape != (n_times,):
-        raise BraindecError("times and windows differ in length", found=f"{t.shape} times, {n_times} samples", fix="give windows.times")
+        raise BraindecError(
+            "times and windows differ in length", found=f"{t.shape} times, {n_times} samples", fix="give windows.times"
+        )
     slack = 1e-6 * (t[-1] - t[0] + 1) / max(1, n_times)
-    inside = np.flatnonzero((t >= (-np.inf if tmin is None else tmin - slack)) & (t <= (np.inf if tmax is None else tmax + slack)))
+    inside = np.flatnonzero(
+        (t >= (-np.inf if tmin is None else tmin - slack)) & (t <= (np.inf if tmax is None else tmax + slack))
+    )
     if not len(inside):
         raise BraindecError(
             f"no sample lies in the baseline from {tmin} to {tmax} s", found=f"windows from {t[0]:g} to {t[-1]:g} s",

@@ -37,7 +37,9 @@ class EuclideanAlignment(Transform):
         One record for each call of :meth:`adapt`.
     """
 
-    def fit(self, X: np.ndarray, y: Any = None, *, ids: Sequence[object] | None = None, groups: Any = None) -> EuclideanAlignment:
+    def fit(
+        self, X: np.ndarray, y: Any = None, *, ids: Sequence[object] | None = None, groups: Any = None
+    ) -> EuclideanAlignment:
         """Learn the reference of each domain.
 
         Parameters
@@ -130,6 +132,8 @@ class EuclideanAlignment(Transform):
                     f"EuclideanAlignment has no reference for domain {name!r}", allowed=", ".join(map(repr, self.reference_)),
                     fix="give unlabelled calibration windows of it: alignment.adapt(X, groups=..., ids=...)",
                 )  # fmt: skip
-            matrix = self._whitener[name] if power < 0 else matrix_power(self.reference_[name], power, what="the reference")
+            matrix = (
+                self._whitener[name] if power < 0 else matrix_power(self.reference_[name], power, what="the reference")
+            )
             out[rows] = apply_matrix(matrix, X[rows])
         return out

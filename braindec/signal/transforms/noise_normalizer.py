@@ -47,7 +47,9 @@ class NoiseNormalizer(Transform):
     def __init__(self, *, over: str = "time", shrinkage: float | None = None) -> None:
         self.over, self.shrinkage = over, shrinkage
 
-    def fit(self, X: np.ndarray, y: Any = None, *, ids: Sequence[object] | None = None, groups: Any = None) -> NoiseNormalizer:
+    def fit(
+        self, X: np.ndarray, y: Any = None, *, ids: Sequence[object] | None = None, groups: Any = None
+    ) -> NoiseNormalizer:
         """Learn the noise covariance.
 
         Parameters
@@ -66,7 +68,9 @@ class NoiseNormalizer(Transform):
             If there are too few windows, or the covariance is singular.
         """
         if self.over not in ("time", "windows"):
-            raise BraindecError(f"over={self.over!r} is unknown{did_you_mean(self.over, ['time', 'windows'])}", allowed="time, windows")
+            raise BraindecError(
+                f"over={self.over!r} is unknown{did_you_mean(self.over, ['time', 'windows'])}", allowed="time, windows"
+            )
         if self.shrinkage is not None and not 0 <= self.shrinkage <= 1:
             raise BraindecError("shrinkage is a number from 0 to 1", found=repr(self.shrinkage))
         X = checked(X, self, least=1)
