@@ -134,7 +134,7 @@ class InfoNCE(_Temperature):
 
 
 class OneWaySequence(nn.Module):
-    """Cross-entropy of the right stimulus among the batch with scores <Z_i, Y_j> / |Y_j|, summed over features and time.
+    """Cross-entropy of the right stimulus among the batch with scores ``<Z_i, Y_j> / |Y_j|``, summed over features and time.
 
     No temperature, and the recording's side is not normalised: its length is the confidence.
     """
