@@ -3,7 +3,7 @@ A leak, caught
 ==============
 
 Ten classes shown in blocks, and a signal that holds nothing but slow noise. Dealing windows out at random decodes it
-far above chance; the audit says why, and leaving whole blocks out gives chance.
+far above chance; the audit says why.
 """
 
 import numpy as np
