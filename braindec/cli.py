@@ -162,18 +162,17 @@ def report(arguments: argparse.Namespace) -> int:
 
 def _gather(out: Path) -> None:
     """Units may have been run one by one: gather their scores again."""
-    import json
-
     from braindec.engine import load_recipe
     from braindec.engine.run import gather
     from braindec.engine.unit import read_status
+    from braindec.types.result import read_json
 
-    request = json.loads((out / "request.json").read_text(encoding="utf8"))
     try:
+        request = read_json(out / "request.json")
         recipe = load_recipe(request.get("path") or request["recipe"])
         config = recipe.module.Config.model_validate(request["config"])
-    except (BraindecError, ValueError):
-        return  # the recipe is not here: the page shows what was gathered before
+    except (BraindecError, ValueError, KeyError):
+        return  # the recipe is not here, or the request is damaged: the page shows what was gathered before
     failed = [s for p in sorted((out / "units").glob("*")) if (s := read_status(p)).get("state") == "failed"]
     gather(recipe, config, out, failed)
 
@@ -233,11 +232,11 @@ def audit(arguments: argparse.Namespace) -> int:
 
 
 def _audit_results(folder: Path) -> int:
-    import json
+    from braindec.types.result import read_json
 
     levels = []
     for made_by in sorted(folder.glob("units/*/made_by.json")):
-        card = json.loads(made_by.read_text(encoding="utf8")).get("audit")
+        card = read_json(made_by).get("audit")
         if card:
             print(f"{made_by.parent.name}\n{_findings(card)}\n")
             levels.append(card.get("level"))
@@ -280,7 +279,7 @@ def _audit_table(path: Path, arguments: argparse.Namespace) -> int:
 
 def cite(arguments: argparse.Namespace) -> int:
     """Print what to cite for a result, a recipe or a data set."""
-    import json
+    from braindec.types.result import read_json
 
     entries: list[dict] = [{"text": f"The braindec developers. braindec {__version__} (software)."}]
     path = Path(arguments.name)
@@ -289,7 +288,7 @@ def cite(arguments: argparse.Namespace) -> int:
         if not found:
             raise BraindecError(f"{path} holds no result", fix="name a folder of braindec run")
         for made_by in sorted(found):
-            entries += json.loads(made_by.read_text(encoding="utf8")).get("citations", [])
+            entries += read_json(made_by).get("citations", [])
     elif arguments.name in registry.files("datasets", ".yaml"):
         from braindec.loaders.cards import load_card
 

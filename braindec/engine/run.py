@@ -135,20 +135,24 @@ def _check_same_recipe(recipe: Recipe, out: Path) -> None:
 def gather(recipe: Recipe, config: RecipeConfig, out: Path, outcomes: Sequence[Mapping[str, Any]]) -> None:
     """Write scores.csv, failures.csv, made_by.json and the summary from the units that are finished in ``out``."""
     failures = [{**o["unit"], "error": o["error"]} for o in outcomes if o["state"] == "failed"]
-    write_text(
-        out / "failures.csv", pd.DataFrame(failures, columns=None if failures else ["error"]).to_csv(index=False)
-    )
     results, left_out = [], []
     for unit in _all_units(recipe, config, outcomes):
         folder = out / "units" / unit_name(unit)
         status = read_status(folder)
         if status.get("state") != "done":
             continue
-        result = Result.open(folder)
+        try:
+            result = Result.open(folder)
+        except BraindecError as error:
+            failures.append({**unit, "error": str(error)})
+            continue
         if _same_settings(result, config, recipe):
             results.append(result)
         else:
             left_out.append(unit_name(unit))
+    write_text(
+        out / "failures.csv", pd.DataFrame(failures, columns=None if failures else ["error"]).to_csv(index=False)
+    )
     scores = Result.concat(results)
     summary = recipe.summary(config, results)
     if summary is not None:

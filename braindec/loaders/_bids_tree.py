@@ -186,6 +186,11 @@ def _all(root: Path, datatype: str | None, extension: str | None, subjects: Sequ
                     continue
                 if entities.get("acq") in ("crosstalk", "calibration"):
                     continue
+                if entities.get("sub") != subject.name.removeprefix("sub-"):
+                    raise UnreadableError(
+                        f"{path} is named for another subject than its folder", found=f"sub-{entities.get('sub')} in {subject.name}",
+                        fix="find out whose recording it is, and rename the file or move it",
+                    )  # fmt: skip
                 found.append(BidsFile(path, root, kind))
     return found
 

@@ -82,6 +82,12 @@ def make_windows(
         sample = np.round(onset * sfreq).astype(np.int64)
         start = sample + round(tmin * sfreq)  # one time axis for all windows, true to half a sample
         outside = (sample < 0) | (sample >= recording.n_times)
+        if len(recordings) > 1 and len(outside) and outside.all():
+            raise BraindecError(
+                f"all {len(chosen)} events of {recording.label} lie outside the recording",
+                found=f"onsets {onset.min():g} to {onset.max():g} s, the recording has 0 to {recording.duration:g} s",
+                fix="check that onsets are in s from the start of this recording, or leave this run out",
+            )
         short = ~outside & ((start < 0) | (start + n_times > recording.n_times))
         dropped += _say_dropped(recording, len(table), chosen, outside, short)
         inside = ~(outside | short)

@@ -84,18 +84,19 @@ class Result:
         if not (folder / "scores.csv").is_file():
             raise BraindecError(f"{folder} holds no result", found="no scores.csv", fix="name a folder of braindec run")
         text = dict.fromkeys(("metric", "version", "row", "subject", "session", "run", "fold"), str)
-        scores = pd.read_csv(folder / "scores.csv", dtype=text, keep_default_na=False, na_values=[""])
+        try:
+            scores = pd.read_csv(folder / "scores.csv", dtype=text, keep_default_na=False, na_values=[""])
+        except ValueError as error:
+            raise _damaged(folder / "scores.csv", error) from None
         arrays: dict[str, np.ndarray] = {}
         if (folder / "arrays.h5").is_file():
             with hdf5(folder / "arrays.h5", "r") as file:
                 file.visititems(
                     lambda name, item: arrays.update({name: _read(item)}) if hasattr(item, "shape") else None
                 )
-        made_by = (
-            json.loads((folder / "made_by.json").read_text(encoding="utf8"))
-            if (folder / "made_by.json").is_file()
-            else {}
-        )
+        made_by = {}
+        if (folder / "made_by.json").is_file():
+            made_by = read_json(folder / "made_by.json")
         return Result(scores, arrays, made_by)
 
     @staticmethod
@@ -108,6 +109,24 @@ class Result:
         decoded = self.scores[self.scores["row"] == "decoded"]
         short = ", ".join(f"{m} {v:.3f}" for m, v in zip(decoded["metric"], decoded["value"], strict=True))
         return f"<Result {short[:120] or 'no scores'}>"
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON file of a results folder; BraindecError when it is damaged."""
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf8"))
+    except ValueError as error:
+        raise _damaged(path, error) from None
+    if not isinstance(content, dict):
+        raise _damaged(path, f"a {type(content).__name__}")
+    return content
+
+
+def _damaged(path: Path, found: object) -> BraindecError:
+    return BraindecError(
+        f"{path} is damaged", found=str(found), fix="run the same braindec run again: what is damaged is made again"
+    )
 
 
 def scores_csv(scores: pd.DataFrame) -> str:

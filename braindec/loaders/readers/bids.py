@@ -139,6 +139,13 @@ def open_recording(
     recording = _with_channels(recording, file, warnings)
     recording = _with_positions(recording, file, space, warnings)
     events = _read_events(file, warnings, recording) if with_events else recording.events.iloc[:0]
+    length, late = _number(sidecar.get("RecordingDuration")), int((events["onset"] >= recording.duration).sum())
+    if late and _is_shorter(recording, length):
+        raise UnreadableError(
+            f"{file.path} was cut short",
+            found=f"{recording.duration:.3f} s; its sidecar says {length:.3f} s, and {late} of {len(events)} events come later",
+            fix="copy the file again from where it was recorded; if it is whole, correct RecordingDuration in the sidecar",
+        )
     return recording.with_events(events)
 
 
@@ -156,10 +163,14 @@ def _check_sidecar(recording: Recording, sidecar: Mapping[str, Any], file: BidsF
             fix="find out which one is right and correct the other: every onset depends on it",
         )
     length = _number(sidecar.get("RecordingDuration"))
-    if length is not None and recording.duration < length - max(1.0, 0.01 * length):
+    if _is_shorter(recording, length):
         warnings.append(
             f"{file.path.name} holds {recording.duration:.3f} s but its sidecar says {length:.3f} s: was the file cut short?"
         )
+
+
+def _is_shorter(recording: Recording, length: float | None) -> bool:
+    return length is not None and recording.duration < length - max(1.0, 0.01 * length)
 
 
 def _with_channels(recording: Recording, file: BidsFile, warnings: list[str]) -> Recording:
