@@ -1,19 +1,21 @@
 """Categories from fMRI volumes or blocks, one decoder a subject.
 
 Voxel (or parcel) patterns, detrended and z-scored within each run, a linear classifier with shrinkage, p-values by
-refitting on permuted labels, and control rows beside every score.
+refitting on permuted labels, and control rows beside every score. Without data it makes and runs the built-in
+synthetic cohort.
 """
 
 from typing import Annotated
 
 from braindec.cache import Cache, default_folder
-from braindec.config import RecipeConfig, options_of
+from braindec.config import RecipeConfig, Section, options_of
 from braindec.decoders._make import make_decoder
 from braindec.evaluate.audit import audit
 from braindec.evaluate.crossval import cross_validate
 from braindec.evaluate.results import SplitBy, Statistics, classification_result, group_scores
 from braindec.evaluate.splits import split_by
 from braindec.loaders.cohort import Events, Steps, Volumes, label_windows, overview, source_of, subject_units
+from braindec.loaders.synthetic import make_cohort
 
 CITATIONS = [
     {"key": "haxby2001", "text": "Haxby et al. (2001). Distributed and overlapping representations of faces and objects "
@@ -21,7 +23,14 @@ CITATIONS = [
 ]  # fmt: skip
 
 
+class Synthetic(Section):
+    preset: str = "demo"
+    n_subjects: int = 3
+    seed: int = 0
+
+
 class Config(RecipeConfig):
+    synthetic: Synthetic = Synthetic()
     signal: Steps = []
     events: Events = Events()
     volumes: Volumes = Volumes()
@@ -30,16 +39,24 @@ class Config(RecipeConfig):
     statistics: Statistics = Statistics()
 
 
+def data_of(config):
+    """The recordings that are named, or those of the synthetic cohort."""
+    if config.data.dataset or config.data.root:
+        return config.data
+    cohort = make_cohort(modality="fmri", **config.synthetic.model_dump())
+    return config.data.model_copy(update={"root": str(cohort.root / "derivatives/fmriprep"), "reader": "fmri"})
+
+
 def units(config):
-    return subject_units(config.data, config.select.subjects)
+    return subject_units(data_of(config), config.select.subjects)
 
 
 def inputs(config, unit):
-    return source_of(config.data).files(unit["subject"])
+    return source_of(data_of(config)).files(unit["subject"])
 
 
 def windows_of(config, unit, cache):
-    source = source_of(config.data)
+    source = source_of(data_of(config))
     return label_windows(
         source, unit["subject"], events=config.events, volumes=config.volumes, steps=config.signal, cache=cache
     )
@@ -63,7 +80,7 @@ def run(config, unit, work):
     scores = cross_validate(decoder, windows, y, splits, **config.statistics.model_dump(), seed=work.seed, keys=unit)
     card = audit(windows, splits, y=y, records=scores.records)
     return classification_result(
-        scores, card, windows, y, overview=overview(windows, config.events.column, source_of(config.data))
+        scores, card, windows, y, overview=overview(windows, config.events.column, source_of(data_of(config)))
     )
 
 

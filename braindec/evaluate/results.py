@@ -17,6 +17,8 @@ from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.combine import fisher
 from braindec.types import Result, Windows
 
+_NOT_SHARES = ("median_rank", "log_loss", "r2", "pearson")  # every other metric lies between 0 and 1
+
 
 class SplitBy(Section):
     """How rows are held out: by a key (leave one out, or ``n_folds``), or contiguous blocks of "time"."""
@@ -139,6 +141,8 @@ def group_scores(results: Sequence[Result], *, n_bootstrap: int = 2000, seed: in
         if len(values) < 2 or not np.isfinite(values).all():
             continue
         low, high = bootstrap_interval(values, n=n_bootstrap, rng=rng)[:2]
+        if str(group["metric"].iloc[0]) not in _NOT_SHARES:
+            low, high = max(low, 0.0), min(high, 1.0)
         combined = fisher(p) if key[by.index("row")] == "decoded" and np.isfinite(p).all() else np.nan
         rows.append({"subject": "mean", **dict(zip(by, key, strict=True)), "value": values.mean(),
                      "chance": group["chance"].astype(float).mean(), "low": low, "high": high, "p": combined, "n": len(values),
