@@ -61,9 +61,9 @@ def remove_stale(folder: str | Path) -> list[Path]:
 
 
 def check_room(path: Path, size: int) -> None:
-    """Raise when the disk of ``path`` has less than ``size`` bytes and a margin: HDF5 can crash on a full disk."""
+    """Raise OSError when the disk of ``path`` has less than ``size`` bytes and a margin: HDF5 can crash on a full disk."""
     if shutil.disk_usage(path.parent).free < size + _MARGIN:
-        raise explain_os_error(OSError(errno.ENOSPC, f"No space left for {size / 2**20:.1f} MiB"), path)
+        raise OSError(errno.ENOSPC, f"No space left for {size / 2**20:.1f} MiB")
 
 
 def explain_os_error(error: OSError, path: Path) -> BraindecError:
