@@ -7,7 +7,15 @@ author = "The braindec developers"
 copyright = "2026, the braindec developers"
 version = release = __version__
 extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx_gallery.gen_gallery"]
-exclude_patterns = ["_build", "sg_execution_times.rst", "gallery/*.ipynb", "gallery/*.py", "gallery/*.json", "gallery/*.zip", "examples/*.rst"]
+exclude_patterns = [
+    "_build",
+    "sg_execution_times.rst",
+    "gallery/*.ipynb",
+    "gallery/*.py",
+    "gallery/*.json",
+    "gallery/*.zip",
+    "examples/*.rst",
+]
 html_theme = "pydata_sphinx_theme"
 html_title = "braindec"
 autosummary_generate = True

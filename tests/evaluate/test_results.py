@@ -11,7 +11,16 @@ from braindec.types import Result, Windows
 
 
 def unit(subject, value, p, direction="brain_to_image"):
-    row = {"subject": subject, "metric": "top1", "version": "1", "row": "decoded", "chance": 0.02, "low": 0.0, "high": 1.0, "n": 50}
+    row = {
+        "subject": subject,
+        "metric": "top1",
+        "version": "1",
+        "row": "decoded",
+        "chance": 0.02,
+        "low": 0.0,
+        "high": 1.0,
+        "n": 50,
+    }
     return Result(pd.DataFrame([{**row, "value": value, "p": p, "direction": direction},
                                 {**row, "value": value / 2, "p": 0.5, "direction": "image_to_brain"}]))  # fmt: skip
 
