@@ -365,7 +365,10 @@ def test_ctrl_c_while_units_run(jobs, tmp_path):
         str(tmp_path / "out"),
         "--no-report",
     ]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite in the background ignores Ctrl-C
+    )  # fmt: skip
     finished = tmp_path / "out/units/subject-01/status.json"
     deadline = time.monotonic() + 60
     while not finished.exists() and time.monotonic() < deadline and process.poll() is None:
