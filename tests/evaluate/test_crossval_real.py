@@ -72,7 +72,7 @@ def test_a_subject_without_signal_is_reported_as_such(shared):
 
 def test_p300_of_brain_invaders_in_contiguous_blocks(shared):
     with np.load(shared("eeg_p300_bi2012_s01") / "subject_01_session_01.npz", allow_pickle=False) as file:
-        data, stim = file["data"][:, :16].T, file["stim"]  # column 17 is minus the mean of the others
+        data, stim = file["data"][:, :16].T, file["stim"]  # column 17 is minus the sum of the others
     channels = pd.DataFrame({"name": [f"eeg{i}" for i in range(16)], "type": "eeg", "unit": "uV"})
     recording = band_pass(
         Recording(np.ascontiguousarray(data), 128.0, channels, info={"run": "01"}), low=1.0, high=20.0

@@ -1,6 +1,6 @@
 """Is a channel a combination of others: the rebuilt reference, a copy?
 
-Source: the bi2012 P300 data, whose 17th column is minus the mean of the other 16; covariance methods then invert a
+Source: the bi2012 P300 data, whose 17th column is minus the sum of the other 16; covariance methods then invert a
 singular matrix.
 """
 
