@@ -26,6 +26,7 @@ class Signal:
     shape: tuple[int, int]
     dtype: np.dtype = np.dtype(np.float32)
     path: str | None = None
+    finite: bool = False  # known to hold no NaN and no infinity: windows need not look again
     slow: bool = False  # decodes a file on each read: Windows.load then reads neighbours together
 
     def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
@@ -191,7 +192,7 @@ class SelectedSignal(Signal):
         self.source, self.channels, self.start, self.stop = source, channels, int(start), int(stop)
         self._all = len(channels) == source.shape[0] and bool(np.all(channels == np.arange(source.shape[0])))
         self.shape = (len(channels), self.stop - self.start)
-        self.dtype, self.path = source.dtype, source.path
+        self.dtype, self.path, self.finite = source.dtype, source.path, source.finite
         self.slow = getattr(source, "slow", False)
 
     def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:

@@ -36,10 +36,13 @@ def write_recording(file: h5py.File, recording: Recording) -> None:
     check_room(Path(file.filename), 4 * recording.n_channels * recording.n_times)
     dataset = file.create_dataset("signal", shape=recording.signal.shape, dtype=np.float32)
     step = max(1, _BLOCK // max(1, recording.n_channels))
+    finite = True
     for start in range(0, recording.n_times, step):
         stop = min(start + step, recording.n_times)
-        dataset[:, start:stop] = recording.signal.read(slice(None), start, stop)
-    file.attrs.update(kind="recording", sfreq=recording.sfreq, info=to_json(dict(recording.info)))
+        block = np.asarray(recording.signal.read(slice(None), start, stop), dtype=np.float32)
+        dataset[:, start:stop] = block
+        finite = finite and bool(np.isfinite(block).all())
+    file.attrs.update(kind="recording", sfreq=recording.sfreq, info=to_json(dict(recording.info)), finite=finite)
     write_table(file, "channels", recording.channels)
     write_table(file, "events", recording.events)
 
@@ -53,7 +56,10 @@ def open_recording(path: str | Path) -> Recording:
             raise BraindecError(f"{path} is not a saved recording", found=f"datasets {list(file)}")
         channels, events = read_table(file, "channels"), read_table(file, "events")
         info, sfreq = json.loads(file.attrs["info"]), float(file.attrs["sfreq"])
-    return Recording(HDF5Signal(path), sfreq, channels, events, info)
+        finite = bool(file.attrs.get("finite", False))
+    signal = HDF5Signal(path)
+    signal.finite = finite
+    return Recording(signal, sfreq, channels, events, info)
 
 
 def write_table(file: h5py.File, name: str, table: pd.DataFrame) -> None:

@@ -179,8 +179,9 @@ class Windows:
             for place, start in zip(places.tolist(), starts.tolist(), strict=True):
                 window = out[place]
                 window[...] = signal.read(slice(None), start, start + n_times)
-                flat = window.reshape(-1)
-                power += float(np.dot(flat, flat))  # while the window is in the processor's cache
+                if not signal.finite:
+                    flat = window.reshape(-1)
+                    power += float(np.dot(flat, flat))  # while the window is in the processor's cache
             return bool(np.isfinite(power))
         order = np.argsort(starts, kind="stable")  # sources that decode a file: neighbours are read together
         first = 0

@@ -215,3 +215,18 @@ def test_with_trials_adds_columns_and_keeps_ids():
         and "stimulus_id" in more.trials
         and "stimulus_id" not in windows.trials
     )
+
+
+def test_a_saved_recording_knows_whether_it_is_finite(tmp_path):
+    """Windows of a file that was found finite when it was written are not looked through again; others are."""
+    channels = pd.DataFrame({"name": ["a", "b"]})
+    clean = Recording(np.ones((2, 50), np.float32), 10.0, channels).save(tmp_path / "clean.h5")
+    data = np.ones((2, 50))
+    data[1, 30] = np.nan
+    spoilt = Recording(data, 10.0, channels).save(tmp_path / "spoilt.h5")
+    assert clean.signal.finite and clean.select(["b"]).signal.finite and not spoilt.signal.finite
+    assert pickle.loads(pickle.dumps(clean)).signal.finite
+    index, trials = np.array([[0, 0], [0, 25]]), pd.DataFrame({"trial_type": ["x", "y"]})
+    assert Windows((clean,), index, 20, trials).load().shape == (2, 2, 20)
+    with pytest.raises(BraindecError, match="not finite"):
+        Windows((spoilt,), index, 20, trials).load()
