@@ -1,0 +1,1 @@
+"""Alignment: Features against brain recordings, scores with intervals, ceilings and calibrated p-values."""

@@ -1,0 +1,1 @@
+"""Ridge regression engine: plain and banded, one penalty a target, fast and flat in memory."""
