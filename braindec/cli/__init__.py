@@ -1,4 +1,4 @@
-"""The command line: braindec run | list | show | report | fetch | init | audit | cite.
+"""The command line: braindec run | list | show | report | fetch | twin | init | audit | cite.
 
 Nothing heavy is imported until a verb needs it. A problem that the user can put right is printed as one message
 without a traceback; the exit code is 0 when all went well, 1 when something failed, 2 for a wrong call and 130
@@ -15,7 +15,7 @@ from typing import Any
 
 from braindec import __version__
 from braindec.cli.audits import audit
-from braindec.cli.verbs import LISTED, cite, fetch, init, list_names, report, run, show
+from braindec.cli.verbs import LISTED, cite, fetch, init, list_names, report, run, show, twin
 from braindec.errors import BraindecError
 
 __all__ = ["main"]
@@ -86,6 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("dataset", metavar="DATASET")
     p.add_argument("--to", metavar="DIR", help="folder of data sets ($BRAINDEC_DATA or ./data)")
     p.add_argument("--mirror", metavar="URL_OR_DIR", help="take the files from here instead")
+
+    p = _verb(
+        verbs, "twin", twin, "write a small synthetic data set in the layout of a published one, with known truth"
+    )
+    p.add_argument("name", metavar="LAYOUT", help="a name that `braindec list twins` shows")
+    p.add_argument("folder", nargs="?", metavar="DIR", help="where (./<LAYOUT>-twin)")
+    p.add_argument("--seed", type=int, default=0, metavar="N")
 
     p = _verb(verbs, "init", init, "look at a folder of recordings and write a first cohort file")
     p.add_argument("folder", metavar="DIR")

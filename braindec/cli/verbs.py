@@ -18,6 +18,7 @@ LISTED = {
     "datasets": ("datasets", ".yaml"),
     "atlases": ("atlases", ".yaml"),
     "readers": "loaders.readers",
+    "twins": "loaders.twins",
     "steps": "signal.steps",
     "transforms": "signal.transforms",
     "encoders": "encoders",
@@ -165,6 +166,19 @@ def fetch(arguments: argparse.Namespace) -> int:
     home = Path(arguments.to or os.environ.get("BRAINDEC_DATA") or "data")
     for path in fetch_card(card, home / card.folder, mirror=arguments.mirror):
         print(path)
+    return 0
+
+
+def twin(arguments: argparse.Namespace) -> int:
+    """Write the twin of a layout and say how to run it."""
+    from braindec.loaders.twin import make_twin
+
+    made = make_twin(arguments.name, arguments.folder or f"{arguments.name}-twin", seed=arguments.seed)
+    files = sorted(p for p in made.root.rglob("*") if p.is_file())
+    print(
+        f"{made.root}: {len(files)} files, {sum(p.stat().st_size for p in files) / 1e6:.1f} MB, synthetic, truth in twin/"
+    )
+    print(f"\nbraindec run {' '.join([made.recipe, *made.words()])}")
     return 0
 
 

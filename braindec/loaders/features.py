@@ -27,7 +27,8 @@ def load_features(path: str | Path) -> Features:
         An HDF5 file that :meth:`Features.save` wrote (stays on disk), or one with datasets ``values`` (item, unit)
         and ``stimulus_id``; an .npz with the same two (and any other text or number column with one value an item); a
         .csv or .tsv with a column ``stimulus_id``, whose numeric columns are the units and whose text columns
-        describe the items.
+        describe the items. A column ``onset`` (s from the start of the stimulus) makes them timed: several rows a
+        stimulus.
 
     Raises
     ------
@@ -53,10 +54,13 @@ def load_features(path: str | Path) -> Features:
     else:
         found = _hdf5(path)
     ids = found.items["stimulus_id"]
-    if ids.duplicated().any():
+    timed = "onset" in found.items  # several rows a stimulus, each with its time in it
+    if not timed and ids.duplicated().any():
         twice = ids[ids.duplicated()].unique()
         raise BraindecError(
-            f"{path}: {len(twice)} stimulus ids stand twice", found=", ".join(twice[:5]), fix="one row a stimulus"
+            f"{path}: {len(twice)} stimulus ids stand twice",
+            found=", ".join(twice[:5]),
+            fix="one row a stimulus; rows sampled in time need a column onset (s from the start of the stimulus)",
         )
     if found.values.path is None:  # in memory: a look costs nothing; on disk it would read everything
         _check_finite(found, path)

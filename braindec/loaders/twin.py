@@ -60,6 +60,14 @@ class Twin:
         """Features of the stimuli, from which the responses were made."""
         return Features.open(self.root / "twin" / "features.h5")
 
+    def words(self) -> list[str]:
+        """Return the settings of a run on this twin as ``key=value`` words of the command line."""
+        data: dict[str, Any] = {"root": str(self.root)}
+        data |= {"dataset": self.dataset} if self.dataset else {"reader": self.reader}
+        if self.options:
+            data["options"] = dict(self.options)
+        return [f"{key}={_word(value, self.root)}" for key, value in _flat({"data": data, **self.settings})]
+
     def truth(self) -> dict[str, np.ndarray]:
         """Return what was planted; names are those of the layout's module docstring."""
         with hdf5(self.root / "twin" / "truth.h5", "r") as file:
@@ -125,6 +133,21 @@ def open_twin(folder: str | Path) -> Twin:
             f"{folder} holds no twin", found=str(error), fix=f"make one: braindec twin NAME {folder}"
         ) from None
     return Twin(root=folder, **plain)
+
+
+def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    """Leaves of nested tables with dotted names."""
+    found: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        name = f"{before}{key}"
+        found += _flat(value, f"{name}.") if isinstance(value, Mapping) and value else [(name, value)]
+    return found
+
+
+def _word(value: Any, root: Path) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    text = text.replace("{root}", str(root))
+    return text if not set(text) & set(" \"'[]{}*") else "'" + text.replace("'", "'\\''") + "'"
 
 
 def write_truth(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
