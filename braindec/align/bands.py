@@ -34,17 +34,20 @@ class Band(Section):
     ``kind``: "events" (one column for each value of ``column``; ``classes`` keeps some), "features" (``path`` to a file, or
     a name given to the builder; ``units`` keeps those whose column has a value, e.g. {band: language}), "table" (``path``
     of a text file with one row a volume), "confounds" (``columns``: a strategy or names), "motion" (rigid-body motion seen
-    in the images) or "time" (polynomials of the place in the run up to ``degree``).
+    in the images), "images" (the pictures that were shown, by ``describe``: pixels, gist, hog, colour, on a ``grid``) or "time"
+    (polynomials of the place in the run up to ``degree``).
     ``delays``: s; those of the recipe when left out.
     """
 
-    kind: Literal["events", "features", "table", "confounds", "motion", "time"] = "features"
+    kind: Literal["events", "features", "images", "table", "confounds", "motion", "time"] = "features"
     column: str = "trial_type"
     classes: list[str] | None = None
     path: str | None = None
     units: dict[str, str] = {}
     columns: str | list[str] = "motion6"
     resample: Literal["mean", "lanczos"] = "mean"
+    describe: Literal["pixels", "gist", "hog", "colour", "all"] = "gist"
+    grid: int = Field(4, ge=1)
     degree: int = Field(3, ge=1, le=10)
     delays: list[float] | None = None
 
@@ -104,7 +107,7 @@ def volume_design(
     delays : sequence of float
         s; 2, 4, 6 and 8 s are usual where the response follows the stimulus, 0 where the labels hold the delay.
     features : mapping of str to Features
-        For bands of kind "features": by the band's ``path``, or its name.
+        For bands of kind "features" and "images": by the band's ``path``, or its name.
     tables : callable, optional
         For bands of kind "table", "confounds" and "motion": (band, recording) -> (n_times, n_columns) and names.
     condition : str
@@ -143,7 +146,7 @@ def trial_design(
     """
     made, columns = {}, {}
     for name, band in _named(bands).items():
-        if band.kind == "features":
+        if band.kind in ("features", "images"):
             found = _selected(_features_of(name, band, features or {}), band, name)
             made[name] = found.of(windows.trials["stimulus_id"])
             columns[name] = _unit_names(found)
@@ -157,7 +160,7 @@ def trial_design(
             made[name], columns[name] = _polynomials(place, run.to_numpy(), band.degree)
         else:
             raise BraindecError(f"band {name!r}: {band.kind} describes volumes, these data are single trials",
-                                allowed="features, events, time")  # fmt: skip
+                                allowed="features, images, events, time")  # fmt: skip
     rows = windows.trials.copy()
     rows["stimulus_id"] = rows["stimulus_id"].astype(str) if "stimulus_id" in rows else ""
     rows["condition"] = rows["stimulus_id"]
@@ -170,7 +173,7 @@ def _of_volumes(
     """(n_rows, n_columns) of all runs together, and names."""
     if band.kind == "events":
         return event_columns(recordings, band.column, band.classes, name)
-    if band.kind == "features":
+    if band.kind in ("features", "images"):
         found = _selected(_features_of(name, band, features), band, name)
         make = sampled_features if "onset" in found.items else stimulus_columns
         values = [make(r, found, name, resample=band.resample) for r in recordings]
