@@ -144,6 +144,27 @@ def label_events(labels: pd.DataFrame, tr: float, *, per: str) -> pd.DataFrame:
     )
 
 
+def confounds_path(image: Path) -> Path:
+    """Return the confounds of a run: named as the image, without space and resolution.
+
+    Raises
+    ------
+    BraindecError
+        If there is no such table.
+    """
+    stem = image.name.removesuffix(".gz").removesuffix(".nii").removesuffix(".dtseries").removesuffix(".func.gii")
+    parts = [p for p in stem.split("_") if p.split("-")[0] not in ("space", "res", "desc", "bold", "den", "hemi")]
+    for ending in ("timeseries", "regressors"):
+        path = image.with_name("_".join([*parts, f"desc-confounds_{ending}.tsv"]))
+        if path.is_file():
+            return path
+    raise BraindecError(
+        f"{image.name} has no confounds",
+        found=f"no {'_'.join(parts)}_desc-confounds_timeseries.tsv in {image.parent}",
+        fix="confounds: none, or copy the table of fMRIPrep beside the image",
+    )
+
+
 def read_confounds(path: Path, wanted: str | Sequence[str], n_volumes: int, warnings: list[str]) -> np.ndarray:
     """Return the centred confounds of one run, shape (n_volumes, n_confounds).
 

@@ -135,7 +135,7 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
         paths += [*one.image.sidecars("bold", ".json"), *(one.raw.sidecars("bold", ".json") if one.raw else [])]
         paths += [] if values["labels"] or one.raw is None else one.raw.sidecars("events", ".tsv")
         if values["confounds"] != "none":
-            paths.append(_confounds_path(one))
+            paths.append(_fmri_tables.confounds_path(one.path))
     if values["labels"]:
         paths += [_inside(Path(root), values["labels"], one) for one in runs]
     return list(dict.fromkeys([*paths, *mask_files(runs, Path(root), values)]))
@@ -152,7 +152,7 @@ def _open(one: Run, image: Any, grid: Grid, options: dict[str, Any], root: Path)
     n_volumes, skip = image.shape[3], int(options["drop_volumes"])
     _check_drop(skip, n_volumes, one.path)
     if options["confounds"] not in ("none", [], None):
-        table = _fmri_tables.read_confounds(_confounds_path(one), options["confounds"], n_volumes, said)
+        table = _fmri_tables.read_confounds(_fmri_tables.confounds_path(one.path), options["confounds"], n_volumes, said)
         cleaned = table[skip:] - table[skip:].mean(axis=0)
         about["confounds"] = (
             options["confounds"] if isinstance(options["confounds"], str) else list(options["confounds"])
@@ -239,21 +239,6 @@ def _read_events(one: Run, duration: float, shift: float, said: list[str]) -> pd
     events = events.assign(onset=events["onset"] - shift)
     _events.say_outside(events, duration, path.name, said)
     return events
-
-
-def _confounds_path(one: Run) -> Path:
-    """The confounds of a run: named as the image, without space and resolution."""
-    stem = one.path.name.removesuffix(".gz").removesuffix(".nii")
-    parts = [p for p in stem.split("_") if p.split("-")[0] not in ("space", "res", "desc", "bold", "den")]
-    for ending in ("timeseries", "regressors"):
-        path = one.path.with_name("_".join([*parts, f"desc-confounds_{ending}.tsv"]))
-        if path.is_file():
-            return path
-    raise BraindecError(
-        f"{one.path.name} has no confounds",
-        found=f"no {'_'.join(parts)}_desc-confounds_timeseries.tsv in {one.path.parent}",
-        fix="confounds: none, or copy the table of fMRIPrep beside the image",
-    )
 
 
 def _check_drop(skip: int, n_volumes: int, path: Path) -> None:
