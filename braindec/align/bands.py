@@ -62,8 +62,8 @@ class Design:
         Delays are columns already.
     rows : DataFrame
         One row a volume or trial: subject, session, run, onset (s), ``window_id``, ``stimulus_id`` (what was on, "" for
-        nothing), ``condition`` (equal for rows that repeat one another, "" where nothing repeats) and, for volumes,
-        ``recording`` and ``sample``.
+        nothing), ``content`` (the one stimulus of a run, or the run: what is held out together), ``condition`` (equal for rows
+        that repeat one another, "" where nothing repeats) and, for volumes, ``recording`` and ``sample``.
     columns : dict of str to list of str
         Name of each column of each band.
     step : float
@@ -163,7 +163,7 @@ def trial_design(
                                 allowed="features, images, events, time")  # fmt: skip
     rows = windows.trials.copy()
     rows["stimulus_id"] = rows["stimulus_id"].astype(str) if "stimulus_id" in rows else ""
-    rows["condition"] = rows["stimulus_id"]
+    rows["condition"] = rows["content"] = rows["stimulus_id"]
     return Design({k: v.astype(np.float32) for k, v in made.items()}, rows, columns, np.nan)
 
 
@@ -212,6 +212,8 @@ def _volume_rows(recording: Recording, number: int, condition: str) -> pd.DataFr
              "run": info.get("run") or str(number + 1), "task": info.get("task") or "n/a", "onset": np.arange(n) * step, "duration": step,
              "recording": number, "sample": np.arange(n), "stimulus_id": stimulus, "condition": repeated}  # fmt: skip
     rows = pd.DataFrame(table)
+    shown = sorted(set(stimulus) - {""})
+    rows["content"] = shown[0] if len(shown) == 1 else f"run {rows['session'].iloc[0]}/{rows['run'].iloc[0]}"
     rows["window_id"] = [f"{recording.label}@{k}" for k in range(n)]
     return rows
 

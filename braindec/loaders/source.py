@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from braindec import registry
@@ -98,6 +99,20 @@ class Source:
         """Open the windows of a subject, when the data are already cut; None for continuous recordings."""
         loaded = self.load(subject)
         return loaded if isinstance(loaded, Windows) else None
+
+    def pictures(self) -> tuple[list[str], np.ndarray]:
+        """Return the ids of the stimuli and the pictures shown, uint8 (n, height, width, 3), where the data hold them.
+
+        Raises
+        ------
+        BraindecError
+            If they do not.
+        """
+        if not hasattr(self._module, "pictures"):
+            raise BraindecError(f"{self.name}: the reader {self.reader} finds no pictures among the data",
+                                fix="name the folder of the pictures, or extract features from them")  # fmt: skip
+        options = {k: v for k, v in self.options.items() if k != "subject"}
+        return self._module.pictures(self.root, **options)
 
     def files(self, subject: str) -> list[Path]:
         """Return the files that :meth:`load` reads."""
