@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from braindec import registry
+from braindec import __version__, cache, registry
 from braindec.errors import BraindecError
 from braindec.files import write_text
 from braindec.types import Features
 from braindec.types.storage import hdf5, to_json
 
-__all__ = ["Twin", "make_twin", "open_twin"]
+__all__ = ["Twin", "make_twin", "open_twin", "twin_folder", "write_features", "write_truth"]
 
 _ABOUT = "braindec_twin.json"
 
@@ -56,17 +56,29 @@ class Twin:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def features_path(self) -> str:
+        """The file of the stimuli's features."""
+        return str(self.root / "twin" / "features.h5")
+
+    @property
     def features(self) -> Features:
         """Features of the stimuli, from which the responses were made."""
-        return Features.open(self.root / "twin" / "features.h5")
+        return Features.open(self.features_path)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The section ``data`` of a recipe: root, dataset or reader, options."""
+        named = {"dataset": self.dataset} if self.dataset else {"reader": self.reader}
+        return {"root": str(self.root), **named, "options": dict(self.options)}
+
+    def filled(self) -> dict[str, Any]:
+        """Return the settings with the folder filled in."""
+        return _filled(dict(self.settings), str(self.root))
 
     def words(self) -> list[str]:
         """Return the settings of a run on this twin as ``key=value`` words of the command line."""
-        data: dict[str, Any] = {"root": str(self.root)}
-        data |= {"dataset": self.dataset} if self.dataset else {"reader": self.reader}
-        if self.options:
-            data["options"] = dict(self.options)
-        return [f"{key}={_word(value, self.root)}" for key, value in _flat({"data": data, **self.settings})]
+        data = {key: value for key, value in self.data.items() if value}
+        return [f"{key}={_word(value)}" for key, value in _flat({"data": data, **self.filled()})]
 
     def truth(self) -> dict[str, np.ndarray]:
         """Return what was planted; names are those of the layout's module docstring."""
@@ -123,6 +135,11 @@ def make_twin(name: str, folder: str | Path, *, seed: int = 0, **sizes: Any) -> 
     return open_twin(folder)
 
 
+def twin_folder(name: str, **options: Any) -> Path:
+    """Return where a recipe keeps the twin with these options: ``$BRAINDEC_CACHE`` or ``~/.cache/braindec``, below ``twins``."""
+    return cache.default_folder() / "twins" / f"{name}-{cache.hash_key({'version': __version__, **options})}"
+
+
 def open_twin(folder: str | Path) -> Twin:
     """Open a twin that :func:`make_twin` wrote."""
     folder = Path(folder)
@@ -144,9 +161,16 @@ def _flat(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
     return found
 
 
-def _word(value: Any, root: Path) -> str:
+def _filled(value: Any, root: str) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _filled(v, root) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_filled(v, root) for v in value]
+    return value.replace("{root}", root) if isinstance(value, str) else value
+
+
+def _word(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    text = text.replace("{root}", str(root))
     return text if not set(text) & set(" \"'[]{}*") else "'" + text.replace("'", "'\\''") + "'"
 
 
