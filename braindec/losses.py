@@ -6,28 +6,43 @@ stimulus of each row; ``queue`` is a :class:`MemoryQueue` of further stimuli.
 
 Source: InfoNCE, van den Oord et al. 2018 (eq. 4), symmetric with learned temperature as in Radford et al. 2021 (CLIP,
 section 2.3); one-way sequence contrast, Défossez et al. 2023 (Nat Mach Intell, eq. 2-3); several positives, Khosla et al.
-2020 (eq. 2, L_out); sigmoid, Zhai et al. 2023 (SigLIP, eq. 1); memory queue, He et al. 2020 (MoCo), here of targets only.
-Differs from the references in: rows of one stimulus are masked (or positives); a stimulus stands in the queue once.
+2020 (eq. 2, L_out); sigmoid, Zhai et al. 2023 (SigLIP, eq. 1); memory queue, He et al. 2020 (MoCo), here of targets only;
+BiMixCo and SoftCLIP, Scotti et al. 2023 (NeurIPS, MindEye, section 3.2) after Kim et al. 2020 (MixCo) and Gao et al. 2023.
+Differs from the references in: rows of one stimulus are masked (or positives); a stimulus stands in the queue once; targets
+of mixed rows add up to 1 also where the permutation leaves a row in its place; partners are of the same subject.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from scipy.special import betaincinv
 from torch import nn
 
 from braindec.errors import BraindecError, did_you_mean
 
-__all__ = ["InfoNCE", "MemoryQueue", "MultiPositive", "OneWaySequence", "SigLIP", "get"]
+__all__ = [
+    "BiMixCo",
+    "BiMixCoSoftCLIP",
+    "InfoNCE",
+    "MemoryQueue",
+    "MultiPositive",
+    "OneWaySequence",
+    "SigLIP",
+    "SoftCLIP",
+    "get",
+    "partners",
+]
 
 _LARGEST_SCALE = 100.0  # of the inverse temperature, as in CLIP
 
 
 def get(name: str, **options: Any) -> nn.Module:
-    """Build a loss by name: infonce, one_way_sequence, multi_positive, siglip.
+    """Build a loss by name: infonce, one_way_sequence, multi_positive, siglip, bimixco, softclip, bimixco_softclip.
 
     Raises
     ------
@@ -202,9 +217,187 @@ class SigLIP(_Temperature):
         return -F.logsigmoid(torch.where(same, logits, -logits)).sum() / len(z)
 
 
+class BiMixCo(nn.Module):
+    """Cross-entropy in both directions for recordings that were mixed in pairs, with the mixing weights as targets.
+
+    The training loop calls :meth:`mix` on each batch and hands what it returns to the loss; without ``partner`` and
+    ``weight`` (on validation rows) nothing was mixed.
+
+    Parameters
+    ----------
+    temperature : float
+        Fixed. The published 0.006 is for 197,376 dimensions; short embeddings want more.
+    alpha : float
+        Weights are drawn from Beta(alpha, alpha).
+    share : float
+        Share of the rows that are mixed, on average; the others keep a weight of 1.
+    """
+
+    def __init__(self, *, temperature: float = 0.006, alpha: float = 0.15, share: float = 0.5) -> None:
+        super().__init__()
+        if not (temperature > 0 and alpha > 0 and 0 <= share <= 1):
+            raise BraindecError(
+                "BiMixCo cannot be built so", found=f"temperature={temperature}, alpha={alpha}, share={share}",
+                allowed="temperature > 0, alpha > 0, 0 <= share <= 1",
+            )  # fmt: skip
+        self.temperature, self.alpha, self.share = temperature, alpha, share
+
+    def mix(
+        self, x: torch.Tensor, *, groups: torch.Tensor | None = None, generator: torch.Generator | None = None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Return ``weight * x + (1 - weight) * x[partner]`` and ``{"partner": (batch,), "weight": (batch,)}``.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, ...)
+        groups : LongTensor of shape (batch,), optional
+            Subjects; partners are of the same one.
+        generator : torch.Generator, optional
+            On the CPU; torch's global one by default, which the training loop seeds and saves.
+        """
+        n = len(x)
+        u = torch.rand(2, n, generator=generator, dtype=torch.float64)
+        weight = torch.from_numpy(betaincinv(self.alpha, self.alpha, u[0].numpy()))
+        weight = torch.where(u[1] < self.share, weight, 1.0).to(x)
+        groups = torch.zeros(n, dtype=torch.int64) if groups is None else groups
+        partner = partners(groups, generator=generator).to(x.device)
+        w = weight.view(-1, *[1] * (x.ndim - 1))
+        return w * x + (1 - w) * x[partner], {"partner": partner, "weight": weight}
+
+    @staticmethod
+    def targets(partner: torch.Tensor, weight: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """Return the target of each mixed row, (batch, batch); rows add up to 1.
+
+        Columns of one stimulus share what falls to it evenly.
+        """
+        wanted = torch.diag(weight)
+        wanted.scatter_add_(1, partner[:, None], (1 - weight)[:, None])  # adds, so that a fixed point keeps its 1
+        same = (ids[:, None] == ids[None]).to(weight)
+        return wanted @ (same / same.sum(1, keepdim=True))
+
+    def forward(
+        self, z: torch.Tensor, y: torch.Tensor, *, ids: torch.Tensor | None = None, queue: MemoryQueue | None = None,
+        partner: torch.Tensor | None = None, weight: torch.Tensor | None = None,
+    ) -> torch.Tensor:  # fmt: skip
+        """Return the mean loss of a batch, a scalar; ``z`` are the embeddings of the mixed recordings."""
+        _no_queue(self, queue)
+        z, y, ids, _, _ = _prepared(z, y, ids, None)
+        partner = torch.arange(len(z), device=z.device) if partner is None else partner
+        weight = torch.ones(len(z), dtype=z.dtype, device=z.device) if weight is None else weight.to(z)
+        return _soft_cross_entropy(z @ y.T / self.temperature, self.targets(partner, weight, ids))
+
+
+class SoftCLIP(nn.Module):
+    """Cross-entropy in both directions with the similarities of the stimuli among themselves as targets.
+
+    Parameters
+    ----------
+    temperature : (float, float)
+        At the beginning and at the end of the training, between them along a half cosine. Evaluation uses the last.
+    """
+
+    def __init__(self, *, temperature: float | Sequence[float] = (0.004, 0.0075)) -> None:
+        super().__init__()
+        ends = [temperature, temperature] if isinstance(temperature, (int, float)) else list(temperature)
+        if len(ends) != 2 or not all(t > 0 for t in ends):
+            raise BraindecError(
+                "SoftCLIP needs a temperature, or that of begin and end", found=repr(temperature), allowed="> 0"
+            )
+        self.first, self.last = ends
+        self.progress = 0.0
+
+    def at(self, progress: float) -> None:
+        """Take note of the share of the training that is done, 0 to 1; the training loop calls it before each epoch."""
+        self.progress = progress
+
+    @property
+    def temperature(self) -> float:
+        """The one in use now."""
+        done = self.progress if self.training else 1.0
+        return self.last + (self.first - self.last) * (1 + math.cos(math.pi * done)) / 2
+
+    def forward(
+        self, z: torch.Tensor, y: torch.Tensor, *, ids: torch.Tensor | None = None, queue: MemoryQueue | None = None
+    ) -> torch.Tensor:
+        """Return the mean loss of a batch, a scalar."""
+        _no_queue(self, queue)
+        z, y, _, _, _ = _prepared(z, y, ids, None)
+        return _soft_cross_entropy(z @ y.T / self.temperature, (y @ y.T / self.temperature).softmax(1))
+
+
+class BiMixCoSoftCLIP(nn.Module):
+    """BiMixCo for the first part of the training, then SoftCLIP, whose temperature runs over what is left.
+
+    Parameters
+    ----------
+    switch : float
+        Share of the training after which SoftCLIP begins.
+    mixco, softclip : dict, optional
+        Options of :class:`BiMixCo` and :class:`SoftCLIP`.
+    """
+
+    def __init__(
+        self,
+        *,
+        switch: float = 1 / 3,
+        mixco: dict[str, Any] | None = None,
+        softclip: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not 0 <= switch <= 1:
+            raise BraindecError("switch is a share of the training", found=repr(switch), allowed="0 to 1")
+        self.switch, self.mixco, self.softclip = switch, BiMixCo(**(mixco or {})), SoftCLIP(**(softclip or {}))
+        self.progress = 0.0
+
+    def at(self, progress: float) -> None:
+        """Take note of the share of the training that is done; the training loop calls it before each epoch."""
+        self.progress = progress
+        self.softclip.at(max(0.0, progress - self.switch) / max(1 - self.switch, 1e-9))
+
+    @property
+    def mixing(self) -> bool:
+        """Whether BiMixCo is in use now; never in evaluation."""
+        return self.training and self.progress < self.switch - 1e-9
+
+    def mix(
+        self, x: torch.Tensor, *, groups: torch.Tensor | None = None, generator: torch.Generator | None = None
+    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """Mix as :class:`BiMixCo` does, as long as it is in use; else return ``x`` and nothing."""
+        return self.mixco.mix(x, groups=groups, generator=generator) if self.mixing else (x, {})
+
+    def forward(
+        self, z: torch.Tensor, y: torch.Tensor, *, ids: torch.Tensor | None = None, queue: MemoryQueue | None = None,
+        **mixed: torch.Tensor,
+    ) -> torch.Tensor:  # fmt: skip
+        """Return the mean loss of a batch, a scalar."""
+        return (self.mixco if self.mixing else self.softclip)(z, y, ids=ids, queue=queue, **mixed)
+
+
+def partners(groups: torch.Tensor, *, generator: torch.Generator | None = None) -> torch.Tensor:
+    """Return a random permutation of the rows that leaves each within its group, LongTensor of shape (batch,)."""
+    groups = groups.cpu()
+    found = torch.empty(len(groups), dtype=torch.int64)
+    for group in torch.unique(groups):
+        rows = torch.nonzero(groups == group).flatten()
+        found[rows] = rows[torch.randperm(len(rows), generator=generator)]
+    return found
+
+
 _LOSSES: dict[str, type[nn.Module]] = {
     "infonce": InfoNCE, "one_way_sequence": OneWaySequence, "multi_positive": MultiPositive, "siglip": SigLIP,
+    "bimixco": BiMixCo, "softclip": SoftCLIP, "bimixco_softclip": BiMixCoSoftCLIP,
 }  # fmt: skip
+
+
+def _soft_cross_entropy(logits: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Mean over rows of both directions; the way back takes the columns of the same targets."""
+    there, back = (wanted * logits.log_softmax(1)).sum(1), (wanted.T * logits.T.log_softmax(1)).sum(1)
+    return -(there.mean() + back.mean()) / 2
+
+
+def _no_queue(loss: nn.Module, queue: MemoryQueue | None) -> None:
+    if queue is not None:
+        raise BraindecError(f"{type(loss).__name__} takes no memory queue", fix="queue=0, or the loss infonce")
 
 
 def _prepared(

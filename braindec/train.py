@@ -29,6 +29,8 @@ from braindec.losses import MemoryQueue
 
 Batch = Mapping[str, torch.Tensor]
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+_SCHEDULES = ("constant", "cosine", "onecycle")
+_WARM_UP, _ONE_CYCLE = 2.0, (25.0, 1000.0)  # epochs of rising; largest over first, and first over last learning rate
 _FORMAT = 1
 
 __all__ = ["History", "fit", "resolve_device"]
@@ -115,7 +117,9 @@ def fit(
     model : nn.Module
         Called as ``model(x, **context)``. If it has ``constrain()``, that is called after each step; so for the loss.
     loss : nn.Module
-        Called as ``loss(z, y)``, with ``ids=`` when batches have them and ``queue=`` when there is one.
+        Called as ``loss(z, y)``, with ``ids=`` when batches have them and ``queue=`` when there is one. If it (or the
+        model) has ``at(progress)``, that is called before each epoch with the share of epochs done. If it has
+        ``mix(x, groups=subject)``, that changes ``x`` before the model sees it and names more arguments of the loss.
     batches : callable
         ``batches(generator)`` gives the batches of one epoch: dicts with ``x`` (batch, channel, time), ``y``, optional
         ``ids`` (batch,), and anything else that is context for the model. All shuffling comes from ``generator``.
@@ -131,8 +135,9 @@ def fit(
     optimizer : {"adamw", "adam"}
     betas : (float, float)
         Of the optimiser.
-    schedule : {"constant", "cosine"}
-        Cosine goes from ``lr`` to 0 over ``epochs``.
+    schedule : {"constant", "cosine", "onecycle"}
+        Cosine goes from ``lr`` to 0 over ``epochs``; onecycle rises from ``lr / 25`` to ``lr`` in two epochs and falls to
+        ``lr / 25,000``, both along half a cosine (Smith & Topin 2019), one value an epoch.
     clip_norm : float, optional
         Largest norm of the gradient.
     queue : MemoryQueue, optional
@@ -221,6 +226,9 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.model.train(), self.loss.train()
+        for part in (self.model, self.loss):
+            if hasattr(part, "at"):
+                part.at(self.epoch / self.settings["epochs"])
         total, count = 0.0, 0
         for number, batch in enumerate(batches(self.generator)):
             value = self._step(batch)
@@ -241,6 +249,9 @@ class _Run:
         x, y = moved.pop("x"), moved.pop("y")
         names = {"ids": moved.pop("ids")} if "ids" in moved else {}
         memory = {"queue": self.queue} if self.queue is not None else {}
+        if hasattr(self.loss, "mix"):
+            x, mixed = self.loss.mix(x, groups=moved.get("subject"))
+            names.update(mixed)
         self.optimizer.zero_grad(set_to_none=True)
         value = self.loss(self.model(x, **moved), y, **names, **memory)
         number = value.item()
@@ -342,15 +353,22 @@ class _Run:
         }
 
     def _lr(self) -> float:
-        lr = self.settings["lr"]
+        lr, epochs = self.settings["lr"], self.settings["epochs"]
         if self.settings["schedule"] == "cosine":
-            lr *= 0.5 * (1 + math.cos(math.pi * self.epoch / self.settings["epochs"]))
+            lr *= _fall(self.epoch / epochs)
+        elif self.settings["schedule"] == "onecycle":
+            now, top = self.epoch + 0.5, min(_WARM_UP, epochs / 2)  # the middle of the epoch stands for it
+            if now < top:
+                lr *= 1 - (1 - 1 / _ONE_CYCLE[0]) * _fall(now / top)
+            else:
+                lowest = 1 / (_ONE_CYCLE[0] * _ONE_CYCLE[1])
+                lr *= lowest + (1 - lowest) * _fall((now - top) / (epochs - top))
         return lr
 
 
 def check_settings(**given: Any) -> None:
     """Raise unless epochs, lr, weight_decay, patience, optimizer and schedule can be used."""
-    for name, allowed in (("optimizer", tuple(_OPTIMIZERS)), ("schedule", ("constant", "cosine"))):
+    for name, allowed in (("optimizer", tuple(_OPTIMIZERS)), ("schedule", _SCHEDULES)):
         if given[name] not in allowed:
             raise BraindecError(f"{name} cannot be {given[name]!r}", allowed=", ".join(allowed))
     patience = given["patience"]
@@ -361,6 +379,11 @@ def check_settings(**given: Any) -> None:
                 f"{name} of the training cannot be {given[name]!r}",
                 allowed="epochs >= 0, lr > 0, weight_decay >= 0, patience >= 1 or None",
             )
+
+
+def _fall(done: float) -> float:
+    """Half a cosine from 1 to 0."""
+    return 0.5 * (1 + math.cos(math.pi * done))
 
 
 def _parameter_groups(model: nn.Module, loss: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
