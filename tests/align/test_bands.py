@@ -1,0 +1,136 @@
+"""Bands: what stands on which volume, features that do not cover the volumes, delays, trials."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from braindec.align.bands import Band, trial_design, volume_design
+from braindec.errors import BraindecError
+from braindec.types import Features, Recording, Windows
+
+TR = 2.0
+
+
+def run(events, n=10, name="1", sfreq=1 / TR, n_channels=3):
+    rng = np.random.default_rng(int(name))
+    channels = pd.DataFrame({"name": [f"v{k}" for k in range(n_channels)], "type": "voxel"})
+    return Recording(
+        rng.standard_normal((n_channels, n)),
+        sfreq,
+        channels,
+        pd.DataFrame(events),
+        {"subject": "01", "run": name, "modality": "fmri"},
+    )
+
+
+def timed(ids, n, step, n_units=2):
+    rows = [(i, k * step) for i in ids for k in range(n)]
+    values = np.array([[100 * ids.index(i) + t, 1.0] for i, t in rows])[:, :n_units]
+    return Features(values, pd.DataFrame(rows, columns=["stimulus_id", "onset"]))
+
+
+def test_events_are_shares_of_volumes():
+    runs = [run({"onset": [0.0, 5.0, 12.0], "duration": [2.0, 4.0, 0.0], "trial_type": ["a", "b", "a"]})]
+    made = volume_design(runs, {"kind": Band(kind="events")})
+    assert made.columns["kind"] == ["a", "b"]
+    assert made.bands["kind"][:, 0] == pytest.approx([1, 0, 0, 0, 0, 0, 1, 0, 0, 0])
+    assert made.bands["kind"][:, 1] == pytest.approx([0, 0, 0.5, 1, 0.5, 0, 0, 0, 0, 0])
+
+
+def test_delays_stop_at_the_run():
+    runs = [run({"onset": [16.0, 18.0], "duration": [2.0, 2.0], "trial_type": ["a", "a"]}, name=k) for k in "12"]
+    made = volume_design(runs, {"kind": Band(kind="events")}, delays=[0.0, 2.0, 4.0])
+    by_lag = made.bands["kind"].reshape(20, 3).T
+    assert by_lag[0].nonzero()[0].tolist() == [8, 9, 18, 19]
+    assert by_lag[1].nonzero()[0].tolist() == [9, 19] and not by_lag[2].any()
+    assert made.columns["kind"] == ["a", "a +2 s", "a +4 s"]
+    assert set(made.runs) == {"01/n/a/1", "01/n/a/2"} and made.kind == "time"
+
+
+def test_timed_features_are_means_of_the_volume():
+    runs = [run({"onset": [4.0], "duration": [8.0], "stimulus_id": ["film"], "trial_type": ["clip"]})]
+    made = volume_design(runs, {"sound": Band()}, features={"sound": timed(["film"], 16, 0.5)})
+    expected = np.zeros(10)
+    expected[2:6] = [0.75, 2.75, 4.75, 6.75]  # mean of 0, .5, 1, 1.5 and so on
+    assert made.bands["sound"][:, 0] == pytest.approx(expected)
+    assert made.bands["sound"][:, 1] == pytest.approx([0, 0, 1, 1, 1, 1, 0, 0, 0, 0])
+    assert made.rows["content"].unique().tolist() == ["film"]
+    assert made.rows["condition"].tolist()[1:7] == ["", "film@0", "film@1", "film@2", "film@3", ""]
+
+
+def test_lanczos_keeps_a_slow_wave_and_drops_a_fast_one():
+    fine = 0.25
+    t = np.arange(0, 200, fine)
+    slow, fast = np.sin(2 * np.pi * 0.05 * t), np.sin(2 * np.pi * 0.9 * t)
+    features = Features(np.stack([slow, fast], axis=1), pd.DataFrame({"stimulus_id": "film", "onset": t}))
+    runs = [run({"onset": [0.0], "duration": [200.0], "stimulus_id": ["film"]}, n=100)]
+    found = volume_design(runs, {"x": Band(resample="lanczos")}, features={"x": features}).bands["x"][5:-5]
+    middle = (np.arange(100) + 0.5)[5:-5] * TR
+    assert found[:, 0] == pytest.approx(np.sin(2 * np.pi * 0.05 * (middle - fine / 2)), abs=0.03)
+    assert np.abs(found[:, 1]).max() < 0.1
+
+
+def test_features_that_end_too_early_are_refused():
+    runs = [run({"onset": [4.0], "duration": [12.0], "stimulus_id": ["film"]})]
+    with pytest.raises(BraindecError, match="do not cover the volumes") as caught:
+        volume_design(runs, {"sound": Band()}, features={"sound": timed(["film"], 8, 0.5)})
+    assert "0 to 4 s" in caught.value.found and "12 s" in caught.value.found
+
+
+def test_stimuli_without_features_are_named():
+    runs = [run({"onset": [0.0, 4.0], "duration": [2.0, 2.0], "stimulus_id": ["dog", "cat"]})]
+    features = {"x": Features.from_array(np.eye(2), ["dog", "horse"])}
+    with pytest.raises(BraindecError, match="have no features") as caught:
+        volume_design(runs, {"x": Band()}, features=features)
+    assert "cat" in caught.value.found
+    made = volume_design(
+        runs, {"x": Band()}, features={"x": Features.from_array([[1.0, 2.0], [3.0, 4.0]], ["dog", "cat"])}
+    )
+    assert made.bands["x"][[0, 1, 2]].tolist() == [[1, 2], [0, 0], [3, 4]]
+
+
+def test_bands_of_one_file_by_a_column_of_its_units():
+    features = Features(
+        np.arange(6.0).reshape(2, 3), pd.DataFrame({"stimulus_id": ["a", "b"]}), pd.DataFrame({"band": ["x", "y", "x"]})
+    )
+    windows = Windows.from_arrays(
+        np.zeros((3, 2, 1)), pd.DataFrame({"stimulus_id": ["b", "a", "b"], "run": ["1", "1", "2"]}), sfreq=1.0
+    )
+    made = trial_design(
+        windows,
+        {"one": Band(path="f", units={"band": "x"}), "two": Band(path="f", units={"band": "y"})},
+        features={"f": features},
+    )
+    assert made.bands["one"].tolist() == [[3, 5], [0, 2], [3, 5]] and made.bands["two"].tolist() == [[4], [1], [4]]
+    assert made.kind == "trials" and made.rows["condition"].tolist() == ["b", "a", "b"]
+    with pytest.raises(BraindecError, match="no unit has"):
+        trial_design(windows, {"one": Band(path="f", units={"band": "z"})}, features={"f": features})
+    with pytest.raises(BraindecError, match="did you mean"):
+        trial_design(windows, {"one": Band(path="f", units={"bend": "z"})}, features={"f": features})
+
+
+def test_tables_must_have_a_row_for_each_volume():
+    runs = [run({"onset": [0.0], "duration": [2.0], "trial_type": ["a"]})]
+    with pytest.raises(BraindecError, match="does not cover the volumes"):
+        volume_design(
+            runs, {"motion": Band(kind="table", path="x.par")}, tables=lambda band, r: (np.zeros((4, 2)), ["p", "q"])
+        )
+
+
+def test_what_cannot_be_described():
+    runs = [run({"onset": [0.0], "duration": [2.0], "trial_type": ["a"]})]
+    with pytest.raises(BraindecError, match="repetition times"):
+        volume_design(
+            [runs[0], run({"onset": [0.0], "duration": [1.0]}, name="2", sfreq=1.0)], {"x": Band(kind="time")}
+        )
+    with pytest.raises(BraindecError, match="different volumes"):
+        volume_design(runs, {"x": Band(kind="time")}, delays=[2.0, 2.5])
+    with pytest.raises(BraindecError, match="no event has trial_type"):
+        volume_design(runs, {"x": Band(kind="events", classes=["b"])})
+
+
+def test_polynomials_start_anew_in_each_run():
+    runs = [run({"onset": [0.0], "duration": [2.0], "trial_type": ["a"]}, name=k) for k in "12"]
+    found = volume_design(runs, {"time": Band(kind="time", degree=2)}).bands["time"]
+    assert np.array_equal(found[:10], found[10:]) and found[0, 0] == -1 and found[9, 0] == 1
+    assert found[:10, 1] == pytest.approx(1.5 * found[:10, 0] ** 2 - 0.5, abs=1e-6)
