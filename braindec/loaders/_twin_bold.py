@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,8 @@ from scipy.signal import lfilter
 from braindec.signal.hrf import LENGTH, canonical_hrf
 from braindec.types import Features
 
-__all__ = ["BANDS", "BandOf", "Planted", "ar_noise", "band_rows", "courses", "drift", "plant", "timed_features"]
+__all__ = ["BANDS", "STORY_BANDS", "BandOf", "Planted", "ar_noise", "band_rows", "courses", "drift", "encoding_settings",
+           "independent_features", "plant", "timed_features", "units_of"]  # fmt: skip
 
 _RHO = 0.4  # autocorrelation of the noise from one volume to the next
 
@@ -52,6 +54,7 @@ class BandOf:
 
 
 BANDS = (BandOf("visual", 8, 4.0), BandOf("language", 12, 2.0), BandOf("motion", 4, 3.0, follows="visual"))
+STORY_BANDS = (BandOf("acoustic", 6, 2.0), BandOf("semantic", 12, 3.0), BandOf("rate", 2, 2.0, follows="acoustic"))
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,21 @@ class Planted:
         """Return what ``truth.h5`` holds: ``{prefix}/signal_share``, ``{prefix}/unique/<band>``, ``{prefix}/weights``."""
         found = {f"{prefix}/signal_share": self.signal_share, f"{prefix}/weights": self.weights}
         return found | {f"{prefix}/unique/{name}": values for name, values in self.unique.items()}
+
+
+def encoding_settings(
+    bands: Sequence[BandOf], *, delays: Sequence[float] | None = (2, 4, 6, 8), **more: Any
+) -> dict[str, Any]:
+    """Return the settings of the recipe voxelwise_encoding: one band of features for each band of a twin.
+
+    Parameters
+    ----------
+    delays : sequence of float, optional
+        s; None for single trials.
+    """
+    path = "{root}/twin/features.h5"
+    named = {b.name: {"kind": "features", "path": path, "units": {"band": b.name}} for b in bands}
+    return {"bands": named, **({} if delays is None else {"delays": [float(d) for d in delays]}), **more}
 
 
 def timed_features(

@@ -17,14 +17,24 @@ Planted: the band "visual" drives occipital voxels, "language" temporal ones, bo
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import binary_erosion, gaussian_filter
 from tqdm import tqdm
 
-from braindec.loaders._twin_bold import BANDS, Planted, ar_noise, band_rows, courses, drift, plant, timed_features
+from braindec.loaders._twin_bold import (
+    BANDS,
+    Planted,
+    ar_noise,
+    band_rows,
+    courses,
+    drift,
+    encoding_settings,
+    plant,
+    timed_features,
+)
+from braindec.loaders._twin_brain import Brain, brain
 from braindec.loaders._twin_confounds import nuisance
 from braindec.loaders._twin_files import save_json, save_nifti, save_tsv
 from braindec.loaders.twin import Twin, write_features, write_truth
@@ -35,6 +45,7 @@ SPACE = "MNI152NLin2009cAsym"
 _VOXEL = 12  # mm
 _LEAD, _TAIL = 6.0, 10.0  # s without a stimulus at the start and the end of a run
 _BASELINE = 8000.0
+_DRIVES = {"visual": ("occipital", 0.5), "language": ("temporal", 0.4)}
 _GAIN = (1.0, 1.25, 0.5)  # of the shares; the third subject is weak
 
 
@@ -61,17 +72,17 @@ def make(
     length = n_volumes * tr - _LEAD - _TAIL
     features = timed_features(dict.fromkeys(clips, length), BANDS, step=tr / 4, rng=np.random.default_rng([seed, 0]))
     course = {c: courses(features, c, onset=_LEAD, n_volumes=n_volumes, tr=tr) for c in clips}
-    space = brain(seed)
-    truth: dict[str, np.ndarray] = {"mask": space["mask"], "affine": space["affine"], "region": space["region"]}
+    space = brain(_DRIVES, voxel=_VOXEL)
+    truth = space.truth()
     root = folder / "derivatives" / "fmriprep"
     _describe(folder, root, tr)
     write_features(folder, features)
     for number in tqdm(range(n_subjects), desc="writing subjects", disable=None, leave=False):
         subject = f"{number + 1:02d}"
         rng = np.random.default_rng([seed, 1, number])
-        shares = {b: _GAIN[number % 3] * s * rng.uniform(0.6, 1.0, len(s)) for b, s in space["shares"].items()}
+        shares = {b: _GAIN[number % 3] * s * rng.uniform(0.6, 1.0, len(s)) for b, s in space.shares.items()}
         planted = plant(np.concatenate(list(course.values())), band_rows(BANDS), shares, rng)
-        constant = np.arange(len(space["region"])) == rng.choice(np.flatnonzero(space["region"] == 0))
+        constant = np.arange(len(space.voxels)) == rng.choice(np.flatnonzero(space.region == 0))
         truth |= {**planted.arrays(f"sub-{subject}"), f"sub-{subject}/constant": constant}
         base = _baseline(space, rng)
         for run, clip in enumerate(shown, start=1):
@@ -83,36 +94,15 @@ def make(
             save_tsv(folder / f"sub-{subject}" / "func" / f"{stem}_events.tsv", pd.DataFrame([row]))
     write_truth(folder, truth)
     about = {"seed": seed, "n_subjects": n_subjects, "n_runs": len(shown), "n_volumes": n_volumes, "tr": tr,
-             "n_voxels": int(space["mask"].sum()), "repeated": clips[-1], "bands": [b.name for b in BANDS]}  # fmt: skip
-    return Twin(folder, "", "fmri", "voxelwise_encoding", {"derivatives": "derivatives/fmriprep"}, settings(), about)
+             "n_voxels": len(space.voxels), "repeated": clips[-1], "bands": [b.name for b in BANDS]}  # fmt: skip
+    options = {"derivatives": "derivatives/fmriprep", "confounds": "motion6"}
+    settings = encoding_settings(BANDS, signal=[{"detrend": {"order": 3}}])
+    return Twin(folder, "", "fmri", "voxelwise_encoding", options, settings, about)
 
 
-def settings() -> dict[str, Any]:
-    """Return the settings of the recipe: one band of features for each band of the twin."""
-    path = "{root}/twin/features.h5"
-    return {"bands": {b.name: {"kind": "features", "path": path, "units": {"band": b.name}} for b in BANDS}}
-
-
-def brain(seed: int) -> dict[str, Any]:
-    """Return the grid, the region of each voxel of the brain, and the share of variance of each band in it."""
-    from nilearn.datasets import load_mni152_brain_mask
-
-    image = load_mni152_brain_mask(resolution=_VOXEL)
-    mask, affine = np.asarray(image.dataobj) > 0.5, np.asarray(image.affine, dtype=float)
-    voxels = np.stack(np.unravel_index(np.flatnonzero(mask.ravel(order="F")), mask.shape, order="F"), axis=1)
-    x, y, z = (voxels @ affine[:3, :3].T + affine[:3, 3]).T
-    near = {  # 1 in the heart of a region, falling off within 15 mm of its border
-        "visual": np.clip((-58 - y) / 15, 0, 1) * np.clip((32 - z) / 15, 0, 1),
-        "language": np.clip((np.abs(x) - 36) / 15, 0, 1) * np.clip((8 - y) / 15, 0, 1) * np.clip((y + 78) / 15, 0, 1) * np.clip((22 - z) / 15, 0, 1),
-    }  # fmt: skip
-    shares = {"visual": 0.5 * near["visual"], "language": 0.4 * near["language"]}
-    region = (shares["visual"] > 0) + 2 * (shares["language"] > 0)
-    return {"mask": mask, "affine": affine, "region": region.astype(np.int16), "shares": shares, "voxels": voxels}
-
-
-def _baseline(space: dict[str, Any], rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _baseline(space: Brain, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Mean signal of the voxels, and how motion and breathing show in them (most at the rim)."""
-    mask, place = space["mask"], tuple(space["voxels"].T)
+    mask, place = space.mask, space.places
     anatomy = gaussian_filter(rng.standard_normal(mask.shape), 1.0)
     rim = np.where(mask & ~binary_erosion(mask), 0.6, 0.1)[place]
     n = len(rim)
@@ -124,18 +114,11 @@ def _baseline(space: dict[str, Any], rng: np.random.Generator) -> dict[str, np.n
 
 
 def _run(
-    signal: np.ndarray, planted: Planted, base: dict[str, np.ndarray], constant: np.ndarray, space: dict[str, Any], rng: np.random.Generator,
+    signal: np.ndarray, planted: Planted, base: dict[str, np.ndarray], constant: np.ndarray, space: Brain, rng: np.random.Generator,
 ) -> tuple[np.ndarray, pd.DataFrame]:  # fmt: skip
     """Data of one run (n_volumes, n_voxels), int16, and its confounds; one unit of variance is one percent of signal."""
     n_volumes, n_voxels = signal.shape
-    mask, place = space["mask"], tuple(space["voxels"].T)
-
-    def smooth(white: np.ndarray) -> np.ndarray:
-        volumes = np.zeros((len(white), *mask.shape))
-        volumes[(slice(None), *place)] = white
-        return gaussian_filter(volumes, (0, 0.5, 0.5, 0.5))[(slice(None), *place)]
-
-    noise = planted.noise * ar_noise(n_volumes, n_voxels, rng, smooth=smooth)
+    noise = planted.noise * ar_noise(n_volumes, n_voxels, rng, smooth=space.smooth)
     other = nuisance(n_volumes, rng)
     percent = signal + noise + drift(n_volumes, n_voxels, rng) + other.of(base["rim"], base["breath"])
     data = base["mean"] * (1 + percent / 100)
@@ -145,20 +128,17 @@ def _run(
 
 
 def _write_run(
-    folder: Path, root: Path, subject: str, stem: str, data: np.ndarray, table: pd.DataFrame, space: dict[str, Any], tr: float
+    folder: Path, root: Path, subject: str, stem: str, data: np.ndarray, table: pd.DataFrame, space: Brain, tr: float
 ) -> None:  # fmt: skip
     """Write the derivatives of one run and the sidecar of its raw image."""
-    mask = space["mask"]
-    volumes = np.zeros((*mask.shape, len(data)), dtype=np.int16)
-    volumes[tuple(space["voxels"].T)] = data.T
     out = root / subject / "func"
     name = f"{stem}_space-{SPACE}_res-{_VOXEL}"
-    save_nifti(out / f"{name}_desc-preproc_bold.nii.gz", volumes, space["affine"], tr=tr)
+    save_nifti(out / f"{name}_desc-preproc_bold.nii.gz", space.volumes(data), space.affine, tr=tr)
     save_json(
         out / f"{name}_desc-preproc_bold.json",
         {"RepetitionTime": tr, "TaskName": "clips", "SkullStripped": True, "Resolution": f"{_VOXEL} mm"},
     )
-    save_nifti(out / f"{name}_desc-brain_mask.nii.gz", mask.astype(np.uint8), space["affine"])
+    save_nifti(out / f"{name}_desc-brain_mask.nii.gz", space.mask.astype(np.uint8), space.affine)
     save_tsv(out / f"{stem}_desc-confounds_timeseries.tsv", table)
     save_json(folder / subject / "func" / f"{stem}_bold.json", {"RepetitionTime": tr, "TaskName": "clips"})
 
