@@ -25,7 +25,7 @@ DATA_TYPES = {
     "meg": ("mag", "grad"),
     "ieeg": ("ecog", "seeg", "dbs"),
     "fnirs": ("hbo", "hbr", "fnirs_cw_amplitude", "fnirs_od"),
-    "fmri": ("voxel", "parcel", "vertex"),
+    "fmri": ("voxel", "parcel", "vertex", "grayordinate"),
 }
 _BEFORE = 0.2  # s before onset that the audit looks at
 
