@@ -11,7 +11,7 @@ import numpy as np
 from braindec.errors import UnreadableError
 from braindec.types import Signal
 
-__all__ = ["NiftiSignal", "open_image", "open_volumes"]
+__all__ = ["NiftiSignal", "open_image", "open_volumes", "orthonormal"]
 
 _BLOCK = 16_000_000  # voxels decoded at once
 
@@ -139,7 +139,7 @@ class NiftiSignal(Signal):
         clean = self.__dict__.get("_open_clean")
         if clean is None:
             clean = self._raw(slice(None), 0, self.shape[1])
-            basis = _orthonormal(np.asarray(self.confounds, dtype=np.float64))
+            basis = orthonormal(np.asarray(self.confounds, dtype=np.float64))
             for row in range(0, len(clean), 4096):
                 block = clean[row : row + 4096].astype(np.float64)
                 clean[row : row + 4096] = block - (block @ basis) @ basis.T
@@ -181,7 +181,7 @@ class NiftiSignal(Signal):
         return source
 
 
-def _orthonormal(confounds: np.ndarray) -> np.ndarray:
+def orthonormal(confounds: np.ndarray) -> np.ndarray:
     """An orthonormal basis (n_volumes, rank) of the columns; columns that others already span are left out."""
     u, s, _ = np.linalg.svd(confounds, full_matrices=False)
     return u[:, s > s.max(initial=0) * max(confounds.shape) * np.finfo(float).eps]
