@@ -62,8 +62,6 @@ class BetasSignal(Signal):
         The stored numbers are divided by it.
     missing : float, optional
         The stored number that stands for NaN.
-    trials : array of int, optional
-        Rows of the file that are trials, rising; all of them by default.
     kept : Kept, optional
         Where decoded bands are kept; one of its own by default.
     """
@@ -123,6 +121,8 @@ class BetasSignal(Signal):
 
     def _mapped(self, source: np.ndarray, rows: np.ndarray, start: int, stop: int) -> np.ndarray:
         """From memory or a memory map: the span of trials is one view, voxels are picked from it."""
+        if source.ndim == 2 and self.trial_axis == 1:
+            return source[self._places(rows), start:stop]
         view = np.moveaxis(source, self.trial_axis, 0)[start:stop]
         if len(rows) == int(np.prod(self.grid)) and self.voxels is None and np.array_equal(rows, np.arange(len(rows))):
             return view.reshape(stop - start, -1).T
@@ -175,6 +175,60 @@ class BetasSignal(Signal):
         if source is None:
             source = self._open_source = open_array(Path(self.path or ""), self.name)
         return source
+
+
+class JoinedSignal(Signal):
+    """Signals of the same trials one above the other: regions or hemispheres that stand in files of their own.
+
+    Parameters
+    ----------
+    parts : list of Signal (voxel, trial)
+        With the same number of trials.
+    """
+
+    slow = True
+
+    def __init__(self, parts: list[Signal]) -> None:
+        counts = sorted({p.shape[1] for p in parts})
+        if len(counts) != 1:
+            raise BraindecError(
+                "files of one subject hold different numbers of trials",
+                found=", ".join(f"{Path(str(p.path)).name}: {p.shape[1]}" for p in parts[:8]),
+                fix="the files are of different subjects or versions, or one was cut short",
+            )  # fmt: skip
+        self.parts, self.path = parts, parts[0].path
+        self.edges = np.cumsum([0, *(p.shape[0] for p in parts)])
+        self.shape = (int(self.edges[-1]), counts[0])
+
+    def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
+        stop = self.shape[1] if stop is None else min(stop, self.shape[1])
+        rows = np.arange(self.shape[0])[channels]
+        out = np.empty((len(rows), stop - start), dtype=np.float32)
+        owner = np.searchsorted(self.edges, rows, side="right") - 1
+        for number in np.unique(owner):
+            mine = owner == number
+            out[mine] = self.parts[number].read(rows[mine] - self.edges[number], start, stop)
+        return out
+
+
+def nan_voxels(signals: list[Signal], *, limit: int = 2**27) -> tuple[np.ndarray, bool]:
+    """Return the voxels with a value that is not finite, and whether all trials were looked at (else the first and last).
+
+    Parameters
+    ----------
+    signals : list of Signal (voxel, trial)
+        Of the same voxels.
+    limit : int
+        Bytes, as float32, up to which everything is looked at.
+    """
+    size = 4 * sum(s.shape[0] * s.shape[1] for s in signals)
+    bad = np.zeros(signals[0].shape[0], dtype=bool)
+    for signal in signals:
+        n, step = signal.shape[1], max(1, 4_000_000 // max(1, signal.shape[0]))
+        spans = [(a, min(a + step, n)) for a in range(0, n, step)] if size <= limit else [(0, 1), (n - 1, n)]
+        for start, stop in spans if not signal.finite else []:
+            bad |= ~np.isfinite(signal.read(slice(None), start, stop)).all(axis=1)
+    return np.flatnonzero(bad), size <= limit
 
 
 def open_array(path: Path, name: str | None) -> Any:

@@ -23,6 +23,7 @@ import pandas as pd
 from braindec.errors import BraindecError, UnreadableError
 from braindec.files import check_room, written_whole
 from braindec.loaders._betas_signal import MISSING, BetasSignal
+from braindec.loaders._betas_signal import nan_voxels as find_nan
 from braindec.types import Recording, Windows
 from braindec.types.signals import SelectedSignal
 from braindec.types.storage import hdf5, read_table, to_json, write_table
@@ -136,6 +137,7 @@ def windows_of(
     *,
     nan_voxels: np.ndarray | None = None,
     warnings: list[str] | None = None,
+    look: bool = False,
 ) -> Windows:
     """Join the signals of sessions (or one signal of all of them) and their trials, in order, into Windows.
 
@@ -151,15 +153,25 @@ def windows_of(
         Voxels known to hold values that are not finite: marked bad and counted.
     warnings : list of str, optional
         For ``info["warnings"]``.
+    look : bool
+        Look through the values for NaN (files up to 128 MiB; of larger ones the first and last trial).
     """
     said = [*info.get("warnings", []), *(warnings or [])]
     channels = channels.reset_index(drop=True)
+    if look:
+        nan_voxels, whole = find_nan(signals)
+        if whole and not len(nan_voxels):
+            for signal in signals:
+                signal.finite = True
+        if not whole:
+            said.append("large file: only the first and last trial of each part were looked through for NaN")
     if nan_voxels is not None and len(nan_voxels):
         status = channels.get("status", pd.Series(["good"] * len(channels))).astype(object).copy()
         status.iloc[np.asarray(nan_voxels)] = "bad"
         channels = channels.assign(status=status)
         said.append(f"{len(nan_voxels)} of {len(channels)} voxels hold values that are not finite; kept and marked bad")
     trials = complete_trials(trials, info)
+    said += _in_both_parts(trials)
     recordings, index, first = [], [], 0
     for signal in signals:
         n_trials = signal.shape[1]
@@ -177,6 +189,19 @@ def windows_of(
     if first != len(trials):
         raise BraindecError("betas and trials differ in number", found=f"{first} betas, {len(trials)} trials")
     return Windows(tuple(recordings), np.array(index), 1, trials, info=dict(info))
+
+
+def _in_both_parts(trials: pd.DataFrame) -> list[str]:
+    """A sentence about stimuli that stand in the training and in the test part."""
+    if "part" not in trials or "stimulus_id" not in trials:
+        return []
+    ids = {part: set(trials["stimulus_id"][trials["part"] == part]) for part in ("train", "test")}
+    both = sorted(ids["train"] & ids["test"])
+    if not both:
+        return []
+    return [
+        f"{len(both)} stimuli stand in the training and in the test part, such as {', '.join(both[:3])}: split by stimulus_id"
+    ]
 
 
 def complete_trials(trials: pd.DataFrame, info: Mapping[str, Any]) -> pd.DataFrame:
