@@ -103,7 +103,7 @@ class MindBridge(SubjectEncoder):
     def forward(self, x: torch.Tensor, *, subject: torch.Tensor | None = None, **context: torch.Tensor) -> torch.Tensor:
         """x (batch, voxel, time), subject (batch,) -> image embedding (batch, dim)."""
         codes = self.codes(x, subject)
-        return self.head(self.translator(self.embed(self.pool(x, codes), codes)))
+        return self.translate(self.embed(self.pool(x, codes), codes))
 
     def heads(self, x: torch.Tensor, *, subject: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
         """Return ``image`` (batch, dim) and, where there is a text head, ``text`` (batch, text_dim)."""
@@ -121,6 +121,10 @@ class MindBridge(SubjectEncoder):
     def embed(self, pooled: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """Pooled voxels (batch, n_pools) of subjects ``codes`` -> shared space (batch, width)."""
         return by_subject(codes, lambda s, rows: self.embedders[s](pooled[rows]))
+
+    def translate(self, shared: torch.Tensor) -> torch.Tensor:
+        """Shared space (batch, width) -> image embedding (batch, dim)."""
+        return self.head(self.translator(shared))
 
     def build(self, shared: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
         """Shared space (batch, width) -> pooled voxels (batch, n_pools) of subjects ``codes``.
