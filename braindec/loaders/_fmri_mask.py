@@ -11,6 +11,7 @@ import numpy as np
 
 from braindec.errors import BraindecError
 from braindec.loaders import _fmri_tables
+from braindec.loaders._bids_tree import entities_of
 from braindec.loaders._fmri_signal import open_image
 from braindec.loaders._fmri_tree import Run
 
@@ -24,6 +25,7 @@ class Grid:
     channels: Any
     paths: tuple[Path, ...]
     said: tuple[str, ...] = ()
+    atlas: Path | None = None
 
 
 def make_grid(runs: Sequence[Run], images: Sequence[Any], root: Path, options: Mapping[str, Any]) -> Grid:
@@ -56,6 +58,7 @@ def make_grid(runs: Sequence[Run], images: Sequence[Any], root: Path, options: M
         voxels, channels = _fmri_tables.voxel_channels(mask, first.affine, placed)
         return Grid(voxels, None, channels, paths, tuple(said))
     atlas_path = _path(root, options["atlas"], runs[0])
+    check_space(atlas_path, runs[0].path)
     atlas = _fit(open_image(atlas_path), first, atlas_path, options["resample"], said, labels=True)
     if not np.allclose(atlas, np.round(atlas)) or (atlas < 0).any():
         raise BraindecError(
@@ -79,7 +82,7 @@ def make_grid(runs: Sequence[Run], images: Sequence[Any], root: Path, options: M
         labels, first.affine, _fmri_tables.atlas_names(table), placed
     )
     extra = (atlas_path, *([table] if table else []))
-    return Grid(voxels, starts, channels, (*paths, *extra), tuple(said))
+    return Grid(voxels, starts, channels, (*paths, *extra), tuple(said), atlas_path)
 
 
 def mask_files(runs: Sequence[Run], root: Path, options: Mapping[str, Any]) -> list[Path]:
@@ -103,6 +106,7 @@ def _mask(
         return mask, ()
     if wanted not in (None, "brain"):
         path = _path(root, wanted, runs[0])
+        check_space(path, runs[0].path)
         return _filled(_fit(open_image(path), first, path, options["resample"], said) != 0, path), (path,)
     found = [_brain_mask(r) for r in runs]
     if wanted == "brain" and not all(found):
@@ -119,6 +123,21 @@ def _mask(
             f"the brain masks of {len(masks)} runs differ; the {int(shared.sum())} voxels that all share are used"
         )
     return _filled(shared, paths[0]), paths
+
+
+def check_space(path: Path, run: Path) -> None:
+    """Refuse a mask or parcellation whose name says another space (``space-``, ``tpl-``) than the name of the images.
+
+    Grids can be equal by chance, and bringing an image to another grid does not bring it to another space.
+    """
+    mine, theirs = entities_of(run.name), entities_of(path.name)
+    wanted, found = mine.get("space"), theirs.get("space") or theirs.get("tpl")
+    if wanted is not None and found is not None and wanted != found:
+        raise BraindecError(
+            f"{path.name} lies in another space than the images",
+            found=f"space {found} against {wanted} of {run.name}",
+            fix=f"use one in {wanted}, or transform it (antsApplyTransforms); resample: true changes the grid only",
+        )
 
 
 def _from_intensities(image: Any, path: Path) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,14 @@ def open_image(path: str | Path) -> Any:
         raise UnreadableError(f"there is no image {path}", fix="check the path")
     if path.stat().st_size == 0:
         raise UnreadableError(f"{path} is empty (0 bytes)", fix="copy the file again from where it was recorded")
-    if ".dtseries." in name or name.endswith((".gii", ".gii.gz")):
+    if name.endswith((".gii", ".gii.gz")) or re.search(r"\.[a-z]*(series|scalar|label|conn)\.nii(\.gz)?$", name):
+        kind = "gifti" if ".gii" in name else "cifti"
+        runs = ".dtseries.nii or .ptseries.nii" if kind == "cifti" else ".func.gii"
         raise UnreadableError(
             f"{path} holds surface data, which the reader fmri does not read",
             allowed="volumes: .nii, .nii.gz",
-            fix="use the volume of the same run (fMRIPrep: space-MNI152NLin2009cAsym_..._bold.nii.gz)",
+            fix=f"use the reader {kind} (for runs: {runs}), or the volume of the same run (fMRIPrep: "
+            "space-MNI152NLin2009cAsym_..._bold.nii.gz)",
         )
     try:
         image = nib.load(path)

@@ -29,16 +29,39 @@ _SPACES = {1: "scanner", 2: "aligned", 3: "Talairach", 4: "MNI152"}
 
 
 def repetition_time(image: Any, path: Path, sidecar: Mapping[str, Any], tr: float | None, warnings: list[str]) -> float:
+    """Return the repetition time in s of a 4-D NIfTI image; see :func:`agreed_tr`."""
+    zooms, unit = image.header.get_zooms(), image.header.get_xyzt_units()[1]
+    header = float(zooms[3]) * _SECONDS.get(unit, float("nan")) if len(zooms) > 3 else float("nan")
+    found = f"{float(zooms[3]):g} with the unit {unit!r} in the header" if len(zooms) > 3 else "no time axis"
+    return agreed_tr(path, header, sidecar, tr, warnings, found=found)
+
+
+def agreed_tr(
+    path: Path, header: float | None, sidecar: Mapping[str, Any], tr: float | None, warnings: list[str], *, found: str
+) -> float:
     """Return the repetition time in s from the option, the sidecar and the header, which must agree.
+
+    Parameters
+    ----------
+    path : Path
+        The run.
+    header : float or None
+        What the file says, in s; None (or NaN) where it does not, or its unit is not known.
+    sidecar : mapping
+        The merged JSON of the run.
+    tr : float, optional
+        The option, which wins.
+    warnings : list of str
+        Is told when the option wins over something else.
+    found : str
+        What the header holds, for the message.
 
     Raises
     ------
     BraindecError
         If they differ, or none of them says it.
     """
-    zooms, unit = image.header.get_zooms(), image.header.get_xyzt_units()[1]
-    header = float(zooms[3]) * _SECONDS.get(unit, float("nan")) if len(zooms) > 3 else float("nan")
-    header = header if np.isfinite(header) and header > 0 else None
+    header = _positive(header)
     said = _positive(sidecar.get("RepetitionTime"))
     if tr is not None:
         if not _plausible(_positive(tr)):
@@ -61,22 +84,20 @@ def repetition_time(image: Any, path: Path, sidecar: Mapping[str, Any], tr: floa
             fix="find out which one is right and correct the other, or say it with tr: ... (s): every onset "
             "depends on it",
         )
-    found = said if said is not None else header
-    if found is None:
+    time = said if said is not None else header
+    if time is None:
         raise BraindecError(
             f"{path.name} does not say its repetition time",
-            found=f"{float(zooms[3]):g} with the unit {unit!r} in the header, no RepetitionTime in a sidecar"
-            if len(zooms) > 3
-            else "no time axis",
+            found=f"{found}, no RepetitionTime in a sidecar",
             fix="say it with tr: ... (s)",
         )
-    if not _plausible(found):
+    if not _plausible(time):
         raise BraindecError(
-            f"{path.name}: a repetition time of {found:g} s is not plausible",
+            f"{path.name}: a repetition time of {time:g} s is not plausible",
             allowed="0.02 to 60 s",
-            fix=f"say it with tr: ... (s){'; is it in milliseconds?' if found > 60 else ''}",
+            fix=f"say it with tr: ... (s){'; is it in milliseconds?' if time > 60 else ''}",
         )
-    return found
+    return time
 
 
 def read_labels(path: Path, columns: Sequence[str], n_volumes: int) -> pd.DataFrame:
@@ -178,7 +199,7 @@ def read_confounds(path: Path, wanted: str | Sequence[str], n_volumes: int, warn
 
     Notes
     -----
-    A first row that is n/a (derivatives have none) takes the mean of its column.
+    A first row that is n/a (derivatives have none) takes the mean of its column, and this is said in ``warnings``.
     """
     table = read_tsv(path)
     names = confound_columns(wanted, table, path)
@@ -195,6 +216,11 @@ def read_confounds(path: Path, wanted: str | Sequence[str], n_volumes: int, warn
         bad = [n for n, h in zip([*names, *steady], holes[1:].any(axis=0), strict=True) if h]
         raise BraindecError(
             f"{path.name}: confounds are missing after the first volume", found=", ".join(bad[:8]), fix="choose others"
+        )
+    if holes[0].any():
+        warnings.append(
+            f"{path.name}: {int(holes[0].sum())} of {values.shape[1]} confounds have no value in the first volume "
+            "(derivatives have none); the mean of the column stands there"
         )
     mean = np.nanmean(values, axis=0)
     centred = np.where(holes, 0.0, values - mean)

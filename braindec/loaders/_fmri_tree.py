@@ -13,8 +13,25 @@ from braindec.loaders._bids_tree import BidsFile, check_root, entities_of
 from braindec.loaders._options import as_list, text_or_none
 
 ENDINGS = (".nii.gz", ".nii")
-_ENTITY = {"subject": "sub", "session": "ses", "task": "task", "run": "run", "space": "space", "resolution": "res"}
-_IMAGE_ONLY = ("space", "res", "desc", "den", "hemi", "label")
+_ENTITY = {"subject": "sub", "session": "ses", "task": "task", "run": "run", "space": "space", "resolution": "res",
+           "density": "den"}  # fmt: skip
+IMAGE_ONLY = ("space", "res", "desc", "den", "hemi", "label")
+_DOUBLE = (".dtseries.nii", ".ptseries.nii", ".func.gii")  # endings of two parts
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which files are runs, for one reader."""
+
+    reader: str
+    endings: tuple[str, ...]
+    pattern: str
+    prepared: bool  # such files are derivatives always; else those with desc-preproc are
+
+
+VOLUMES = Layout("fmri", ENDINGS, "*_bold.nii*", False)
+GRAYORDINATES = Layout("cifti", (".dtseries.nii", ".ptseries.nii"), "*.?tseries.nii", True)
+SURFACES = Layout("gifti", (".func.gii", ".func.gii.gz"), "*.func.gii*", True)
 
 
 @dataclass(frozen=True)
@@ -35,8 +52,15 @@ class Run:
         return self.image.path
 
 
-def find_runs(root: str | Path, options: Mapping[str, Any]) -> list[Run]:
-    """Return the runs that the options ask for, in order of their names.
+def stem_of(path: Path) -> str:
+    """Return the name of an image without its ending (.nii.gz, .dtseries.nii, .func.gii, ...)."""
+    name = path.name.removesuffix(".gz")
+    double = next((e for e in _DOUBLE if name.endswith(e)), None)
+    return name.removesuffix(double) if double else name.removesuffix(".nii")
+
+
+def find_runs(root: str | Path, options: Mapping[str, Any], layout: Layout = VOLUMES) -> list[Run]:
+    """Return the runs that the options ask for, in order of their names; both hemispheres of a run, left first.
 
     Raises
     ------
@@ -45,22 +69,16 @@ def find_runs(root: str | Path, options: Mapping[str, Any]) -> list[Run]:
     """
     folder = _files.existing(root)
     if folder.is_file() or options["bold"] is not None or not any(p.is_dir() for p in folder.glob("sub-*")):
-        return _single(folder, options)
+        return _single(folder, options, layout)
     check_root(folder)
     images_root = folder if options["derivatives"] is None else _files.existing(folder / str(options["derivatives"]))
-    images = [p for p in sorted(images_root.glob("sub-*/**/func/*_bold.nii*")) if p.name.endswith(ENDINGS)]
-    files = [
-        BidsFile(p, images_root, "func") for p in images if "dtseries" not in p.name and not p.name.startswith(".")
-    ]
+    images = [p for p in sorted(images_root.glob(f"sub-*/**/func/{layout.pattern}")) if _is_run(p, layout)]
+    files = [BidsFile(p, images_root, "func") for p in images]
     if not files:
-        raise BraindecError(
-            f"no fMRI run in {images_root}",
-            found="no sub-*/[ses-*/]func/*_bold.nii[.gz]",
-            fix="check the path; for derivatives beside raw data write derivatives: derivatives/fmriprep",
-        )
+        raise _none(images_root, layout)
     for option, key in _ENTITY.items():
-        files = _keep(files, option, key, as_list(options[option]))
-    prepared = [f for f in files if f.entities.get("desc") == "preproc"]
+        files = _keep(files, option, key, as_list(options.get(option)))
+    prepared = files if layout.prepared else [f for f in files if f.entities.get("desc") == "preproc"]
     files = prepared or files
     _check_once(files)
     events_root = (
@@ -78,16 +96,45 @@ def subjects_of(runs: Sequence[Run], options: Mapping[str, Any]) -> list[str]:
     return sorted({str(r.entities["subject"]) for r in runs}) or [str(options["subject"])]
 
 
-def _single(folder: Path, options: Mapping[str, Any]) -> list[Run]:
+def _is_run(path: Path, layout: Layout) -> bool:
+    known = path.name.endswith(layout.endings) and not path.name.startswith(".")
+    return known and (layout.reader == "cifti" or "tseries" not in path.name)
+
+
+def other_runs(folder: Path, layout: Layout) -> Layout | None:
+    """Return the layout of the other readers that has runs in a BIDS folder, if there is one."""
+    for other in (VOLUMES, GRAYORDINATES, SURFACES):
+        if other is not layout and any(_is_run(p, other) for p in folder.glob(f"sub-*/**/func/{other.pattern}")):
+            return other
+    return None
+
+
+def _none(folder: Path, layout: Layout) -> BraindecError:
+    other = other_runs(folder, layout)
+    return BraindecError(
+        f"no fMRI run in {folder}" if layout is VOLUMES else f"the reader {layout.reader} finds no run in {folder}",
+        found=f"no sub-*/[ses-*/]func/{layout.pattern}" + (f", but {other.pattern}" if other else ""),
+        fix=f"use the reader {other.reader}"
+        if other
+        else "check the path; for derivatives beside raw data write derivatives: derivatives/fmriprep",
+    )
+
+
+def _single(folder: Path, options: Mapping[str, Any], layout: Layout) -> list[Run]:
     """One image, or those that match the pattern ``bold``."""
     pattern = options["bold"]
-    found = _files.find(folder, pattern, ENDINGS)
+    if pattern is None and folder.is_dir() and any(folder.glob("*/MNINonLinear")):
+        raise BraindecError(
+            f"{folder} is a folder of the HCP: which files are the runs?", found="*/MNINonLinear/Results",
+            fix="bold: '{subject}/MNINonLinear/Results/*/{run}_Atlas_MSMAll.dtseries.nii', or as the files are named",
+        )  # fmt: skip
+    found = _files.find(folder, pattern, layout.endings)
     found = _files.keep(
         found,
         **{
             k: as_list(options[k])
             for k in ("subject", "session", "task", "run")
-            if not (k == "run" and options["labels"])
+            if not (k == "run" and options.get("labels") and layout is VOLUMES)
         },
     )
     runs = []
@@ -121,17 +168,17 @@ def _check_once(files: Sequence[BidsFile]) -> None:
     """Refuse one run in several spaces, resolutions or echoes."""
     seen: dict[tuple[str | None, ...], BidsFile] = {}
     for file in files:
-        key = tuple(file.entities.get(k) for k in ("sub", "ses", "task", "acq", "run"))
+        key = tuple(file.entities.get(k) for k in ("sub", "ses", "task", "acq", "run", "hemi"))
         if key in seen:
             first = seen[key].entities
             differ = [k for k in sorted({*first, *file.entities}) if first.get(k) != file.entities.get(k)]
-            option = {"res": "resolution"}.get(differ[0], differ[0]) if differ else "extension"
+            option = {"res": "resolution", "den": "density"}.get(differ[0], differ[0]) if differ else "extension"
             values = sorted({str(f.entities.get(differ[0], "none")) for f in files}) if differ else []
             raise BraindecError(
                 f"one run stands in several images: {seen[key].path.name} and {file.path.name}",
                 found=f"they differ in {', '.join(differ)}",
                 fix=f"say which: {option}: {values[0] if values else '...'} ({', '.join(values)})"
-                if option in ("space", "resolution")
+                if option in ("space", "resolution", "density")
                 else "name the images with a pattern: bold: 'sub-{subject}/func/*_echo-2_bold.nii.gz'",
             )
         seen[key] = file
@@ -148,8 +195,8 @@ def _raw_root(folder: Path, prepared: bool) -> Path | None:
 def _bids_run(image: BidsFile, events_root: Path | None, prepared: bool) -> Run:
     raw = image
     if prepared and events_root is not None:
-        stem = image.path.name.removesuffix(".gz").removesuffix(".nii")
-        parts = [p for p in stem.split("_") if p.split("-")[0] not in _IMAGE_ONLY]
+        parts = [p for p in stem_of(image.path).split("_") if p.split("-")[0] not in IMAGE_ONLY]
+        parts = parts if parts[-1] == "bold" else [*parts, "bold"]
         raw = BidsFile(
             events_root / image.path.parent.relative_to(image.root) / ("_".join(parts) + ".nii.gz"), events_root, "func"
         )

@@ -15,13 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from tqdm import tqdm
 
 from braindec.errors import BraindecError, did_you_mean
-from braindec.loaders import _events, _fmri_tables, _options
-from braindec.loaders._bids_tree import read_json
-from braindec.loaders._files import check_inside
+from braindec.loaders import _fmri_run, _fmri_tables, _options
 from braindec.loaders._fmri_mask import Grid, make_grid, mask_files
 from braindec.loaders._fmri_signal import NiftiSignal, open_volumes
 from braindec.loaders._fmri_tree import Run, find_runs, subjects_of
@@ -100,7 +97,8 @@ def load(
     UnreadableError
         If an image is damaged, cut short or not a time series.
     BraindecError
-        If repetition times differ or are missing, masks are empty or on another grid, or a label is not there.
+        If repetition times differ or are missing, masks are empty, on another grid or in another space, or a label is
+        not there.
     """
     given = {k: v for k, v in locals().items() if k != "root"}
     if label_events not in ("volume", "block"):
@@ -114,8 +112,8 @@ def load(
         mine = [r for r in runs if r.entities["subject"] == who]
         images = [open_volumes(r.path) for r in tqdm(mine, desc=f"opening sub-{who}", disable=None, leave=False)]
         grid = make_grid(mine, images, Path(root), given)
-        for one, image in zip(mine, images, strict=True):
-            recordings += _open(one, image, grid, given, Path(root))
+        opened = [_open(one, image, grid, given, Path(root)) for one, image in zip(mine, images, strict=True)]
+        recordings += _fmri_run.check_same_tr([r for many in opened for r in many])
     return recordings
 
 
@@ -134,10 +132,10 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
         paths.append(one.path)
         paths += [*one.image.sidecars("bold", ".json"), *(one.raw.sidecars("bold", ".json") if one.raw else [])]
         paths += [] if values["labels"] or one.raw is None else one.raw.sidecars("events", ".tsv")
-        if values["confounds"] != "none":
+        if values["confounds"] not in _fmri_run.NO_CONFOUNDS:
             paths.append(_fmri_tables.confounds_path(one.path))
     if values["labels"]:
-        paths += [_inside(Path(root), values["labels"], one) for one in runs]
+        paths += [_fmri_run.inside(Path(root), values["labels"], one) for one in runs]
     return list(dict.fromkeys([*paths, *mask_files(runs, Path(root), values)]))
 
 
@@ -145,20 +143,17 @@ def _open(one: Run, image: Any, grid: Grid, options: dict[str, Any], root: Path)
     said = list(grid.said)
     sidecar = {**(one.raw.json("bold") if one.raw else {}), **one.image.json("bold")}
     tr = _fmri_tables.repetition_time(image, one.path, sidecar, options["tr"], said)
-    about = _about(one, image, grid, root)
+    about = _about(one, image, grid)
     if options["labels"] is not None:
         return _labelled(one, image, grid, options, root, tr, about, said)
-    cleaned = None
     n_volumes, skip = image.shape[3], int(options["drop_volumes"])
-    _check_drop(skip, n_volumes, one.path)
-    if options["confounds"] not in ("none", [], None):
-        table = _fmri_tables.read_confounds(_fmri_tables.confounds_path(one.path), options["confounds"], n_volumes, said)
-        cleaned = table[skip:] - table[skip:].mean(axis=0)
-        about["confounds"] = (
-            options["confounds"] if isinstance(options["confounds"], str) else list(options["confounds"])
-        )
+    _fmri_run.check_drop(skip, n_volumes, one.path)
+    cleaned = _fmri_run.read_cleaning(one, options["confounds"], n_volumes, skip, said)
+    if cleaned is not None:
+        wanted = options["confounds"]
+        about["confounds"] = wanted if isinstance(wanted, str) else list(wanted)
     signal = NiftiSignal(one.path, grid.voxels, starts=grid.starts, first=skip, last=n_volumes, confounds=cleaned)
-    events = _read_events(one, signal.shape[1] * tr, skip * tr, said)
+    events = _fmri_run.read_events(one, signal.shape[1] * tr, skip * tr, said)
     return [Recording(signal, 1 / tr, grid.channels, events, {**about, "warnings": list(dict.fromkeys(said))})]
 
 
@@ -172,12 +167,12 @@ def _labelled(
     about: dict[str, Any],
     said: list[str],
 ) -> list[Recording]:
-    if options["confounds"] not in ("none", [], None):
+    if options["confounds"] not in _fmri_run.NO_CONFOUNDS:
         raise BraindecError(
             "confounds and labels cannot be given together", fix="labels are for images that fMRIPrep did not write"
         )
     columns = [str(c) for c in options["label_columns"]]
-    path = _inside(root, options["labels"], one)
+    path = _fmri_run.inside(root, options["labels"], one)
     table = _fmri_tables.read_labels(path, columns, image.shape[3])
     parts = (
         _fmri_tables.stretches(list(table["run"])) if "run" in table else [(0, len(table), str(about["run"] or "1"))]
@@ -200,7 +195,7 @@ def _labelled(
     for first, last, name in parts:
         if wanted is not None and name not in wanted:
             continue
-        _check_drop(skip, last - first, one.path)
+        _fmri_run.check_drop(skip, last - first, one.path)
         events = _fmri_tables.label_events(table.iloc[first + skip : last], tr, per=options["label_events"])
         signal = NiftiSignal(one.path, grid.voxels, starts=grid.starts, first=first + skip, last=last)
         info = {**about, "run": name, "warnings": list(dict.fromkeys(said))}
@@ -208,47 +203,12 @@ def _labelled(
     return recordings
 
 
-def _about(one: Run, image: Any, grid: Grid, root: Path) -> dict[str, Any]:
-    folder = one.image.root
-    description = folder / "dataset_description.json"
-    name = read_json(description).get("Name") if description.is_file() else None
-    space = one.image.entities.get("space") or _fmri_tables.space_of(image)
-    return {
-        "dataset": str(name).strip() if name else folder.resolve().name,
-        **one.entities,
-        "modality": "fmri",
-        "space": space,
-        "path": str(one.path),
-        "grid": [int(n) for n in image.shape[:3]],
-        "affine": np.asarray(image.affine, dtype=float).tolist(),
-        "mask": str(grid.paths[0]) if grid.paths else None,
-    }
-
-
-def _read_events(one: Run, duration: float, shift: float, said: list[str]) -> pd.DataFrame:
-    path = one.raw.sidecar("events", ".tsv") if one.raw else None
-    if path is None:
-        said.append(
-            f"{one.path.name} has no events.tsv: the run has no events"
-            + (" (are the raw data elsewhere? say events_root: ...)" if one.prepared else "")
-        )
-        return pd.DataFrame({"onset": np.zeros(0), "duration": np.zeros(0)})
-    events = _events.events_table(_events.read_tsv(path), path, said)
-    if not len(events):
-        said.append(f"{path.name} is empty: the run has no events")
-    events = events.assign(onset=events["onset"] - shift)
-    _events.say_outside(events, duration, path.name, said)
-    return events
-
-
-def _check_drop(skip: int, n_volumes: int, path: Path) -> None:
-    if not 0 <= skip < n_volumes - 1:
-        raise BraindecError(f"drop_volumes: {skip} leaves nothing of {path.name}", found=f"{n_volumes} volumes")
-
-
-def _inside(root: Path, relative: str, one: Run) -> Path:
-    """A path inside the folder; ``{subject}`` and ``{session}`` are filled in."""
-    for key in ("subject", "session"):
-        relative = relative.replace(f"{{{key}}}", str(one.entities.get(key) or ""))
-    check_inside(relative)
-    return (root if root.is_dir() else root.parent) / relative
+def _about(one: Run, image: Any, grid: Grid) -> dict[str, Any]:
+    return _fmri_run.about(
+        one,
+        one.image.entities.get("space") or _fmri_tables.space_of(image),
+        grid=[int(n) for n in image.shape[:3]],
+        affine=np.asarray(image.affine, dtype=float).tolist(),
+        mask=str(grid.paths[0]) if grid.paths else None,
+        atlas=str(grid.atlas) if grid.atlas else None,
+    )
