@@ -20,6 +20,7 @@ from braindec.types.signals import open_hdf5_dataset
 
 MISSING = -32768  # the int16 number that stands for NaN in files of braindec
 _HDF5 = (".h5", ".hdf5")
+_BLOCK = 8_000_000  # numbers read at once
 
 
 class Kept:
@@ -155,7 +156,9 @@ class BetasSignal(Signal):
         """Read each chunk that holds a wanted voxel once; ``places`` in any order, shape (n_places, stop - start)."""
         out = np.empty((len(places), stop - start), dtype=self.stored)
         coordinates = np.stack(np.unravel_index(places, self.grid), axis=1)  # (place, axis)
-        for members in _groups(coordinates, self._chunk(source), self.grid):
+        chunk = self._chunk(source)
+        longest = _BLOCK // (max(1, stop - start) * int(np.prod(chunk)))
+        for members in _groups(coordinates, chunk, self.grid, longest):
             inside = coordinates[members]
             low, high = inside.min(axis=0), inside.max(axis=0) + 1
             key = [slice(int(a), int(b)) for a, b in zip(low, high, strict=True)]
@@ -284,25 +287,19 @@ def _only(names: list[str], path: Path) -> str:
     )  # fmt: skip
 
 
-def _groups(coordinates: np.ndarray, chunk: tuple[int, ...], grid: tuple[int, ...]) -> list[np.ndarray]:
-    """Rows of ``coordinates`` that lie in one chunk, chunk by chunk; neighbours along the last axis are read together.
+def _groups(coordinates: np.ndarray, chunk: tuple[int, ...], grid: tuple[int, ...], longest: int) -> list[np.ndarray]:
+    """Rows of ``coordinates`` that are read together: those of one chunk, or of up to ``longest`` chunks that touch on one line.
 
-    Chunks of a single voxel (long in time) are joined into runs of touching voxels: fewer calls, nothing more is read.
+    Chunks of a single voxel (long in time) are joined into runs: fewer calls, and nothing more is read.
     """
-    number = np.ravel_multi_index(
-        tuple((coordinates // np.array(chunk)).T), tuple(-(-n // c) for n, c in zip(grid, chunk, strict=True))
-    )
+    counts = tuple(-(-n // c) for n, c in zip(grid, chunk, strict=True))
+    number = np.ravel_multi_index(tuple((coordinates // np.array(chunk)).T), counts)
     order = np.argsort(number, kind="stable")
     ordered = number[order]
-    step = np.diff(ordered)
-    same_line = np.ones(len(step), dtype=bool)
-    if len(chunk) > 1:
-        lines = np.ravel_multi_index(
-            tuple((coordinates[:, :-1] // np.array(chunk[:-1])).T),
-            tuple(-(-n // c) for n, c in zip(grid[:-1], chunk[:-1], strict=True)),
-        )[order]
-        same_line = np.diff(lines) == 0
-    cuts = np.flatnonzero((step > 1) | ((step == 1) & ~same_line)) + 1
+    starts = np.r_[True, (np.diff(ordered) > 1) | (np.diff(ordered // counts[-1]) != 0)]
+    first = ordered[np.maximum.accumulate(np.where(starts, np.arange(len(ordered)), 0))]  # of the run
+    part = (ordered - first) // max(1, longest)
+    cuts = np.flatnonzero(starts[1:] | (np.diff(part) != 0)) + 1
     return np.split(order, cuts) if len(order) else []
 
 

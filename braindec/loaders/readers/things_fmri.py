@@ -33,11 +33,17 @@ __all__ = ["load", "files", "subjects"]
 
 _PLAIN = {"voxel_id", "subject_id", "voxel_x", "voxel_y", "voxel_z", "nc_singletrial", "nc_testset", "splithalf_uncorrected",
           "splithalf_corrected"}  # fmt: skip
+_REGIONS = ("V1", "V2", "V3", "hV4", "VO1", "VO2", "LO1 (prf)", "LO2 (prf)", "TO1", "TO2", "V3b", "V3a", *(f"{side}{roi}" for roi in
+            ("EBA", "FFA", "OFA", "STS", "PPA", "RSC", "TOS", "LOC") for side in "lr"), "IT")  # fmt: skip
 _TRIALS = ("trial_type", "session", "run", "stimulus")
 
 
 def load(
-    root: str | Path, subject: str | None = None, *, mask: Sequence[str] | str | None = None, rois: Sequence[str] = ()
+    root: str | Path,
+    subject: str | None = None,
+    *,
+    mask: Sequence[str] | str | None = None,
+    rois: Sequence[str] | None = None,
 ) -> Windows:
     """Open the responses of one subject; only tables are read.
 
@@ -50,7 +56,8 @@ def load(
     mask : str or list of str, optional
         Columns of VoxelMetadata.csv: voxels of any of these regions are kept; by default all (about 200,000).
     rois : list of str
-        Columns that name ``channels.region`` (the first that a voxel has); those of ``mask`` by default.
+        Columns that name ``channels.region`` (the first that a voxel has); by default those of ``mask``, or without one the
+        retinotopic and functional regions that are there. Those named here become columns of ``channels``.
 
     Returns
     -------
@@ -69,7 +76,7 @@ def load(
     voxels = _table(folder / f"{name}_VoxelMetadata.csv", ("voxel_id", "voxel_x", "voxel_y", "voxel_z"))
     stimuli = _table(folder / f"{name}_StimulusMetadata.csv", _TRIALS)
     wanted = _options.as_list(mask) or []
-    for column in [*wanted, *rois]:
+    for column in [*wanted, *(rois or [])]:
         if column not in voxels:
             raise BraindecError(
                 f"VoxelMetadata has no region {column!r}{did_you_mean(column, voxels.columns)}",
@@ -82,7 +89,7 @@ def load(
     if len(keep) < len(voxels):
         signal = SelectedSignal(signal, keep, 0, len(stimuli))
     brain = _brain_mask(folder, name)
-    channels = _channels(voxels.iloc[keep], list(rois) or wanted, brain)
+    channels = _channels(voxels.iloc[keep], rois, wanted or [r for r in _REGIONS if r in voxels], brain)
     info = {"dataset": "things-fmri", "subject": name.removeprefix("sub-"), **(brain or {"space": "T1w"})}
     return windows_of([signal], _trials(stimuli), channels, info, look=True)
 
@@ -163,17 +170,19 @@ def _trials(stimuli: pd.DataFrame) -> pd.DataFrame:
                          "run": stimuli["run"].astype(str), "part": stimuli["trial_type"].astype(str)})  # fmt: skip
 
 
-def _channels(voxels: pd.DataFrame, rois: Sequence[str], brain: dict[str, Any] | None) -> pd.DataFrame:
+def _channels(
+    voxels: pd.DataFrame, rois: Sequence[str] | None, default: Sequence[str], brain: dict[str, Any] | None
+) -> pd.DataFrame:
     ijk = voxels[["voxel_x", "voxel_y", "voxel_z"]].to_numpy(dtype=int)
     region = np.full(len(voxels), "n/a", dtype=object)
-    for column in rois:
+    for column in default if rois is None else rois:
         region[(region == "n/a") & (voxels[column].to_numpy(dtype=float) > 0)] = column
     table = pd.DataFrame({"name": [f"voxel-{v}" for v in voxels["voxel_id"]], "type": "voxel", "unit": "a.u.", "region": region,
                           "i": ijk[:, 0], "j": ijk[:, 1], "k": ijk[:, 2]})  # fmt: skip
     if brain is not None:
         affine = np.array(brain["affine"])
         table[["x", "y", "z"]] = (ijk @ affine[:3, :3].T + affine[:3, 3]) / 1000.0
-    for column in ("nc_singletrial", "nc_testset", *rois):
+    for column in ("nc_singletrial", "nc_testset", *(rois or [])):
         if column in voxels:
             table[column] = voxels[column].to_numpy()
     return table
