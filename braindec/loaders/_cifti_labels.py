@@ -58,10 +58,7 @@ class CiftiLabels:
         """
         there, counts = np.unique(self.keys, return_counts=True)
         names = dict(zip(self.table["key"], self.table["name"], strict=True))
-        if background is None:
-            none = {0} | {k for k, n in names.items() if n.strip().lower() in _NOTHING}
-        else:
-            none = set(np.atleast_1d(background).tolist())
+        none = self.none_of(self.table, background)
         rows = [
             (int(k), names.get(int(k), f"label-{k}"), int(c))
             for k, c in zip(there, counts, strict=True)
@@ -75,6 +72,14 @@ class CiftiLabels:
         twice = table["name"].duplicated(keep=False)
         table.loc[twice, "name"] = [f"{n}-{k}" for n, k in zip(table["name"][twice], table["key"][twice], strict=True)]
         return table
+
+    @staticmethod
+    def none_of(table: pd.DataFrame, background: int | Sequence[int] | None) -> set[int]:
+        """Return the keys that are no parcel; see :meth:`parcels`."""
+        if background is not None:
+            return {int(k) for k in np.atleast_1d(background)}
+        named = table["name"].str.strip().str.lower().isin(_NOTHING)
+        return {0} | {int(k) for k in table["key"][named]}
 
     def on(self, model: BrainModel, name: str, *, missing: int = 0) -> np.ndarray:
         """Return the key of each grayordinate of another model, shape (n,); ``missing`` where it has none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,7 +58,7 @@ def make_grid(runs: Sequence[Run], images: Sequence[Any], root: Path, options: M
             raise _no_mask(root)
         voxels, channels = _fmri_tables.voxel_channels(mask, first.affine, placed)
         return Grid(voxels, None, channels, paths, tuple(said))
-    atlas_path = _path(root, options["atlas"], runs[0])
+    atlas_path = named_path(root, options["atlas"], runs[0])
     check_space(atlas_path, runs[0].path)
     atlas = _fit(open_image(atlas_path), first, atlas_path, options["resample"], said, labels=True)
     if not np.allclose(atlas, np.round(atlas)) or (atlas < 0).any():
@@ -77,7 +78,7 @@ def make_grid(runs: Sequence[Run], images: Sequence[Any], root: Path, options: M
             f"no parcel of {atlas_path.name} has a voxel",
             found="an empty parcellation" if not before else "none inside the mask",
         )
-    table = _path(root, options["atlas_labels"], runs[0]) if options["atlas_labels"] else None
+    table = named_path(root, options["atlas_labels"], runs[0]) if options["atlas_labels"] else None
     voxels, starts, channels = _fmri_tables.parcel_channels(
         labels, first.affine, _fmri_tables.atlas_names(table), placed
     )
@@ -87,9 +88,9 @@ def make_grid(runs: Sequence[Run], images: Sequence[Any], root: Path, options: M
 
 def mask_files(runs: Sequence[Run], root: Path, options: Mapping[str, Any]) -> list[Path]:
     """Return the files of masks and parcellations that :func:`make_grid` reads."""
-    named = [_path(root, options[k], runs[0]) for k in ("atlas", "atlas_labels") if options[k]]
+    named = [named_path(root, options[k], runs[0]) for k in ("atlas", "atlas_labels") if options[k]]
     if options["mask"] not in (None, "auto", "brain"):
-        return [_path(root, options["mask"], runs[0]), *named]
+        return [named_path(root, options["mask"], runs[0]), *named]
     return [*(m for r in runs if (m := _brain_mask(r)) is not None), *named]
 
 
@@ -105,7 +106,7 @@ def _mask(
         )
         return mask, ()
     if wanted not in (None, "brain"):
-        path = _path(root, wanted, runs[0])
+        path = named_path(root, wanted, runs[0])
         check_space(path, runs[0].path)
         return _filled(_fit(open_image(path), first, path, options["resample"], said) != 0, path), (path,)
     found = [_brain_mask(r) for r in runs]
@@ -131,13 +132,18 @@ def check_space(path: Path, run: Path) -> None:
     Grids can be equal by chance, and bringing an image to another grid does not bring it to another space.
     """
     mine, theirs = entities_of(run.name), entities_of(path.name)
-    wanted, found = mine.get("space"), theirs.get("space") or theirs.get("tpl")
+    wanted, found = (_family(space) for space in (mine.get("space"), theirs.get("space") or theirs.get("tpl")))
     if wanted is not None and found is not None and wanted != found:
         raise BraindecError(
             f"{path.name} lies in another space than the images",
             found=f"space {found} against {wanted} of {run.name}",
             fix=f"use one in {wanted}, or transform it (antsApplyTransforms); resample: true changes the grid only",
         )
+
+
+def _family(space: str | None) -> str | None:
+    """fsaverage5 is fsaverage at another density: vertex counts tell these apart."""
+    return None if space is None else re.sub(r"^fsaverage[3-6]$", "fsaverage", space)
 
 
 def _from_intensities(image: Any, path: Path) -> np.ndarray:
@@ -208,7 +214,7 @@ def _filled(mask: np.ndarray, path: Path) -> np.ndarray:
     return mask
 
 
-def _path(root: Path, given: str, run: Run) -> Path:
+def named_path(root: Path, given: str | Path, run: Run) -> Path:
     """A path inside the folder (``{subject}`` and ``{session}`` are filled in), or an absolute one."""
     text = str(given)
     for key in ("subject", "session"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braindec.errors import BraindecError
+from braindec.errors import BraindecError, did_you_mean
 from braindec.loaders import _events, _fmri_tables
 from braindec.loaders._bids_tree import read_json
 from braindec.loaders._files import check_inside
@@ -33,6 +33,12 @@ def read_events(one: Run, duration: float, shift: float, said: list[str], *, pat
     path : Path, optional
         The table itself, where names are not BIDS.
     """
+    if path is not None and not path.is_file():
+        there = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
+        raise BraindecError(
+            f"there is no table of events {path}{did_you_mean(path.name, there)}", found=", ".join(there[:8]) or None,
+            fix="write its path inside the folder: events: ...",
+        )  # fmt: skip
     if path is None:
         path = one.raw.sidecar("events", ".tsv") if one.raw else None
     if path is None:
@@ -71,6 +77,16 @@ def confounds_path(path: Path) -> Path:
         found=f"no {'_'.join(parts)}_desc-confounds_timeseries.tsv in {path.parent}",
         fix="confounds: none, or copy the table of fMRIPrep beside the image",
     )
+
+
+def tables_of(one: Run, root: Path, options: Mapping[str, Any]) -> list[Path]:
+    """Return the sidecars, events and confounds that a run is read with."""
+    paths = [*one.image.sidecars("bold", ".json"), *(one.raw.sidecars("bold", ".json") if one.raw else [])]
+    if options.get("events"):
+        paths.append(inside(root, options["events"], one))
+    elif one.raw is not None:
+        paths += one.raw.sidecars("events", ".tsv")
+    return [*paths, *([] if options["confounds"] in NO_CONFOUNDS else [confounds_path(one.path)])]
 
 
 def check_drop(skip: int, n_volumes: int, path: Path) -> None:
