@@ -1,4 +1,4 @@
-"""Betas as Windows: one Recording a session, names of trials, and what is said of voxels without a beta."""
+"""Betas of one run, and betas as Windows: one Recording a session, names of trials, what is said of voxels without a beta."""
 
 from __future__ import annotations
 
@@ -6,13 +6,74 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
+from braindec.errors import BraindecError
 from braindec.signal._trials import join_trials
-from braindec.signal.glm._runs import Run
+from braindec.signal.glm._hyper import groups_of
+from braindec.signal.glm._runs import Run, batches
+from braindec.signal.glm.estimators import Spectrum, lsa_matrix, lss_matrix, spectrum_of
+from braindec.signal.glm.fractional_ridge import fractional_betas
+from braindec.signal.glm.hrf_library import Responses
 from braindec.types import Recording, Windows
 
-__all__ = ["as_windows", "count_bad", "trial_ids"]
+__all__ = ["as_windows", "count_bad", "run_betas", "say_overlap", "told_apart", "trial_ids"]
+
+_COLLINEAR = 30.0  # condition number above which collinearity is strong (Belsley et al. 1980)
+
+
+def told_apart(run: Run, responses: Responses, h: int, on_collinear: str) -> Spectrum:
+    """Decompose the design of a run.
+
+    Raises
+    ------
+    BraindecError
+        If trials cannot be told apart and ``on_collinear`` is "raise".
+    """
+    found = spectrum_of(run.designs(responses)[h])
+    if found.full or on_collinear != "raise":
+        return found
+    first, second = (run.trials.iloc[k]["onset"] for k in found.closest)
+    raise BraindecError(
+        f"{run.label}: its {len(run.trials)} trials cannot be told apart (rank {len(found.s)}, condition number "
+        f"{found.condition:.3g})",
+        found=f"most alike: the trials at {first:g} s and {second:g} s; {len(run.times)} volumes, {run.basis.shape[1]} "
+        "nuisance columns",
+        fix="select one event a trial, use model='lss', or on_collinear='min_norm'",
+    )  # fmt: skip
+
+
+def run_betas(
+    run: Run, responses: Responses, index: np.ndarray, fraction: np.ndarray, out: np.ndarray, *, estimator: str, percent: bool,
+    batch: int, on_collinear: str,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Fill ``out`` (n_trials, n_voxels) with the betas of one run; return why voxels are NaN: reason -> mask."""
+    operators: dict[int, Any] = {}
+    bad: dict[str, list[np.ndarray]] = {}
+    for voxels in batches(out.shape[1], batch):
+        block = run.read(voxels, percent=percent)
+        kept = ~block.unusable
+        for h, mine in groups_of(index[voxels], kept):
+            if h not in operators:
+                operators[h] = _operator(run, responses, h, estimator, on_collinear)
+            if estimator == "ridge":
+                found = fractional_betas(operators[h], block.data[:, mine], fraction[voxels][mine][None])[0]
+            else:
+                found = operators[h] @ block.data[:, mine]
+            out[:, np.flatnonzero(mine) + voxels.start] = found
+        out[:, np.flatnonzero(~kept) + voxels.start] = np.nan
+        for reason, mask in block.bad.items():
+            bad.setdefault(reason, []).append(mask)
+    return {reason: np.concatenate(masks) for reason, masks in bad.items()}
+
+
+def _operator(run: Run, responses: Responses, h: int, estimator: str, on_collinear: str) -> Any:
+    if estimator == "lss":
+        try:
+            return lss_matrix(run.designs(responses)[h])
+        except BraindecError as error:
+            raise BraindecError(f"{run.label}: {error.asked}", found=error.found, fix=error.fix) from None
+    spectrum = told_apart(run, responses, h, on_collinear)
+    return spectrum if estimator == "ridge" else lsa_matrix(spectrum)
 
 
 def trial_ids(runs: Sequence[Run]) -> list[np.ndarray]:
@@ -21,6 +82,21 @@ def trial_ids(runs: Sequence[Run]) -> list[np.ndarray]:
     names = [label if labels.count(label) == 1 else f"{label}#{k}" for k, label in enumerate(labels)]
     return [np.array([f"{name}_trial-{k:03d}" for k in run.trials["event_index"]], dtype=object)
             for name, run in zip(names, runs, strict=True)]  # fmt: skip
+
+
+def say_overlap(numbers: Mapping[str, float]) -> list[str]:
+    """Say which runs have trials that overlap so much that their betas are hard to tell apart."""
+    lost = [k for k, v in numbers.items() if not np.isfinite(v)]
+    steep = {k: v for k, v in numbers.items() if v > _COLLINEAR and np.isfinite(v)}
+    said = []
+    if lost:
+        said.append(f"trials of {len(lost)} of {len(numbers)} runs cannot be told apart ({lost[0]}, ...): least squares "
+                    "and ridge give the betas of smallest length")  # fmt: skip
+    if steep:
+        worst = max(steep, key=lambda k: steep[k])
+        said.append(f"trials overlap: condition number above {_COLLINEAR:g} in {len(steep)} of {len(numbers)} runs (up to "
+                    f"{steep[worst]:.3g} in {worst}): least-squares betas of neighbours trade off")  # fmt: skip
+    return said
 
 
 def count_bad(bad: Sequence[Mapping[str, np.ndarray]]) -> list[str]:
@@ -60,9 +136,7 @@ def as_windows(
         n = sum(len(run.trials) for run in members)
         source = members[0].recording
         status = np.where(missing, "bad", source.channels["status"].to_numpy(dtype=object))
-        channels = source.channels.assign(
-            unit="%" if info["scale"] == "percent" else source.channels["unit"], status=status
-        )
+        unit = "%" if info["scale"] == "percent" else source.channels["unit"]
         about = {
             **source.info,
             "run": None,
@@ -72,10 +146,10 @@ def as_windows(
             "nan_voxels": counts,
         }
         index += [(len(recordings), k) for k in range(n)]
+        channels = source.channels.assign(unit=unit, status=status)
         recordings.append(Recording(values[first : first + n].T, 1.0, channels, info=about))
         first += n
-    trials = join_trials(tables)
-    return Windows(tuple(recordings), np.array(index), 1, trials, info={**info, "nan_voxels": counts})
+    return Windows(tuple(recordings), np.array(index), 1, join_trials(tables), info={**info, "nan_voxels": counts})
 
 
 def _sessions(runs: Sequence[Run]) -> list[list[Run]]:
@@ -92,4 +166,4 @@ def _sessions(runs: Sequence[Run]) -> list[list[Run]]:
 
 def _warnings(members: Sequence[Run], info: Mapping[str, Any]) -> list[str]:
     texts = [text for run in members for text in run.recording.info.get("warnings") or []]
-    return list(pd.unique(pd.Series([*texts, *info["notes"]], dtype=object)))
+    return list(dict.fromkeys([*texts, *info["notes"]]))

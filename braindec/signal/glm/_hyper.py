@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from tqdm import tqdm
 
-from braindec.signal.glm._runs import Block, Run, batches, project_out
+from braindec.signal.glm._runs import Block, Run, batches
 from braindec.signal.glm.crossval import Conditions, explained
 from braindec.signal.glm.denoise import noise_components
 from braindec.signal.glm.estimators import Spectrum
@@ -169,8 +169,3 @@ def _blocks(runs: Sequence[Run], percent: bool, batch: int, what: str) -> Iterat
 def _energy(runs: Sequence[Run], responses: Responses, h: int) -> float:
     """Mean energy of the column of one trial: as a penalty it shrinks a condition seen once by half."""
     return float(np.mean([(run.designs(responses)[h] ** 2).sum(axis=0).mean() for run in runs]))
-
-
-def cleaned(design: np.ndarray, components: np.ndarray) -> np.ndarray:
-    """Return a design without what noise components explain."""
-    return project_out(components, design) if components.shape[1] else design

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -86,6 +86,13 @@ class Run:
             self._designs = {**self._designs, responses: found}
         return found
 
+    def without(self, components: np.ndarray) -> Run:
+        """Return the run with orthonormal noise components (n_times, n) among its nuisance."""
+        if not components.shape[1]:
+            return self
+        basis = np.concatenate([self.basis, components], axis=1)
+        return replace(self, basis=np.linalg.qr(basis)[0], _designs={})
+
     def read(self, voxels: slice, *, percent: bool) -> Block:
         """Read some voxels, in percent of their mean in this run or as they are, with nuisance taken out."""
         raw = np.asarray(self.recording.signal.read(voxels, 0, self.recording.n_times), dtype=np.float32)
@@ -144,9 +151,6 @@ def make_runs(
         trials, dropped = _estimable(recording, table[mask].reset_index(drop=True), times, responses)
         drifts = drift_columns(recording.n_times, recording.sfreq, drift, high_pass=high_pass)
         basis = nuisance_basis(drifts, None if confounds is None else confounds[number], label=recording.label)
-        if len(trials) + basis.shape[1] >= recording.n_times:
-            dropped.append(f"{recording.label}: {len(trials)} trials and {basis.shape[1]} nuisance columns for only "
-                           f"{recording.n_times} volumes: LSA cannot be estimated")  # fmt: skip
         runs.append(Run(recording, trials, basis, times, dropped))
     return runs
 

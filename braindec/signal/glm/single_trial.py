@@ -19,8 +19,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -30,42 +29,19 @@ from tqdm import tqdm
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.signal._trials import as_recordings
-from braindec.signal.glm import _hyper
-from braindec.signal.glm._betas import as_windows, count_bad, trial_ids
-from braindec.signal.glm._runs import Run, batches, chosen_runs, make_runs
-from braindec.signal.glm.crossval import Conditions, repeated_conditions
-from braindec.signal.glm.denoise import choose_number, noise_pool
-from braindec.signal.glm.estimators import Spectrum, lsa_matrix, lss_matrix, spectrum_of
-from braindec.signal.glm.fractional_ridge import FRACTIONS, check_fractions, fractional_betas
-from braindec.signal.glm.hrf_library import STEP, responses_of
+from braindec.signal.glm._betas import as_windows, count_bad, run_betas, say_overlap, trial_ids
+from braindec.signal.glm._hyper import components_of
+from braindec.signal.glm._learn import STEPS, Learned, Step, Wanted, learn
+from braindec.signal.glm._runs import Run, chosen_runs, make_runs
+from braindec.signal.glm.estimators import spectrum_of
+from braindec.signal.glm.fractional_ridge import FRACTIONS, check_fractions
+from braindec.signal.glm.hrf_library import STEP, Responses, responses_of
 from braindec.types import FitRecord, Recording, Windows
 
 __all__ = ["SingleTrialGLM", "STEPS"]
 
 _MODELS = ("lsa", "lss", "ridge", "ladder")
 _BYTES = 64_000_000  # of data of all runs in one batch of voxels
-_COLLINEAR = 30.0  # condition number above which betas of neighbours are said to be hard to tell apart
-
-
-@dataclass(frozen=True)
-class Step:
-    """What a step uses: the chosen responses (or the default one), noise regressors (or none), and which estimator."""
-
-    chosen: bool
-    noise: bool
-    estimator: str
-    what: str
-
-
-STEPS = {
-    "A": Step(False, False, "lsa", "default response, all trials at once"),
-    "B": Step(True, False, "lsa", "a response for each voxel"),
-    "C": Step(True, True, "lsa", "noise regressors"),
-    "D": Step(True, True, "ridge", "fractional ridge"),
-    "LSS": Step(False, False, "lss", "default response, each trial against the others"),
-}
-_LAST = {"lsa": "C", "lss": "lss", "ridge": "D", "ladder": "D"}
-_OWN = {**STEPS, "lss": Step(True, True, "lss", "each trial against the others")}
 
 
 class SingleTrialGLM(BaseEstimator):
@@ -103,8 +79,8 @@ class SingleTrialGLM(BaseEstimator):
 
     Attributes
     ----------
-    hrf_index_, time_to_peak_ : array of shape (n_voxels,)
-        Chosen response and its time to peak (s).
+    hrf_index_, first_index_, time_to_peak_ : array of shape (n_voxels,)
+        Chosen response, that of step B (chosen before noise was taken out), and the time to peak (s) of the first.
     r2_, onoff_r2_, onoff_beta_ : array of shape (n_voxels,)
         Cross-validated R2 with the chosen response and of ON-OFF (type A), and the weight of ON-OFF.
     pool_ : array of bool, shape (n_voxels,)
@@ -211,8 +187,13 @@ class SingleTrialGLM(BaseEstimator):
         self.channels_ = train[0].recording.ch_names
         self.fitted_on_ = FitRecord.of(self, np.concatenate([names[k] for k in places]))
         self.fit_records_ = [self.fitted_on_]
-        self.notes_: list[str] = [text for run in train for text in run.dropped]
-        self._learn(train)
+        learned = learn(train, self.responses_, [self._labels(run) for run in train], self._wanted(train))
+        learned.notes[:0] = [text for run in train for text in run.dropped]
+        for part in fields(Learned):
+            setattr(self, f"{part.name}_", getattr(learned, part.name))
+        ran = dict(zip(self.ladder_["step"], self.ladder_["ran"], strict=True))
+        self.step_ = "D" if ran["D"] else "C"
+        self.learned_ = ran["B"] or ran["C"] or ran["D"]
         for text in self.notes_:
             if text.startswith("step "):
                 warnings.warn(f"single-trial GLM: {text}", UserWarning, stacklevel=2)
@@ -265,18 +246,19 @@ class SingleTrialGLM(BaseEstimator):
         if values.shape != (n_trials, len(self.channels_)) or values.dtype != np.float32:
             raise BraindecError("out does not fit", found=f"{values.dtype} {values.shape}",
                                 allowed=f"float32 {(n_trials, len(self.channels_))}")  # fmt: skip
-        notes, bad, numbers, first = list(self.notes_), [], {}, 0
+        bad, numbers, first = [], {}, 0
         for run in tqdm(runs, desc="betas", unit="run", disable=None, leave=False):
             numbers[run.label] = spectrum_of(run.designs(self.responses_)[self.responses_.default]).condition
             bad.append(self._run_betas(run, plan, values[first : first + len(run.trials)]))
             first += len(run.trials)
-        notes += [t for run in runs for t in run.dropped if t not in notes] + self._said(numbers) + count_bad(bad)
+        dropped = [text for run in runs for text in run.dropped]
+        notes = list(dict.fromkeys([*self.notes_, *dropped, *say_overlap(numbers), *count_bad(bad)]))
         info = {"model": self.model, "step": step or self.step_, "scale": self.scale, "fitted_on_runs": self.runs_,
-                "fitted_on_test_runs": self.learned_ and not self.n_left_out_, "condition_numbers": numbers, "notes": notes,
-                "dropped": [t for run in runs for t in run.dropped]}  # fmt: skip
+                "fitted_on_test_runs": bool(self.learned_ and not self.n_left_out_), "condition_numbers": numbers,
+                "notes": notes, "dropped": dropped}  # fmt: skip
         return as_windows(runs, values, bad, info, used=self.runs_, left_out=self.n_left_out_)
 
-    def _responses(self) -> Any:
+    def _responses(self) -> Responses:
         asked = ("library" if self.model == "ladder" else "canonical") if self.hrf is None else self.hrf
         return responses_of(asked, step=self.hrf_step)
 
@@ -293,94 +275,18 @@ class SingleTrialGLM(BaseEstimator):
                                 allowed=", ".join(map(str, run.trials.columns)))  # fmt: skip
         return run.trials[name].map(lambda v: str(v) if pd.notna(v) else None).to_numpy(dtype=object)
 
-    def _learn(self, train: list[Run]) -> None:
-        """Go up the ladder on the training runs."""
-        percent, batch = self.scale == "percent", self._batch(train)
-        labels = [self._labels(run) for run in train]
-        conditions, why_not = Conditions(labels), repeated_conditions(labels)
-        found = _hyper.choose_responses(train, self.responses_, conditions, percent=percent, batch=batch)
-        if percent and found.unusable.mean() > 0.5:
-            self._refuse_percent(train, batch)
-        self.hrf_index_, self.r2_, self.onoff_r2_, self.onoff_beta_ = found.index, found.r2, found.onoff_r2, found.onoff
-        self.time_to_peak_ = self.responses_.times_to_peak[self.hrf_index_]
-        self.n_conditions_, self.n_repeated_trials_ = conditions.n_conditions, conditions.n_trials
-        rungs = [("A", True, "")]
-        many = len(self.responses_) > 1
-        why = (
-            ""
-            if many and len(train) > 1
-            else ("there is only one training run" if many else "one response was asked for")
-        )
-        rungs.append(("B", not why, why))
-        if not why and why_not:
-            self.notes_.append(f"responses were chosen by ON-OFF alone: {why_not}")
-        rungs.append(("C", *self._learn_noise(train, conditions, why_not, found, percent, batch)))
-        rungs.append(("D", *self._learn_fractions(train, conditions, why_not, found, percent, batch)))
-        self.ladder_ = pd.DataFrame(
-            [(s, STEPS[s].what, ran, w) for s, ran, w in rungs], columns=["step", "what", "ran", "why"]
-        )
-        asked = {"B": many, "C": self._asked_noise() != 0, "D": self.model in ("ridge", "ladder")}
-        self.notes_ += [f"step {s} ({STEPS[s].what}) did not run: {w}" for s, ran, w in rungs if not ran and asked[s]]
-        last = _LAST[self.model]
-        self.step_ = last if last != "D" or rungs[-1][1] else "C"
-        self.learned_ = any(ran for s, ran, _ in rungs if s != "A")
-
-    def _asked_noise(self) -> int | str:
-        return ("cv" if self.model == "ladder" else 0) if self.noise_regressors is None else self.noise_regressors
-
-    def _learn_noise(
-        self, train: list[Run], conditions: Conditions, why_not: str | None, found: Any, percent: bool, batch: int
-    ) -> tuple[bool, str]:
-        asked = self._asked_noise()
-        self.n_noise_, self.noise_curve_, self.pool_ = 0, np.full(1, np.nan), np.zeros(len(found.index), dtype=bool)
-        if asked == 0:
-            return False, "none were asked for"
-        if len(train) < 2:
-            return False, "there is only one training run"
-        if asked == "cv" and why_not:
-            return False, f"the number of noise regressors is chosen by repeated conditions, and {why_not}"
-        usable = ~found.unusable
-        self.pool_ = noise_pool(np.where(usable, found.onoff_r2, np.nan), found.intensity, threshold=self.pool_r2,
-                                bright=self.pool_intensity)  # fmt: skip
-        wanted = self.max_noise_regressors if asked == "cv" else int(asked)
-        if self.pool_.sum() <= wanted:
-            return False, f"the noise pool has only {int(self.pool_.sum())} voxels"
-        if asked != "cv":
-            self.n_noise_ = wanted
-            return True, f"{wanted} asked for"
-        parts = [_hyper.components_of(run, self.pool_, wanted, percent=percent, batch=batch) for run in train]
-        scores = _hyper.score_numbers(train, self.responses_, self.hrf_index_, conditions, parts, usable & ~self.pool_,
-                                      percent=percent, batch=batch)  # fmt: skip
-        self.n_noise_, self.noise_curve_ = choose_number(scores)
-        return True, f"{self.n_noise_} of up to {scores.shape[0] - 1}, from {int(self.pool_.sum())} voxels"
-
-    def _learn_fractions(
-        self, train: list[Run], conditions: Conditions, why_not: str | None, found: Any, percent: bool, batch: int
-    ) -> tuple[bool, str]:
-        self.fraction_ = np.ones(len(found.index))
-        if self.model not in ("ridge", "ladder"):
-            return False, "not asked for"
-        if why_not:
-            return False, f"fractions are chosen by repeated conditions, and {why_not}"
-        parts = [self._components(run) for run in train]
-
-        @cache
-        def spectra(k: int, h: int) -> Spectrum:
-            return self._spectrum(train[k], h, parts[k])
-
-        fractions = check_fractions(self.fractions)
-        self.fraction_ = _hyper.choose_fractions(
-            train, self.hrf_index_, conditions, spectra, fractions, ~found.unusable, percent=percent,
-            batch=max(1, batch // max(1, len(fractions) // 4)),
+    def _wanted(self, train: list[Run]) -> Wanted:
+        noise = self.noise_regressors
+        noise = ("cv" if self.model == "ladder" else 0) if noise is None else noise
+        return Wanted(
+            noise=noise, ridge=self.model in ("ridge", "ladder"), fractions=check_fractions(self.fractions),
+            max_noise=self.max_noise_regressors, pool_r2=self.pool_r2, pool_intensity=self.pool_intensity,
+            percent=self.scale == "percent", batch=self._batch(train), on_collinear=self.on_collinear,
         )  # fmt: skip
-        low = float(np.mean(self.fraction_[~found.unusable] == fractions[0])) if (~found.unusable).any() else 0.0
-        if low > 0.5:
-            self.notes_.append(f"the smallest fraction tried ({fractions[0]:g}) is best in {low:.0%} of voxels")
-        return True, f"median {np.median(self.fraction_[~found.unusable]):.2f} of the length of least squares"
 
     def _plan(self, step: str | None) -> Step:
         if step is None:
-            return _OWN[self.step_]
+            return replace(STEPS[self.step_], estimator="lss") if self.model == "lss" else STEPS[self.step_]
         if step not in STEPS:
             raise BraindecError(f"there is no step {step!r}{did_you_mean(str(step), STEPS)}", allowed=", ".join(STEPS))
         row = self.ladder_[self.ladder_["step"] == step]
@@ -389,69 +295,16 @@ class SingleTrialGLM(BaseEstimator):
                                 allowed=", ".join([*self.ladder_.loc[self.ladder_["ran"], "step"], "LSS"]))  # fmt: skip
         return STEPS[step]
 
-    def _components(self, run: Run) -> np.ndarray:
-        return _hyper.components_of(
-            run, self.pool_, self.n_noise_, percent=self.scale == "percent", batch=self._batch([run])
-        )
-
-    def _spectrum(self, run: Run, h: int, components: np.ndarray) -> Spectrum:
-        found = spectrum_of(_hyper.cleaned(run.designs(self.responses_)[h], components))
-        if not found.full and self.on_collinear == "raise":
-            first, second = (run.trials.iloc[k]["onset"] for k in found.closest)
-            raise BraindecError(
-                f"{run.label}: its {len(run.trials)} trials cannot be told apart (rank {len(found.s)}, condition number "
-                f"{found.condition:.3g})", found=f"most alike: the trials at {first:g} s and {second:g} s",
-                fix="select one event a trial, use model='lss', or on_collinear='min_norm'",
-            )  # fmt: skip
-        return found
-
     def _run_betas(self, run: Run, plan: Step, out: np.ndarray) -> dict[str, np.ndarray]:
-        """Fill ``out`` (n_trials, n_voxels); return why voxels are NaN."""
-        components = self._components(run) if plan.noise and self.n_noise_ else np.zeros((len(run.times), 0))
-        index = self.hrf_index_ if plan.chosen else np.full(len(self.channels_), self.responses_.default)
-        operators: dict[int, Any] = {}
-        bad: dict[str, list[np.ndarray]] = {}
-        for voxels in batches(out.shape[1], self._batch([run])):
-            block = run.read(voxels, percent=self.scale == "percent")
-            kept = ~block.unusable
-            for h, mine in _hyper.groups_of(index[voxels], kept):
-                if h not in operators:
-                    operators[h] = self._operator(run, h, plan, components)
-                if plan.estimator == "ridge":
-                    found = fractional_betas(operators[h], block.data[:, mine], self.fraction_[voxels][mine][None])[0]
-                else:
-                    found = operators[h] @ block.data[:, mine]
-                out[:, np.flatnonzero(mine) + voxels.start] = found
-            out[:, np.flatnonzero(~kept) + voxels.start] = np.nan
-            for reason, mask in block.bad.items():
-                bad.setdefault(reason, []).append(mask)
-        return {reason: np.concatenate(masks) for reason, masks in bad.items()}
-
-    def _operator(self, run: Run, h: int, plan: Step, components: np.ndarray) -> Any:
-        if plan.estimator == "lss":
-            return lss_matrix(_hyper.cleaned(run.designs(self.responses_)[h], components))
-        spectrum = self._spectrum(run, h, components)
-        return spectrum if plan.estimator == "ridge" else lsa_matrix(spectrum)
+        percent, batch = self.scale == "percent", self._batch([run])
+        if plan.noise and self.n_noise_:
+            run = run.without(components_of(run, self.pool_, self.n_noise_, percent=percent, batch=batch))
+        default = np.full(len(self.channels_), self.responses_.default)
+        index = {"default": default, "first": self.first_index_, "chosen": self.hrf_index_}[plan.responses]
+        return run_betas(run, self.responses_, index, self.fraction_, out, estimator=plan.estimator, percent=percent,
+                         batch=batch, on_collinear=self.on_collinear)  # fmt: skip
 
     def _batch(self, runs: Sequence[Run]) -> int:
         if self.batch_voxels is not None:
             return self.batch_voxels
         return int(np.clip(_BYTES // (8 * sum(len(run.times) for run in runs)), 64, 8192))
-
-    def _said(self, numbers: dict[str, float]) -> list[str]:
-        steep = {k: v for k, v in numbers.items() if v > _COLLINEAR}
-        if not steep:
-            return []
-        worst = max(steep, key=lambda k: steep[k])
-        return [f"trials overlap: condition number above {_COLLINEAR:g} in {len(steep)} of {len(numbers)} runs (up to "
-                f"{steep[worst]:.3g} in {worst}): least-squares betas of neighbours trade off"]  # fmt: skip
-
-    def _refuse_percent(self, train: list[Run], batch: int) -> None:
-        n = len(self.channels_)
-        without = np.zeros(n, dtype=bool)
-        for voxels in batches(n, batch):
-            without[voxels] = np.logical_or.reduce([run.read(voxels, percent=True).bad["no baseline"] for run in train])
-        if without.mean() > 0.5:
-            raise BraindecError("percent signal change needs a mean that is larger than the fluctuations",
-                                found=f"{int(without.sum())} of {n} voxels have none: were the data detrended or z-scored?",
-                                fix="scale='none', or signal steps without detrend and zscore")  # fmt: skip
