@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt
 from braindec.align.bands import Band, trial_design, volume_design
 from braindec.align.evaluate_encoding import evaluate_encoding
 from braindec.align.responses import load_responses, trial_responses
-from braindec.align.results import Regions, encoding_result, region_masks, write_encoding_maps
+from braindec.align.results import RELIABLE, Regions, encoding_result, region_masks, reliable, write_encoding_maps
 from braindec.align.voxelwise import VoxelwiseEncoder
 from braindec.cache import Cache, default_folder
 from braindec.config import RecipeConfig, Section, options_of
@@ -44,6 +44,7 @@ class Synthetic(Section):
 class Statistics(Section):
     n_surrogates: NonNegativeInt = 200
     unique: bool = True
+    test_bands: list[str] = []
     ceiling_threshold: float = Field(0.1, ge=0, lt=1)
 
 
@@ -125,10 +126,13 @@ def run(config, unit, work):
     source, made, responses = load(config, unit, work.cache)
     splits = splits_of(config, made)
     encoder = VoxelwiseEncoder(**config.encoder, seed=work.seed)
+    rows, statistics = made.rows, config.statistics
+    ceiling, chosen = reliable(responses, rows["condition"], statistics.ceiling_threshold)
+    regions = {**({RELIABLE: chosen} if chosen.any() else {}), **region_masks(config.regions, responses, source)}
     found = evaluate_encoding(
-        encoder, made.bands, responses, splits, runs=made.runs, repeats=made.rows["condition"].to_numpy(),
-        regions=region_masks(config.regions, responses, source), design=made.kind, stimuli=made.rows["stimulus_id"].to_numpy(),
-        **config.statistics.model_dump(), seed=work.seed, keys=unit,
+        encoder, made.bands, responses, splits, runs=made.runs, ceiling=ceiling, stimuli=rows["stimulus_id"].to_numpy(),
+        design=made.kind, regions=regions, test_bands=statistics.test_bands, n_surrogates=statistics.n_surrogates,
+        unique=statistics.unique, seed=work.seed, keys=unit,
     )  # fmt: skip
     card = audit(made.rows, splits, records=found.records)
     maps = write_encoding_maps(found, responses, work.folder / "maps", unit)

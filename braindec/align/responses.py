@@ -66,6 +66,10 @@ class Responses:
     def __len__(self) -> int:
         return self.shape[0]
 
+    def geometry(self) -> Recording:
+        """All channels with their places and no signal: for parcellations, masks and maps."""
+        return Recording(np.zeros((len(self.usable), 1), dtype=np.float32), 1.0, self.channels, info=self.info)
+
     def __getitem__(self, key: Any) -> np.ndarray:
         """Read rows and a block of columns, float32."""
         rows, columns = key if isinstance(key, tuple) else (key, slice(None))

@@ -1,0 +1,241 @@
+"""From an encoding to a Result: scores, maps, regions and the pictures that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from braindec.align.bands import Design
+from braindec.align.evaluate_encoding import Encoding, select_targets
+from braindec.align.responses import Responses
+from braindec.config import Section
+from braindec.errors import BraindecError, did_you_mean
+from braindec.evaluate.audit import Audit
+from braindec.loaders.source import Source
+from braindec.stats.ceilings import Ceiling, noise_ceiling
+from braindec.types import Result
+
+__all__ = ["Regions", "encoding_result", "reliable", "region_masks", "write_encoding_maps"]
+
+RELIABLE = "reliable"
+_MANY = 14  # regions in one picture
+_BLOCK = 2**25  # numbers held at once
+
+
+class Regions(Section):
+    """Regions of the brain: a parcellation, masks by name, or a column of the channel table.
+
+    ``atlas`` is a label image (or a name of ``braindec list atlases`` whose file is there) with ``labels``; ``masks`` maps names
+    to mask images; ``resample`` allows the nearest voxel when grids differ.
+    """
+
+    column: str = "region"
+    atlas: str | None = None
+    labels: str | None = None
+    masks: dict[str, str] = {}
+    resample: bool = False
+
+
+def region_masks(regions: Regions, responses: Responses, source: Source | None = None) -> dict[str, np.ndarray]:
+    """Return which channels belong to each region, name -> array of bool (n_channels,).
+
+    Raises
+    ------
+    BraindecError
+        If the column, an atlas or a mask does not fit the data.
+    """
+    from braindec.loaders.atlases import labels_of, open_atlas, rois_of
+
+    geometry, found = responses.geometry(), {}
+    if regions.masks:
+        folder = Path(source.root) if source is not None else Path()
+        found |= rois_of(geometry, {k: folder / v for k, v in regions.masks.items()}, resample=regions.resample)
+    if regions.atlas:
+        atlas = open_atlas(regions.atlas, labels=regions.labels)
+        codes = labels_of(geometry, atlas, resample=regions.resample)
+        found |= {name: codes == code for code, name in atlas.names.items() if (codes == code).any()}
+    if not found:
+        if regions.column not in responses.channels:
+            raise BraindecError(f"regions: the channels have no column {regions.column!r}{did_you_mean(regions.column, responses.channels)}",
+                                allowed=", ".join(map(str, responses.channels)))  # fmt: skip
+        labels = responses.channels[regions.column].astype(str).to_numpy()
+        named = sorted(set(labels) - {"", "n/a", "nan"})
+        if len(named) < len(labels):  # parcels are channels: each by itself is no region
+            found = {name: labels == name for name in named}
+    return {k: v for k, v in found.items() if v.any()}
+
+
+def reliable(responses: Any, repeats: np.ndarray, threshold: float) -> tuple[Ceiling | None, np.ndarray]:
+    """Return the noise ceiling of every channel from rows that repeat one another, and which channels exceed ``threshold``.
+
+    The ceiling knows the responses only, no feature and no prediction: choosing channels by it is no double dipping.
+    None, and no channel, where nothing repeats.
+    """
+    labels = np.asarray(repeats, dtype=object).astype(str)
+    names, counts = np.unique(labels[labels != ""], return_counts=True)
+    n, n_channels = responses.shape
+    if not (counts > 1).any():
+        return None, np.zeros(n_channels, dtype=bool)
+    step, parts = max(1, _BLOCK // n), []
+    for start in range(0, n_channels, step):
+        parts.append(noise_ceiling(responses[:, start : start + step], labels))
+    ceiling = parts[0] if len(parts) == 1 else _joined(parts)
+    return ceiling, select_targets(ceiling, threshold)
+
+
+def write_encoding_maps(found: Encoding, responses: Responses, folder: Path, unit: Mapping[str, str]) -> list[Path]:
+    """Write maps in the space of the data (NIfTI, GIFTI or CIFTI); nothing where channels have no place in a brain."""
+    from braindec.loaders.brain_maps import write_maps
+
+    maps = {
+        "r": found.r,
+        "r2": found.r2,
+        "p": found.p,
+        "q": found.q,
+        "ceiling": found.ceiling,
+        "normalized": found.normalized,
+    }
+    maps |= {f"unique{_word(k)}": v for k, v in found.unique_r2.items()} | {
+        f"split{_word(k)}": v for k, v in found.split_r2.items()
+    }
+    kept = {k: np.asarray(v, dtype=np.float32) for k, v in maps.items() if np.isfinite(v).any()}
+    if not _placed(responses):
+        return []
+    return write_maps(responses.geometry(), kept, folder, entities={**dict(unit), "desc": "encoding"})
+
+
+def encoding_result(
+    found: Encoding, design: Design, responses: Responses, *, card: Audit, source: Source, maps: Sequence[Path] = ()
+) -> Result:
+    """Return the result of one subject with its panels."""
+    arrays = found.arrays()
+    arrays |= {
+        "regions/names": np.array(list(found.regions), dtype=object),
+        "regions/masks": np.stack(list(found.regions.values())),
+    }
+    panels = _Panels(found, responses, arrays).all()
+    cited = (
+        [{"key": source.card.name, "text": source.card.citation, "doi": source.card.doi or ""}] if source.card else []
+    )
+    notes = [
+        *found.notes,
+        *([f"Maps: {', '.join(p.name for p in maps)} in {maps[0].parent.name}/ beside the scores."] if maps else []),
+    ]
+    made_by = {"overview": _overview(found, design, responses), "audit": card.to_dict(), "panels": panels, "citations": cited,
+               "warnings": [*dict.fromkeys([*responses.notes, *(responses.info.get("warnings") or [])])], "notes": notes}  # fmt: skip
+    return Result(found.scores, arrays, made_by)
+
+
+def _overview(found: Encoding, design: Design, responses: Responses) -> dict[str, Any]:
+    channels, info = responses.channels, responses.info
+    kinds = ", ".join(f"{n} {k}" for k, n in channels["type"].value_counts().items())
+    n_runs = len(set(design.runs))
+    rows = "volumes" if design.kind == "time" else "trials"
+    return {
+        "modality": info.get("modality") or "fmri",
+        rows: f"{len(design.rows)} in {n_runs} runs",
+        "channels": kinds,
+        "repetition time (s)": "not said" if np.isnan(design.step) else round(design.step, 4),
+        "bands": {k: f"{v.shape[1]} columns" for k, v in design.bands.items()},
+        "space": info.get("space") or "not said",
+        "channels without a score": int(found.skipped.sum()),
+        "repeated conditions": _repeated(design),
+    }
+
+
+def _repeated(design: Design) -> str:
+    counts = design.rows.loc[design.rows["condition"] != "", "condition"].value_counts()
+    again = counts[counts > 1]
+    return f"{len(again)} rows shown {again.min()} to {again.max()} times" if len(again) else "none: no noise ceiling"
+
+
+class _Panels:
+    """Pictures of an encoding: maps, regions, ceilings, null."""
+
+    def __init__(self, found: Encoding, responses: Responses, arrays: dict[str, np.ndarray]) -> None:
+        self.found, self.responses, self.arrays = found, responses, arrays
+
+    def all(self) -> list[dict[str, Any]]:
+        found = self.found
+        panels = [self.map("r", found.r, "Held-out correlation", "r", "Mean over folds; grey: not scored.")]
+        for band, values in found.unique_r2.items():
+            panels.append(
+                self.map(
+                    f"unique_r2/{band}",
+                    values,
+                    f"What {band} adds",
+                    "R²",
+                    "Held-out R² lost without this band; everything else fitted again.",
+                )
+            )
+        if np.isfinite(found.ceiling).any():
+            panels.append(
+                self.map(
+                    "ceiling",
+                    found.ceiling,
+                    "Noise ceiling",
+                    "share",
+                    "Share of the variance of single rows that repeats.",
+                )
+            )
+            panels.append(self.against_ceiling())
+        panels += [*self.bars(), *self.null()]
+        return [p for p in panels if p is not None]
+
+    def map(self, name: str, values: np.ndarray, title: str, label: str, caption: str) -> dict[str, Any] | None:
+        """One number a channel, on the brain that the data have."""
+        if not np.isfinite(values).any():
+            return None
+        panel = {"title": title, "caption": caption}
+        return _volume_panel(self.responses, name, self.arrays, label, panel)
+
+    def against_ceiling(self) -> dict[str, Any] | None:
+        return None
+
+    def bars(self) -> list[dict[str, Any]]:
+        return []
+
+    def null(self) -> list[dict[str, Any]]:
+        """The mean score beside those of surrogate features."""
+        if not len(self.found.null):
+            return []
+        names = list(self.found.regions)
+        region = RELIABLE if RELIABLE in names else names[0]
+        mask = self.found.regions[region]
+        observed = float(np.nanmean(self.found.r[mask]))
+        return [{"draw": "null_histogram", "title": f"Mean correlation of {region} channels against surrogate features",
+                 "args": {"observed": observed, "null": f"@null/{region}", "label": "held-out r"},
+                 "caption": f"The whole fit was repeated on {len(self.found.null)} surrogates."}]  # fmt: skip
+
+
+def _volume_panel(
+    responses: Responses, name: str, arrays: dict[str, np.ndarray], label: str, panel: dict[str, Any]
+) -> dict[str, Any] | None:
+    positions = responses.channels[["x", "y", "z"]].to_numpy(dtype=float)
+    if not np.isfinite(positions).all():
+        return None
+    arrays["positions"] = positions
+    return {
+        **panel,
+        "draw": "voxel_map",
+        "args": {"positions": "@positions", "values": f"@{name}", "label": label, "unit": ""},
+    }
+
+
+def _placed(responses: Responses) -> bool:
+    info = responses.info
+    return bool(info.get("affine") is not None or info.get("n_vertices"))
+
+
+def _joined(parts: Sequence[Ceiling]) -> Ceiling:
+    """One ceiling of the blocks of channels."""
+    extra = {k: np.concatenate([(c.extra or {})[k] for c in parts], axis=-1) for k in parts[0].extra or {}}
+    return replace(parts[0], share=np.concatenate([c.share for c in parts]), extra=extra or None)
+
+
+def _word(text: str) -> str:
+    return "".join(c for c in text.title() if c.isalnum())
