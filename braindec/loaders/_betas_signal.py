@@ -2,7 +2,7 @@
 
 How a file is read depends on how it is stored. A contiguous array (.npy, contiguous HDF5) is memory-mapped. A chunked
 HDF5 dataset is read chunk by chunk: only chunks that hold a wanted voxel, each once a call. When more than half of the
-voxels of some trials are wanted, whole bands of trials (the height of a chunk) are decoded and kept (up to a limit
+voxels are wanted (a sixteenth, when it is for fewer trials than a chunk holds), whole bands of trials (the height of a chunk) are decoded and kept (up to a limit
 that the sessions of a subject share), so that windows read in any order do not decode a chunk again and again.
 """
 
@@ -105,7 +105,8 @@ class BetasSignal(Signal):
         source = self._source()
         if isinstance(source, np.ndarray):
             return self._values(self._mapped(source, rows, start, stop))
-        if 2 * len(rows) > self.shape[0]:
+        height = source.chunks[self.trial_axis] if source.chunks else 1
+        if (2 if stop - start >= height else 16) * len(rows) > self.shape[0]:
             block = self._bands(source, start, stop)
             return self._values(block if len(rows) == self.shape[0] and _is_all(channels) else block[rows])
         return self._values(self._decode(source, self._places(rows), start, stop))

@@ -82,7 +82,6 @@ def load(
         If lists and betas differ in number, or a session or region is missing.
     """
     layout = _Layout(root, subject, betas)
-    order = layout.order()
     if form == "regions":
         paths = layout.regions(rois)
         signal = JoinedSignal([BetasSignal(p) for p in paths])
@@ -91,12 +90,13 @@ def load(
     elif form == "volumes":
         numbers = layout.sessions(session)
         signals, channels, info = _volumes(layout, numbers, mask)
-        if (order["session"] != "n/a").all():
-            order = order[order["session"].isin([str(n) for n in numbers])].reset_index(drop=True)
     else:
         raise BraindecError(
             f"form {form!r} is unknown{did_you_mean(form, ['regions', 'volumes'])}", allowed="regions, volumes"
         )
+    order = layout.order()
+    if form == "volumes" and (order["session"] != "n/a").all():
+        order = order[order["session"].isin([str(n) for n in numbers])].reset_index(drop=True)
     n = sum(s.shape[1] for s in signals)
     if n != len(order):
         raise BraindecError(
