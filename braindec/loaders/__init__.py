@@ -41,11 +41,12 @@ def load(
         If it cannot be read; the message names the reader that was tried.
     """
     from braindec import registry
-    from braindec.loaders._detect import detect, open_own
+    from braindec.loaders._detect import detect, open_maps, open_own
     from braindec.loaders._options import bind
 
     if reader is None:
         own = open_own(path)
+        own = open_maps(path) if own is None else own
         if own is not None:
             return own
         reader = detect(path)

@@ -51,6 +51,11 @@ class CiftiLabels:
     name: str
     path: str
 
+    def __repr__(self) -> str:
+        parcels = self.parcels()
+        names = ", ".join(parcels["name"][:4]) + (", ..." if len(parcels) > 4 else "")
+        return f"<CiftiLabels {Path(self.path).name}: {self.name!r}, {len(parcels)} parcels ({names}) on {self.model.describe()}>"
+
     def parcels(self, background: int | Sequence[int] | None = None) -> pd.DataFrame:
         """Return the labels that are parcels and have a grayordinate: key, name, n_grayordinates.
 

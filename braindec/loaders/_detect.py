@@ -33,6 +33,9 @@ def detect(path: str | Path) -> str:
         return "evoked"
     if suffix in (".npz", ".h5", ".hdf5", ".npy", ".mat"):
         return _arrays(path, suffix)
+    surface = _surface(path)
+    if surface is not None:
+        return surface
     simple = {".nii": "fmri", ".nii.gz": "fmri", ".nwb": "nwb", ".csv": "table", ".tsv": "table", ".set": _eeglab(path)}
     if suffix in simple:
         return simple[suffix]
@@ -40,9 +43,58 @@ def detect(path: str | Path) -> str:
         return "raw"  # which says what to do about those that it refuses
     raise UnreadableError(
         f"no reader knows {path}", found=f"ending {suffix or 'none'}",
-        allowed=", ".join([*RAW_SUFFIXES[:14], ".nii.gz", ".nwb", ".npy", ".npz", ".h5", ".mat", ".csv", ".tsv"]),
+        allowed=", ".join([*RAW_SUFFIXES[:14], ".nii.gz", ".dtseries.nii", ".func.gii", ".nwb", ".npy", ".npz", ".h5", ".mat", ".csv", ".tsv"]),
         fix="name the reader: braindec.load(path, reader='...')",
     )  # fmt: skip
+
+
+def _surface(path: Path) -> str | None:
+    """The reader of a CIFTI or GIFTI file; None for anything else.
+
+    Raises
+    ------
+    UnreadableError
+        If it is a mesh, or a matrix between brain places.
+    """
+    from braindec.loaders._cifti_file import KINDS, kind_of_name
+
+    name = path.name.lower().removesuffix(".gz")
+    if name.endswith(".surf.gii"):
+        raise UnreadableError(f"{path} is a mesh, not data on one", allowed=".func.gii, .shape.gii, .label.gii")
+    kind = kind_of_name(path)
+    if kind is None:
+        return "gifti" if name.endswith(".gii") else None
+    if kind not in KINDS:
+        raise UnreadableError(
+            f"{path} is a matrix between brain places ({kind}): it has no time and no maps",
+            allowed=", ".join(f".{k}.nii" for k in KINDS),
+        )
+    return "cifti"
+
+
+def open_maps(path: str | Path) -> Any:
+    """Open a file of maps or labels on the brain (dscalar, pscalar, dlabel, shape and label GIFTI); None for others."""
+    path = Path(path)
+    name = path.name.lower().removesuffix(".gz")
+    if not path.is_file() or not name.endswith((".gii", "scalar.nii", "label.nii")) or name.endswith(".surf.gii"):
+        return None
+    from braindec.loaders.brain_maps import read_map
+    from braindec.loaders.cifti import read_labels
+    from braindec.loaders.surfaces import open_surface, read_surface_labels
+
+    if name.endswith("dlabel.nii"):
+        from braindec.loaders._cifti_file import open_cifti
+
+        file = open_cifti(path)
+        found = [read_labels(file, k) for k in range(file.n_rows)]
+        return found[0] if len(found) == 1 else found
+    if not name.endswith(".gii"):
+        return read_map(path)
+    surface = open_surface(path)
+    if surface.labels:
+        found = [read_surface_labels(path, k) for k in range(surface.n_maps)]
+        return found[0] if len(found) == 1 else found
+    return None if surface.step is not None or (surface.n_maps > 1 and ".func." in name) else read_map(path)
 
 
 def open_own(path: str | Path) -> Any:
@@ -63,8 +115,11 @@ def open_own(path: str | Path) -> Any:
 def _folder(path: Path) -> str:
     subjects = [p for p in path.glob("sub-*") if p.is_dir()]
     if not subjects and not (path / "dataset_description.json").is_file():
-        if any(p.name.endswith((".nii", ".nii.gz")) for p in path.iterdir()):
-            return "fmri"
+        if any(path.glob("*/MNINonLinear")):
+            return "cifti"  # which says how to name the runs of the HCP
+        found = {_surface_series(p) for p in path.iterdir() if p.is_file()}
+        if found & {"fmri", "cifti", "gifti"}:
+            return next(r for r in ("fmri", "cifti", "gifti") if r in found)
         return "raw"  # which says how to name one file of a folder
     kinds = {
         p.parent.name
@@ -72,7 +127,26 @@ def _folder(path: Path) -> str:
         for p in s.glob("**/*.*")
         if p.parent.name in ("eeg", "meg", "ieeg", "nirs", "func")
     }
-    return "fmri" if kinds == {"func"} else "bids"
+    return _func(path) if kinds == {"func"} else "bids"
+
+
+def _surface_series(path: Path) -> str | None:
+    """The reader that a loose file of a folder is for, by its name."""
+    if path.name.endswith((".dtseries.nii", ".ptseries.nii")):
+        return "cifti"
+    if path.name.endswith(".func.gii"):
+        return "gifti"
+    from braindec.loaders._cifti_file import kind_of_name
+
+    return "fmri" if path.name.endswith((".nii", ".nii.gz")) and kind_of_name(path) is None else None
+
+
+def _func(path: Path) -> str:
+    """The reader of a BIDS folder of fMRI: volumes where there are any, else grayordinates, else surfaces."""
+    from braindec.loaders._fmri_tree import VOLUMES, has_runs, other_runs
+
+    other = None if has_runs(path, VOLUMES) else other_runs(path, VOLUMES)
+    return other.reader if other else "fmri"
 
 
 def _arrays(path: Path, suffix: str) -> str:

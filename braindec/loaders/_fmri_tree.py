@@ -101,10 +101,15 @@ def _is_run(path: Path, layout: Layout) -> bool:
     return known and (layout.reader == "cifti" or "tseries" not in path.name)
 
 
+def has_runs(folder: Path, layout: Layout) -> bool:
+    """Whether a BIDS folder has runs of a layout."""
+    return any(_is_run(p, layout) for p in folder.glob(f"sub-*/**/func/{layout.pattern}"))
+
+
 def other_runs(folder: Path, layout: Layout) -> Layout | None:
     """Return the layout of the other readers that has runs in a BIDS folder, if there is one."""
     for other in (VOLUMES, GRAYORDINATES, SURFACES):
-        if other is not layout and any(_is_run(p, other) for p in folder.glob(f"sub-*/**/func/{other.pattern}")):
+        if other is not layout and has_runs(folder, other):
             return other
     return None
 

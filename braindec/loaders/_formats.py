@@ -24,7 +24,7 @@ NAMES = {
 _FOREIGN = {
     ".xdf": "XDF (Lab Streaming Layer) is not read here: convert it first, e.g. with pyxdf, to arrays for the reader "
     "'arrays' (X or signal, sfreq), or with EEGLAB or MNELAB to .set or .fif",
-    ".nwb": "use the reader 'nwb'", ".nii": "use the reader 'fmri'", ".csv": "use the reader 'table'",
+    ".nwb": "use the reader 'nwb'", ".nii": "use the reader 'fmri'", ".gii": "use the reader 'gifti'", ".csv": "use the reader 'table'",
     ".tsv": "use the reader 'table'", ".npy": "use the reader 'arrays'", ".npz": "use the reader 'arrays'",
     ".mat": "use the reader 'arrays' (name the variables), or 'raw' for EEGLAB .set", ".vmrk": "name the .vhdr file of the recording",
     ".fdt": "name the .set file of the recording", ".meg4": "name the folder .ds of the recording",
@@ -49,6 +49,8 @@ def check(path: Path) -> list[str]:
     """
     suffix = suffix_of(path)
     foreign = _FOREIGN.get(".nii" if suffix == ".nii.gz" else suffix)
+    if path.name.endswith((".dtseries.nii", ".ptseries.nii")):
+        foreign = "use the reader 'cifti'"
     if foreign:
         raise UnreadableError(
             f"{path} cannot be read by the reader 'raw' (mne.io.read_raw)", found=f"ending {suffix}", fix=foreign

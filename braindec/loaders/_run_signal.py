@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -90,15 +91,17 @@ class CiftiSignal(RunSignal):
 
     def __init__(self, stored: Stored, rows: np.ndarray, **options: Any) -> None:
         super().__init__(rows, **options)
-        self.stored, self.path = stored, stored.path
+        layout = asdict(stored)  # plain parts, so that caches see the file by its content and not by its place
+        self.path, self.layout = layout.pop("path"), layout
 
     def _stored(self, rows: np.ndarray, first: int, last: int) -> np.ndarray:
+        stored = Stored(self.path or "", **self.layout)
         source = self.__dict__.get("_open_source")
         if source is None:
-            source = self._open_source = self.stored.open()
+            source = self._open_source = stored.open()
         whole = len(rows) > 1 and rows[-1] - rows[0] == len(rows) - 1 and bool((np.diff(rows) == 1).all())
         block = source[rows[0] : rows[-1] + 1, first:last] if whole else source[rows, first:last]
-        return self.stored.scaled(block)
+        return stored.scaled(block)
 
 
 def parcel_rows(keys: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -210,7 +210,7 @@ class GiftiSignal(RunSignal):
 
     def __init__(self, paths: Sequence[str | Path], rows: np.ndarray, **options: Any) -> None:
         super().__init__(rows, **options)
-        self.paths = [str(p) for p in paths]
+        self.paths = [str(Path(p).absolute()) for p in paths]
         self.path = self.paths[0]
 
     def _stored(self, rows: np.ndarray, first: int, last: int) -> np.ndarray:

@@ -222,7 +222,11 @@ def _open(
         k: [str(p) for p in _label_paths(root, options[k], options, one)] for k in ("labels", "regions") if options[k]
     }
     info = _fmri_run.about(
-        one, one.image.entities.get("space") or space_of(n_vertices), n_vertices=n_vertices, **labels
+        one,
+        one.image.entities.get("space") or space_of(n_vertices),
+        n_vertices=n_vertices,
+        paths=[str(p) for p in pair.paths],
+        **labels,
     )
     if cleaned is not None:
         info["confounds"] = (
