@@ -2,7 +2,7 @@
 
 How a file is read depends on how it is stored. A contiguous array (.npy, contiguous HDF5) is memory-mapped. A chunked
 HDF5 dataset is read chunk by chunk: only chunks that hold a wanted voxel, each once a call. When more than half of the
-voxels are wanted (a sixteenth, when it is for fewer trials than a chunk holds), whole bands of trials (the height of a chunk) are decoded and kept (up to a limit
+voxels are wanted (a sixteenth, when it is for fewer trials than a chunk holds), whole bands of trials (the height of a chunk) are decoded and, when used in part, kept (up to a limit
 that the sessions of a subject share), so that windows read in any order do not decode a chunk again and again.
 """
 
@@ -147,7 +147,8 @@ class BetasSignal(Signal):
             block = kept.get(key)
             if block is None:
                 block = self._decode(source, places, first, last)
-                kept.put(key, block)
+                if start > first or stop < last:  # what is used as a whole will hardly be asked for again
+                    kept.put(key, block)
             parts.append(block[:, max(start, first) - first : min(stop, last) - first])
         return (
             parts[0] if len(parts) == 1 else np.concatenate(parts or [np.empty((len(places), 0), self.stored)], axis=1)
@@ -215,24 +216,36 @@ class JoinedSignal(Signal):
         return out
 
 
-def nan_voxels(signals: list[Signal], *, limit: int = 2**27) -> tuple[np.ndarray, bool]:
-    """Return the voxels with a value that is not finite, and whether all trials were looked at (else the first and last).
+def nan_voxels(signals: list[Signal], *, limit: int = 2**28) -> tuple[np.ndarray, str]:
+    """Return the voxels with a value that is not finite, and what was looked at.
 
     Parameters
     ----------
     signals : list of Signal (voxel, trial)
         Of the same voxels.
     limit : int
-        Bytes, as float32, up to which everything is looked at.
+        Bytes, as float32, up to which everything is looked at. Of larger files only the first and the last trial, and nothing
+        where the trials of a voxel stand together, since one trial then costs as much as all.
+
+    Returns
+    -------
+    voxels : array of int
+    looked : {"all", "ends", "nothing"}
     """
     size = 4 * sum(s.shape[0] * s.shape[1] for s in signals)
+    looked = "all" if size <= limit else "nothing" if any(_voxel_by_voxel(s) for s in signals) else "ends"
     bad = np.zeros(signals[0].shape[0], dtype=bool)
-    for signal in signals:
+    for signal in signals if looked != "nothing" else []:
         n, step = signal.shape[1], max(1, 4_000_000 // max(1, signal.shape[0]))
-        spans = [(a, min(a + step, n)) for a in range(0, n, step)] if size <= limit else [(0, 1), (n - 1, n)]
+        spans = [(a, min(a + step, n)) for a in range(0, n, step)] if looked == "all" else [(0, 1), (n - 1, n)]
         for start, stop in spans if not signal.finite else []:
             bad |= ~np.isfinite(signal.read(slice(None), start, stop)).all(axis=1)
-    return np.flatnonzero(bad), size <= limit
+    return np.flatnonzero(bad), looked
+
+
+def _voxel_by_voxel(signal: Any) -> bool:
+    source = getattr(signal, "source", signal)
+    return isinstance(source, BetasSignal) and source.trial_axis == len(source.grid)
 
 
 def open_array(path: Path, name: str | None) -> Any:

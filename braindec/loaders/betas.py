@@ -154,17 +154,17 @@ def windows_of(
     warnings : list of str, optional
         For ``info["warnings"]``.
     look : bool
-        Look through the values for NaN (files up to 128 MiB; of larger ones the first and last trial).
+        Look through the values for NaN, as far as :func:`~braindec.loaders._betas_signal.nan_voxels` does.
     """
     said = [*info.get("warnings", []), *(warnings or [])]
     channels = channels.reset_index(drop=True)
     if look:
-        nan_voxels, whole = find_nan(signals)
-        if whole and not len(nan_voxels):
-            for signal in signals:
-                signal.finite = True
-        if not whole:
-            said.append("large file: only the first and last trial of each part were looked through for NaN")
+        nan_voxels, looked = find_nan(signals)
+        for signal in signals:
+            signal.finite |= looked == "all" and not len(nan_voxels)
+        if looked != "all":
+            what = "only the first and last trial of each part were" if looked == "ends" else "it was not"
+            said.append(f"large file: {what} looked through for NaN")
     if nan_voxels is not None and len(nan_voxels):
         status = channels.get("status", pd.Series(["good"] * len(channels))).astype(object).copy()
         status.iloc[np.asarray(nan_voxels)] = "bad"
@@ -189,6 +189,15 @@ def windows_of(
     if first != len(trials):
         raise BraindecError("betas and trials differ in number", found=f"{first} betas, {len(trials)} trials")
     return Windows(tuple(recordings), np.array(index), 1, trials, info=dict(info))
+
+
+def whole_numbers(given: Any, name: str) -> list[int] | None:
+    """Return None or a rising list of whole numbers, from one number or several, also as text."""
+    many = None if given is None else [given] if isinstance(given, (str, int)) else list(given)
+    try:
+        return None if many is None else sorted({int(n) for n in many})
+    except (TypeError, ValueError):
+        raise BraindecError(f"{name} must be whole numbers", found=repr(given), fix=f"{name}: [1, 2, 3]") from None
 
 
 def _in_both_parts(trials: pd.DataFrame) -> list[str]:

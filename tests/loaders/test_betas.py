@@ -226,9 +226,26 @@ def test_kept_bands_stay_within_their_limit(tmp_path, rng):
     write(tmp_path / "a.h5", array, (8, 200))
     kept = Kept(limit=3 * 8 * 200 * 4)
     signal = BetasSignal(tmp_path / "a.h5", kept=kept)
-    for _ in range(2):
-        assert np.array_equal(signal.read(), array.T)
+    assert np.array_equal(signal.read(), array.T) and kept.size == 0, "what is used as a whole is not kept"
+    for trial in rng.permutation(64):
+        assert np.array_equal(signal.read(slice(None), trial, trial + 1)[:, 0], array[trial])
     assert 0 < kept.size <= kept.limit and len(kept._bands) == 3
+
+
+def test_how_far_large_files_are_looked_through(tmp_path, rng):
+    array = rng.normal(size=(30, 20)).astype(np.float32)
+    array[0, 3], array[29, 5], array[10, 7] = np.nan, np.inf, np.nan
+    write(tmp_path / "a.npy", array, None)
+    write(tmp_path / "b.npy", array.T, None)
+    rows, voxels_first = BetasSignal(tmp_path / "a.npy"), BetasSignal(tmp_path / "b.npy", trial_axis=1)
+    for signal, limit, expected in (
+        (rows, 10**6, [3, 5, 7]),
+        (rows, 100, [3, 5]),
+        (voxels_first, 10**6, [3, 5, 7]),
+        (voxels_first, 100, []),
+    ):
+        found, looked = _betas_signal.nan_voxels([signal], limit=limit)
+        assert found.tolist() == expected and looked == {3: "all", 2: "ends", 0: "nothing"}[len(expected)]
 
 
 def test_long_runs_of_chunks_are_read_in_parts(tmp_path, rng, monkeypatch):

@@ -132,6 +132,8 @@ def test_bad_input(copy):
         reader.load(copy.root, "01")
     with pytest.raises(BraindecError, match="stay inside"):
         load(copy, mask="../../secret")
+    with pytest.raises(BraindecError, match="session must be whole numbers"):
+        load(copy, session="first")
     with pytest.raises(BraindecError, match="one subject at a time"):
         reader.load(copy.root)
     other = copy.root / "nsddata/ppdata/subj01/func1pt8mm/roi/nsdgeneral.nii.gz"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -58,6 +60,8 @@ def test_is_read_through_its_card(twin, source):
         ids = {p: set(windows.trials["stimulus_id"][windows.trials["part"] == p]) for p in ("train", "test")}
         assert not ids["train"] & ids["test"]
         assert all(p.is_file() for p in source.files(subject))
+        first = windows.recordings[0]
+        assert np.array_equal(pickle.loads(pickle.dumps(first)).load(), first.load()), "travels as a path"
         sizes.add(windows.n_channels)
     assert len(sizes) == len(source.subjects()) >= 3, "subjects differ in their number of voxels"
 

@@ -28,7 +28,7 @@ from braindec.loaders import _files, _options
 from braindec.loaders._betas_masks import open_labels, space_info, voxel_table
 from braindec.loaders._betas_signal import BetasSignal, JoinedSignal
 from braindec.loaders._fmri_signal import NiftiSignal, open_volumes
-from braindec.loaders.betas import windows_of
+from braindec.loaders.betas import whole_numbers, windows_of
 from braindec.types import Windows
 
 __all__ = ["load", "files", "subjects"]
@@ -174,7 +174,7 @@ class _Layout:
 
     def sessions(self, wanted: Any) -> list[int]:
         there = sorted({int(p.name[-9:-7]) for p in self.root.glob(f"**/{self.stem}_ses-[0-9][0-9].nii.gz")})
-        asked = sorted({int(n) for n in _options.as_list(wanted) or []}) or there
+        asked = whole_numbers(wanted, "session") or there
         missing = [f"ses-{n:02d}" for n in asked if n not in there]
         if missing or not asked:
             raise BraindecError(

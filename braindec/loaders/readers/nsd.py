@@ -25,7 +25,7 @@ from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.loaders import _files, _options
 from braindec.loaders._betas_masks import colour_table, name_regions, open_labels, space_info, voxel_table
 from braindec.loaders._betas_signal import BetasSignal, Kept
-from braindec.loaders.betas import windows_of
+from braindec.loaders.betas import whole_numbers, windows_of
 from braindec.types import Windows
 
 __all__ = ["load", "files", "subjects"]
@@ -163,7 +163,7 @@ class _Layout:
             int(p.stem.removeprefix("betas_session")) for p in self.folder.glob("betas_session[0-9][0-9].hdf5")
         )
         if wanted is not None:
-            asked = sorted({int(n) for n in _options.as_list(wanted) or []})
+            asked = whole_numbers(wanted, "session") or []
             missing = [self.path(n).name for n in asked if n not in there]
             if missing:
                 raise BraindecError(
