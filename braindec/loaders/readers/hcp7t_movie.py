@@ -62,7 +62,7 @@ def load(
     Returns
     -------
     list of Recording
-        ``sfreq`` 1 Hz, ``info.task`` the film, ``info.run`` the direction of phase encoding ("AP" or "PA").
+        ``sfreq`` 1 Hz; ``info.task`` and ``info.run`` are the film, ``info.direction`` that of phase encoding ("AP" or "PA").
 
     Raises
     ------
@@ -72,7 +72,7 @@ def load(
         If a label is not there, or runs of a subject differ in brain model or repetition time.
     """
     given = {k: v for k, v in locals().items() if k != "root"}
-    runs = cifti.load(root, **_plain(root, given))
+    runs = [_named(r) for r in cifti.load(root, **_plain(root, given))]
     return runs if events is not None else [_whole(r, int(drop_volumes)) for r in runs]
 
 
@@ -102,6 +102,12 @@ def _plain(root: str | Path, options: dict[str, Any]) -> dict[str, Any]:
         raise BraindecError(f"{root} holds no film runs", found=", ".join(sorted({f.entities["task"] for f in found})[:8]),
                             allowed="tfMRI_MOVIE1_7T_AP and the like")  # fmt: skip
     return {**kept, "bold": pattern, "task": asked or films}
+
+
+def _named(recording: Recording) -> Recording:
+    """The run named by its film: two films have the same direction of phase encoding."""
+    info = recording.info
+    return replace(recording, info={**info, "dataset": "hcp7t-movie", "run": info["task"], "direction": info["run"]})
 
 
 def _whole(recording: Recording, dropped: int) -> Recording:

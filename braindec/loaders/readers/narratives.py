@@ -63,7 +63,8 @@ def load(
     Returns
     -------
     list of Recording
-        One a run, channels of type "voxel" or "parcel", with an event "audio" for each audio file.
+        One a run, channels of type "voxel" or "parcel", with an event "audio" for each audio file. ``info.run`` is unique
+        in a subject: the story, with the number of the run where there is one ("tunnel", "pieman-1").
 
     Raises
     ------
@@ -74,7 +75,7 @@ def load(
     """
     options = {k: v for k, v in locals().items() if k not in ("root", "subject")}
     runs = fmri.load(root, subject, **options)
-    return [replace(r, events=_of_run(r)) for r in runs]
+    return [replace(r, events=_of_run(r), info={**r.info, "run": _name(r)}) for r in runs]
 
 
 def subjects(root: str | Path, **options: Any) -> list[str]:
@@ -116,6 +117,11 @@ def stimulus_events(events: pd.DataFrame) -> pd.DataFrame:
     merged = pd.concat([added, events], ignore_index=True)
     merged["stimulus_id"] = merged["stimulus_id"].astype(object).where(merged["stimulus_id"].notna(), np.nan)
     return merged.sort_values("onset", kind="stable", ignore_index=True)
+
+
+def _name(recording: Recording) -> str:
+    task, run = recording.info["task"], recording.info["run"]
+    return str(task) if run is None else f"{task}-{run}"
 
 
 def _of_run(recording: Recording) -> pd.DataFrame:
