@@ -12,7 +12,8 @@ a few whole chunks.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError, UnreadableError
 from braindec.files import check_room, written_whole
-from braindec.loaders._betas_signal import MISSING, BetasSignal
+from braindec.loaders._betas_signal import MISSING, BetasSignal, Kept
 from braindec.loaders._betas_signal import nan_voxels as find_nan
 from braindec.types import Recording, Windows
 from braindec.types.signals import SelectedSignal
@@ -99,34 +100,70 @@ def write_betas(
     return path
 
 
-def open_betas(path: str | Path) -> Windows:
-    """Open betas that :func:`write_betas` wrote; values stay on disk.
+def open_betas(paths: str | Path | Sequence[str | Path]) -> Windows:
+    """Open betas that :func:`write_betas` wrote, one file or several of one subject; values stay on disk.
+
+    Parameters
+    ----------
+    paths : str, Path or list of these
+        Several files (one a session, say) must have the same voxels.
 
     Returns
     -------
     Windows
         ``n_times`` = 1, one Recording a session (a stretch of trials with one label of ``session``). ``trials`` has at
-        least subject, session, onset (the trial's place in its session) and duration. Voxels with a value that is not
-        finite are there, marked bad, and counted in ``info["warnings"]``.
+        least subject, session, onset (the trial's place in its session), duration and, with stimulus_id, repetition (counted
+        over all files where they do not say it). Voxels with a value that is not finite are there, marked bad, and counted in
+        ``info["warnings"]``.
 
     Raises
     ------
     BraindecError, UnreadableError
-        If it is no such file, or damaged.
+        If one is no such file, or damaged, or files have other voxels.
     """
+    many = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    kept = Kept()
+    parts = [_open_one(Path(path), kept) for path in many]
+    channels, info = parts[0].channels, dict(parts[0].info)
+    for path, part in zip(many[1:], parts[1:], strict=True):
+        if part.channels["name"].tolist() != channels["name"].tolist():
+            raise BraindecError(
+                f"{many[0]} and {path} do not hold the same voxels", found=f"{len(channels)} and {len(part.channels)} voxels",
+                fix="open files of one subject, made with one mask",
+            )  # fmt: skip
+    bad = np.unique(np.concatenate([part.bad for part in parts]))
+    trials = pd.concat([part.trials for part in parts], ignore_index=True)
+    return windows_of([part.signal for part in parts], trials, channels, {**info, "path": str(many[0])}, nan_voxels=bad)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one file holds."""
+
+    signal: BetasSignal
+    trials: pd.DataFrame
+    channels: pd.DataFrame
+    info: dict[str, Any]
+    bad: np.ndarray
+
+
+def _open_one(path: Path, kept: Kept) -> _Part:
     with hdf5(path, "r") as file:
         if file.attrs.get("kind") != "betas":
             raise UnreadableError(
                 f"{path} does not hold betas of braindec", found=f"datasets {list(file)}",
-                fix="describe the file to the reader betas with options (key, axes, scale, trials)",
+                fix="describe the file to the reader betas with options (key, axes, divide_by, trials)",
             )  # fmt: skip
         trials, channels = read_table(file, "trials"), read_table(file, "channels")
         info, bad, finite = json.loads(file.attrs["info"]), file["nan_voxels"][...], bool(file.attrs["finite"])
         divide_by = float(file["betas"].attrs.get("divide_by", 1.0))
         missing = MISSING if file["betas"].dtype == np.int16 else None
-    signal = BetasSignal(path, "betas", divide_by=divide_by, missing=missing)
+    signal = BetasSignal(path, "betas", divide_by=divide_by, missing=missing, kept=kept)
     signal.finite = finite
-    return windows_of([signal], trials, channels, {**info, "path": str(path)}, nan_voxels=bad)
+    for column in ("subject", "session"):
+        if column not in trials and info.get(column) is not None:
+            trials[column] = str(info[column])
+    return _Part(signal, trials, channels, info, bad)
 
 
 def windows_of(

@@ -59,6 +59,12 @@ def test_what_is_written_is_read(tmp_path, rng, scale):
     assert np.array_equal(pickle.loads(pickle.dumps(windows.recordings[0].signal)).read(), got[:70].T)
 
 
+def test_files_of_other_voxels_are_not_joined(tmp_path, rng):
+    paths = [write_betas(tmp_path / f"{n}.h5", rng.normal(size=(4, n)), table(4), voxels(n)) for n in (5, 6)]
+    with pytest.raises(BraindecError, match=r"do not hold the same voxels(.|\n)*5 and 6"):
+        open_betas(paths)
+
+
 def test_int16_is_half_the_size_and_refuses_what_does_not_fit(tmp_path, rng):
     values = rng.normal(size=(128, 1024)).astype(np.float32)
     full = write_betas(tmp_path / "full.h5", values, table(128), voxels(1024))
@@ -304,6 +310,7 @@ def test_reader_opens_our_files(tmp_path, rng):
     windows = source.windows("02")
     assert isinstance(windows, Windows) and np.array_equal(windows.features(), values[1].reshape(36, 5))
     assert windows.trials["session"].tolist() == ["a"] * 12 + ["b"] * 12 + ["c"] * 12
+    assert windows.trials["repetition"].tolist() == [r for n in range(3) for _ in range(6) for r in (2 * n, 2 * n + 1)]
     some = reader.load(tmp_path, "01", session=["c"], **options)
     assert np.array_equal(some.features(), values[0, 2])
     with pytest.raises(BraindecError, match="no session 'd'"):

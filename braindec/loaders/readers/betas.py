@@ -87,9 +87,7 @@ def load(
     if subject is None and len({f.entities.get("subject") for f in found}) > 1:
         raise BraindecError("the reader betas opens one subject at a time", fix="say subject: ...")
     if all(_is_ours(f.path) for f in found):
-        parts = [open_betas(f.path) for f in found]
-        windows = parts[0] if len(parts) == 1 else Windows.concat(parts)
-        return windows
+        return open_betas([f.path for f in found])
     base = _files.existing(root)
     return _described(found, base if base.is_dir() else base.parent, values)
 
