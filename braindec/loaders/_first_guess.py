@@ -50,7 +50,7 @@ def _data(seen: Inspection, fmri: bool) -> list[str]:
             if option in seen.table and len(seen.table)
             else pd.Series(dtype=int)
         )
-        if len(values) > 1 and seen.reader in ("bids", "fmri"):
+        if len(values) > 1 and seen.reader in ("bids", "fmri", "cifti", "gifti"):
             key = "datatype" if option == "modality" else option
             options[key] = {"fnirs": "nirs"}.get(str(values.index[0]), str(values.index[0]))
             comments.append(f"  # {key}: also {', '.join(map(str, values.index[1:]))}")

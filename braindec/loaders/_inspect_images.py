@@ -9,42 +9,53 @@ from typing import Any
 
 import numpy as np
 
+from braindec import registry
 from braindec.errors import BraindecError
 from braindec.loaders import _options
 from braindec.loaders._fmri_signal import open_image
-from braindec.loaders._fmri_tree import ENDINGS, Run, find_runs
-from braindec.loaders.readers import fmri
+from braindec.loaders._fmri_tree import ENDINGS, VOLUMES, Layout, Run, find_runs
 from braindec.types import Recording
 
 
-def run_openers(path: Path) -> tuple[dict[str, Any], list[tuple[str, list[Path], Callable[[], Any]]]]:
-    """Options of the reader ``fmri`` for a BIDS folder, and one function a run, so that a damaged one stops no other.
+def run_openers(
+    path: Path, layout: Layout = VOLUMES
+) -> tuple[dict[str, Any], list[tuple[str, list[Path], Callable[[], Any]]]]:
+    """Options of the reader for a BIDS folder, and one function a run, so that a damaged one stops no other.
 
     Prepared runs (derivatives of fMRIPrep) are taken where there are any: they have masks.
     """
+    reader = registry.load_module("loaders.readers", layout.reader)
     options: dict[str, Any] = {}
-    prepared = sorted(path.glob("derivatives/*/sub-*/**/func/*_desc-preproc_bold.nii*"))
+    wanted = "*_desc-preproc_bold.nii*" if layout is VOLUMES else layout.pattern
+    prepared = sorted(path.glob(f"derivatives/*/sub-*/**/func/{wanted}"))
     if prepared:
         options["derivatives"] = "/".join(prepared[0].relative_to(path).parts[:2])
-    values = _options.bind(fmri.load, {"subject": None, **options})
+    values = _options.bind(reader.load, {"subject": None, **options})
     try:
-        runs = find_runs(path, values)
+        runs = find_runs(path, values, layout)
     except BraindecError as error:
-        found = re.search(r"space: (\S+)", error.fix or "")
+        found = re.search(r"(space|density): (\S+)", error.fix or "")
         if "several images" not in error.asked or found is None:
             raise
-        options["space"] = found.group(1)
-        runs = find_runs(path, {**values, **options})
-    if not all(r.prepared for r in runs):
+        options[found.group(1)] = found.group(2)
+        runs = find_runs(path, {**values, **options}, layout)
+    if layout is VOLUMES and not all(r.prepared for r in runs):
         options["mask"] = "auto"
 
     def opener(run: Run) -> list[Recording]:
-        wanted = {k: v for k, v in run.entities.items() if v is not None}
-        return fmri.load(path, **wanted, **options)
+        asked = {k: v for k, v in run.entities.items() if v is not None}
+        return reader.load(path, **asked, **options)
 
+    together: dict[tuple[Any, ...], list[Run]] = {}
+    for run in runs:  # hemispheres of a run are opened together
+        together.setdefault(tuple(run.entities.values()), []).append(run)
     return options, [
-        (r.path.name.split("_space-")[0].split("_desc-")[0].split("_bold")[0], [r.path], lambda r=r: opener(r))
-        for r in runs
+        (
+            re.split("_space-|_desc-|_hemi-|_bold", many[0].path.name)[0],
+            [r.path for r in many],
+            lambda r=many[0]: opener(r),
+        )
+        for many in together.values()
     ]
 
 

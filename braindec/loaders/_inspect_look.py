@@ -26,6 +26,8 @@ DATA = (
     "fnirs_od",
     "unit",
     "voxel",
+    "vertex",
+    "grayordinate",
     "parcel",
 )
 _PIECES, _SECONDS, _VALUES = 5, 10.0, 4_000_000

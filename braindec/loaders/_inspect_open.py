@@ -13,6 +13,7 @@ from tqdm import tqdm
 from braindec.errors import BraindecError
 from braindec.loaders import _bids_tree, _inspect_folder, _inspect_images
 from braindec.loaders._detect import detect
+from braindec.loaders._fmri_tree import GRAYORDINATES, SURFACES
 from braindec.types import Recording
 
 LOOSE = ("raw", "epochs", "nwb")
@@ -49,6 +50,9 @@ def plan(path: Path, reader: str) -> tuple[Path, str, dict[str, Any], list[Opene
         return path, reader, {}, _bids_openers(path)
     if reader == "fmri" and bids:
         return path, reader, *_inspect_images.run_openers(path)
+    if reader in ("cifti", "gifti") and bids:
+        layout = GRAYORDINATES if reader == "cifti" else SURFACES
+        return path, reader, *_inspect_images.run_openers(path, layout)
     if reader == "fmri" and path.is_dir():
         options = _inspect_images.loose_images(path)
         return (
