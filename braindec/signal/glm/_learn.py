@@ -181,11 +181,18 @@ def _fractions(
     found.fraction = _hyper.choose_fractions(
         clean, found.hrf_index, conditions, spectra, tried, usable, percent=wanted.percent, batch=batch
     )
-    low = float(np.mean(found.fraction[usable] == tried[0])) if usable.any() and len(tried) > 1 else 0.0
-    if low > 0.5:
-        found.notes.append(f"the smallest fraction tried ({tried[0]:g}) is best in {low:.0%} of voxels")
-    middle = np.median(found.fraction[usable]) if usable.any() else np.nan
-    return True, f"median {middle:.2f} of the length of least squares"
+    driven = usable & (np.nan_to_num(found.r2, nan=-1.0) > 0)
+    if not driven.any():
+        return True, "no voxel predicts held-out runs"
+    low = float(np.mean(found.fraction[driven] == tried[0]))
+    if low > 0.5 and len(tried) > 1:
+        found.notes.append(
+            f"the smallest fraction tried ({tried[0]:g}) is best in {low:.0%} of the voxels that predict held-out runs"
+        )
+    return True, (
+        f"median {np.median(found.fraction[driven]):.2f} of the length of least squares in the {int(driven.sum())} "
+        "voxels that predict held-out runs"
+    )
 
 
 def _refuse_percent(train: Sequence[Run], batch: int) -> None:

@@ -178,7 +178,7 @@ class SingleTrialGLM(BaseEstimator):
         self.check()
         recordings = as_recordings(recordings)
         self.responses_ = self._responses()
-        everything = self._runs(recordings, confounds)
+        everything = self._runs(recordings, confounds, self.responses_)
         places = chosen_runs(everything, runs)
         train = [everything[k] for k in places]
         names = trial_ids(everything)
@@ -192,8 +192,8 @@ class SingleTrialGLM(BaseEstimator):
         for part in fields(Learned):
             setattr(self, f"{part.name}_", getattr(learned, part.name))
         ran = dict(zip(self.ladder_["step"], self.ladder_["ran"], strict=True))
-        self.step_ = "D" if ran["D"] else "C"
-        self.learned_ = ran["B"] or ran["C"] or ran["D"]
+        self.step_ = max(step for step, done in ran.items() if done)
+        self.learned_ = self.step_ != "A"
         for text in self.notes_:
             if text.startswith("step "):
                 warnings.warn(f"single-trial GLM: {text}", UserWarning, stacklevel=2)
@@ -237,7 +237,7 @@ class SingleTrialGLM(BaseEstimator):
                 "this single-trial GLM is not fitted", fix="call fit(recordings, runs=training_runs) first"
             )
         plan = self._plan(step)
-        runs = self._runs(as_recordings(recordings), confounds)
+        runs = self._runs(as_recordings(recordings), confounds, self.responses_)
         if runs[0].recording.ch_names != self.channels_:
             raise BraindecError("these runs have other voxels than those of fit", found=f"{runs[0].recording.n_channels} and "
                                 f"{len(self.channels_)}", fix="read both with one mask")  # fmt: skip
@@ -258,14 +258,26 @@ class SingleTrialGLM(BaseEstimator):
                 "notes": notes, "dropped": dropped}  # fmt: skip
         return as_windows(runs, values, bad, info, used=self.runs_, left_out=self.n_left_out_)
 
+    def design(
+        self, recordings: Recording | Sequence[Recording], *, confounds: Sequence[np.ndarray | None] | None = None
+    ) -> tuple[pd.DataFrame, dict[str, float]]:
+        """Return the table of trials and the condition number of each run with the default response; no data are read."""
+        self.check()
+        responses = self._responses()
+        runs = self._runs(as_recordings(recordings), confounds, responses)
+        numbers = {run.label: spectrum_of(run.designs(responses)[responses.default]).condition for run in runs}
+        return pd.concat([run.trials for run in runs], ignore_index=True), numbers
+
     def _responses(self) -> Responses:
         asked = ("library" if self.model == "ladder" else "canonical") if self.hrf is None else self.hrf
         return responses_of(asked, step=self.hrf_step)
 
-    def _runs(self, recordings: list[Recording], confounds: Sequence[np.ndarray | None] | None) -> list[Run]:
+    def _runs(
+        self, recordings: list[Recording], confounds: Sequence[np.ndarray | None] | None, responses: Responses
+    ) -> list[Run]:
         return make_runs(
             recordings, column=self.column, select=self.select, drift=self.drift, high_pass=self.high_pass,
-            slice_time_ref=self.slice_time_ref, responses=self.responses_, confounds=confounds,
+            slice_time_ref=self.slice_time_ref, responses=responses, confounds=confounds,
         )  # fmt: skip
 
     def _labels(self, run: Run) -> np.ndarray:
