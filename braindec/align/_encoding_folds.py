@@ -1,0 +1,161 @@
+"""One block of targets through all folds: held-out scores of the model, of the model without each band, and of controls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from braindec.align.refit_null import CONSTANT, NullFold
+from braindec.align.voxelwise import VoxelwiseEncoder
+from braindec.ridge import pearson, r2, split_r2
+from braindec.types import FitRecord, Split
+
+__all__ = ["BlockScores", "Task", "held_out_units", "score_block"]
+
+_UNITS = 8  # held-out pieces wanted at least for an interval
+_PIECE = 10  # rows of such a piece at least
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What every block of targets goes through.
+
+    Parameters
+    ----------
+    encoder : VoxelwiseEncoder
+        Not fitted; cloned.
+    bands : dict of str to array of shape (n, p_band)
+    splits : sequence of Split
+    runs, groups : array of shape (n,) or None
+    units : list of list of array
+        For each fold the pieces of its test rows over which intervals are made (row numbers).
+    unique : sequence of str
+        Bands that are left out in turn.
+    controls : dict of str to (encoder, bands)
+        Other models for the control rows.
+    """
+
+    encoder: VoxelwiseEncoder
+    bands: Mapping[str, np.ndarray]
+    splits: Sequence[Split]
+    runs: np.ndarray | None
+    groups: np.ndarray | None
+    units: Sequence[Sequence[np.ndarray]]
+    unique: Sequence[str] = ()
+    controls: Mapping[str, tuple[VoxelwiseEncoder, Mapping[str, np.ndarray]]] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class BlockScores:
+    """Scores of one block of targets.
+
+    Parameters
+    ----------
+    values : dict of str to array of shape (n_targets,)
+        Means over folds: "r", "r2", "split_r2/BAND", "unique_r2/BAND", "control/NAME".
+    units : dict of str to array of shape (n_units, n_targets)
+        The same scores of each held-out piece.
+    folds : list of NullFold
+        For the surrogates.
+    edge : dict of str to int
+        Targets and folds whose penalty is the lowest or highest of the grid, and how many there are.
+    skipped : array of bool, shape (n_targets,)
+    records : list of list of FitRecord
+    notes : list of str
+    """
+
+    values: dict[str, np.ndarray]
+    units: dict[str, np.ndarray]
+    folds: list[NullFold]
+    edge: dict[str, int]
+    skipped: np.ndarray
+    records: list[list[FitRecord]]
+    notes: list[str]
+
+
+def held_out_units(splits: Sequence[Split], runs: np.ndarray | None) -> list[list[np.ndarray]]:
+    """Pieces of the test rows of each fold: its runs, cut into contiguous pieces where there are fewer than 8 in all."""
+    whole = []
+    for split in splits:
+        labels = np.zeros(len(split.test)) if runs is None else np.asarray(runs).astype(str)[split.test]
+        edges = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
+        whole.append(np.split(split.test, edges[1:]))
+    total = sum(len(w) for w in whole)
+    if total >= _UNITS:
+        return whole
+    pieces = -(-_UNITS // total)
+    return [[p for w in fold for p in np.array_split(w, max(1, min(pieces, len(w) // _PIECE)))] for fold in whole]
+
+
+def score_block(task: Task, Y: np.ndarray) -> BlockScores:
+    """Fit and score one block of targets in every fold.
+
+    Parameters
+    ----------
+    Y : array of shape (n, n_targets)
+        All rows of these targets.
+    """
+    from sklearn.base import clone
+
+    sums: dict[str, list[np.ndarray]] = {}
+    units: dict[str, list[np.ndarray]] = {}
+    out = BlockScores({}, {}, [], {"lowest": 0, "highest": 0, "of": 0}, np.zeros(Y.shape[1], dtype=bool), [], [])
+
+    for fold, split in enumerate(task.splits):
+        seen = np.asarray(Y[split.test])
+        pieces = [np.searchsorted(split.test, rows) for rows in task.units[fold]]
+
+        def add(name: str, score: Any, pieces: Any = pieces, n: int = len(seen)) -> None:
+            sums.setdefault(name, []).append(score(np.arange(n)))
+            units.setdefault(name, []).extend(score(rows) for rows in pieces)
+
+        how = {"runs": task.runs, "groups": task.groups, "ids": split.ids, "rows": split.train}
+        test = {"runs": task.runs, "rows": split.test}
+        fitted = clone(task.encoder).fit(task.bands, Y, **how)
+        full, parts = fitted.predict(task.bands, **test), fitted.predict_bands(task.bands, **test)
+        add("r", lambda k, Y=seen, P=full: correlation(Y[k], P[k]))
+        add("r2", lambda k, Y=seen, P=full: r2(Y[k], P[k]))
+        without = seen - fitted.intercept_.astype(seen.dtype)  # the intercept belongs to no band
+        for name in parts:
+            add(
+                f"split_r2/{name}",
+                lambda k, Y=without, B=parts, b=name: split_r2(Y[k], {i: v[k] for i, v in B.items()})[b],
+            )
+        for name in task.unique:
+            rest = {k: v for k, v in task.bands.items() if k != name}
+            less = clone(task.encoder).fit(rest, Y, **how).predict(rest, **test) if rest else None
+            add(
+                f"unique_r2/{name}",
+                lambda k, Y=seen, P=full, L=less: r2(Y[k], P[k]) - (0.0 if L is None else r2(Y[k], L[k])),
+            )
+        for name, (encoder, bands) in task.controls.items():
+            other = clone(encoder).fit(bands, Y, **how).predict(bands, **test)
+            add(f"control/{name}", lambda k, Y=seen, P=other: correlation(Y[k], P[k]))
+        out.folds.append(_null_fold(fitted, split, len(task.bands)))
+        out.skipped |= np.asarray(fitted.fit_.skipped)
+        for side in ("lowest", "highest"):
+            out.edge[side] += int(fitted.fit_.at_edge[side])
+        out.edge["of"] += int((~np.asarray(fitted.fit_.skipped)).sum())
+        out.records.append(list(fitted.fit_records_))
+        out.notes += [f"{split.name or f'fold {fold + 1}'}: {note}" for note in fitted.notes_]
+    out.values = {name: np.mean(values, axis=0) for name, values in sums.items()}
+    out.units = {name: np.stack(values) for name, values in units.items()}
+    return out
+
+
+def correlation(Y: np.ndarray, P: np.ndarray) -> np.ndarray:
+    """Correlation of each target; 0 where the target varies and the prediction does not, NaN for constant targets."""
+    r, spread = np.asarray(pearson(Y, P), dtype=np.float64), Y.std(axis=0)
+    known = np.isfinite(spread) & (np.ptp(Y, axis=0) > 0) & np.isfinite(P).all(axis=0)
+    return np.where(known & (P.std(axis=0) <= CONSTANT * spread), 0.0, r)
+
+
+def _null_fold(fitted: VoxelwiseEncoder, split: Split, n_bands: int) -> NullFold:
+    fit = fitted.fit_
+    gamma = getattr(fit, "gamma", None)
+    draws = np.ones((1, n_bands)) if gamma is None else np.asarray(fit.gammas)
+    return NullFold(split.train, split.test, fitted.folds_, np.asarray(fit.alphas), draws, np.asarray(fit.alpha),
+                    None if gamma is None else np.asarray(gamma))  # fmt: skip
