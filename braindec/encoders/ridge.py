@@ -1,6 +1,7 @@
 """Ridge: one linear map of the window, averaged in time bins, in closed form; the baseline that others must beat.
 
-Source: Hoerl & Kennard 1970 (Technometrics); the penalty is chosen by exact leave-one-group-out (see ``_solve``).
+Source: Hoerl & Kennard 1970 (Technometrics); the penalty is chosen by exact leave-one-group-out (see
+:mod:`braindec.ridge.leave_group_out`).
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import torch
 from torch import nn
 
 from braindec.encoders._base import Encoder
-from braindec.encoders._solve import RidgeFit, solve_ridge
 from braindec.errors import BraindecError
+from braindec.ridge.leave_group_out import RidgeFit, solve_ridge
 
 __all__ = ["Ridge", "bin_weights"]
 
@@ -74,7 +75,7 @@ class Ridge(Encoder):
         X : array of shape (n, n_chans, n_times), or (n, n_chans * n_bins) when it is binned already
         Y : array of shape (n, dim)
         alpha, groups, per_target
-            As in :func:`~braindec.encoders._solve.solve_ridge`.
+            As in :func:`~braindec.ridge.leave_group_out.solve_ridge`.
 
         Returns
         -------

@@ -6,8 +6,8 @@ import torch
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.linear_model import RidgeCV
 
-from braindec.encoders import _solve
-from braindec.encoders._solve import solve_ridge
+from braindec.ridge import leave_group_out
+from braindec.ridge.leave_group_out import solve_ridge
 from braindec.encoders.ridge import Ridge, bin_weights
 from braindec.errors import BraindecError
 
@@ -65,8 +65,8 @@ def test_large_problems_choose_on_a_sample_of_groups(monkeypatch):
     X, Y = problem(400, 30, q=100)
     groups = np.arange(400) // 4
     exact = solve_ridge(X, Y, alpha=[1.0, 1e2, 1e4], groups=groups)
-    monkeypatch.setattr(_solve, "_EXACT_ROWS", 200)
-    monkeypatch.setattr(_solve, "_EXACT_TARGETS", 40)
+    monkeypatch.setattr(leave_group_out, "_EXACT_ROWS", 200)
+    monkeypatch.setattr(leave_group_out, "_EXACT_TARGETS", 40)
     sampled = solve_ridge(X, Y, alpha=[1.0, 1e2, 1e4], groups=groups)
     np.testing.assert_allclose(sampled.errors, exact.errors, rtol=0.2)
     np.testing.assert_array_equal(sampled.alpha, exact.alpha)

@@ -1,0 +1,153 @@
+"""Where the arithmetic runs: numpy, or torch on a processor or a CUDA device. A value that is passed, no global switch.
+
+Products of many targets are in the working precision (float32 by default); everything of size rows x rows or
+columns x columns (Gram matrices, factorisations, inverses) is in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.linalg import lapack
+
+from braindec.errors import BraindecError, did_you_mean
+
+__all__ = ["Backend", "NumpyBackend", "get_backend"]
+
+_BACKENDS, _DTYPES = ("numpy", "torch"), ("float32", "float64")
+_TILE = 256
+
+
+def get_backend(name: str = "numpy", *, device: str = "cpu", dtype: str = "float32") -> Backend:
+    """Return the backend, or say that it, its device or its precision is not there."""
+    if name not in _BACKENDS:
+        raise BraindecError(f"backend {name!r}{did_you_mean(name, _BACKENDS)}", allowed=", ".join(_BACKENDS))
+    if dtype not in _DTYPES:
+        raise BraindecError(f"precision {dtype!r} of the ridge engine", allowed=", ".join(_DTYPES))
+    if name == "torch":
+        from braindec.ridge._torch_backend import TorchBackend
+
+        return TorchBackend(device, dtype)
+    if device != "cpu":
+        raise BraindecError(f"device {device!r} with the numpy backend", allowed="cpu", fix="ask for backend='torch'")
+    return NumpyBackend(dtype)
+
+
+class Backend:
+    """The few operations that differ between array libraries; everything else is ``@``, slices and arithmetic."""
+
+    name: str
+    numpy_dtype: np.dtype
+
+    def put(self, array: np.ndarray, *, exact: bool = False) -> Any:
+        """Array on the device, in the working precision or (``exact``) in float64."""
+        raise NotImplementedError
+
+    def get(self, array: Any) -> np.ndarray:
+        """Numpy array of a device array."""
+        raise NotImplementedError
+
+    def cast(self, array: Any, *, exact: bool = False) -> Any:
+        """Device array in the working precision or (``exact``) in float64."""
+        raise NotImplementedError
+
+    def rows(self, array: Any, rows: np.ndarray) -> Any:
+        """Rows of a device array; a view where the rows are contiguous."""
+        raise NotImplementedError
+
+    def dot(self, a: Any, b: Any) -> Any:
+        """Sum over rows of the product, (row, target) x (row, target) -> (target,)."""
+        raise NotImplementedError
+
+    def eigh(self, matrix: Any) -> tuple[Any, Any]:
+        """Eigenvalues and eigenvectors of a symmetric float64 matrix; raises ``ArithmeticError`` when it fails."""
+        raise NotImplementedError
+
+    def svd(self, matrix: Any) -> tuple[Any, Any]:
+        """Singular values and left singular vectors of a symmetric float64 matrix."""
+        raise NotImplementedError
+
+    def inverse(self, matrix: Any) -> Any | None:
+        """Inverse of a positive definite float64 matrix (which is overwritten); None where it is not positive definite."""
+        raise NotImplementedError
+
+    def solver(self, matrix: Any) -> Callable[[Any], Any] | None:
+        """Function that solves for a positive definite float64 matrix (overwritten); None where it is not that."""
+        raise NotImplementedError
+
+    def qr(self, matrix: Any) -> tuple[Any, Any]:
+        """Thin QR of a float64 matrix."""
+        raise NotImplementedError
+
+    def empty(self, *shape: int) -> Any:
+        """Uninitialised array in the working precision."""
+        raise NotImplementedError
+
+
+class NumpyBackend(Backend):
+    """numpy and LAPACK on the processor."""
+
+    name = "numpy"
+
+    def __init__(self, dtype: str = "float32") -> None:
+        self.dtype = self.numpy_dtype = np.dtype(dtype)
+
+    def put(self, array: np.ndarray, *, exact: bool = False) -> np.ndarray:
+        return self.cast(np.asarray(array), exact=exact)
+
+    def get(self, array: np.ndarray) -> np.ndarray:
+        return array
+
+    def cast(self, array: np.ndarray, *, exact: bool = False) -> np.ndarray:
+        return array.astype(np.float64 if exact else self.dtype, copy=False)
+
+    def rows(self, array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        part = as_slice(rows)
+        return array[part] if part is not None else array.take(rows, axis=0)
+
+    def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        return np.einsum("ij,ij->j", a, b)
+
+    def eigh(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        try:
+            return np.linalg.eigh(matrix)
+        except np.linalg.LinAlgError as error:
+            raise ArithmeticError(str(error)) from error
+
+    def svd(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        vectors, values, _ = np.linalg.svd(matrix, hermitian=False)
+        return values, vectors
+
+    def inverse(self, matrix: np.ndarray) -> np.ndarray | None:
+        factor, failed = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)  # .T: Fortran order, no second copy
+        if failed:
+            return None
+        inverse, failed = lapack.dpotri(factor, lower=1, overwrite_c=1)
+        if failed:
+            return None
+        n = len(inverse)
+        for a in range(0, n, _TILE):  # the upper triangle, tile by tile: a plain transpose would miss the cache
+            for b in range(0, a, _TILE):
+                inverse[b : b + _TILE, a : a + _TILE] = inverse[a : a + _TILE, b : b + _TILE].T
+            tile = inverse[a : a + _TILE, a : a + _TILE]
+            tile[...] = np.tril(tile) + np.tril(tile, -1).T
+        return inverse
+
+    def solver(self, matrix: np.ndarray) -> Callable[[np.ndarray], np.ndarray] | None:
+        factor, failed = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+        return None if failed else lambda b: lapack.dpotrs(factor, b, lower=1)[0]
+
+    def qr(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.linalg.qr(matrix)
+
+    def empty(self, *shape: int) -> np.ndarray:
+        return np.empty(shape, dtype=self.dtype)
+
+
+def as_slice(rows: np.ndarray) -> slice | None:
+    """Slice of sorted rows that are contiguous, else None."""
+    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+        return slice(int(rows[0]), int(rows[-1]) + 1)
+    return None

@@ -1,0 +1,90 @@
+"""Coefficients of all rows, once each target has its penalty and its band weights: one factorisation a distinct pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from braindec.ridge._crossval import CrossValidation
+from braindec.ridge._spectral import safe_solver
+from braindec.ridge._targets import Targets
+
+__all__ = ["Refit"]
+
+_MEMORY = 400e6  # bytes of factors kept between blocks of targets
+
+
+@dataclass(eq=False)
+class Refit:
+    """Solves for the chosen pairs, block by block; nothing of the size (p, t) is kept here.
+
+    Parameters
+    ----------
+    problem : CrossValidation
+        Holds the features and their Gram or kernel matrices.
+    targets : Targets
+    alpha : array of shape (t,)
+        NaN for targets that are skipped.
+    draw : array of shape (t,), int
+        Row of ``gammas`` of each target.
+    gammas : array of shape (n_draws, n_bands)
+    """
+
+    problem: CrossValidation
+    targets: Targets
+    alpha: np.ndarray
+    draw: np.ndarray
+    gammas: np.ndarray
+    _solvers: dict[tuple[int, float], Callable] = field(default_factory=dict, repr=False)
+
+    def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """Coefficients of each block, (p, block); NaN columns for skipped targets."""
+        design, backend = self.problem.design, self.problem.design.backend
+        size = max(design.n, design.p) * 4.0
+        for part in self.targets.slices(max(self.targets.block, int(_MEMORY / 4 / size))):
+            values = self.targets.read(part)
+            block = backend.put(values) if self.problem.dual else design.X.T @ backend.put(values)
+            solved = backend.empty(*block.shape)
+            for draw, alpha, columns in self._pairs(part):
+                solved[:, columns] = self._solve(draw, alpha, block[:, columns])
+            skipped = np.isnan(self.alpha[part])
+            weights = self.gammas[self.draw[part]]
+            coef = self._coefficients(solved, weights)
+            coef[:, skipped] = np.nan
+            yield part, coef
+
+    def _pairs(self, part: slice) -> Iterator[tuple[int, float, np.ndarray]]:
+        alpha, draw = self.alpha[part], self.draw[part]
+        fitted = np.flatnonzero(np.isfinite(alpha))
+        pairs, member = np.unique(np.stack([draw[fitted], alpha[fitted]], axis=1), axis=0, return_inverse=True)
+        for k, (d, a) in enumerate(pairs):
+            yield int(d), float(a), fitted[member.ravel() == k]
+
+    def _solve(self, draw: int, alpha: float, block: Any) -> Any:
+        """(K + a I)^-1 y, or (S G S + a I)^-1 S X'y."""
+        design, backend = self.problem.design, self.problem.design.backend
+        scale = backend.put(design.weights(self.gammas[draw]), exact=True)
+        solver = self._solvers.get((draw, alpha))
+        if solver is None:
+            if self.problem.dual:
+                matrix = self.problem.kernel(self.gammas[draw])
+            else:
+                matrix = self.problem.gram * scale[:, None] * scale[None, :]
+            solver = safe_solver(matrix, alpha, backend)
+            if 8.0 * (len(self._solvers) + 1) * matrix.shape[0] ** 2 <= _MEMORY:
+                self._solvers[draw, alpha] = solver
+        exact = backend.cast(block, exact=True)
+        return backend.cast(solver(exact) if self.problem.dual else scale[:, None] * solver(scale[:, None] * exact))
+
+    def _coefficients(self, solved: Any, weights: np.ndarray) -> np.ndarray:
+        design, backend = self.problem.design, self.problem.design.backend
+        if not self.problem.dual:
+            return backend.get(solved)
+        coef = backend.get(design.X.T @ solved)
+        for band, columns in enumerate(design.bands.values()):
+            if not (weights[:, band] == 1.0).all():
+                coef[columns] *= weights[:, band].astype(coef.dtype)
+        return coef
