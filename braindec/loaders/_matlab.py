@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,20 +21,22 @@ def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
     Raises
     ------
     UnreadableError
-        If the file is damaged, or of version 7.3 (HDF5).
+        If the file is damaged, cut short, or of version 7.3 (HDF5).
     """
     import scipy.io
 
     if path.is_file() and path.stat().st_size == 0:
         raise UnreadableError(f"{path} is empty (0 bytes)", fix="copy the file again")
     try:
-        return {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
+        shapes = {name: tuple(shape) for name, shape, _ in scipy.io.whosmat(path)}
     except NotImplementedError as error:
         raise UnreadableError(
             f"{path} is of MATLAB version 7.3", allowed="versions 5 to 7", fix="save(name, '-struct', 's', '-v7')"
         ) from error
     except Exception as error:  # scipy and zlib each raise their own
         raise _damaged(path, error) from error
+    _check_whole(path)
+    return shapes
 
 
 def read_variables(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -101,6 +104,22 @@ class MatlabSignal(Signal):
             found: Mapping[str, np.ndarray] = read_variables(Path(self.path or ""), [self.name])
             values = self._open_values = np.ascontiguousarray(found[self.name].T, dtype=np.float32)
         return values
+
+
+def _check_whole(path: Path) -> None:
+    """Follow the sizes that the elements of a version 5 file state; scipy takes an early end for the end."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(128)
+        order = {b"IM": "<", b"MI": ">"}.get(head[126:128])
+        place = 128
+        while order and place + 8 <= size:
+            file.seek(place)
+            place += 8 + struct.unpack(f"{order}II", file.read(8))[1]
+    if order and place != size:
+        raise UnreadableError(
+            f"{path} was cut short", found=f"{size} bytes, its elements need {place}", fix="copy the file again"
+        )
 
 
 def _text(value: Any) -> str:

@@ -76,16 +76,22 @@ class SeriesSignal(Signal):
         whole = len(order) > self.shape[0] // 4  # a few columns of a row-wise file: many small reads
         part = slice(None) if whole else order
         source = self._source()
+        if self.repetition is not None and isinstance(source, np.ndarray):  # mapped: numpy would reorder mixed indices
+            block = source[self.repetition][start:stop, part]
+        else:
+            block = self._decoded(source, start, stop, part)
+        picked = block[:, rows] if whole else block[:, np.searchsorted(order, rows)]
+        return np.ascontiguousarray(picked.T, dtype=np.float32)
+
+    def _decoded(self, source: Any, start: int, stop: int, part: slice | np.ndarray) -> np.ndarray:
         try:
-            block = source[start:stop, part] if self.repetition is None else source[self.repetition, start:stop, part]
+            return source[start:stop, part] if self.repetition is None else source[self.repetition, start:stop, part]
         except OSError as error:
             raise UnreadableError(
                 f"{self.path} cannot be read to its end",
                 found=f"dataset {self.name}: {str(error).splitlines()[0]}",
                 fix="the file is damaged: copy it again",
             ) from error
-        picked = block[:, rows] if whole else block[:, np.searchsorted(order, rows)]
-        return np.ascontiguousarray(picked.T, dtype=np.float32)
 
     def _source(self) -> Any:
         source = self.__dict__.get("_open_source")
