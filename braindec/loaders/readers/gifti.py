@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.loaders import _fmri_run, _fmri_tables, _options
+from braindec.loaders._bids_tree import BidsFile
 from braindec.loaders._cifti_labels import CiftiLabels
 from braindec.loaders._cifti_masker import check_same_model
 from braindec.loaders._fmri_mask import check_space, named_path
@@ -139,7 +140,8 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
     pairs = _pairs(root, values)
     paths: list[Path] = []
     for pair in pairs:
-        paths += [*pair.paths, *_fmri_run.tables_of(pair.run, Path(root), values)]
+        sidecars = [q for p in pair.paths for q in BidsFile(p, pair.run.image.root, "func").sidecars("bold", ".json")]
+        paths += [*pair.paths, *sidecars, *_fmri_run.tables_of(pair.run, Path(root), values)]
     paths += [p for k in ("labels", "regions") for p in _label_paths(Path(root), values[k], values, pairs[0].run)]
     return list(dict.fromkeys(paths))
 
@@ -155,9 +157,7 @@ def _pairs(root: str | Path, options: Mapping[str, Any]) -> list[_Pair]:
     runs = find_runs(root, options, SURFACES)
     if path.is_file():
         beside = [p for p in sorted(path.parent.iterdir()) if side_of(p.name)[1] == side_of(path.name)[1]]
-        runs = [
-            Run(type(r.image)(p, r.image.root, "func"), r.raw, r.prepared, r.entities) for r in runs for p in beside
-        ]
+        runs = [Run(BidsFile(p, r.image.root, "func"), r.raw, r.prepared, r.entities) for r in runs for p in beside]
     together: dict[tuple[str, ...], list[Run]] = {}
     for one in runs:
         labels = tuple(str(one.entities.get(k)) for k in ("subject", "session", "task", "run"))
