@@ -118,7 +118,7 @@ def timed_features(
             "onset": np.concatenate([np.arange(n) * step for n in counts]),
         }
     )
-    return Features(values.astype(np.float32), items, units_of(bands), {"description": "simulated"})  # type: ignore[arg-type]
+    return Features(values.astype(np.float32), items, units_of(bands), {"description": "simulated"})
 
 
 def units_of(bands: Sequence[BandOf]) -> pd.DataFrame:
@@ -153,7 +153,7 @@ def courses(features: Features, stimulus: str, *, onset: float, n_volumes: int, 
     array of shape (n_volumes, n_columns)
     """
     rows = np.flatnonzero(features.ids == stimulus)
-    times = features.items["onset"].to_numpy(dtype=float)[rows] + onset  # type: ignore[index]
+    times = features.items["onset"].to_numpy(dtype=float)[rows] + onset
     fine = float(times[1] - times[0])
     lags = (np.arange(n_volumes) + 0.5)[:, None] * tr - (times + fine / 2)[None, :]  # (volume, sample)
     kernel = np.where((lags > 0) & (lags < LENGTH), canonical_hrf(np.maximum(lags, 0.0)), 0.0) * fine

@@ -47,7 +47,7 @@ class Brain:
     @property
     def region(self) -> np.ndarray:
         """Sum of 1, 2, 4, ... for the bands (in order) that drive a voxel; 0 for none, shape (n_voxels,)."""
-        return sum((1 << k) * (s > 0) for k, s in enumerate(self.shares.values())).astype(np.int16)  # type: ignore[union-attr]
+        return sum((1 << k) * (s > 0) for k, s in enumerate(self.shares.values())).astype(np.int16)
 
     @property
     def places(self) -> tuple[np.ndarray, ...]:

@@ -60,7 +60,7 @@ def make(folder: Path, *, seed: int = 0, n_subjects: int = 2) -> Twin:
     ids = [f"{name}-{k + 1:03d}" for name, of in passages.items() for k in range(len(of))]
     write_features(
         folder, Features(values.astype(np.float32), pd.DataFrame({"stimulus_id": ids}), units_of(_BANDS), {})
-    )  # type: ignore[arg-type]
+    )
     space = brain(_DRIVES, voxel=14)
     truth, rows = space.truth(), _rows(passages)
     words = {name: _words(of, np.random.default_rng([seed, 1, k])) for k, (name, of) in enumerate(passages.items())}
