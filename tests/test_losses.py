@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from braindec import losses
 from braindec.errors import BraindecError
@@ -174,3 +175,135 @@ def test_names_and_shapes_are_checked():
         losses.get("infonce")(torch.zeros(3, 5), torch.zeros(3, 4))
     with pytest.raises(BraindecError, match="at least 0.01"):
         losses.get("infonce", temperature=0.0)
+
+
+def mixed_by_hand(z, y, partner, weight, temperature):
+    """The published sums, pair by pair: every row names its own stimulus and its partner's."""
+    n = len(z)
+    logits = unit(z) @ unit(y).T / temperature
+    there, back = log_softmax(logits), log_softmax(logits.T)
+    total = 0.0
+    for i in range(n):
+        for j, w in ((i, weight[i]), (partner[i], 1 - weight[i])):
+            total -= w * there[i, j] + w * back[j, i]
+    return total / (2 * n)
+
+
+@pytest.mark.parametrize("partner", [[1, 2, 3, 4, 5, 0], [0, 2, 1, 3, 5, 4], [0, 1, 2, 3, 4, 5], [5, 5, 5, 5, 5, 5]],
+                         ids=["derangement", "fixed points", "identity", "one partner of all"])  # fmt: skip
+def test_bimixco_is_the_published_sum_also_at_fixed_points(partner):
+    z, y = pairs(6)
+    weight = np.array([0.9, 0.3, 1.0, 0.0, 0.5, 0.2])
+    loss = losses.get("bimixco", temperature=0.1).double()
+    given = {"partner": torch.tensor(partner), "weight": torch.as_tensor(weight)}
+    found = loss(torch.as_tensor(z), torch.as_tensor(y), **given).item()
+    assert found == pytest.approx(mixed_by_hand(z, y, partner, weight, 0.1), rel=1e-9)
+    wanted = loss.targets(given["partner"], given["weight"], torch.arange(6)).numpy()
+    np.testing.assert_allclose(wanted.sum(axis=1), 1.0, atol=1e-12)
+    for i in range(6):
+        assert wanted[i, i] == pytest.approx(1.0 if partner[i] == i else weight[i])
+
+
+def test_bimixco_without_mixing_is_the_cross_entropy_of_pairs():
+    z, y = pairs()
+    assert value("bimixco", z, y, temperature=0.2) == pytest.approx(value("infonce", z, y, learned=False), rel=1e-6)
+    assert value("bimixco", z, y, [0, 1, 0, 2, 1, 0, 3], temperature=0.2) == pytest.approx(
+        value("multi_positive", z, y, [0, 1, 0, 2, 1, 0, 3], learned=False), rel=1e-6
+    )  # what falls to a stimulus is shared by its rows
+
+
+def test_target_rows_add_up_to_one_for_any_permutation_and_any_ids():
+    loss, generator = losses.get("bimixco"), torch.Generator().manual_seed(0)
+    for n in (1, 2, 5, 32):
+        for _ in range(50):
+            ids = torch.randint(max(1, n // 2), (n,), generator=generator)
+            _, mixed = loss.mix(torch.randn(n, 3, 1, generator=generator), generator=generator)
+            wanted = loss.targets(**mixed, ids=ids)
+            assert torch.allclose(wanted.sum(1), torch.ones(n), atol=1e-6) and (wanted >= 0).all()
+
+
+def test_partners_stay_within_their_subject_wherever_it_stands():
+    generator = torch.Generator().manual_seed(1)
+    block = torch.arange(7).repeat_interleave(6)  # seven subjects of six, as in multi-subject training
+    for groups in (block, block[torch.randperm(42, generator=generator)], torch.tensor([3, 3, 9, 3, 9, 0])):
+        seen = torch.zeros(len(groups), len(groups))
+        for _ in range(300):
+            found = losses.partners(groups, generator=generator)
+            assert (groups[found] == groups).all() and sorted(found.tolist()) == list(range(len(groups)))
+            seen[torch.arange(len(groups)), found] += 1
+        assert ((seen > 0) == (groups[:, None] == groups[None])).all()  # every partner of the same subject occurs
+    x = torch.randn(42, 4, 1)
+    mixed, named = losses.get("bimixco", share=1.0).mix(x, groups=block, generator=generator)
+    w = named["weight"][:, None, None]
+    torch.testing.assert_close(mixed, w * x + (1 - w) * x[named["partner"]])
+
+
+def test_weights_are_of_the_beta_distribution_and_a_share_is_mixed():
+    def weights(seed, **options):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.zeros(20_000, 1, dtype=torch.float64)
+        return losses.get("bimixco", **options).mix(x, generator=generator)[1]["weight"].numpy()
+
+    assert stats.kstest(weights(2, share=1.0), stats.beta(0.15, 0.15).cdf).pvalue > 0.01
+    assert (weights(2) == 1).mean() == pytest.approx(0.5, abs=0.015)
+    assert np.array_equal(weights(3), weights(3)) and not np.array_equal(weights(3), weights(4))
+
+
+def test_softclip_targets_are_the_similarities_of_the_stimuli():
+    z, y = pairs()
+    sim = unit(y) @ unit(y).T / 0.05
+    wanted = np.exp(log_softmax(sim))
+    logits = unit(z) @ unit(y).T / 0.05
+    expected = -((wanted * log_softmax(logits)).sum(1).mean() + (wanted.T * log_softmax(logits.T)).sum(1).mean()) / 2
+    assert value("softclip", z, y, temperature=0.05) == pytest.approx(expected, rel=1e-6)
+
+
+def test_temperature_runs_from_first_to_last_along_a_cosine():
+    loss = losses.get("softclip")
+    seen = []
+    for progress in (0.0, 0.5, 1.0):
+        loss.at(progress)
+        seen.append(loss.temperature)
+    assert seen == pytest.approx([0.004, 0.00575, 0.0075])
+    loss.at(0.0)
+    assert loss.eval().temperature == 0.0075  # evaluation does not change with the epoch
+
+
+def test_mixing_ends_after_a_third_of_the_training():
+    loss = losses.get("bimixco_softclip")
+    x = torch.randn(8, 3)
+    used = []
+    for epoch in range(9):
+        loss.at(epoch / 9)
+        made, named = loss.mix(x)
+        used.append(bool(named))
+        if not named:
+            assert made is x
+    assert used == [True] * 3 + [False] * 6
+    loss.at(3 / 9)
+    assert loss.softclip.temperature == pytest.approx(0.004)
+    loss.at(6 / 9)
+    assert loss.softclip.temperature == pytest.approx(0.00575)  # half of what was left
+    loss.at(0.0)
+    assert loss.eval().mix(x)[1] == {}
+    z, y = pairs()
+    assert loss.double()(torch.as_tensor(z), torch.as_tensor(y)).item() == pytest.approx(
+        value("softclip", z, y, temperature=0.0075)
+    )
+
+
+@pytest.mark.parametrize("name", ["bimixco", "softclip", "bimixco_softclip"])
+def test_losses_with_mixing_have_finite_gradients_and_no_queue(name):
+    loss, z = losses.get(name), torch.randn(5, 5, requires_grad=True)
+    named = loss.mix(torch.zeros(5, 1))[1] if hasattr(loss, "mix") else {}
+    loss(z, torch.randn(5, 5), ids=torch.tensor([0, 0, 0, 3, 4]), **named).backward()
+    assert torch.isfinite(z.grad).all() and z.grad.abs().sum() > 0
+    with pytest.raises(BraindecError, match="no memory queue"):
+        loss(z, z, ids=torch.arange(5), queue=losses.MemoryQueue(3, 5))
+
+
+def test_options_of_mixing_are_checked():
+    for name, wrong in (("bimixco", {"temperature": 0}), ("bimixco", {"share": 2}), ("softclip", {"temperature": [0.1]}),
+                        ("softclip", {"temperature": -1.0}), ("bimixco_softclip", {"switch": 1.5})):  # fmt: skip
+        with pytest.raises(BraindecError):
+            losses.get(name, **wrong)

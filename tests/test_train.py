@@ -155,6 +155,43 @@ def test_it_learns_and_the_schedule_is_cosine():
     assert (table["validation_extra"] == 1.5).all()
 
 
+def test_one_cycle_rises_for_two_epochs_and_falls_to_almost_nothing():
+    _, history = run(epochs=20, schedule="onecycle")
+    lr = history.columns()["lr"] / 5e-3
+    fall = lambda done: 0.5 * (1 + np.cos(np.pi * done))  # noqa: E731
+    rising = 1 / 25 + (1 - 1 / 25) * (1 - fall(np.array([0.25, 0.75])))
+    falling = 1 / 25_000 + (1 - 1 / 25_000) * fall((np.arange(2, 20) - 1.5) / 18)
+    np.testing.assert_allclose(lr, [*rising, *falling])
+    assert lr.argmax() == 2 and lr[-1] < 0.01
+
+
+def test_losses_that_mix_and_change_with_the_epoch_are_resumed_bit_for_bit(tmp_path):
+    def go(folder=None, stop_at=None):
+        net, loss = (
+            model(),
+            losses.get("bimixco_softclip", mixco={"temperature": 0.1}, softclip={"temperature": [0.05, 0.2]}),
+        )
+        train.fit(net, loss, batches(stop_at), epochs=6, lr=5e-3, schedule="onecycle", folder=folder, seed=7)
+        return net.state_dict()
+
+    expected = go()
+    for stop_at in ((1, 2), (2, 3), (1, 1), (2, 0)):  # while it mixes, and after
+        with pytest.raises(KeyboardInterrupt):
+            go(tmp_path, stop_at)
+    assert same(expected, go(tmp_path))
+
+
+def test_model_and_loss_are_told_how_far_the_training_is():
+    told = []
+
+    class Listens(losses.InfoNCE):
+        def at(self, progress):
+            told.append(progress)
+
+    train.fit(model(), Listens(), batches(), epochs=4)
+    assert told == [0.0, 0.25, 0.5, 0.75]
+
+
 def test_nothing_is_trained_in_no_epochs():
     before = {k: v.clone() for k, v in model().state_dict().items()}
     net = model()

@@ -53,9 +53,7 @@ class CalibrationCurve:
         rows = []
         for key, group in self.scores.groupby(["condition", "share"], sort=False):
             values = group["value"].to_numpy()
-            low, high = (
-                bootstrap_interval(values, rng=seed, level=level) if len(values) > 1 else (values[0], values[0])
-            )
+            low, high = bootstrap_interval(values, rng=seed, level=level) if len(values) > 1 else (values[0], values[0])
             rows.append({"condition": key[0], "share": key[1], "n_trials": int(group["n_trials"].iloc[0]),
                          "minutes": group["minutes"].iloc[0], "value": values.mean(), "low": max(low, 0.0),
                          "high": min(high, 1.0), "n": len(values)})  # fmt: skip
@@ -160,7 +158,9 @@ def calibration_curve(
     bar.close()
     n_test = len(set(test.trials["stimulus_id"])) if average else len(test)
     order = {c: i for i, c in enumerate(conditions)}
-    table = pd.DataFrame(rows).sort_values(["condition", "share", "seed"], key=lambda c: c.map(order) if c.name == "condition" else c)
+    table = pd.DataFrame(rows).sort_values(
+        ["condition", "share", "seed"], key=lambda c: c.map(order) if c.name == "condition" else c
+    )
     return CalibrationCurve(table.reset_index(drop=True), 1 / len(candidates.ids), len(candidates.ids), n_test)
 
 

@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import clone
 from torch import nn
 
 from braindec import losses, registry, train
-from braindec.decoders._batches import Batches, content_part
+from braindec.decoders._batches import Batches
 from braindec.decoders._calibration import CalibrationCurve, calibration_curve
 from braindec.decoders._embedding import EmbeddingDecoder, Targets, unit
-from braindec.decoders._reading import WindowReader, column, spread_groups
+from braindec.decoders._reading import WindowReader, column
 from braindec.decoders._subject_storage import load_subjects, save_subjects
 from braindec.decoders._subject_training import SubjectBatches, Terms, WithTerms, padded
+from braindec.decoders._subject_windows import Trials, held_out, only_subject, same_length, subjects_of
 from braindec.decoders.contrastive import _calibrated, _device_of
 from braindec.encoders._pooling import voxel_order
 from braindec.encoders._subjects import SubjectEncoder
@@ -37,7 +37,8 @@ from braindec.types import Features, FitRecord, Windows
 
 __all__ = ["CalibrationCurve", "CrossSubjectDecoder", "calibration_curve"]
 
-_FEWEST = 5  # contents that a validation part can be taken from
+_SHORT = {"bimixco": {"temperature": 0.1}, "softclip": {"temperature": 0.1},
+          "bimixco_softclip": {"mixco": {"temperature": 0.1}, "softclip": {"temperature": 0.1}}}  # fmt: skip
 _WAYS = ("reset", "finetune")
 
 
@@ -55,7 +56,8 @@ class CrossSubjectDecoder(EmbeddingDecoder):
     loss : str
         A name in :mod:`braindec.losses`.
     loss_options : dict, optional
-        Options of the loss.
+        Options of the loss. None takes a temperature of 0.1 where the published one is for tens of thousands of dimensions;
+        {} takes that.
     reconstruction, cycle : float
         Weights of the terms that need builders (MindBridge); not used by encoders without.
     epochs : int
@@ -103,10 +105,10 @@ class CrossSubjectDecoder(EmbeddingDecoder):
         loss_options: dict[str, Any] | None = None,
         reconstruction: float = 1.0,
         cycle: float = 1.0,
-        epochs: int = 60,
+        epochs: int = 40,
         batch_size: int = 24,
         n_batches: int | None = None,
-        lr: float = 3e-4,
+        lr: float = 3e-3,
         weight_decay: float = 0.01,
         optimizer: str = "adamw",
         schedule: str = "onecycle",
@@ -143,7 +145,7 @@ class CrossSubjectDecoder(EmbeddingDecoder):
                 allowed="0 < validation_share < 1, weights >= 0",
             )  # fmt: skip
         WindowReader(self.scaler, self.scale_by)
-        losses.get(self.loss, **(self.loss_options or {}))
+        self._loss()
         names = ("epochs", "lr", "weight_decay", "patience", "optimizer", "schedule")
         train.check_settings(**{name: getattr(self, name) for name in names})
         kind = registry.get("encoders", self.encoder)
@@ -179,20 +181,17 @@ class CrossSubjectDecoder(EmbeddingDecoder):
             If a stimulus has no features, a subject cannot be told, or an option is wrong.
         """
         self.check()
-        parts = subjects_of(windows)
-        held = self._held_of(parts, validation)
-        parts = {s: w[~held[s][1]] if held[s][1] is not None else w for s, w in parts.items()}
+        parts, held = held_out(subjects_of(windows), validation, self._share)
         self.subjects_ = list(parts)
         self.readers_ = {s: WindowReader(self.scaler, self.scale_by).fit(w) for s, w in parts.items()}
-        targets = Targets(_Trials(parts), features)
+        targets = Targets(Trials(parts), features)
         self._keep_targets(targets)
         first = next(iter(parts.values()))
-        _same_length(parts, first.n_times)
+        same_length(parts, first.n_times)
         self.encoder_ = self._built({s: w.n_channels for s, w in parts.items()}, first.n_times, targets.values.shape[1])
         self._order_voxels(parts)
         self.fit_records_ = []
-        validation_parts = {s: v for s, (v, _) in held.items() if v is not None}
-        self._train(parts, features, validation_parts, what="fit")
+        self._train(parts, features, held, what="fit")
         return self
 
     def adapt(
@@ -233,16 +232,16 @@ class CrossSubjectDecoder(EmbeddingDecoder):
         self._check_fitted()
         if how not in _WAYS:
             raise BraindecError(f"there is no way {how!r} to adapt{did_you_mean(how, _WAYS)}", allowed=", ".join(_WAYS))
-        name = subject or _only_subject(windows)
+        name = subject or only_subject(windows)
         if name in self.subjects_:
             raise BraindecError(
                 f"the decoder knows subject {name!r} already", found=", ".join(self.subjects_),
                 fix="fit a decoder on the other subjects and adapt that one",
             )  # fmt: skip
         made = self._changed(changes)
-        held = made._held_of({name: windows}, None if validation is None else {name: validation})[name]
-        windows = windows if held[1] is None else windows[~held[1]]
-        _same_length({name: windows}, made.encoder_.n_times)
+        parts, held = held_out({name: windows}, None if validation is None else {name: validation}, made._share)
+        windows = parts[name]
+        same_length({name: windows}, made.encoder_.n_times)
         sources = {s: w for s, w in subjects_of(source or {}).items() if made._known(s)}
         for s, w in sources.items():
             made.readers_[s].check(w)
@@ -256,7 +255,7 @@ class CrossSubjectDecoder(EmbeddingDecoder):
         made.encoder_.requires_grad_(how == "finetune")
         for part in made.encoder_.own()[number]:
             part.requires_grad_(True)
-        made._train({**sources, name: windows}, features, {} if held[0] is None else {name: held[0]}, what=how, into=number)
+        made._train({**sources, name: windows}, features, held, what=how, into=number)
         made.encoder_.requires_grad_(True)
         return made
 
@@ -292,9 +291,7 @@ class CrossSubjectDecoder(EmbeddingDecoder):
         own = candidates.rows_of(items)
         return float((best[np.arange(len(own)), own] / best.sum(axis=1)).mean())
 
-    def synthesize(
-        self, windows: Windows, to: str, *, subject: str | None = None, space: str = "voxels"
-    ) -> np.ndarray:
+    def synthesize(self, windows: Windows, to: str, *, subject: str | None = None, space: str = "voxels") -> np.ndarray:
         """Return another subject's response to what was seen, in standard deviations of its training trials.
 
         Parameters
@@ -321,7 +318,8 @@ class CrossSubjectDecoder(EmbeddingDecoder):
         encoder: Any = self.encoder_
         if not len(getattr(encoder, "builders", ())):
             raise BraindecError(
-                f"{self.encoder} has no way back to voxels", fix="encoder='mindbridge' with a builder (reconstruction > 0)"
+                f"{self.encoder} has no way back to voxels",
+                fix="encoder='mindbridge' with a builder (reconstruction > 0)",
             )
         number, made = self._number(to), []
         for _, x, codes in self._blocks(windows, subject):
@@ -339,6 +337,14 @@ class CrossSubjectDecoder(EmbeddingDecoder):
     def load(cls, folder: str | Path) -> CrossSubjectDecoder:
         """Return the decoder that :meth:`save` wrote."""
         return load_subjects(cls, folder)
+
+    def _loss(self) -> nn.Module:
+        return losses.get(self.loss, **(_SHORT.get(self.loss, {}) if self.loss_options is None else self.loss_options))
+
+    @property
+    def _share(self) -> float | None:
+        """Share of the contents held out for early stopping, if there is any."""
+        return None if self.patience is None or not self.epochs else self.validation_share
 
     def _built(self, sizes: dict[str, int], n_times: int, dim: int) -> SubjectEncoder:
         kind, options = registry.get("encoders", self.encoder), dict(self.encoder_options or {})
@@ -366,7 +372,7 @@ class CrossSubjectDecoder(EmbeddingDecoder):
         weights = {"reconstruction": self.reconstruction, "cycle": self.cycle} if builders else {}
         if into is not None and not weights:
             parts = {s: w for s, w in parts.items() if self._number(s) == into}
-        model, loss = Terms(self.encoder_, **weights), WithTerms(losses.get(self.loss, **(self.loss_options or {})))
+        model, loss = Terms(self.encoder_, **weights), WithTerms(self._loss())
         batches = SubjectBatches(self._batches(parts, features), self.encoder_.n_chans, batch_size=self.batch_size,
                                  n_batches=self.n_batches, into=into)  # fmt: skip
         checked = self._batches(held, features)
@@ -421,34 +427,10 @@ class CrossSubjectDecoder(EmbeddingDecoder):
         loss, top1 = np.mean(scores, axis=0)
         return {"loss": float(loss), "top1": float(top1)}
 
-    def _held_of(
-        self, parts: Mapping[str, Windows], validation: Any
-    ) -> dict[str, tuple[Windows | None, np.ndarray | None]]:
-        """Validation windows of each subject, and the mask of those that leave its training trials."""
-        if validation is not None:
-            given = subjects_of(validation)
-            strange = [s for s in given if s not in parts]
-            if strange:
-                raise BraindecError(f"validation has a subject {strange[0]!r} that is not trained", allowed=", ".join(parts))
-            return {s: (given.get(s), None) for s in parts}
-        if self.patience is None or not self.epochs:
-            return dict.fromkeys(parts, (None, None))
-        contents = {s: spread_groups(w, ("concept_id", "stimulus_id")) for s, w in parts.items()}
-        for name, own in contents.items():
-            if len(set(own)) < _FEWEST:
-                raise BraindecError(
-                    f"early stopping needs validation rows of other stimuli, and subject {name!r} saw {len(set(own))}",
-                    allowed=f"at least {_FEWEST} concepts or stimuli", fix="pass validation=, or patience=None",
-                )  # fmt: skip
-        everything = np.concatenate(list(contents.values()))
-        out = set(everything[content_part(everything, self.validation_share)])
-        masks = {s: np.isin(own, list(out)) for s, own in contents.items()}
-        return {s: (parts[s][m] if m.any() else None, m) for s, m in masks.items()}
-
     def _blocks(self, windows: Windows, subject: str | None):
         """Yield (rows, voxels on the device, subject numbers) of all windows, without gradients."""
         self._check_fitted()
-        name = subject or _only_subject(windows, default=self.subjects_)
+        name = subject or only_subject(windows, default=self.subjects_)
         number, device = self._number(name), _device_of(self.encoder_)
         try:
             self.readers_[name].check(windows)
@@ -491,63 +473,15 @@ class CrossSubjectDecoder(EmbeddingDecoder):
         return made
 
     def _key(self, batches: SubjectBatches, held: Mapping[int, Batches], what: str) -> str:
-        params = {k: repr(v) for k, v in self.get_params(deep=False).items() if k not in ("folder", "device", "ram_limit")}
+        params = {
+            k: repr(v) for k, v in self.get_params(deep=False).items() if k not in ("folder", "device", "ram_limit")
+        }
         trained = [name for name, p in self.encoder_.named_parameters() if p.requires_grad]
-        texts = [json.dumps(params, sort_keys=True), batches.fingerprint(), *(p.fingerprint() for p in held.values()), what, *trained]
+        texts = [
+            json.dumps(params, sort_keys=True),
+            batches.fingerprint(),
+            *(p.fingerprint() for p in held.values()),
+            what,
+            *trained,
+        ]
         return hashlib.sha256("\n".join(texts).encode()).hexdigest()
-
-
-class _Trials:
-    """The trials of several subjects as one table; their windows cannot be joined, since their voxels differ."""
-
-    def __init__(self, parts: Mapping[str, Windows]) -> None:
-        shown = [column(w, "stimulus_id") for w in parts.values()]
-        self.trials = pd.DataFrame({"stimulus_id": np.concatenate(shown)})
-        self.ids = np.concatenate([w.ids for w in parts.values()])
-
-
-def subjects_of(windows: Any) -> dict[str, Windows]:
-    """Return the windows of each subject.
-
-    Raises
-    ------
-    BraindecError
-        If there are none, or it is not said whose they are.
-    """
-    if isinstance(windows, Mapping):
-        parts = {str(name): w for name, w in windows.items()}
-    elif isinstance(windows, Windows):
-        whose = column(windows, "subject") if "subject" in windows.trials else np.full(len(windows), "0", dtype=object)
-        parts = {str(name): windows[whose == name] for name in dict.fromkeys(whose)}
-    else:
-        names = [_only_subject(w) for w in windows]
-        twice = [n for n in names if names.count(n) > 1]
-        if twice:
-            raise BraindecError(f"subject {twice[0]!r} stands twice", found=", ".join(names), fix="join its windows first")
-        parts = dict(zip(names, windows, strict=True))
-    empty = [name for name, w in parts.items() if not len(w)]
-    if empty:
-        raise BraindecError("there are no trials", found=f"subject {empty[0]!r}: 0 windows")
-    return parts
-
-
-def _only_subject(windows: Windows, default: Sequence[str] = ("0",)) -> str:
-    """The one subject that the trials name; without the column the one of ``default``."""
-    if "subject" not in windows.trials:
-        if len(default) == 1:
-            return default[0]
-        raise BraindecError("the trials do not say whose they are", fix="give subject=, or a column subject",
-                            allowed=", ".join(default))  # fmt: skip
-    names = sorted(set(column(windows, "subject")))
-    if len(names) != 1:
-        raise BraindecError(f"the windows are of {len(names)} subjects", found=", ".join(names[:8]), fix="give one subject's")
-    return names[0]
-
-
-def _same_length(parts: Mapping[str, Windows], n_times: int) -> None:
-    for name, windows in parts.items():
-        if windows.n_times != n_times:
-            raise BraindecError(
-                "windows of all subjects must have the same length", found=f"{windows.n_times} samples of subject {name!r}",
-                allowed=f"{n_times}",
-            )  # fmt: skip

@@ -44,6 +44,8 @@ class MindBridge(SubjectEncoder):
         "max" as published; "ordered" averages along a curve through space, set by :meth:`set_order`.
     width, n_blocks : int
         Of the shared space and its translator.
+    first_scale : float
+        As in :class:`~braindec.encoders.mindeye2.MindEye2`, of the embedders' linear maps.
     bottleneck : int
         Of the adapters.
     builder : {"linear", "published"}, optional
@@ -54,8 +56,8 @@ class MindBridge(SubjectEncoder):
 
     OWN: ClassVar[tuple[str, ...]] = ("embedders", "builders")
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"n_pools": 256, "pooling": "average", "width": 128, "n_blocks": 1, "bottleneck": 16, "dropout_first": 0.2},
-        "base": {"n_pools": 2048, "pooling": "average", "width": 1024, "n_blocks": 2, "bottleneck": 64},
+        "tiny": {"n_pools": 256, "pooling": "average", "width": 128, "first_scale": 0.05, "n_blocks": 1, "bottleneck": 16, "dropout_first": 0.2},
+        "base": {"n_pools": 2048, "pooling": "average", "width": 1024, "first_scale": 0.05, "n_blocks": 2, "bottleneck": 64},
         "paper": {"n_pools": 8192, "pooling": "max", "width": 2048, "n_blocks": 4, "bottleneck": 128, "builder": "published",
                   "text_dim": 77 * 768, "dropout_first": 0.5, "dropout": 0.15},
     }  # fmt: skip
@@ -70,6 +72,7 @@ class MindBridge(SubjectEncoder):
         n_pools: int = 8192,
         pooling: str = "max",
         width: int = 2048,
+        first_scale: float = 1.0,
         n_blocks: int = 4,
         bottleneck: int = 128,
         builder: str | None = None,
@@ -87,6 +90,8 @@ class MindBridge(SubjectEncoder):
                           nn.Dropout(dropout_first))
             for _ in self.sizes
         )  # fmt: skip
+        for embedder in self.embedders:
+            embedder[1].weight.data.mul_(first_scale)
         shape = [] if builder == "linear" else [nn.LayerNorm, nn.GELU]
         self.builders = nn.ModuleList(
             nn.Sequential(nn.Linear(width, n_pools), *(k(n_pools) if k is nn.LayerNorm else k() for k in shape),

@@ -3,7 +3,7 @@
 Source: Scotti et al. 2024 (ICML), "MindEye2: Shared-subject models enable fMRI-to-image with 1 hour of data", section 3;
 blocks and projector as in Scotti et al. 2023 (NeurIPS, MindEye).
 Differs from the reference in: subjects with different voxels may share a batch (the reference runs them one by one); no
-low-level ("blurry image") branch; the projector's width is a setting; the linear maps may be set in closed form.
+low-level ("blurry image") branch; the projector's width and the size of the first weights are settings.
 With one token inside (``n_mixed = 1``, as published) the second mixer sees one number and can only add a constant.
 """
 
@@ -34,6 +34,9 @@ class MindEye2(SubjectEncoder):
         Length of a token; an embedding that is shorter is one token.
     width : int
         Of the shared space.
+    first_scale : float
+        Size of a subject map's first weights, in units of the usual ones. Small ones keep directions that the training
+        trials do not show from adding noise, which decides when trials are fewer than voxels.
     n_mixed : int
         Vectors of that width inside the backbone.
     n_blocks : int
@@ -45,8 +48,8 @@ class MindEye2(SubjectEncoder):
 
     OWN: ClassVar[tuple[str, ...]] = ("adapters",)
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"width": 128, "n_blocks": 1, "projector_width": 128, "dropout": 0.15},
-        "base": {"width": 1024, "n_blocks": 4, "projector_width": 1024, "token_dim": 1664},
+        "tiny": {"width": 128, "first_scale": 0.05, "n_blocks": 1, "projector_width": 128, "dropout": 0.15},
+        "base": {"width": 1024, "first_scale": 0.05, "n_blocks": 4, "projector_width": 1024, "token_dim": 1664},
         "paper": {
             "width": 4096,
             "n_mixed": 1,
@@ -65,6 +68,7 @@ class MindEye2(SubjectEncoder):
         dim: int,
         token_dim: int | None = None,
         width: int = 4096,
+        first_scale: float = 1.0,
         n_mixed: int = 1,
         n_blocks: int = 4,
         dropout: float = 0.15,
@@ -74,6 +78,8 @@ class MindEye2(SubjectEncoder):
         self.n_tokens, self.token_dim = tokens_of(self.dim, token_dim, "MindEye2")
         self.n_mixed = n_mixed
         self.adapters = nn.ModuleList(nn.Linear(v * self.n_times, n_mixed * width) for v in self.sizes)
+        for adapter in self.adapters:
+            adapter.weight.data.mul_(first_scale)
         self.blocks = nn.ModuleList(MixerBlock(width, n_mixed, dropout) for _ in range(n_blocks))
         self.to_tokens = nn.Linear(n_mixed * width, self.dim)
         self.projector = TokenProjector(self.token_dim, projector_width)
