@@ -24,7 +24,7 @@ def labels_of(
     recording: Recording,
     atlas: Atlas,
     *,
-    resample: str | None = None,
+    resample: str | bool | None = None,
     space: str | None = None,
     said: list[str] | None = None,
 ) -> np.ndarray:
@@ -36,7 +36,7 @@ def labels_of(
         Of voxels, vertices or grayordinates.
     atlas : Atlas
         A volume is looked up at voxels, labels of a surface or CIFTI at vertices and grayordinates.
-    resample : {"nearest"}, optional
+    resample : "nearest" or bool, optional
         Look voxels up by position when they lie on another grid of the same space: each takes the label of the voxel that
         its centre lies in. Without it another grid is an error.
     space : str, optional
@@ -49,8 +49,6 @@ def labels_of(
     BraindecError
         If grids, surfaces or spaces differ (both are named), or no channel has a label.
     """
-    if resample not in (None, "nearest"):
-        raise BraindecError(f"resample={resample!r} is unknown", allowed="nearest, or nothing")
     said = [] if said is None else said
     space = space if space is not None else recording.info.get("space")
     atlas.need_labels()
@@ -70,7 +68,7 @@ def rois_of(
     recording: Recording,
     masks: Mapping[str, str | Path],
     *,
-    resample: str | None = None,
+    resample: str | bool | None = None,
     space: str | None = None,
     mask_space: str | None = None,
     allow_empty: bool = False,
@@ -140,14 +138,16 @@ def sizes_on(recording: Recording, atlas: Atlas) -> dict[int, float]:
 
 
 def _from_volume(
-    recording: Recording, atlas: Atlas, resample: str | None, space: str | None, said: list[str]
+    recording: Recording, atlas: Atlas, resample: str | bool | None, space: str | None, said: list[str]
 ) -> np.ndarray:
+    if resample not in (None, True, False, "nearest"):
+        raise BraindecError(f"resample={resample!r} is unknown", allowed="nearest (or true), or nothing")
     labels = atlas.need_labels()
     info, affine = recording.info, recording.info.get("affine")
     mine = None if affine is None else np.asarray(affine, dtype=float)
     grid = tuple(int(n) for n in info.get("grid") or ())
     same = mine is not None and grid == labels.shape and np.allclose(mine, atlas.affine, atol=1e-2)
-    if not same and resample is None:
+    if not same and not resample:
         own = f"grid {grid or 'unknown'}, affine {'unknown' if mine is None else np.round(mine[:3], 2).tolist()}"
         raise BraindecError(
             f"{recording.label} does not lie on the grid of {atlas.name}",
