@@ -14,7 +14,7 @@ from braindec.errors import BraindecError
 from braindec.files import check_room, written_whole
 from braindec.loaders._cifti_file import kind_of_name, open_cifti
 from braindec.loaders._cifti_labels import CiftiLabels
-from braindec.loaders._cifti_model import CORTEX, BrainModel, match, short
+from braindec.loaders._cifti_model import CORTEX, BrainModel, check_surface, match, short
 from braindec.loaders._cifti_parcels import ParcelModel
 from braindec.loaders._cifti_write import make_image
 
@@ -94,49 +94,53 @@ def painted_volume(values: np.ndarray, channels: pd.DataFrame, atlas: Any, space
 
 
 def cifti_image(
-    values: np.ndarray, names: Sequence[str], channels: pd.DataFrame, info: Mapping[str, Any], like: Any
+    values: np.ndarray,
+    names: Sequence[str],
+    channels: pd.DataFrame,
+    info: Mapping[str, Any],
+    full: Any,
+    *,
+    strict: bool,
 ) -> Any:
     """Return a dscalar (or pscalar) of values (n_maps, n_channels).
 
-    The brain model is that of ``like`` (or of the file that the recording came from, while it is there), with NaN at
-    places that are no channel; else the model of the channels alone.
+    With a model ``full`` (see :func:`model_of`) all of it is written, with NaN at places that are no channel; else the model
+    of the channels alone. A place that ``full`` lacks is an error when ``strict``, and otherwise a reason not to use it.
     """
-    full = _model(like, info)
     if isinstance(full, ParcelModel):
-        at = {n: k for k, n in enumerate(full.names)}
-        unknown = [n for n in channels["name"] if n not in at]
-        if unknown:
-            raise BraindecError(f"the file of parcels has no parcel {unknown[0]!r}", found=full.describe())
-        wide = np.full((len(values), full.size), np.nan, dtype=np.float32)
-        wide[:, [at[n] for n in channels["name"]]] = values
-        return make_image(wide, full, maps=names)
+        at = pd.Series(range(full.size), index=list(full.names)).reindex(channels["name"])
+        if at.isna().any():
+            raise BraindecError(f"the file of parcels has no parcel {at.index[at.isna()][0]!r}", found=full.describe())
+        return make_image(_wide(values, at.to_numpy(dtype=int), full.size), full, maps=names)
     model, order = BrainModel.from_channels(channels, info)
     values = np.asarray(values, dtype=np.float32)[:, order]
     if full is None:
         return make_image(values, model, maps=names)
     at = match(full, model)
     if full.clashes(model) or (at < 0).any():
-        if like is not None:
+        if strict:
             raise BraindecError(
-                "the channels do not lie on the brain model of like", found=f"{int((at < 0).sum())} of {model.size} places",
-                allowed=full.describe(),
+                "the channels do not lie on the brain model of like", found=f"{int((at < 0).sum())} of {model.size} places "
+                "are not in it", allowed=full.describe(),
             )  # fmt: skip
         return make_image(values, model, maps=names)  # the file has changed since it was read
-    wide = np.full((len(values), full.size), np.nan, dtype=np.float32)
-    wide[:, at] = values
-    return make_image(wide, full, maps=names)
+    return make_image(_wide(values, at, full.size), full, maps=names)
+
+
+def model_of(like: Any, info: Mapping[str, Any]) -> Any:
+    """Return the brain model to write on: of ``like``, else of the file that the recording came from, else None."""
+    if isinstance(like, (BrainModel, ParcelModel)):
+        return like
+    source = like if like is not None else info.get("path")
+    if like is None and (source is None or kind_of_name(Path(str(source))) is None or not Path(str(source)).is_file()):
+        return None
+    return open_cifti(source).model
 
 
 def painted_cifti(
-    values: np.ndarray,
-    names: Sequence[str],
-    channels: pd.DataFrame,
-    info: Mapping[str, Any],
-    labels: CiftiLabels,
-    like: Any,
+    values: np.ndarray, names: Sequence[str], channels: pd.DataFrame, labels: CiftiLabels, full: Any
 ) -> Any:
-    """Return a dscalar with the value of its parcel at every grayordinate."""
-    full = _model(like, info)
+    """Return a dscalar with the value of its parcel at every grayordinate of ``full``, or of the labels."""
     model = full if isinstance(full, BrainModel) else labels.model
     keys = labels.on(model, "the data", missing=int(labels.keys.min()) - 1)
     return make_image(_spread(values, parcel_keys(channels, labels), keys), model, maps=names)
@@ -146,6 +150,7 @@ def hemispheres(
     values: np.ndarray, names: Sequence[str], channels: pd.DataFrame, info: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return GIFTI images of values (n_maps, n_channels), "L" and "R": every vertex of the surface, NaN without a value."""
+    check_surface(channels)
     n_vertices = dict(info.get("n_vertices") or {})
     vertex, structure = channels["vertex"].to_numpy(dtype=np.int64), channels["structure"].astype(str).to_numpy()
     made = {}
@@ -235,11 +240,8 @@ def _spread(values: np.ndarray, keys: np.ndarray, labels: np.ndarray) -> np.ndar
     return np.where(there, np.asarray(values, np.float32)[:, order][:, at], np.float32(np.nan))
 
 
-def _model(like: Any, info: Mapping[str, Any]) -> Any:
-    """The brain model to write on: of ``like``, else of the file that the recording came from, else None."""
-    if isinstance(like, (BrainModel, ParcelModel)):
-        return like
-    source = like if like is not None else info.get("path")
-    if like is None and (source is None or kind_of_name(Path(str(source))) is None or not Path(str(source)).is_file()):
-        return None
-    return open_cifti(source).model
+def _wide(values: np.ndarray, at: np.ndarray, size: int) -> np.ndarray:
+    """Values at the columns ``at`` of ``size``, NaN elsewhere."""
+    wide = np.full((len(values), size), np.nan, dtype=np.float32)
+    wide[:, at] = values
+    return wide

@@ -19,6 +19,7 @@ ORDER = ("sub", "ses", "sample", "task", "acq", "ce", "rec", "dir", "run", "echo
          "res", "den", "atlas", "label", "stat", "desc")  # fmt: skip
 _LONG = {"subject": "sub", "session": "ses", "acquisition": "acq", "resolution": "res", "density": "den",
          "hemisphere": "hemi", "description": "desc", "direction": "dir"}  # fmt: skip
+_NO_SPACE = ("scanner", "aligned")  # what a NIfTI code says when it names no template
 _DENSITIES = {91282: "91k", 170494: "170k"}
 
 
@@ -38,7 +39,8 @@ def entities_for(info: Mapping[str, Any], given: Mapping[str, Any] | None, *, n_
     BraindecError
         If an entity is unknown or has no letter or digit in its label.
     """
-    found: dict[str, Any] = {"sub": info.get("subject"), "task": info.get("task"), "space": info.get("space")}
+    space = info.get("space") if info.get("space") not in _NO_SPACE else None
+    found: dict[str, Any] = {"sub": info.get("subject"), "task": info.get("task"), "space": space}
     found["den"] = info.get("density") or _DENSITIES.get(n_channels)
     for key, value in dict(given or {}).items():
         name = _LONG.get(str(key), str(key))

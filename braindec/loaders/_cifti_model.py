@@ -237,6 +237,7 @@ class BrainModel:
     @staticmethod
     def from_channels(channels: pd.DataFrame, info: Any) -> tuple[BrainModel, np.ndarray]:
         """Return the model of a channel table (structure, vertex, i, j, k) and the rows of the table in its order."""
+        check_surface(channels)
         structure = channels["structure"].astype(str).to_numpy()
         vertex = channels["vertex"].to_numpy(dtype=np.int64)
         voxel = channels[["i", "j", "k"]].to_numpy(dtype=np.int64) if "i" in channels else np.full((len(vertex), 3), -1)
@@ -257,6 +258,16 @@ class BrainModel:
         grid = None if surface.all() else tuple(int(n) for n in info["grid"])
         affine = None if surface.all() else np.asarray(info["affine"], dtype=float)
         return BrainModel(blocks, vertex[order], voxel[order], grid, affine), order
+
+
+def check_surface(channels: pd.DataFrame) -> None:
+    """Refuse channels that do not say which vertex or voxel of which structure they are."""
+    missing = [c for c in ("structure", "vertex") if c not in channels]
+    if missing:
+        raise BraindecError(
+            "these channels do not say their structure and vertex", found=f"no column {', '.join(missing)}",
+            allowed="channels of the readers cifti and gifti", fix="write volumes: kind='nifti'",
+        )  # fmt: skip
 
 
 def short(structure: str) -> str:

@@ -118,14 +118,17 @@ def write_maps(
         raise BraindecError(
             "two maps would get one name", found=f"{names} with entities {common}", fix="other names, or one_file=True"
         )
+    full = images.model_of(like, info) if kind == "cifti" else None
     written: list[Path] = []
     for (some, block), stat in zip(groups, stats, strict=True):
         about = {"Description": description, "Maps": some, "SpatialReference": info.get("space"),
                  "MissingValues": "NaN: no value", "Sources": [str(info["path"])] if info.get("path") else []}  # fmt: skip
-        made = _images(kind, paint, some, block, channels, info, like, common.get("space"))
+        made = _images(
+            kind, paint, some, block, channels, info, full=full, strict=like is not None, space=common.get("space")
+        )
         for ending, side, image in made:
             parts = {**common, **stat, **({"hemi": side} if side else {})}
-            path = naming.map_path(folder, parts, suffix, ending)
+            path = naming.map_path(folder, parts, naming.plain_label(suffix), ending)
             _save(image, path)
             naming.write_sidecar(path, ending, about)
             written.append(path)
@@ -219,7 +222,7 @@ def _labels(known: Any) -> Any:
 
 def _images(
     kind: str, paint: Any, names: Sequence[str], values: np.ndarray, channels: pd.DataFrame, info: Mapping[str, Any],
-    like: Any, space: str | None,
+    *, full: Any, strict: bool, space: str | None,
 ) -> list[tuple[str, str | None, Any]]:  # fmt: skip
     """(ending, hemisphere, image) of a group of maps."""
     if kind == "table":
@@ -232,8 +235,8 @@ def _images(
         return [(".nii.gz", None, images.volume_image(values, channels, info, space))]
     if kind == "cifti":
         if paint is not None:
-            return [(".dscalar.nii", None, images.painted_cifti(values, names, channels, info, paint, like))]
-        image = images.cifti_image(values, names, channels, info, like)
+            return [(".dscalar.nii", None, images.painted_cifti(values, names, channels, paint, full))]
+        image = images.cifti_image(values, names, channels, info, full, strict=strict)
         return [(".pscalar.nii" if set(channels["type"]) == {"parcel"} else ".dscalar.nii", None, image)]
     if paint is not None:
         made = images.painted_hemispheres(values, names, channels, paint)
