@@ -3,8 +3,9 @@
 Layout, as established from the file tree, the sidecars and ``respdict.json`` of OpenNeuro ds003020 and from the authors'
 code (HuthLab/deep-fMRI-dataset: ``encoding_utils``, ``feature_spaces``, ``stimulus_utils``):
 
-* ``derivative/preprocessed_data/<UTS01>/<story>.hf5``: dataset ``data`` (volume, voxel), detrended and z-scored a story.
-  ``wheretheressmoke.hf5`` also holds ``individual_repeats`` (repeat, volume, voxel), of which ``data`` is the mean.
+* ``derivative/preprocessed_data/<UTS01>/<story>.hf5``: dataset ``data`` (volume, voxel), z-scored a story.
+  ``wheretheressmoke.hf5`` also holds ``individual_repeats`` (repeat, volume, voxel; ten of 291 volumes for UTS03), which
+  ``data`` then sums up.
 * The repetition time is 2 s (``_bold.json``; 2.0045 s, the default of an older class in that code, belongs to other data).
   The sound starts 10 s after the first volume. The files lack the first 10 volumes and the last 10 (respdict says how many
   there were: 311 for ``wheretheressmoke``, whose file has 291), so row 0 is 20 s after the first volume and
@@ -68,7 +69,7 @@ def load(
     cut_start, cut_end : int
         Volumes of the scan that the files lack at the start and at the end.
     repeats : {"each", "mean"}
-        A story that was repeated: one recording a repeat, or one of the mean.
+        A story that was repeated: one recording a repeat, or one of the dataset ``data``, their mean.
     words : bool
         Add an event of trial_type "word" (with a column ``word``) for each word of the TextGrid.
 
