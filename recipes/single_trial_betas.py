@@ -36,6 +36,7 @@ class Synthetic(Section):
 
 class Statistics(Section):
     n_folds: int = Field(2, ge=2)
+    threshold: float = Field(0.05, ge=0, lt=1)
     n_permutations: NonNegativeInt = 1000
     n_bootstrap: int = Field(2000, ge=100)
 

@@ -5,8 +5,8 @@ stimuli, averaged over voxels; pattern reliability is the correlation over voxel
 taken out, averaged over stimuli. Both are 0 when betas carry nothing of the stimulus. The test exchanges the stimuli of
 one half; the interval resamples stimuli.
 
-Voxels are those that predict held-out runs among the training runs (R2 above 0), so neither the voxels nor what the model
-learned come from the runs that are scored.
+Voxels are those whose training runs predict one another (cross-validated R2 above a threshold), so neither the voxels nor
+what the model learned come from the runs that are scored.
 
 Source: Prince et al. 2022 (eLife 11:e77599), test-retest reliability of betas; Allen et al. 2022 (Nature Neuroscience 25).
 Differs from the reference in: what the model learns comes from other runs than those whose reliability is measured. Note that
@@ -145,6 +145,7 @@ def ladder_reliability(
     folds: Sequence[Sequence[str]],
     *,
     confounds: Sequence[np.ndarray | None] | None = None,
+    threshold: float = 0.05,
     n_permutations: int = 1000,
     n_bootstrap: int = 2000,
     rng: np.random.Generator,
@@ -158,6 +159,9 @@ def ladder_reliability(
     recordings : sequence of Recording
     folds : sequence of list of str
         Labels of the runs that are left out and scored together.
+    threshold : float
+        Voxels count whose R2 among the training runs is above it (0 lets many voxels of pure noise in, since R2 is the
+        best of all responses); all usable ones where fewer than 10 are.
 
     Returns
     -------
@@ -183,7 +187,7 @@ def ladder_reliability(
         steps = {**{s: s for s in model.ladder_.loc[model.ladder_["ran"], "step"]}, "LSS": "LSS", last: None}
         notes += [f"fold {number + 1}: {text}" for text in model.notes_ if text.startswith("step ")]
         for name, step in steps.items():
-            found = _halves(model, model.betas([recordings[k] for k in places], step=step, confounds=own))
+            found = _halves(model, model.betas([recordings[k] for k in places], step=step, confounds=own), threshold)
             if found is not None:
                 halves.setdefault(name, []).append(found)
     whole = {name: parts for name, parts in halves.items() if len(parts) == len(halves.get("A", []))}
@@ -200,10 +204,10 @@ def _name(model: SingleTrialGLM) -> str:
     return model.step_
 
 
-def _halves(model: SingleTrialGLM, betas: Windows) -> Halves | None:
+def _halves(model: SingleTrialGLM, betas: Windows, threshold: float) -> Halves | None:
     values = betas.load(check=False)[:, :, 0]
     finite = np.isfinite(values).all(axis=0)
-    driven = finite & (np.nan_to_num(model.r2_, nan=-1.0) > 0)
+    driven = finite & (np.nan_to_num(model.r2_, nan=-1.0) > threshold)
     column = model.condition or ("stimulus_id" if "stimulus_id" in betas.trials else model.column)
     return halves_of(values[:, driven if driven.sum() >= _FEW else finite], betas.trials[column].tolist())
 

@@ -17,7 +17,7 @@ from braindec.types import Result, Windows
 
 __all__ = ["betas_result", "findings_of"]
 
-_SAME = 0.2  # share of neighbouring pairs of stimuli that stand in two runs, above which it is told
+_SAME = 0.25  # share of neighbouring pairs of stimuli that come again, beyond what random orders give
 
 
 def betas_result(
@@ -111,7 +111,9 @@ def _order_finding(trials: pd.DataFrame) -> Finding:
         for pair in found:
             pairs.setdefault(pair, set()).add(run)
     share = sum(len(runs) for runs in pairs.values() if len(runs) > 1) / max(total, 1)
-    if share <= _SAME or trials[column].nunique() < 5:
+    n, n_runs = trials[column].nunique(), len(trials.groupby([c for c in ("session", "run") if c in trials]))
+    by_chance = 1 - (1 - 1 / n) ** (n_runs - 1)  # when every run shows every stimulus
+    if share <= by_chance + _SAME or n < 5:
         return Finding(
             "trial_order",
             "pass",

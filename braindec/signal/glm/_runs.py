@@ -105,7 +105,7 @@ class Run:
         bad["constant"] = finite & (np.sqrt((data**2).mean(axis=0)) <= _FLAT * np.maximum(size, 1e-300))
         if percent:
             bad["no baseline"] = finite & ~bad["constant"] & (mean <= np.sqrt((data**2).mean(axis=0)))
-            data *= 100.0 / np.where(bad["no baseline"] | bad["constant"], np.inf, mean)
+            data *= 100.0 / np.where(np.logical_or.reduce(list(bad.values())), np.inf, mean)
         data[:, np.logical_or.reduce(list(bad.values()))] = 0.0
         return Block(data, mean, bad)
 

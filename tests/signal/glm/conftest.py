@@ -44,8 +44,24 @@ def brute_force(onsets, duration, response, step, n_times, tr):
 
 
 def make_experiment(
-    *, seed=0, n_runs=4, n_stimuli=20, n_voxels=60, isi=4.0, tr=2.0, duration=2.0, noise=1.0, mean=1.0, spread=1.0,
-    library: Responses | None = None, silent=0, n_global=0, amount=2.0, repeats=True, rho=0.3, events=None,
+    *,
+    seed=0,
+    n_runs=4,
+    n_stimuli=20,
+    n_voxels=60,
+    isi=4.0,
+    tr=2.0,
+    duration=2.0,
+    noise=1.0,
+    mean=1.0,
+    spread=1.0,
+    library: Responses | None = None,
+    silent=0,
+    n_global=0,
+    amount=2.0,
+    repeats=True,
+    rho=0.3,
+    events=None,
 ) -> Experiment:
     """Each run shows every stimulus once, ``isi`` s apart; the last ``silent`` voxels answer to nothing.
 
@@ -93,3 +109,15 @@ def row_correlation(a, b):
     """Correlation over trials of each voxel."""
     a, b = a - a.mean(axis=0), b - b.mean(axis=0)
     return (a * b).sum(axis=0) / np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+
+
+@pytest.fixture
+def convolve():
+    """Return the convolution by brute force."""
+    return brute_force
+
+
+@pytest.fixture
+def agreement():
+    """Return the correlation over trials of each voxel."""
+    return row_correlation
