@@ -85,7 +85,8 @@ def write_maps(
         None leaves one out. ``stat`` is the name of the map.
     kind : {"auto", "nifti", "gifti", "cifti", "table"}
         "auto": voxels become NIfTI, vertices GIFTI (one file a hemisphere), grayordinates a dscalar, parcels the image that
-        their labels are (or a dscalar of the file of parcels they came from), and a table where the labels are not known.
+        their labels are (or a pscalar of the file of parcels they came from). A table (.tsv) is written where labels, volume
+        or surface are not known.
     suffix : str
         Last part of the names.
     one_file : bool
@@ -191,7 +192,7 @@ def _kind(kind: str, channels: pd.DataFrame, info: Mapping[str, Any], labels: An
         found = {_OF_TYPE.get(str(t)) for t in types}
         if len(found) != 1 or None in found:
             raise BraindecError("these channels are not of one kind of place", found=f"types {sorted(types)}")
-        return (str(found.pop()) if kind == "auto" else kind), None
+        return (_placed(str(found.pop()), info) if kind == "auto" else kind), None
     known = (
         labels if labels is not None else next((info[k] for k in ("parcels", "labels", "atlas") if info.get(k)), None)
     )
@@ -203,6 +204,13 @@ def _kind(kind: str, channels: pd.DataFrame, info: Mapping[str, Any], labels: An
     if "label" not in channels and not isinstance(known, CiftiLabels) and _image_of(known) == "nifti":
         return "table", None
     return (_image_of(known) if kind == "auto" else kind), _labels(known)
+
+
+def _placed(kind: str, info: Mapping[str, Any]) -> str:
+    """The kind of image, or a table when the channels do not say the volume or surface that they are of."""
+    volume = info.get("grid") is not None and info.get("affine") is not None
+    known = volume if kind == "nifti" else volume or bool(info.get("n_vertices"))
+    return kind if known else "table"
 
 
 def _image_of(labels: Any) -> str:

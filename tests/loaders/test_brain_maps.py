@@ -291,3 +291,15 @@ def test_parcels_of_label_gifti_are_painted_on_both_hemispheres(tmp_path):
     )
     np.testing.assert_array_equal(nib.load(left).agg_data(), [np.nan, 1, 1, 2])
     np.testing.assert_array_equal(nib.load(right).agg_data(), [np.nan, 4, np.nan, 4, 4])
+
+
+def test_voxels_without_a_volume_become_a_table(tmp_path):
+    run = run_of_volumes(tmp_path)
+    info = {**run.info, "grid": None}
+    values = rng().normal(size=run.n_channels).astype(np.float32)
+    (path,) = write_maps((run.channels, info), {"r": values}, tmp_path / "out")
+    table = pd.read_csv(path, sep="\t", dtype={"r": np.float32})
+    np.testing.assert_allclose(table["r"], values, rtol=1e-6)
+    assert list(table["name"]) == run.ch_names
+    with pytest.raises(BraindecError, match="do not say their volume"):
+        write_maps((run.channels, info), {"r": values}, tmp_path / "out", kind="nifti")

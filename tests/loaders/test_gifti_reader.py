@@ -266,3 +266,19 @@ def test_patterns_for_names_that_are_not_bids(tmp_path):
     runs = gifti.load(tmp_path, "B", bold="{subject}/{run}.*.func.gii", tr=1.0)
     assert runs[0].info["run"] == "rest1" and runs[0].n_channels == 13
     assert gifti.subjects(tmp_path, bold="{subject}/{run}.*.func.gii") == ["A", "B"]
+
+
+def test_real_surface_data_are_read_as_nilearn_reads_them():
+    """Sulcal depth of fsaverage5, which nilearn carries: written by FreeSurfer and gzipped."""
+    from nilearn.datasets import fetch_surf_fsaverage
+    from nilearn.surface import load_surf_data
+
+    from braindec.loaders.brain_maps import read_map
+
+    files = fetch_surf_fsaverage("fsaverage5")
+    (values,) = read_map(files["sulc_left"]).maps.values()
+    assert values.shape == (20484,)
+    np.testing.assert_array_equal(values[:10242], load_surf_data(files["sulc_left"]))
+    np.testing.assert_array_equal(values[10242:], load_surf_data(files["sulc_right"]))
+    with pytest.raises(UnreadableError, match="is a mesh"):
+        load(files["pial_left"])
