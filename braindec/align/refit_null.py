@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -137,131 +137,148 @@ def refit_scores(
     return out / len(folds)
 
 
+class _Axes(NamedTuple):
+    """A fit seen from the eigenvectors of its features: predictions of held-out rows are ``basis @ w``.
+
+    values : (n_surrogates, r) eigenvalues; H : (n_surrogates, r, n_targets) training responses on the axes, so that
+    ``w = H / (values + alpha)``; E : (n_rows, n_targets) held-out responses; basis : (n_surrogates, n_rows, r), or None where
+    fewer numbers do: gram = basis' basis, cross = basis' E, sums of the basis over rows.
+    """
+
+    values: np.ndarray
+    H: np.ndarray
+    E: np.ndarray
+    basis: np.ndarray | None
+    gram: np.ndarray | None = None
+    cross: np.ndarray | None = None
+    sums: np.ndarray | None = None
+
+    def centred(self) -> _Axes:
+        """The same around the means of the held-out rows, for correlations."""
+        E = self.E - self.E.mean(axis=0)
+        if self.basis is not None:
+            return self._replace(E=E, basis=self.basis - self.basis.mean(axis=1, keepdims=True))
+        n = len(E)
+        gram = self.gram - self.sums[:, :, None] * self.sums[:, None, :] / n
+        cross = self.cross - self.sums[:, :, None] * self.E.mean(axis=0)
+        return self._replace(E=E, gram=gram, cross=cross)
+
+    def moments(self, alpha: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Sums over held-out rows of prediction x response and of prediction squared, (n_surrogates, n_targets)."""
+        w = self.H / (self.values[:, :, None] + alpha)
+        if self.basis is None:
+            return np.einsum("srt,srt->st", self.cross, w), np.einsum("srt,srt->st", self.gram @ w, w)
+        predicted = self.basis @ w
+        return np.einsum("snt,nt->st", predicted, self.E), np.einsum("snt,snt->st", predicted, predicted)
+
+    def correlation(self, alpha: Any) -> np.ndarray:
+        """Correlation of prediction and response (axes must be centred); 0 where the prediction is constant."""
+        cross, power = self.moments(alpha)
+        spread = np.sum(self.E**2, axis=0)
+        size = np.sqrt(np.maximum(power, 0.0) * spread)
+        return np.divide(cross, size, out=np.zeros(cross.shape), where=size > CONSTANT * np.maximum(spread, 1e-300))
+
+
 def _fold_scores(Z: np.ndarray, Y: np.ndarray, fold: NullFold, parts: list[slice], scoring: str) -> np.ndarray:
     """Held-out correlation in one fold, (n_surrogates, n_targets); rows are training rows, then test rows."""
     train, test = np.arange(len(fold.train)), np.arange(len(fold.train), len(Y))
-    solver = _Primal(Z, parts) if Z.shape[2] <= len(train) else _Dual(Z, parts)
-    best = np.full((len(Z), Y.shape[1]), -np.inf)
-    found = np.zeros(best.shape)
+    solver: _Primal | _Dual = _Primal(Z, parts) if Z.shape[2] <= len(train) else _Dual(Z, parts)
+    outer = solver.prepare(Y, train, test)
     if fold.alpha is not None:
-        return _fixed_scores(solver, Y, train, test, fold)
+        return _fixed_scores(solver, outer, fold)
+    inner = [solver.prepare(Y, a, b) for a, b in fold.inner]
+    best, found = np.full((len(Z), Y.shape[1]), -np.inf), np.zeros((len(Z), Y.shape[1]))
+    alphas = fold.alphas.astype(Z.dtype)
     for gamma in fold.draws:
-        solver.weigh(gamma)
-        total: Any = 0.0
-        for inner_train, inner_test in fold.inner:
-            total = total + _inner_scores(solver, Y, train[inner_train], train[inner_test], fold.alphas, scoring)
+        total = sum(_inner_scores(solver.axes(split, gamma), alphas, scoring) for split in inner)
         chosen = np.argmax(total, axis=0)  # (n_surrogates, n_targets)
         top = np.take_along_axis(total, chosen[None], axis=0)[0]
         better = top > best
         if better.any():
-            basis, values, H, E = _projected(solver, Y, train, test)
-            r = _correlation(basis, E, H / (values[:, :, None] + fold.alphas[chosen][:, None, :]))
+            r = solver.axes(outer, gamma).centred().correlation(alphas[chosen][:, None, :])
             best, found = np.where(better, top, best), np.where(better, r, found)
     return found
 
 
-def _fixed_scores(solver: Any, Y: np.ndarray, train: np.ndarray, test: np.ndarray, fold: NullFold) -> np.ndarray:
-    found = np.zeros((solver.n, Y.shape[1]))
-    gamma = np.ones((solver.n_bands, Y.shape[1])) if fold.gamma is None else fold.gamma
+def _fixed_scores(solver: Any, outer: Any, fold: NullFold) -> np.ndarray:
+    """The same with the penalty and the weights of each target given."""
+    alpha = np.asarray(fold.alpha)
+    gamma = np.ones((len(solver.parts), len(alpha))) if fold.gamma is None else np.asarray(fold.gamma)
     kinds, which = np.unique(gamma, axis=1, return_inverse=True)
+    found = np.zeros((solver.n, len(alpha)))
     for k in range(kinds.shape[1]):
         mine = np.flatnonzero(which.reshape(-1) == k)
-        solver.weigh(kinds[:, k])
-        basis, values, H, E = _projected(solver, Y[:, mine], train, test)
-        found[:, mine] = _correlation(basis, E, H / (values[:, :, None] + fold.alpha[mine].astype(values.dtype)))
+        axes = solver.axes(outer, kinds[:, k], mine).centred()
+        found[:, mine] = axes.correlation(alpha[mine].astype(axes.H.dtype))
     return found
 
 
-def _projected(solver: Any, Y: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Held-out rows on the axes, squared singular values, training responses on the axes, held-out responses."""
-    basis, values, left = solver.axes(train, test)
-    mean = Y[train].mean(axis=0)
-    return basis, values, left @ (Y[train] - mean), Y[test] - mean
-
-
-def _inner_scores(
-    solver: Any, Y: np.ndarray, train: np.ndarray, test: np.ndarray, alphas: np.ndarray, scoring: str
-) -> np.ndarray:
+def _inner_scores(axes: _Axes, alphas: np.ndarray, scoring: str) -> np.ndarray:
     """Score of each penalty on held-out training rows, (n_alphas, n_surrogates, n_targets)."""
-    basis, values, H, E = _projected(solver, Y, train, test)
-    out = np.empty((len(alphas), len(H), Y.shape[1]))
     if scoring == "r":
-        for k, alpha in enumerate(alphas):
-            out[k] = _correlation(basis, E, H / (values[:, :, None] + values.dtype.type(alpha)))
-        return out
-    spread = np.sum((E - E.mean(axis=0)) ** 2, axis=0)
-    spread = np.where(spread > 0, spread, np.inf)  # a target that is constant in this fold does not choose
+        axes = axes.centred()
+        return np.stack([axes.correlation(alpha) for alpha in alphas])
+    out = np.empty((len(alphas), len(axes.H), axes.E.shape[1]))
     for k, alpha in enumerate(alphas):
-        cross, power = _moments(basis, E, H / (values[:, :, None] + values.dtype.type(alpha)))
-        out[k] = (2 * cross - power) / spread  # R2 up to what does not depend on the penalty
+        cross, power = axes.moments(alpha)
+        out[k] = (2 * cross - power) / len(axes.E)  # mean squared error taken off; summed over folds as the solver does
     return out
 
 
-def _correlation(basis: np.ndarray, E: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Correlation of ``basis @ w`` with ``E``, (n_surrogates, n_targets); 0 where the prediction is constant."""
-    basis, E = basis - basis.mean(axis=1, keepdims=True), E - E.mean(axis=0)
-    cross, power = _moments(basis, E, w)
-    spread = np.sum(E**2, axis=0)
-    size = np.sqrt(np.maximum(power, 0.0) * spread)
-    return np.divide(cross, size, out=np.zeros(cross.shape), where=size > CONSTANT * np.maximum(spread, 1e-300))
-
-
-def _moments(basis: np.ndarray, E: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sums over rows of prediction x response and prediction squared, prediction = ``basis @ w``.
-
-    basis : (n_surrogates, n_rows, r); E : (n_rows, n_targets); w : (n_surrogates, r, n_targets)
-    """
-    if basis.shape[2] < basis.shape[1]:  # fewer axes than rows: no prediction is formed
-        across = basis.swapaxes(1, 2)
-        return np.sum((across @ E) * w, axis=1), np.sum(((across @ basis) @ w) * w, axis=1)
-    predicted = basis @ w
-    return np.sum(predicted * E, axis=1), np.sum(predicted**2, axis=1)
-
-
-def _kept(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Eigenvalues that rounding leaves meaningful; the others become infinite, so that nothing is fitted along them."""
-    floor = 10 * np.finfo(dtype).eps * np.maximum(values[:, -1:], np.finfo(dtype).tiny)
-    return np.where(values > floor, values, np.inf).astype(dtype)
+def _eigh(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Eigenvalues and vectors in the type of ``gram``; values that are rounding become infinite: nothing is fitted there."""
+    values, vectors = np.linalg.eigh(gram.astype(np.float64))
+    floor = 10 * np.finfo(gram.dtype).eps * np.maximum(values[:, -1:], np.finfo(gram.dtype).tiny)
+    return np.where(values > floor, values, np.inf).astype(gram.dtype), vectors.astype(gram.dtype)
 
 
 class _Primal:
-    """Eigenvectors of the columns' Gram matrix."""
+    """No more columns than training rows: inner products of columns, once for all weights of bands."""
 
     def __init__(self, Z: np.ndarray, parts: list[slice]) -> None:
-        self.source, self.parts, self.n, self.n_bands = Z, parts, len(Z), len(parts)
-        self.Z = Z
+        self.Z, self.parts, self.n = Z, parts, len(Z)
 
-    def weigh(self, gamma: np.ndarray) -> None:
-        scale = np.concatenate([np.full(p.stop - p.start, np.sqrt(g)) for p, g in zip(self.parts, gamma, strict=True)])
-        self.Z = self.source if (scale == 1).all() else self.source * scale.astype(self.source.dtype)
-
-    def axes(self, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def prepare(self, Y: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[Any, ...]:
         own = self.Z[:, train]
-        mean = own.mean(axis=1, keepdims=True)
-        own = own - mean
-        gram = (own.swapaxes(1, 2) @ own).astype(np.float64)
-        values, vectors = np.linalg.eigh(gram)
-        values, vectors = _kept(values, own.dtype), vectors.astype(own.dtype)
-        return (self.Z[:, test] - mean) @ vectors, values, (own @ vectors).swapaxes(1, 2)
+        mean, level = own.mean(axis=1, keepdims=True), Y[train].mean(axis=0)
+        own, held, E = own - mean, self.Z[:, test] - mean, Y[test] - level
+        across = own.swapaxes(1, 2)
+        fit = across @ own, across @ (Y[train] - level)
+        if held.shape[2] > held.shape[1]:
+            return *fit, E, held, None
+        return *fit, E, None, (held.swapaxes(1, 2) @ held, held.swapaxes(1, 2) @ E, held.sum(axis=1))
+
+    def axes(self, prepared: tuple[Any, ...], gamma: np.ndarray, targets: Any = slice(None)) -> _Axes:
+        gram, cross, E, held, sums = prepared
+        root = np.concatenate([np.full(p.stop - p.start, np.sqrt(g)) for p, g in zip(self.parts, gamma, strict=True)])
+        root = root.astype(gram.dtype)
+        values, vectors = _eigh(gram * root[:, None] * root)
+        vectors = vectors * root[:, None]
+        turned = vectors.swapaxes(1, 2)
+        H, E = turned @ cross[:, :, targets], E[:, targets]
+        if held is not None:
+            return _Axes(values, H, E, held @ vectors)
+        return _Axes(values, H, E, None, turned @ sums[0] @ vectors, turned @ sums[1][:, :, targets],
+                     np.einsum("srp,sp->sr", turned, sums[2]))  # fmt: skip
 
 
 class _Dual:
-    """Eigenvectors of the rows' Gram matrix, summed over weighted bands."""
+    """More columns than training rows: inner products of rows, one matrix a band."""
 
     def __init__(self, Z: np.ndarray, parts: list[slice]) -> None:
-        self.n, self.n_bands = len(Z), len(parts)
+        self.parts, self.n = parts, len(Z)
         self.kernels = [Z[:, :, p] @ Z[:, :, p].swapaxes(1, 2) for p in parts]
-        self.K = sum(self.kernels)
 
-    def weigh(self, gamma: np.ndarray) -> None:
-        self.K = sum(k * k.dtype.type(g) for k, g in zip(self.kernels, gamma, strict=True))
+    def prepare(self, Y: np.ndarray, train: np.ndarray, test: np.ndarray) -> tuple[Any, ...]:
+        level = Y[train].mean(axis=0)
+        return train, test, Y[train] - level, Y[test] - level
 
-    def axes(self, train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        own, across = self.K[:, train[:, None], train[None]], self.K[:, test[:, None], train[None]]
+    def axes(self, prepared: tuple[Any, ...], gamma: np.ndarray, targets: Any = slice(None)) -> _Axes:
+        train, test, Y, E = prepared
+        K = sum(k * k.dtype.type(g) for k, g in zip(self.kernels, gamma, strict=True))
+        own, across = K[:, train[:, None], train[None]], K[:, test[:, None], train[None]]
         mean = own.mean(axis=1, keepdims=True)
         grand = mean.mean(axis=2, keepdims=True)
         across = across - across.mean(axis=2, keepdims=True) - mean + grand
-        own = own - mean - mean.swapaxes(1, 2) + grand
-        values, vectors = np.linalg.eigh(own.astype(np.float64))
-        values, vectors = _kept(values, own.dtype), vectors.astype(own.dtype)
-        return across @ vectors, values, vectors.swapaxes(1, 2)
+        values, vectors = _eigh(own - mean - mean.swapaxes(1, 2) + grand)
+        return _Axes(values, vectors.swapaxes(1, 2) @ Y[:, targets], E[:, targets], across @ vectors)

@@ -40,7 +40,7 @@ def test_planted_bands_are_recovered(simulate):
     np.testing.assert_allclose(found.split_r2["a"] + found.split_r2["b"], found.r2, atol=1e-4)
     assert (found.p[:50] < 0.05).all() and (found.q[:50] < 0.05).all() and (found.p_max[:50] < 0.05).all()
     assert (found.p[50:] > 0.02).mean() > 0.7 and (found.p_max[50:] > 0.05).all()
-    assert (found.p_unique["a"][:20] < 0.05).all() and np.mean(found.p_unique["a"][20:40] < 0.05) < 0.3
+    assert (found.p_unique["a"][:20] < 0.05).all() and np.median(found.p_unique["a"][20:40]) > 0.1
 
 
 def test_scores_are_their_definitions(simulate):

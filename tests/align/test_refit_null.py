@@ -91,6 +91,9 @@ def rates(simulated, n, **how):
         family.append(found.p_max.min() <= 0.05)
         naive.append(np.mean(norm.sf(np.arctanh(found.r) * np.sqrt(len(Y) - 3)) <= 0.05))
         mean.append(found.r.mean())
+    print(
+        f"refit {np.mean(refit):.3f}, largest {np.mean(family):.3f}, naive {np.mean(naive):.3f}, mean r {np.mean(mean):.3f}"
+    )
     return np.mean(refit), np.mean(family), np.mean(naive), np.mean(mean)
 
 
@@ -110,21 +113,22 @@ def test_p_values_hold_their_level_on_smooth_noise(smooth_noise, penalties):
 
 
 @pytest.mark.slow
-def test_p_values_hold_their_level_with_bands_delays_and_runs(smooth_noise):
-    runs = np.repeat(np.arange(4), 75)
+@pytest.mark.parametrize("penalties", ["chosen", "fixed"])
+def test_p_values_hold_their_level_with_bands_delays_and_runs(smooth_noise, penalties):
+    runs = np.repeat(np.arange(4), 60)
 
     def simulated(rng):
-        bands = {"a": smooth_noise(rng, 300, 3, 2.0), "b": smooth_noise(rng, 300, 2, 3.0)}
-        splits = [Split(np.flatnonzero(runs != k), np.arange(0), np.flatnonzero(runs == k), by="run", ids=np.arange(300).astype(str))
-                  for k in range(4)]  # fmt: skip
-        return (
-            bands,
-            smooth_noise(rng, 300, 4, 3.0),
-            splits,
-            {"runs": runs, "encoder": {"delays": (1, 2), "n_draws": 3}},
-        )
+        series = [
+            {"a": smooth_noise(rng, 60, 2, 2.0), "b": smooth_noise(rng, 60, 2, 3.0), "Y": smooth_noise(rng, 60, 4, 3.0)}
+            for _ in range(4)
+        ]
+        bands = {k: np.concatenate([s[k] for s in series]) for k in "ab"}
+        splits = [Split(np.flatnonzero(runs != k), np.arange(0), np.flatnonzero(runs == k), by="run",
+                        ids=np.arange(240).astype(str)) for k in range(4)]  # fmt: skip
+        more = {"runs": runs, "encoder": {"delays": (1, 2), "n_draws": 3, "alphas": ALPHAS[::2]}}
+        return bands, np.concatenate([s["Y"] for s in series]), splits, more
 
-    refit, family, naive, _ = rates(simulated, 200)
+    refit, family, naive, _ = rates(simulated, 200, penalties=penalties)
     assert 0.03 <= refit <= 0.07, refit
     assert family <= 0.07, family
     assert naive > 0.2
