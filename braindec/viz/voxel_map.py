@@ -1,4 +1,8 @@
-"""Voxel map: one value a voxel on slices through the voxels' own positions, with no template brain needed."""
+"""Voxel map: one value a voxel on slices through the voxels' own positions, with no template brain needed.
+
+Where only the indices of the voxels are known (no affine), ``axes="indices"`` names the axes i, j, k instead of the sides
+of a brain.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +18,8 @@ from braindec.viz._style import FAINT, MUTED, SINGLE, WIDE, limits, numbers, pan
 
 __all__ = ["voxel_map"]
 
-_ACROSS = {
-    "x": (1, 2, "left / right", ("posterior", "anterior")),
-    "y": (0, 2, "front / back", ("left", "right")),
-    "z": (0, 1, "down / up", ("left", "right")),
-}
+_ACROSS = {"x": (1, 2), "y": (0, 2), "z": (0, 1)}  # axes to the right and up in a slice
+_ENDS = ("left – right", "back – front", "down – up")
 
 
 @styled
@@ -27,6 +28,7 @@ def voxel_map(
     positions: Any,
     *,
     axis: str = "z",
+    axes: str = "brain",
     n_slices: int = 10,
     background: Any = None,
     label: str = "weight",
@@ -44,6 +46,8 @@ def voxel_map(
         Centres of the voxels in m (x to the right, y to the front, z up).
     axis : {"x", "y", "z"}
         Slices are taken across this axis.
+    axes : {"brain", "indices"}
+        What positions are: places in m, or indices i, j, k of the voxels times 0.001, where no affine is known.
     n_slices : int
         At most so many slices; those with the largest absolute values are kept, drawn in order.
     background : array of shape (n, 3), optional
@@ -60,62 +64,68 @@ def voxel_map(
     """
     values = numbers("values", values, ndim=1, finite=False)
     places = numbers("positions", positions, ndim=2, n=len(values))
-    if places.shape[1] != 3 or axis not in _ACROSS:
+    if places.shape[1] != 3 or axis not in _ACROSS or axes not in ("brain", "indices"):
         raise BraindecError(
-            "voxel_map needs positions (voxel, 3) and an axis",
-            found=f"{places.shape}, axis={axis!r}",
-            allowed="x, y, z",
+            "voxel_map needs positions (voxel, 3), an axis, and what the axes are",
+            found=f"{places.shape}, axis={axis!r}, axes={axes!r}",
+            allowed="axis: x, y, z; axes: brain, indices",
         )
     if not np.isfinite(values).any():
         raise BraindecError("no voxel has a value that is finite", found=f"{len(values)} voxels")
     everything = places if background is None else np.concatenate([places, numbers("background", background, ndim=2)])
-    step = voxel_size(everything)
+    step = np.full(3, 1e-3) if axes == "indices" else voxel_size(everything)
     origin = everything.min(axis=0)
     cells, grey = (np.round((p - origin) / step).astype(int) for p in (places, everything))
-    across, (right, up) = "xyz".index(axis), _ACROSS[axis][:2]
+    across, (right, up) = "xyz".index(axis), _ACROSS[axis]
     kept = _strongest(values, cells[:, across], n_slices)
-    columns = min(len(kept), 5)
-    rows = -(-len(kept) // columns)
     shape = grey.max(axis=0) + 1
-    tall = (WIDE - 1.1) / 5 * shape[up] * step[up] / (shape[right] * step[right])
-    width = WIDE if columns > 2 else SINGLE
-    figure, axes = panes(
-        ax,
-        rows,
-        columns,
-        width=width,
-        height=float(np.clip(rows * (tall + 0.3) * (1 if columns > 2 else 1.6), 1.9, 8.5)) + 0.35,
-    )
-    cmap, low, high = limits(values)
+    ratio = shape[up] * step[up] / (shape[right] * step[right])
+    figure, grid = _grid(ax, len(kept), ratio)
+    cmap, low, high = limits(np.append(values, 0.0))  # amounts begin at zero, not at the smallest of them
     image = None
-    for cell, place in zip(axes.ravel(), kept, strict=False):
+    for cell, layer in zip(grid.ravel(), kept, strict=False):
         back = np.full((shape[up], shape[right]), np.nan)
         front = back.copy()
-        here = grey[:, across] == place
+        here = grey[:, across] == layer
         back[grey[here, up], grey[here, right]] = 1.0
-        here = cells[:, across] == place
+        here = cells[:, across] == layer
         front[cells[here, up], cells[here, right]] = values[here]
         aspect = step[up] / step[right]
         cell.imshow(back, origin="lower", cmap=ListedColormap(["#cfd6dc"]), aspect=aspect)
         image = cell.imshow(front, origin="lower", cmap=cmap, vmin=low, vmax=high, aspect=aspect)
         plain_axes(cell)
         cell.set_facecolor(FAINT)
-        cell.set_title(
-            f"{axis} = {1000 * (origin[across] + place * step[across]):.0f} mm",
-            loc="center",
-            fontsize=8,
-            fontweight="normal",
-        )
-    for cell in axes.ravel()[len(kept) :]:
+        cell.set_title(_place(origin + layer * step, across, axes), loc="center", fontsize=8, fontweight="normal")
+    for cell in grid.ravel()[len(kept) :]:
         cell.set_axis_off()
-    ends = _ACROSS[axis][3]
-    axes[-1, 0].set_xlabel(f"{ends[0]} – {ends[1]}", fontsize=7.5, color=MUTED)
-    bar = figure.colorbar(image, ax=list(axes.ravel()), shrink=0.8, aspect=18, pad=0.02)
-    bar.set_label((f"{label} ({unit})" if unit else label) + f"\nn = {int(np.isfinite(values).sum()):,} voxels")
+    ends = _ENDS if axes == "brain" else [f"{name} (voxels)" for name in "ijk"]
+    grid[-1, 0].set_xlabel(ends[right], fontsize=7.5, color=MUTED)
+    grid[-1, 0].set_ylabel(ends[up], fontsize=7.5, color=MUTED)
+    layers = len(np.unique(grey[:, across]))
+    words = f"n = {int(np.isfinite(values).sum()):,} voxels"
+    words += f",\n{len(kept)} of {layers} slices" if len(kept) < layers else ""
+    bar = figure.colorbar(image, ax=list(grid.ravel()), shrink=0.8, aspect=18, pad=0.02)
+    bar.set_label((f"{label} ({unit})" if unit else label) + f"\n{words}", linespacing=1.4)
     bar.outline.set_visible(False)
     if title:
         figure.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
     return figure
+
+
+def _grid(ax: Axes | None, n: int, ratio: float) -> tuple[Figure, np.ndarray]:
+    """Return a figure with room for ``n`` slices, ``ratio`` times as high as wide, five a row."""
+    columns = min(n, 5)
+    rows = -(-n // columns)
+    width = WIDE if columns > 2 else SINGLE
+    tall = (width - 1.1) / columns * ratio
+    height = float(np.clip(rows * (min(tall, 3.6) + 0.3), 1.6, 8.5)) + 0.45
+    return panes(ax, rows, columns, width=width, height=height)
+
+
+def _place(corner: np.ndarray, across: int, axes: str) -> str:
+    """Say where a slice lies: in mm, or as an index."""
+    where = round(1000 * float(corner[across]) + 0.0)
+    return f"{'xyz'[across]} = {where} mm" if axes == "brain" else f"{'ijk'[across]} = {where}"
 
 
 def voxel_size(positions: np.ndarray) -> np.ndarray:
