@@ -8,7 +8,6 @@ both hemispheres that share keys or names are told apart (nilearn joins them).
 
 from __future__ import annotations
 
-import gzip
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import pandas as pd
 from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.loaders._cifti_labels import CiftiLabels
 from braindec.loaders._cifti_model import CORTEX, Block, BrainModel, short
+from braindec.loaders._gifti_file import first_array, load_gifti
 from braindec.loaders._run_signal import RunSignal
 
 __all__ = ["GiftiSignal", "Surface", "join", "open_surface", "read_surface", "read_surface_labels", "side_of",
@@ -28,7 +28,6 @@ __all__ = ["GiftiSignal", "Surface", "join", "open_surface", "read_surface", "re
 
 _ENTITY = re.compile(r"(?<=_hemi-)(l|r|lh|rh|left|right)(?=[._])", re.IGNORECASE)
 _PART = re.compile(r"(?:^|(?<=[._]))(l|r|lh|rh|left|right)(?=[._])", re.IGNORECASE)  # lh.thickness, S1.L.func.gii
-_CHUNK = 2**18
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +91,7 @@ def open_surface(path: str | Path, *, structure: str | None = None) -> Surface:
         If the hemisphere is not known, or name and content differ in it.
     """
     path = Path(path)
-    image, n_arrays = _first_array(path)
+    image, n_arrays = first_array(path)
     array = image.darrays[0].data
     n_maps = int(np.prod(array.shape[1:])) if array.ndim > 1 and n_arrays == 1 else n_arrays
     first = array.reshape(len(array), -1)[:, 0]
@@ -105,7 +104,7 @@ def open_surface(path: str | Path, *, structure: str | None = None) -> Surface:
 def read_surface(path: str | Path, *, structure: str | None = None) -> Surface:
     """Read all of a GIFTI file; see :func:`open_surface`."""
     path = Path(path)
-    image = _load(path)
+    image = load_gifti(path)
     arrays = [a.data.reshape(len(a.data), -1) for a in image.darrays]
     if len({len(a) for a in arrays}) != 1:
         raise UnreadableError(
@@ -260,82 +259,6 @@ def _map_number(surface: Surface, which: int | str | None) -> int:
         else f"{surface.path.name} has no map {which!r}{did_you_mean(str(which), surface.maps)}",
         allowed=", ".join(f"{k}: {n}" for k, n in enumerate(surface.maps[:12])),
     )
-
-
-def _load(path: Path) -> Any:
-    import nibabel as nib
-
-    _exists(path)
-    try:
-        image = (
-            nib.load(path)
-            if path.suffix != ".gz"
-            else nib.gifti.GiftiImage.from_bytes(gzip.decompress(path.read_bytes()))
-        )
-        promised = int(re.search(rb'NumberOfDataArrays\s*=\s*"(\d+)"', _head(path)).group(1))  # type: ignore[union-attr]
-    except Exception as error:  # nibabel, expat, gzip and zlib each raise their own
-        raise _damaged(path, error) from error
-    if not isinstance(image, nib.gifti.GiftiImage) or not image.darrays or len(image.darrays) != promised:
-        raise UnreadableError(f"{path} holds no whole GIFTI data", found=f"{len(image.darrays)} of {promised} arrays")
-    return _no_mesh(image, path)
-
-
-def _first_array(path: Path) -> tuple[Any, int]:
-    """The document up to its first array, and how many arrays it promises."""
-    import nibabel as nib
-
-    _exists(path)
-    try:
-        text, end = b"", -1
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            while end < 0 and (chunk := file.read(_CHUNK)):
-                text += chunk
-                end = text.find(b"</DataArray>", max(0, len(text) - len(chunk) - 16))
-        found = re.search(rb'NumberOfDataArrays\s*=\s*"(\d+)"', text)
-        if found is None or end < 0:
-            raise ValueError("no whole DataArray")
-        if b"ExternalFileBinary" in text[:end]:
-            return _load(path), int(found.group(1))
-        head = text[: found.start(1)] + b"1" + text[found.end(1) : end]
-        image = nib.gifti.GiftiImage.from_bytes(head + b"</DataArray></GIFTI>")
-    except Exception as error:
-        raise _damaged(path, error) from error
-    if path.suffix != ".gz":
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 256))
-            if b"</GIFTI>" not in file.read():
-                raise UnreadableError(
-                    f"{path} was cut short", found="it has no end (</GIFTI>)", fix="copy the file again"
-                )
-    return _no_mesh(image, path), int(found.group(1))
-
-
-def _head(path: Path) -> bytes:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        return file.read(_CHUNK)
-
-
-def _exists(path: Path) -> None:
-    if not path.is_file():
-        there = sorted(p.name for p in path.parent.iterdir()) if path.parent.is_dir() else []
-        raise UnreadableError(f"there is no file {path}{did_you_mean(path.name, there)}", fix="check the path")
-    if path.stat().st_size == 0:
-        raise UnreadableError(f"{path} is empty (0 bytes)", fix="copy the file again from where it was made")
-
-
-def _damaged(path: Path, error: Exception) -> UnreadableError:
-    return UnreadableError(
-        f"{path} cannot be read as GIFTI (tried nibabel)",
-        found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
-        fix="the file is damaged, cut short or of another kind: copy it again",
-    )
-
-
-def _no_mesh(image: Any, path: Path) -> Any:
-    codes = {int(a.intent) for a in image.darrays}
-    if codes & {1008, 1009}:  # NIFTI_INTENT_POINTSET, NIFTI_INTENT_TRIANGLE
-        raise UnreadableError(f"{path} is a mesh, not data on one", allowed=".func.gii, .shape.gii, .label.gii")
-    return image
 
 
 def _are_labels(image: Any) -> bool:
