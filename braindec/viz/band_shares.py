@@ -59,12 +59,13 @@ def band_shares(
     for i, word in enumerate(words):
         for sign in (1, -1):
             part = np.where(np.sign(filled[i]) == sign, filled[i], 0.0)
-            ax.bar(x, part, bottom=tops[sign], width=0.7, color=SERIES[i % len(SERIES)], hatch=_HATCHES[i // len(SERIES) % 4],
-                   edgecolor="white", linewidth=0.5, zorder=2, label=word if sign == 1 else None)  # fmt: skip
+            ax.bar(x, part, bottom=tops[sign], width=0.7, color=SERIES[i % len(SERIES)], edgecolor="white", linewidth=0.5,
+                   hatch=_HATCHES[i // len(SERIES) % 4], zorder=2, label=word if sign == 1 else None)  # fmt: skip
             tops[sign] = tops[sign] + part
     there = np.isfinite(table).any(axis=0)
     if len(words) > 1:
-        ax.scatter(x[there], filled.sum(axis=0)[there], marker="D", s=22, color="white", edgecolors=INK, linewidths=1.1, zorder=4, label="sum")
+        ax.errorbar(x[there], filled.sum(axis=0)[there], fmt="D", markersize=4.5, markerfacecolor="white",
+                    markeredgecolor=INK, markeredgewidth=1.1, zorder=4, label="sum")  # fmt: skip
     for place in x[~there]:
         ax.annotate("no value", (place, 0), rotation=90, ha="center", va="bottom", fontsize=7.5, color=INK)
     chance_line(ax, 0.0, label=None)

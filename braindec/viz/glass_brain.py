@@ -30,6 +30,9 @@ _VIEWS = {
     "coronal": ("back", 0, 2, (0.39, 0.39), (-73.0, -73.0)),
     "axial": ("top", 0, 1, (0.36, 0.37), (-71.0, -107.0)),
 }
+_LIMITS = {
+    "sagittal": ((-112, -76), (81, 87)), "coronal": ((-77, -76), (77, 87)), "axial": ((-77, -111), (77, 81)),
+}  # mm: the outlines and a margin  # fmt: skip
 _DISC = 7.0  # mm, the size of electrodes and parcels
 
 
@@ -101,15 +104,16 @@ def _frame(cell: Axes, view: str, mm: np.ndarray) -> None:
     """Set the limits to the whole brain (and what lies outside it) and mark left and right."""
     plain_axes(cell)
     cell.set_aspect("equal")
-    low, high = {"sagittal": ((-112, -76), (81, 87)), "coronal": ((-77, -76), (77, 87)), "axial": ((-77, -111), (77, 81))}[view]
-    low = np.minimum(low, mm.min(axis=0) - 5) if len(mm) else low
-    high = np.maximum(high, mm.max(axis=0) + 5) if len(mm) else high
+    low, high = (np.array(corner) for corner in _LIMITS[view])
+    if len(mm):
+        low, high = np.minimum(low, mm.min(axis=0) - 5), np.maximum(high, mm.max(axis=0) + 5)
     cell.set_xlim(low[0], high[0])
     cell.set_ylim(low[1], high[1])
     cell.set_title(view, loc="center", fontsize=8.5, fontweight="normal")
-    for x, side, word in ((0.0, "left", "back" if view == "sagittal" else "L"), (1.0, "right", "front" if view == "sagittal" else "R")):
-        cell.text(x, 0.0, word, transform=cell.transAxes, ha=side, va="bottom", fontsize=8.5 if len(word) == 1 else 7.5,
-                  color=INK if len(word) == 1 else MUTED)  # fmt: skip
+    words = ("back", "front") if view == "sagittal" else ("L", "R")
+    look = {"fontsize": 7.5, "color": MUTED} if view == "sagittal" else {"fontsize": 8.5, "color": INK}
+    for x, side, word in zip((0.0, 1.0), ("left", "right"), words, strict=True):
+        cell.text(x, 0.0, word, transform=cell.transAxes, ha=side, va="bottom", **look)
 
 
 def _cells(cell: Axes, mm: np.ndarray, values: np.ndarray, step: np.ndarray, shades: ScalarMappable) -> None:
@@ -130,9 +134,10 @@ def _discs(cell: Axes, mm: np.ndarray, values: np.ndarray, shades: ScalarMappabl
     """Draw discs, the largest absolute values on top; ``mm`` (n, 2)."""
     order = np.argsort(np.abs(values), kind="stable")
     size = np.full(len(order), _DISC if len(order) < 400 else 0.6 * _DISC)
+    edge = MUTED if len(order) < 400 else "none"  # a pale disc is seen by its rim
     discs = EllipseCollection(
         size, size, np.zeros(len(order)), units="xy", offsets=mm[order], offset_transform=cell.transData,
-        array=values[order], cmap=shades.cmap, norm=shades.norm, edgecolors="white" if len(order) < 400 else "none", linewidths=0.3, zorder=3,
+        array=values[order], cmap=shades.cmap, norm=shades.norm, edgecolors=edge, linewidths=0.4, zorder=3,
     )  # fmt: skip
     cell.add_collection(discs)
 
@@ -142,7 +147,7 @@ def _outline(cell: Axes, drawing: str, scale: tuple[float, float], corner: tuple
     paths, edges, widths = _drawing(drawing)
     moved = [Path(path.vertices * scale + corner, path.codes) for path in paths]
     cell.add_collection(
-        PathCollection(moved, facecolors="none", edgecolors=edges, linewidths=0.75 * np.array(widths), zorder=2)
+        PathCollection(moved, facecolors="none", edgecolors=edges, linewidths=0.6 * np.array(widths), zorder=2)
     )
 
 
@@ -155,7 +160,7 @@ def _drawing(name: str) -> tuple[list[Path], list[str], list[float]]:
         for item in group["items"]:
             curve = {2: Path.LINETO, 3: Path.CURVE3, 4: Path.CURVE4}[len(item["pts"])]
             paths.append(Path(item["pts"], [Path.MOVETO] + [curve] * (len(item["pts"]) - 1)))
-            edges.append(group["edgecolor"])
+            edges.append("#2f3a45" if group["edgecolor"] in ("#000000", "#000") else "#a3adb6")
             widths.append(float(group["linewidth"]))
     return paths, edges, widths
 

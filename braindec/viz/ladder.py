@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from braindec.errors import BraindecError
-from braindec.viz._style import BLUE, INK, MUTED, canvas, chance_line, grid, numbers, shorten, styled, texts
+from braindec.viz._style import BLUE, INK, MUTED, RED, canvas, chance_line, grid, numbers, shorten, styled, texts
 
 __all__ = ["ladder"]
 
@@ -64,9 +65,13 @@ def ladder(
     ax.scatter(range(n), medians, s=26, color="white", edgecolors=INK, linewidths=1.3, zorder=6)
     if low is not None and high is not None:
         ends = numbers("low", low, ndim=1, n=n, finite=False), numbers("high", high, ndim=1, n=n, finite=False)
-        ax.errorbar(np.arange(n), medians, yerr=np.abs(np.stack([medians - ends[0], ends[1] - medians])), fmt="none", ecolor=INK, capsize=5, linewidth=1.2, zorder=5)
+        there = np.isfinite(ends[0]) & np.isfinite(ends[1])
+        ax.vlines(np.flatnonzero(there), ends[0][there], ends[1][there], color=RED, linewidth=1.6, zorder=5)
+        for end in ends:
+            ax.hlines(end[there], np.flatnonzero(there) - 0.07, np.flatnonzero(there) + 0.07, color=RED, zorder=5)
+    form = ".3f" if np.abs(medians).max() < 1 else ".3g"
     for i, median in enumerate(medians):
-        ax.annotate(f"{median:.3g}", (i, median), xytext=(9, 4), textcoords="offset points", fontsize=8, color=INK, zorder=7,
+        ax.annotate(f"{median:{form}}", (i, median), xytext=(9, 4), textcoords="offset points", fontsize=8, zorder=7,
                     bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.75})  # fmt: skip
     if min(part.min() for part in parts) < 0:
         chance_line(ax, 0.0, label=None)
@@ -74,10 +79,11 @@ def ladder(
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.6, n - 0.4)
     ax.set_ylabel(label)
-    ax.annotate("point: median, bar: quartiles", (1.0, 1.01), xycoords="axes fraction", ha="right", va="bottom", fontsize=7.5, color=MUTED)
+    words = "point: median, bar: quartiles, shape: middle 99 %" + (", red: interval of the median" if low is not None else "")
+    ax.annotate(words, (0.0, 1.01), xycoords="axes fraction", va="bottom", fontsize=7.5, color=MUTED)
     grid(ax, "y")
     if title:
-        ax.set_title(title)
+        ax.set_title(title, pad=20)
     return figure
 
 
@@ -98,6 +104,4 @@ def _violin(ax: Axes, place: int, part: np.ndarray) -> None:
 
 def _wrap(text: str, n: int = 14) -> str:
     """Break a name into lines of about ``n`` letters at its spaces."""
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, n)) or text

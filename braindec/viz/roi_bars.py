@@ -10,7 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from braindec.errors import BraindecError
-from braindec.viz._style import INK, SERIES, WIDE, canvas, chance_line, grid, legend_above, numbers, shorten, styled, texts
+from braindec.viz._style import (
+    CONTROL,
+    INK,
+    SERIES,
+    WIDE,
+    canvas,
+    chance_line,
+    grid,
+    legend_above,
+    numbers,
+    shorten,
+    styled,
+    texts,
+)
 
 __all__ = ["roi_bars"]
 
@@ -45,7 +58,7 @@ def roi_bars(
     points : array of shape (n_points, n_regions) or (n_series, n_points, n_regions), optional
         Single subjects, drawn as dots on the bars; NaN is not drawn.
     ceiling : array of shape (n_regions,), optional
-        Noise ceiling of each region, a grey band behind its bars.
+        Noise ceiling of each region in the units of ``values``, a grey band behind its bars.
     chance : float
         Where bars begin.
     label, title : str
@@ -74,10 +87,12 @@ def roi_bars(
         x = np.arange(n_regions) + (i - (n_series - 1) / 2) * thick
         there = np.isfinite(table[i])
         colour = SERIES[i % len(SERIES)]
-        ax.bar(x[there], table[i, there] - chance, bottom=chance, width=0.9 * thick, color=colour, alpha=0.85,
-               hatch="" if i < len(SERIES) else "///", edgecolor="white", linewidth=0.4, zorder=2, label=labels[i] if labels else None)  # fmt: skip
+        ax.bar(x[there], table[i, there] - chance, bottom=chance, width=0.9 * thick, color=colour, alpha=0.85, zorder=2,
+               hatch="" if i < len(SERIES) else "///", edgecolor="white", linewidth=0.4,
+               label=labels[i] if labels else None)  # fmt: skip
         for place in x[~there]:
-            ax.annotate("–", (place, chance), ha="center", va="bottom", color=colour, fontsize=9)
+            ax.annotate("no value", (place, chance), xytext=(0, 2), textcoords="offset points", rotation=90, ha="center",
+                        va="bottom", color=colour, fontsize=6.5)  # fmt: skip
         if ends is not None:
             real = there & np.isfinite(ends[0][i]) & np.isfinite(ends[1][i])
             ax.vlines(x[real], ends[0][i, real], ends[1][i, real], color=INK, linewidth=1.2, zorder=4)
@@ -85,7 +100,7 @@ def roi_bars(
             n = dots.shape[1]
             across = x[None, :] + 0.5 * thick * (np.linspace(-0.5, 0.5, n) if n > 1 else np.zeros(1))[:, None]
             ax.scatter(across, dots[i], s=9, color="white", edgecolors=INK, linewidths=0.6, zorder=3)
-    chance_line(ax, chance, label=None)
+    chance_line(ax, chance, label="chance" if chance else None)
     _name_regions(ax, regions, figure)
     ax.set_ylabel(label + (" (lines: 95 % intervals)" if ends is not None else ""))
     grid(ax, "y")
@@ -127,7 +142,7 @@ def _ceilings(ax: Axes, ceiling: np.ndarray, chance: float) -> None:
     """Draw a grey band up to the ceiling of each region, with a line at its top."""
     x = np.flatnonzero(np.isfinite(ceiling))
     ax.bar(x, ceiling[x] - chance, bottom=chance, width=0.92, color="#e6eaee", zorder=0.5, label="noise ceiling")
-    ax.hlines(ceiling[x], x - 0.46, x + 0.46, color="#8a97a3", linewidth=1.2, zorder=1)
+    ax.hlines(ceiling[x], x - 0.46, x + 0.46, color=CONTROL, linewidth=1.2, zorder=1)
 
 
 def _name_regions(ax: Axes, regions: list[str], figure: Figure) -> None:

@@ -63,21 +63,23 @@ def score_ceiling(
     own = np.ones(len(score), bool) if chosen is None else numbers("chosen", chosen, ndim=1, n=len(score)).astype(bool)
     best = np.sqrt(np.clip(ceiling, 0, 1))
     figure, ax = canvas(ax, width=4.8, height=3.9)
-    low, high = min(0.0, float(score[both].min())), max(1.0 if score[both].max() > 0.7 else float(max(score[both].max(), best[both].max())), 0.1)
-    edges = np.linspace(0, max(float(best[both].max()), 0.1) * 1.001, _CELLS + 1), np.linspace(low, high * 1.02, _CELLS + 1)
+    right = 1.001 * max(float(best[both].max()), 0.1)
+    low, high = min(0.0, float(score[both].min())), 1.02 * max(float(score[both].max()), right)
+    edges = np.linspace(0, right, _CELLS + 1), np.linspace(low, high, _CELLS + 1)
     counts = [np.histogram2d(best[part], score[part], bins=edges)[0].T for part in (both & ~own, both & own)]
     norm = LogNorm(1, max(2.0, float(max(c.max() for c in counts))))
     mesh = None
     for count, cmap in zip(counts, (_greys(), _blues()), strict=True):
         if count.any() or mesh is None:
             mesh = ax.pcolormesh(*edges, np.ma.masked_equal(count, 0), cmap=cmap, norm=norm, rasterized=True, zorder=2)
-    end = edges[0][-1]
-    ax.plot([0, end], [0, end], color=RED, linewidth=1.2, zorder=3)
+    ax.plot([0, right], [0, right], color=RED, linewidth=1.2, zorder=3)
     ax.axhline(0, color=INK, linestyle=(0, (4, 3)), linewidth=1.0, zorder=2.5)
-    ax.set_xlim(0, end)
-    ax.set_ylim(edges[1][0], max(edges[1][-1], end))
-    ax.annotate("ceiling", (end, end), xytext=(-3, -2), textcoords="offset points", ha="right", va="top", color=RED, fontsize=8)
-    ax.annotate(_words(score, ceiling, both, own, chosen is not None), (0.03, 0.97), xycoords="axes fraction", va="top", fontsize=8, color=MUTED, linespacing=1.4)
+    ax.set_xlim(0, right)
+    ax.set_ylim(low, high)
+    ax.annotate("score = ceiling", (right, right), xytext=(0, 3), textcoords="offset points", ha="right", va="bottom",
+                color=RED, fontsize=8, annotation_clip=False)  # fmt: skip
+    ax.annotate(_words(score, ceiling, both, own, chosen is not None), (0.03, 0.97), xycoords="axes fraction", va="top",
+                fontsize=8, color=MUTED, linespacing=1.4)  # fmt: skip
     ax.set_xlabel("square root of the noise ceiling")
     ax.set_ylabel(f"held-out {label}")
     bar = figure.colorbar(mesh, ax=ax, aspect=18, pad=0.02)
@@ -94,10 +96,10 @@ def _words(score: np.ndarray, ceiling: np.ndarray, both: np.ndarray, own: np.nda
     if chosen:
         lines[0] += f", {int((both & own).sum()):,} chosen"
     for what, values in (("score", score), ("ceiling", ceiling)):
-        if (missing := int((~np.isfinite(values)).sum())):
+        if missing := int((~np.isfinite(values)).sum()):
             lines.append(f"{missing:,} without {what}")
-    if (below := int((ceiling[both] < 0).sum())):
-        lines.append(f"{below:,} with a ceiling below 0")
+    if below := int((ceiling[both] <= 0).sum()):
+        lines.append(f"{below:,} with a ceiling of 0 or below")
     return "\n".join(lines)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from braindec.errors import BraindecError
@@ -24,6 +25,7 @@ from braindec.viz.voxel_map import voxel_size
 __all__ = ["surface_map", "project_to_surface"]
 
 _SIDES = {"left": -1, "right": 1}
+_ORDER = {"left": ("lateral", "medial"), "right": ("medial", "lateral")}
 _FINE = 450  # pixels of the longest side of a view
 
 
@@ -78,19 +80,20 @@ def surface_map(
         raise BraindecError("no vertex has a value that is finite", found=f"{len(together):,} vertices")
     shades = colours(together)
     kept = {name: above(values, threshold) for name, values in given.items()}
-    views = [(name, view) for name in given for view in (("lateral", "medial") if name == "left" else ("medial", "lateral"))]
+    views = [(name, view) for name in given for view in _ORDER[name]]
     figure, axes = panes(ax, 1, len(views), width=WIDE if len(views) == 4 else SINGLE + 0.6, height=2.3)
     for cell, (name, view) in zip(axes[0], views, strict=True):
         coordinates, faces, depth = parts[name]
-        seen = render(
-            coordinates, faces, side=_SIDES[name] * (1 if view == "lateral" else -1), pixel=np.ptp(coordinates, axis=0).max() / _FINE
-        )
-        cell.imshow(_paint(seen, kept[name], depth, shades), origin="lower", extent=seen.extent, interpolation="antialiased")
+        side = _SIDES[name] * (1 if view == "lateral" else -1)
+        seen = render(coordinates, faces, side=side, pixel=np.ptp(coordinates, axis=0).max() / _FINE)
+        picture = _paint(seen, kept[name], depth, shades)
+        cell.imshow(picture, origin="lower", extent=seen.extent, interpolation="antialiased")
         plain_axes(cell)
         cell.set_title(f"{name}, {view}", loc="center", fontsize=8.5, fontweight="normal")
     n = int(np.isfinite(together).sum())
     shown = sum(int(np.isfinite(values).sum()) for values in kept.values())
-    words = f"n = {n:,} of {len(together):,} vertices" + (f"\n{shown:,} at |{label}| ≥ {threshold:g}" if threshold is not None else "")
+    words = f"n = {n:,} of {len(together):,} vertices"
+    words += f"\n{shown:,} at |{label}| ≥ {threshold:g}" if threshold is not None else ""
     colour_bar(figure, axes.ravel(), shades, label, unit=unit, below=words)
     heading(figure, title)
     return figure
@@ -100,6 +103,8 @@ def project_to_surface(
     values: Any, positions: Any, *, mesh: str = "fsaverage5", distance: float | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the value of the voxel nearest to each vertex, half way between the white and the pial surface.
+
+    fsaverage lies in MNI305, up to a few mm from the other MNI spaces: good for a picture, not for a measurement.
 
     Parameters
     ----------
@@ -141,7 +146,7 @@ def project_to_surface(
     if not any(np.isfinite(part).any() for part in out):
         raise BraindecError(
             f"no vertex of {mesh} is within {1000 * reach:.3g} mm of a voxel with a value",
-            found=f"voxels from {1000 * places[known].min(axis=0).round(3)} to {1000 * places[known].max(axis=0).round(3)} mm",
+            found=" to ".join(str(np.round(1000 * end(places[known], axis=0), 1)) for end in (np.min, np.max)) + " mm",
             fix="give positions in m of MNI space, or a larger distance",
         )
     return out[0], out[1]
@@ -177,26 +182,34 @@ def _own(name: str, arrays: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | N
     except TypeError:
         count = 0
     if count not in (2, 3):
-        raise BraindecError(f"the mesh of the {name} hemisphere must be (coordinates, faces) or (coordinates, faces, depth)", found=f"{count} entries")
+        raise BraindecError(
+            f"the mesh of the {name} hemisphere must be (coordinates, faces) or (coordinates, faces, depth)",
+            found=f"{count} entries",
+        )
     coordinates = numbers("coordinates", arrays[0], ndim=2)
     faces = numbers("faces", arrays[1], ndim=2)
     if coordinates.shape[1] != 3 or faces.shape[1] != 3:
         raise BraindecError("a mesh is (n, 3) coordinates and (n, 3) faces", found=f"{coordinates.shape}, {faces.shape}")
     if (faces != np.round(faces)).any() or faces.min() < 0 or faces.max() >= len(coordinates):
-        raise BraindecError("faces must be numbers of vertices", found=f"{faces.min():g} to {faces.max():g}", allowed=f"0 to {len(coordinates) - 1}")
+        raise BraindecError(
+            "faces must be numbers of vertices",
+            found=f"{faces.min():g} to {faces.max():g}",
+            allowed=f"0 to {len(coordinates) - 1}",
+        )
     depth = numbers("depth", arrays[2], ndim=1, n=len(coordinates), finite=False) if count == 3 else None
     return coordinates, faces.astype(int), depth
 
 
 def _paint(seen: View, values: np.ndarray, depth: np.ndarray | None, shades: ScalarMappable) -> np.ndarray:
     """Return the view as colours, shape (row, column, 4): values, grey sulci under them, a little shadow at the rim."""
-    from matplotlib.colors import to_rgb
-
     there = seen.vertex >= 0
     grey = np.tile(to_rgb(NOTHING), (len(values), 1))
     if depth is not None:
         grey = grey * np.where(np.nan_to_num(depth) > 0, 0.88, 1.04)[:, None]
-    own = np.where(np.isfinite(values)[:, None], shades.to_rgba(np.nan_to_num(values))[:, :3], grey)
+    shown = shades.to_rgba(np.nan_to_num(values))[:, :3]
+    if depth is not None:
+        shown = shown * np.where(np.nan_to_num(depth) > 0, 0.95, 1.0)[:, None]  # a hint of the folds under the values
+    own = np.where(np.isfinite(values)[:, None], shown, grey)
     light = 0.72 + 0.28 * np.clip(seen.facing, 0, 1) ** 0.7
     picture = np.ones((*seen.vertex.shape, 4))
     picture[..., 3] = there

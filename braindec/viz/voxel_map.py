@@ -14,7 +14,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 from braindec.errors import BraindecError
-from braindec.viz._style import FAINT, MUTED, SINGLE, WIDE, limits, numbers, panes, plain_axes, styled
+from braindec.viz._brain import NOTHING, colour_bar, colours, heading
+from braindec.viz._style import MUTED, SINGLE, WIDE, numbers, panes, plain_axes, styled
 
 __all__ = ["voxel_map"]
 
@@ -81,8 +82,7 @@ def voxel_map(
     shape = grey.max(axis=0) + 1
     ratio = shape[up] * step[up] / (shape[right] * step[right])
     figure, grid = _grid(ax, len(kept), ratio)
-    cmap, low, high = limits(np.append(values, 0.0))  # amounts begin at zero, not at the smallest of them
-    image = None
+    shades = colours(values)
     for cell, layer in zip(grid.ravel(), kept, strict=False):
         back = np.full((shape[up], shape[right]), np.nan)
         front = back.copy()
@@ -91,10 +91,9 @@ def voxel_map(
         here = cells[:, across] == layer
         front[cells[here, up], cells[here, right]] = values[here]
         aspect = step[up] / step[right]
-        cell.imshow(back, origin="lower", cmap=ListedColormap(["#cfd6dc"]), aspect=aspect)
-        image = cell.imshow(front, origin="lower", cmap=cmap, vmin=low, vmax=high, aspect=aspect)
+        cell.imshow(back, origin="lower", cmap=ListedColormap([NOTHING]), aspect=aspect)
+        cell.imshow(front, origin="lower", cmap=shades.cmap, norm=shades.norm, aspect=aspect)
         plain_axes(cell)
-        cell.set_facecolor(FAINT)
         cell.set_title(_place(origin + layer * step, across, axes), loc="center", fontsize=8, fontweight="normal")
     for cell in grid.ravel()[len(kept) :]:
         cell.set_axis_off()
@@ -104,11 +103,8 @@ def voxel_map(
     layers = len(np.unique(grey[:, across]))
     words = f"n = {int(np.isfinite(values).sum()):,} voxels"
     words += f",\n{len(kept)} of {layers} slices" if len(kept) < layers else ""
-    bar = figure.colorbar(image, ax=list(grid.ravel()), shrink=0.8, aspect=18, pad=0.02)
-    bar.set_label((f"{label} ({unit})" if unit else label) + f"\n{words}", linespacing=1.4)
-    bar.outline.set_visible(False)
-    if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=9.5, fontweight="bold")
+    colour_bar(figure, grid.ravel(), shades, label, unit=unit, below=words)
+    heading(figure, title)
     return figure
 
 
