@@ -140,7 +140,7 @@ def choose_fractions(
         for h, mine in groups_of(index[voxels], usable[voxels]):
             betas = [fractional_betas(spectra(k, h), b.data[:, mine], fractions) for k, b in enumerate(blocks)]
             whole = [fractional_betas(spectra(k, h), b.data[:, mine], np.ones(1))[0] for k, b in enumerate(blocks)]
-            sums = [np.einsum("nc,fnv->fcv", z, b) for z, b in zip(shown, betas, strict=True)]
+            sums = [z.T @ b for z, b in zip(shown, betas, strict=True)]  # (fraction, condition, voxel)
             total, error = np.sum(sums, axis=0), np.zeros((len(fractions), int(mine.sum())))
             for k, z in enumerate(shown):
                 others = counts.sum(axis=0) - counts[k]

@@ -101,6 +101,5 @@ def explained(
     total = np.zeros(moments.shape[2])
     for run in range(len(grams)):
         weights = cho_solve(cho_factor(all_grams - grams[run], lower=True), all_moments - moments[run])
-        total += 2 * np.einsum("kv,kv->v", weights, target_moments[run])
-        total -= np.einsum("kv,kv->v", weights, target_grams[run] @ weights)
+        total += (weights * (2 * target_moments[run] - target_grams[run] @ weights)).sum(axis=0)
     return total
