@@ -1,4 +1,4 @@
-"""What drives each voxel: banded ridge from named bands of features to fMRI, with noise ceilings and calibrated p-values.
+"""What drives each voxel: banded ridge from named bands of features to fMRI.
 
 Volumes or single-trial betas are predicted in held-out runs (or stimuli) from events, stimulus features, pictures, motion
 or time; every voxel has its own penalties. Scores come with ceilings, unique variance of each band, p-values by refitting
@@ -16,7 +16,6 @@ from braindec.align.results import RELIABLE, Regions, encoding_result, region_ma
 from braindec.align.voxelwise import VoxelwiseEncoder
 from braindec.cache import Cache, default_folder
 from braindec.config import RecipeConfig, Section, options_of
-from braindec.errors import BraindecError
 from braindec.evaluate.audit import audit
 from braindec.evaluate.results import SplitBy, group_scores
 from braindec.evaluate.splits import split_by
@@ -59,6 +58,7 @@ class Config(RecipeConfig):
     split: SplitBy = SplitBy(by="content")
     encoder: Annotated[dict, options_of(VoxelwiseEncoder)] = {}
     regions: Regions = Regions()
+    surfaces: dict[Literal["left", "right"], str] = {}
     statistics: Statistics = Statistics()
 
 
@@ -136,7 +136,7 @@ def run(config, unit, work):
     )  # fmt: skip
     card = audit(made.rows, splits, records=found.records)
     maps = write_encoding_maps(found, responses, work.folder / "maps", unit)
-    return encoding_result(found, made, responses, card=card, source=source, maps=maps)
+    return encoding_result(found, made, responses, card=card, source=source, maps=maps, mesh=config.surfaces)
 
 
 def summary(config, results):

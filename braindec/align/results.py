@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from braindec.align._brain_panels import Brain
 from braindec.align.bands import Design
 from braindec.align.evaluate_encoding import Encoding, select_targets
 from braindec.align.responses import Responses
@@ -48,13 +49,15 @@ def region_masks(regions: Regions, responses: Responses, source: Source | None =
     BraindecError
         If the column, an atlas or a mask does not fit the data.
     """
-    from braindec.loaders.atlases import labels_of, open_atlas, rois_of
-
     geometry, found = responses.geometry(), {}
     if regions.masks:
+        from braindec.loaders.atlases import rois_of
+
         folder = Path(source.root) if source is not None else Path()
         found |= rois_of(geometry, {k: folder / v for k, v in regions.masks.items()}, resample=regions.resample)
     if regions.atlas:
+        from braindec.loaders.atlases import labels_of, open_atlas
+
         atlas = open_atlas(regions.atlas, labels=regions.labels)
         codes = labels_of(geometry, atlas, resample=regions.resample)
         found |= {name: codes == code for code, name in atlas.names.items() if (codes == code).any()}
@@ -76,7 +79,7 @@ def reliable(responses: Any, repeats: np.ndarray, threshold: float) -> tuple[Cei
     None, and no channel, where nothing repeats.
     """
     labels = np.asarray(repeats, dtype=object).astype(str)
-    names, counts = np.unique(labels[labels != ""], return_counts=True)
+    _, counts = np.unique(labels[labels != ""], return_counts=True)
     n, n_channels = responses.shape
     if not (counts > 1).any():
         return None, np.zeros(n_channels, dtype=bool)
@@ -109,15 +112,19 @@ def write_encoding_maps(found: Encoding, responses: Responses, folder: Path, uni
 
 
 def encoding_result(
-    found: Encoding, design: Design, responses: Responses, *, card: Audit, source: Source, maps: Sequence[Path] = ()
-) -> Result:
-    """Return the result of one subject with its panels."""
+    found: Encoding, design: Design, responses: Responses, *, card: Audit, source: Source, maps: Sequence[Path] = (),
+    mesh: Mapping[str, str] | None = None,
+) -> Result:  # fmt: skip
+    """Return the result of one subject with its panels.
+
+    ``mesh`` names the surfaces (left, right: GIFTI) that vertices are drawn on, where they are not those of fsaverage.
+    """
     arrays = found.arrays()
     arrays |= {
         "regions/names": np.array(list(found.regions), dtype=object),
         "regions/masks": np.stack(list(found.regions.values())),
     }
-    panels = _Panels(found, responses, arrays).all()
+    panels = _Panels(found, responses, arrays, mesh).all()
     cited = (
         [{"key": source.card.name, "text": source.card.citation, "doi": source.card.doi or ""}] if source.card else []
     )
@@ -156,48 +163,61 @@ def _repeated(design: Design) -> str:
 class _Panels:
     """Pictures of an encoding: maps, regions, ceilings, null."""
 
-    def __init__(self, found: Encoding, responses: Responses, arrays: dict[str, np.ndarray]) -> None:
-        self.found, self.responses, self.arrays = found, responses, arrays
+    def __init__(
+        self,
+        found: Encoding,
+        responses: Responses,
+        arrays: dict[str, np.ndarray],
+        mesh: Mapping[str, str] | None = None,
+    ) -> None:
+        self.found, self.arrays = found, arrays
+        self.brain = Brain(responses, arrays, mesh or {})
 
     def all(self) -> list[dict[str, Any]]:
-        found = self.found
-        panels = [self.map("r", found.r, "Held-out correlation", "r", "Mean over folds; grey: not scored.")]
-        for band, values in found.unique_r2.items():
-            panels.append(
-                self.map(
-                    f"unique_r2/{band}",
-                    values,
-                    f"What {band} adds",
-                    "R²",
-                    "Held-out R² lost without this band; everything else fitted again.",
-                )
-            )
+        """All pictures that the data allow, the score first."""
+        found, unique = self.found, list(self.found.unique_r2)
+        panels = self.brain.map("r", found.r, "Held-out correlation", "r", "Mean over folds; grey: no score.")
+        for band in unique if len(unique) > 1 else []:
+            panels += self.brain.map(f"unique_r2/{band}", np.maximum(found.unique_r2[band], 0.0), f"What {band} adds", "R²",
+                                     "Held-out R² lost without this band, all else fitted again; losses below 0 are shown as 0.")  # fmt: skip
         if np.isfinite(found.ceiling).any():
-            panels.append(
-                self.map(
-                    "ceiling",
-                    found.ceiling,
-                    "Noise ceiling",
-                    "share",
-                    "Share of the variance of single rows that repeats.",
-                )
-            )
-            panels.append(self.against_ceiling())
-        panels += [*self.bars(), *self.null()]
-        return [p for p in panels if p is not None]
-
-    def map(self, name: str, values: np.ndarray, title: str, label: str, caption: str) -> dict[str, Any] | None:
-        """One number a channel, on the brain that the data have."""
-        if not np.isfinite(values).any():
-            return None
-        panel = {"title": title, "caption": caption}
-        return _volume_panel(self.responses, name, self.arrays, label, panel)
-
-    def against_ceiling(self) -> dict[str, Any] | None:
-        return None
+            panels += self.brain.map("ceiling", np.maximum(found.ceiling, 0.0), "Noise ceiling", "share",
+                                     "Share of the variance of single rows that repeats, from the responses alone.")  # fmt: skip
+            panels.append({"draw": "score_ceiling", "title": "Score against ceiling", "args": {"score": "@r", "ceiling": "@ceiling"},
+                           "caption": "One count a channel. A score may exceed the ceiling of repeats where a band, such as motion, explains "
+                           "what does not repeat."})  # fmt: skip
+        return [*panels, *self.bars(), *self.null()]
 
     def bars(self) -> list[dict[str, Any]]:
-        return []
+        """Means of the regions, with what each band has of them."""
+        table = self.found.scores
+        rows = table[(table["row"] == "decoded") & (table["metric"] == "pearson")].drop_duplicates("region")
+        rows = rows[rows["region"] != rows["region"].iloc[0]] if len(rows) > 1 else rows
+        rows = rows.sort_values("n_targets", ascending=False).head(_MANY)
+        names = [f"{region} ({int(n)})" for region, n in zip(rows["region"], rows["n_targets"], strict=True)]
+        masks = [self.found.regions[r] for r in rows["region"]]
+        for column in ("value", "low", "high"):
+            self.arrays[f"bars/{column}"] = rows[column].to_numpy(dtype=float)
+        args: dict[str, Any] = {
+            "values": "@bars/value",
+            "names": names,
+            "low": "@bars/low",
+            "high": "@bars/high",
+            "label": "held-out r",
+        }
+        ceilings = np.array([_mean(self.found.ceiling[m]) for m in masks])
+        if np.isfinite(ceilings).any():
+            self.arrays["bars/ceiling"] = np.sqrt(np.maximum(ceilings, 0.0))
+            args["ceiling"] = "@bars/ceiling"
+        panels = [{"draw": "roi_bars", "title": "Mean correlation by region", "args": args,
+                   "caption": "In brackets: channels. Bars: 95 % over held-out pieces" + ("; line: square root of the mean ceiling."
+                                                                                     if "ceiling" in args else ".")}]  # fmt: skip
+        if len(self.found.split_r2) > 1:
+            self.arrays["bars/split"] = np.array([[_mean(v[m]) for m in masks] for v in self.found.split_r2.values()])
+            panels.append({"draw": "band_shares", "title": "Shares of the explained variance",
+                           "args": {"shares": "@bars/split", "names": names, "bands": list(self.found.split_r2)},
+                           "caption": "Product measure: the shares add up to the R² of all bands together."})  # fmt: skip
+        return panels
 
     def null(self) -> list[dict[str, Any]]:
         """The mean score beside those of surrogate features."""
@@ -205,25 +225,14 @@ class _Panels:
             return []
         names = list(self.found.regions)
         region = RELIABLE if RELIABLE in names else names[0]
-        mask = self.found.regions[region]
-        observed = float(np.nanmean(self.found.r[mask]))
-        return [{"draw": "null_histogram", "title": f"Mean correlation of {region} channels against surrogate features",
-                 "args": {"observed": observed, "null": f"@null/{region}", "label": "held-out r"},
-                 "caption": f"The whole fit was repeated on {len(self.found.null)} surrogates."}]  # fmt: skip
+        observed = _mean(self.found.r[self.found.regions[region]])
+        return [{"draw": "null_histogram", "title": f"Mean correlation ({region} channels) against surrogate features",
+                 "args": {"observed": observed, "null": f"@null/{region}", "label": "mean held-out r", "kind": "surrogate features"},
+                 "caption": f"The whole fit, penalties included, was repeated on {len(self.found.null)} surrogates."}]  # fmt: skip
 
 
-def _volume_panel(
-    responses: Responses, name: str, arrays: dict[str, np.ndarray], label: str, panel: dict[str, Any]
-) -> dict[str, Any] | None:
-    positions = responses.channels[["x", "y", "z"]].to_numpy(dtype=float)
-    if not np.isfinite(positions).all():
-        return None
-    arrays["positions"] = positions
-    return {
-        **panel,
-        "draw": "voxel_map",
-        "args": {"positions": "@positions", "values": f"@{name}", "label": label, "unit": ""},
-    }
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def _placed(responses: Responses) -> bool:
@@ -235,6 +244,18 @@ def _joined(parts: Sequence[Ceiling]) -> Ceiling:
     """One ceiling of the blocks of channels."""
     extra = {k: np.concatenate([(c.extra or {})[k] for c in parts], axis=-1) for k in parts[0].extra or {}}
     return replace(parts[0], share=np.concatenate([c.share for c in parts]), extra=extra or None)
+
+
+def _shown(found: Encoding) -> str:
+    return ", ".join(
+        ["r", "R²", "p", "q", *(["ceiling"] if np.isfinite(found.ceiling).any() else []), "shares of bands"]
+    )
+
+
+def _below(path: Path) -> str:
+    """The folder of a map, as seen from the folder of the unit."""
+    parts = path.parent.parts
+    return "/".join(parts[parts.index("units") + 1 :]) if "units" in parts else path.parent.name
 
 
 def _word(text: str) -> str:

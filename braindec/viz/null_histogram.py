@@ -21,6 +21,7 @@ def null_histogram(
     chance: float | None = None,
     p: float | None = None,
     label: str = "score",
+    kind: str = "labels permuted",
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -38,6 +39,8 @@ def null_histogram(
         p-value; (1 + number of null scores at least as large) / (1 + number of permutations) when it is left out.
     label, title : str
         Names for the axis and the picture.
+    kind : str
+        What the null is, for the legend.
     ax : Axes, optional
         Drawn into instead of a new figure.
 
@@ -52,14 +55,12 @@ def null_histogram(
         p = (1 + int((null >= observed - 1e-12).sum())) / (1 + len(null))
     figure, ax = canvas(ax, height=3.0)
     bins = int(np.clip(np.sqrt(len(null)) * 1.5, 8, 40))
-    ax.hist(
-        null, bins=bins, color="#c3ccd4", edgecolor="white", linewidth=0.6, label=f"labels permuted (n = {len(null):,})"
-    )
+    ax.hist(null, bins=bins, color="#c3ccd4", edgecolor="white", linewidth=0.6, label=f"{kind} (n = {len(null):,})")
     ax.axvline(observed, color=BLUE, linewidth=2.4, label=f"observed {observed:.3f}, {p_text(p)}")
     if chance is not None:
         chance_line(ax, chance, label=f"chance ({chance:.3g})", vertical=True)
     ax.set_xlabel(label)
-    ax.set_ylabel("permutations")
+    ax.set_ylabel("count")
     grid(ax)
     legend_above(ax, title)
     return figure

@@ -1,0 +1,111 @@
+"""Which picture shows one number a channel: glass brain, surface or slices, as the places of the channels allow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from braindec.align.responses import Responses
+from braindec.errors import BraindecError, UnreadableError
+
+__all__ = ["Brain"]
+
+_CORTEX = {"left": "CIFTI_STRUCTURE_CORTEX_LEFT", "right": "CIFTI_STRUCTURE_CORTEX_RIGHT"}
+_FSAVERAGE5 = 10242  # the first vertices of the finer fsaverage meshes are those of fsaverage5
+
+
+class Brain:
+    """Pictures of the channels of some responses.
+
+    Parameters
+    ----------
+    responses : Responses
+        Their channels and space.
+    arrays : dict
+        Of the result; arrays that pictures need are added.
+    mesh : mapping
+        "left" and "right": GIFTI surfaces that vertices are drawn on.
+    """
+
+    def __init__(self, responses: Responses, arrays: dict[str, np.ndarray], mesh: Mapping[str, str]) -> None:
+        self.channels, self.info, self.arrays = responses.channels, responses.info, arrays
+        self.space = str(self.info.get("space") or "")
+        self.positions = self.channels[["x", "y", "z"]].to_numpy(dtype=float)
+        self.vertex = (
+            self.channels["vertex"].to_numpy(dtype=int)
+            if "vertex" in self.channels
+            else np.full(len(self.channels), -1)
+        )
+        self.mesh = {side: _surface(path) for side, path in mesh.items()}
+
+    def map(self, name: str, values: np.ndarray, title: str, label: str, caption: str) -> list[dict[str, Any]]:
+        """Return the panels that show ``values``; none where nothing is finite or channels have no place."""
+        panel = {"title": title, "caption": caption}
+        if not np.isfinite(values).any():
+            return []
+        self.arrays[f"map/{name}"] = np.asarray(values, dtype=np.float32)
+        found = [self._surface_panel(name, values, label, panel), self._volume_panel(name, values, label, panel)]
+        return [p for p in found if p is not None]
+
+    def _surface_panel(self, name: str, values: np.ndarray, label: str, panel: dict[str, Any]) -> dict[str, Any] | None:
+        structure = self.channels["structure"].to_numpy() if "structure" in self.channels else np.full(len(values), "")
+        sizes = self.info.get("n_vertices") or {}
+        args: dict[str, Any] = {"label": label}
+        for side, cortex in _CORTEX.items():
+            inside = (structure == cortex) & (self.vertex >= 0)
+            if not inside.any():
+                continue
+            whole = np.full(int(sizes[cortex]), np.nan, dtype=np.float32)
+            whole[self.vertex[inside]] = values[inside]
+            if side in self.mesh:
+                if len(self.mesh[side][0]) != len(whole):
+                    raise BraindecError(
+                        f"the {side} surface does not fit the data",
+                        found=f"{len(self.mesh[side][0])} vertices for {len(whole)}",
+                    )
+                self.arrays[f"mesh/{side}/places"], self.arrays[f"mesh/{side}/faces"] = self.mesh[side]
+                args.setdefault("mesh", {})[side] = [f"@mesh/{side}/places", f"@mesh/{side}/faces"]
+            elif self.space.startswith("fsaverage"):
+                whole = whole[:_FSAVERAGE5]
+            else:
+                return None
+            self.arrays[f"map/{name}/{side}"] = whole
+            args[side] = f"@map/{name}/{side}"
+        return {**panel, "draw": "surface_map", "args": args} if len(args) > 1 else None
+
+    def _volume_panel(self, name: str, values: np.ndarray, label: str, panel: dict[str, Any]) -> dict[str, Any] | None:
+        inside = self.vertex < 0
+        placed = inside & np.isfinite(self.positions).all(axis=1)
+        if placed.any() and np.isfinite(values[placed]).any():
+            draw = "glass_brain" if self.space.upper().startswith(("MNI", "ICBM", "TALAIRACH")) else "voxel_map"
+            extra = " Voxels below the cortex only." if not inside.all() else ""
+            args = {"values": self._kept(name, values, placed), "positions": self._places(placed), "label": label}
+            return {**panel, "draw": draw, "caption": panel["caption"] + extra, "args": args}
+        if {"i", "j", "k"} <= set(self.channels) and inside.all():
+            self.arrays["map/indices"] = self.channels[["i", "j", "k"]].to_numpy(dtype=float) * 1e-3
+            return {**panel, "draw": "voxel_map", "args": {"values": f"@map/{name}", "positions": "@map/indices", "axes": "indices", "label": label}}  # fmt: skip
+        return None
+
+    def _kept(self, name: str, values: np.ndarray, rows: np.ndarray) -> str:
+        if rows.all():
+            return f"@map/{name}"
+        self.arrays[f"map/{name}/placed"] = np.asarray(values[rows], dtype=np.float32)
+        return f"@map/{name}/placed"
+
+    def _places(self, rows: np.ndarray) -> str:
+        self.arrays["map/positions"] = self.positions[rows]
+        return "@map/positions"
+
+
+def _surface(path: str) -> tuple[np.ndarray, np.ndarray]:
+    import nibabel
+
+    try:
+        image: Any = nibabel.load(path)
+        return np.asarray(image.darrays[0].data, dtype=float), np.asarray(image.darrays[1].data, dtype=int)
+    except Exception as error:
+        raise UnreadableError(
+            f"{path} is not a GIFTI surface", found=f"{type(error).__name__}: {error}", allowed=".surf.gii"
+        ) from error
