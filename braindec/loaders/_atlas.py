@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
@@ -142,8 +141,8 @@ def _plain(space: str | None) -> str | None:
     return re.sub(r"^fsaverage[3-6]$", "fsaverage", text)
 
 
-def need_space(atlas: Atlas, space: str | None, what: str, said: list[str], *, exact: bool) -> None:
-    """Refuse positions in another space than the atlas; where one is not known, only an exact grid will do.
+def need_space(atlas: Atlas, space: str | None, what: str, said: list[str], *, trust: bool) -> None:
+    """Refuse positions in another space than the atlas.
 
     Parameters
     ----------
@@ -155,21 +154,24 @@ def need_space(atlas: Atlas, space: str | None, what: str, said: list[str], *, e
         Whose they are, for messages.
     said : list of str
         Is told what could not be checked.
-    exact : bool
-        Whether grids (or surfaces) were found to be the same.
+    trust : bool
+        Go on, and say so, where a space is not known: grids or surfaces were found to be the same, or the caller asked for
+        a look-up by position.
     """
-    found: Any = compare_spaces(atlas.space, space)
-    if found == "other" or (found == "unknown" and not exact):
+    found = compare_spaces(atlas.space, space)
+    if found == "other" or (found == "unknown" and not trust):
         raise BraindecError(
             f"{what} and the atlas {atlas.name} "
             + ("lie in different spaces" if found == "other" else "cannot be compared: a space is not known"),
             found=f"{space or 'unknown'} against {atlas.space or 'unknown'}",
-            fix="use an atlas in the space of the positions, or transform one of them; when you know that a name is wrong or "
-            "near enough, say it: space='...'",
+            fix="use an atlas in the space of the positions, or transform one of them; when you know that a name is wrong, "
+            "missing or near enough, say it: space='...' (of the positions, or of the atlas in open_atlas)",
         )
     if found == "near":
         said.append(
-            f"{what}: {space}, the atlas {atlas.name}: {atlas.space}; taken as the same (differences of a few mm)"
+            f"{what}: {space}, the atlas {atlas.name}: {atlas.space}; taken as the same (they differ by a few mm)"
         )
     elif found == "unknown":
-        said.append(f"{what} and the atlas {atlas.name} lie on the same grid; that they share a space is not said")
+        said.append(
+            f"{what}: space {space or 'unknown'}, the atlas {atlas.name}: {atlas.space or 'unknown'}; taken as the same"
+        )

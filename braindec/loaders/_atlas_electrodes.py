@@ -82,10 +82,10 @@ def electrode_regions(
             f"positions of {label} must be in m", found=f"up to {np.abs(positions[there]).max():g}",
             fix="divide millimetres by 1000",
         )  # fmt: skip
-    need_space(atlas, space, label, said, exact=False)
+    need_space(atlas, space, label, said, trust=False)
     labels, distance, n_voxels, share, around = _look(positions[there] * 1000, atlas, radius * 1000)
     far = distance > max_distance * 1000 + 1e-9
-    table = pd.DataFrame({"name": list(names), "region": "n/a", "label": 0, "distance": np.nan, "n_voxels": 0,
+    table = pd.DataFrame({"name": list(names), "region": "n/a", "label": 0, "distance": np.nan, "nearest": "n/a", "n_voxels": 0,
                           "share": np.nan, "around": ""})  # fmt: skip
     rows = np.flatnonzero(there)
     called = [atlas.names.get(int(k), f"region-{int(k)}") for k in labels]

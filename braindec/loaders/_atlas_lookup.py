@@ -154,7 +154,7 @@ def _from_volume(
             found=f"{own} against {labels.shape}, {np.round(np.asarray(atlas.affine)[:3], 2).tolist()}",
             fix="when both are in the same space: resample='nearest'",
         )
-    need_space(atlas, space, recording.label, said, exact=bool(same))
+    need_space(atlas, space, recording.label, said, trust=True)
     voxels = _voxels(recording, mine)
     there = np.isfinite(voxels).all(axis=1)
     if not same:
@@ -197,7 +197,7 @@ def _from_model(recording: Recording, atlas: Atlas, space: str | None, said: lis
             fix="use a label volume for voxels, or a recording on a surface (readers cifti, gifti)",
         )
     model, order = BrainModel.from_channels(channels, recording.info)
-    need_space(atlas, space, recording.label, said, exact=True)
+    need_space(atlas, space, recording.label, said, trust=True)
     laid = CiftiLabels(atlas.model, atlas.need_labels(), channels.iloc[:0], atlas.name, atlas.path or atlas.name)
     found = np.zeros(len(channels), dtype=np.int32)
     found[order] = laid.on(model, recording.label)
