@@ -77,8 +77,8 @@ class Design:
 
     @property
     def runs(self) -> np.ndarray:
-        """A label of the run of each row (subject, session and run together), shape (n_rows,)."""
-        parts = self.rows[[c for c in ("subject", "session", "run") if c in self.rows]].astype(str)
+        """A label of the run of each row (subject, session, task and run together), shape (n_rows,)."""
+        parts = self.rows[[c for c in ("subject", "session", "task", "run") if c in self.rows]].astype(str)
         return parts.agg("/".join, axis=1).to_numpy(dtype=object)
 
     @property
@@ -213,7 +213,7 @@ def _volume_rows(recording: Recording, number: int, condition: str) -> pd.DataFr
              "recording": number, "sample": np.arange(n), "stimulus_id": stimulus, "condition": repeated}  # fmt: skip
     rows = pd.DataFrame(table)
     shown = sorted(set(stimulus) - {""})
-    rows["content"] = shown[0] if len(shown) == 1 else f"run {rows['session'].iloc[0]}/{rows['run'].iloc[0]}"
+    rows["content"] = shown[0] if len(shown) == 1 else f"run {recording.label}"
     rows["window_id"] = [f"{recording.label}@{k}" for k in range(n)]
     return rows
 

@@ -44,7 +44,7 @@ def test_delays_stop_at_the_run():
     assert by_lag[0].nonzero()[0].tolist() == [8, 9, 18, 19]
     assert by_lag[1].nonzero()[0].tolist() == [9, 19] and not by_lag[2].any()
     assert made.columns["kind"] == ["a", "a +2 s", "a +4 s"]
-    assert set(made.runs) == {"01/n/a/1", "01/n/a/2"} and made.kind == "time"
+    assert set(made.runs) == {"01/n/a/n/a/1", "01/n/a/n/a/2"} and made.kind == "time"
 
 
 def test_timed_features_are_means_of_the_volume():

@@ -34,8 +34,9 @@ def _look(context: Context, column: str) -> Finding:
     shared: set[str] = set()
     folds, tested = [], set()
     for split in context.splits:
-        both = set(values[split.test]) & set(values[split.train])
-        tested |= set(values[split.test])
+        inside = set(values[split.test]) - {""}  # "" is no content: volumes between stimuli
+        both = inside & set(values[split.train])
+        tested |= inside
         shared |= both
         folds += [split.name] if both else []
     evidence = {"column": column, "n_shared": len(shared), "n_test": len(tested), "examples": sorted(shared)[:5],
