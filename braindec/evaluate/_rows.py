@@ -11,7 +11,7 @@ import pandas as pd
 from braindec.errors import BraindecError
 from braindec.types import Signal, Windows
 
-WITHIN = {"run": ("subject", "session", "run"), "session": ("subject", "session")}
+WITHIN = {"run": ("subject", "session", "task", "run"), "session": ("subject", "session")}
 _SHORT = {"subject": "sub", "session": "ses", "run": "run"}
 _EPSILON = 1e-9  # s
 
