@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import pandas as pd
 
 from braindec.errors import BraindecError
 from braindec.loaders._cifti_model import BrainModel
@@ -64,6 +65,24 @@ class Atlas:
         found, counts = np.unique(self.need_labels(), return_counts=True)
         return {int(k): int(n) for k, n in zip(found, counts, strict=True) if k != 0}
 
+    def centres(self) -> pd.DataFrame:
+        """Return label, name, x, y, z (m, mean of the voxels) and n (voxels) of each region of a volume.
+
+        The mean of a bent region may lie outside it: good for a picture of parcels, not for a look-up.
+        """
+        labels = self.need_labels()
+        if self.affine is None:
+            raise BraindecError(f"{self.name} is a {self.kind} atlas: its regions have no place in a volume")
+        keys = np.array(sorted(self.names))
+        ijk = np.argwhere(labels)
+        row = np.searchsorted(keys, labels[tuple(ijk.T)])
+        counts = np.bincount(row, minlength=len(keys))
+        mean = np.stack([np.bincount(row, ijk[:, a], len(keys)) for a in range(3)], axis=1) / counts[:, None]
+        xyz = (mean @ self.affine[:3, :3].T + self.affine[:3, 3]) / 1000
+        return pd.DataFrame(
+            {"label": keys, "name": self.region_names, "x": xyz[:, 0], "y": xyz[:, 1], "z": xyz[:, 2], "n": counts}
+        )
+
     def need_labels(self) -> np.ndarray:
         """Return the labels.
 
@@ -103,11 +122,6 @@ class Atlas:
             said += f"; {len(lost)} have no such place: {', '.join(lost[:6])}"
         kept = {k: n for k, n in self.names.items() if n not in lost}
         return replace(self, labels=labels, names=kept, notes=(*self.notes, said))
-
-    def channel_names(self) -> dict[int, str]:
-        """Return the names with the label added to those that stand more than once."""
-        once = {n for n in self.names.values() if list(self.names.values()).count(n) == 1}
-        return {k: n if n in once else f"{n}-{k}" for k, n in self.names.items()}
 
     def _range(self) -> str:
         assert self.probabilities is not None

@@ -21,6 +21,8 @@ from braindec.types import Recording
 
 __all__ = ["electrode_regions", "with_regions"]
 
+_MANY = 6  # regions named around an electrode
+
 
 def electrode_regions(
     electrodes: Recording | Any,
@@ -55,8 +57,8 @@ def electrode_regions(
     -------
     DataFrame
         name; region ("n/a": none within ``max_distance``); label (0: none); distance (mm, to the nearest labelled voxel, 0
-        inside one); nearest (the region of that voxel, however far); n_voxels (labelled voxels in the sphere); share (of these, in the region); around (every region in the
-        sphere with its share).
+        inside one); nearest (the region of that voxel, however far); n_voxels (labelled voxels in the sphere); share (of these, in the region); around (the largest
+        regions in the sphere with their shares).
 
     Raises
     ------
@@ -143,10 +145,9 @@ def _look(
         held, counts = np.unique(keys[tree.query_ball_point(point, radius)], return_counts=True)
         n_voxels[k] = counts.sum()
         share[k] = counts[held == labels[k]].sum() / counts.sum() if len(counts) else np.nan
-        order = np.argsort(-counts, kind="stable")
-        around.append(
-            "; ".join(f"{atlas.names.get(int(held[o]), held[o])} {counts[o] / counts.sum():.2f}" for o in order)
-        )
+        order = np.argsort(-counts, kind="stable")[:_MANY]
+        words = [f"{atlas.names.get(int(held[o]), held[o])} {counts[o] / counts.sum():.2f}" for o in order]
+        around.append("; ".join(words) + ("; ..." if len(held) > _MANY else ""))
     return labels, distance, n_voxels, share, around
 
 

@@ -146,6 +146,14 @@ def _from_volume(
     info, affine = recording.info, recording.info.get("affine")
     mine = None if affine is None else np.asarray(affine, dtype=float)
     grid = tuple(int(n) for n in info.get("grid") or ())
+    voxels = _voxels(recording, mine)
+    centres = recording.positions * 1000 if mine is None else voxels @ mine[:3, :3].T + mine[:3, 3]
+    there = np.isfinite(centres).all(axis=1)
+    if not there.any():
+        raise BraindecError(
+            f"{recording.label} has no voxels with a place, and {atlas.name} labels voxels",
+            found="no grid with an affine, and no positions", fix="for vertices use labels of their surface",
+        )  # fmt: skip
     same = mine is not None and grid == labels.shape and np.allclose(mine, atlas.affine, atol=1e-2)
     if not same and not resample:
         own = f"grid {grid or 'unknown'}, affine {'unknown' if mine is None else np.round(mine[:3], 2).tolist()}"
@@ -155,19 +163,10 @@ def _from_volume(
             fix="when both are in the same space: resample='nearest'",
         )
     need_space(atlas, space, recording.label, said, trust=True)
-    voxels = _voxels(recording, mine)
-    there = np.isfinite(voxels).all(axis=1)
     if not same:
-        centres = recording.positions * 1000 if mine is None else voxels @ mine[:3, :3].T + mine[:3, 3]
-        there = np.isfinite(centres).all(axis=1)
         back = np.linalg.inv(np.asarray(atlas.affine))
         voxels = centres @ back[:3, :3].T + back[:3, 3]
         said.append(f"{atlas.name} was looked up at the centres of the voxels of {recording.label} (nearest)")
-    if not there.any():
-        raise BraindecError(
-            f"{recording.label} has no voxels with a place", found="no i, j, k and no positions",
-            fix="a label volume needs voxels; for vertices use labels of their surface",
-        )  # fmt: skip
     at = np.zeros((len(voxels), 3), dtype=np.int64)
     at[there] = np.floor(voxels[there] + 0.5).astype(np.int64)
     there &= ((at >= 0) & (at < labels.shape)).all(axis=1)

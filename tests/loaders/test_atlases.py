@@ -325,6 +325,21 @@ def test_a_whole_region_in_voxels_of_another_size(tmp_path, labels):
     assert sizes_on(voxels(), atlas) == atlas.sizes
 
 
+def test_centres_of_regions(tmp_path, labels):
+    atlas = open_atlas(write(tmp_path / "a.nii.gz", labels, dtype=np.int16), labels={3: "V1", 300: "b", 2001: "c"})
+    table = atlas.centres().set_index("name")
+    for key, name in atlas.names.items():
+        expected = nib.affines.apply_affine(AFFINE, np.argwhere(labels == key)).mean(axis=0) / 1000
+        np.testing.assert_allclose(table.loc[name, ["x", "y", "z"]].astype(float), expected)
+        assert table.loc[name, "n"] == (labels == key).sum()
+
+
+def test_vertices_have_no_voxels(tmp_path, labels):
+    atlas = open_atlas(write(tmp_path / "a.nii.gz", labels, dtype=np.int16), space=MNI)
+    with pytest.raises(BraindecError, match="no voxels with a place"):
+        labels_of(vertices(), atlas, resample="nearest")
+
+
 def test_real_masks_on_a_real_grid(shared):
     folder = shared("atlas_ibc_language_rois")
     regions = ["left_FG", "left_FP", "left_IFG", "left_TPJ", "left_aSTS_TP", "left_pSTS", "vmPFC"]
