@@ -7,6 +7,7 @@ data it makes and runs a synthetic twin.
 
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field, NonNegativeInt
 
 from braindec.config import RecipeConfig, Section, options_of
@@ -15,6 +16,7 @@ from braindec.evaluate.beta_reliability import fold_runs, ladder_reliability
 from braindec.evaluate.beta_results import betas_result, findings_of
 from braindec.evaluate.results import group_scores
 from braindec.loaders.betas import write_betas
+from braindec.loaders.brain_maps import write_maps
 from braindec.loaders.cohort import Steps, load_recordings, source_of, subject_units
 from braindec.loaders.twin import make_twin, twin_folder
 from braindec.loaders.volume_tables import confounds_of
@@ -84,6 +86,17 @@ def design(config, unit):
     return Audit(tuple(findings_of(trials, condition_numbers)))
 
 
+def maps_of(glm, betas, folder):
+    """Write maps of what was learned where voxels or vertices have a place, and say so."""
+    info = betas.recordings[0].info
+    if info.get("affine") is None and not info.get("n_vertices"):
+        return []
+    maps = {"timetopeak": glm.time_to_peak_, "r2": glm.r2_, "onoffr2": glm.onoff_r2_, "fraction": glm.fraction_}
+    kept = {k: np.asarray(v, dtype=np.float32) for k, v in maps.items() if np.isfinite(v).any()}
+    paths = write_maps(betas.recordings[0], kept, folder / "maps", entities={"desc": "singletrial"})
+    return [f"Maps of what was learned: {', '.join(p.name for p in paths)}, beside the betas."]
+
+
 def run(config, unit, work):
     recordings, confounds = load(config, unit, work.cache)
     glm = SingleTrialGLM(**config.glm).fit(recordings, runs=config.train_runs, confounds=confounds)
@@ -91,11 +104,11 @@ def run(config, unit, work):
     work.folder.mkdir(parents=True, exist_ok=True)
     path = write_betas(work.folder / f"sub-{unit['subject']}_betas.h5", betas.load(check=False)[:, :, 0], betas.trials,
                        betas.channels, info=betas.recordings[0].info)  # fmt: skip
-    scores, nulls, notes = ladder_reliability(
+    scores, found, notes = ladder_reliability(
         glm, recordings, fold_runs(recordings, config.statistics.n_folds), confounds=confounds,
         **config.statistics.model_dump(exclude={"n_folds"}), rng=work.rng("reliability"),
     )  # fmt: skip
-    return betas_result(glm, betas, scores, nulls, path=path, notes=notes)
+    return betas_result(glm, betas, scores, found, path=path, notes=[*notes, *maps_of(glm, betas, work.folder)])
 
 
 def summary(config, results):

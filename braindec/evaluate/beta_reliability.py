@@ -29,7 +29,7 @@ from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.permutation import permutation_p
 from braindec.types import Recording, Windows
 
-__all__ = ["Halves", "fold_runs", "halves_of", "ladder_reliability", "reliability"]
+__all__ = ["Halves", "fold_runs", "halves_of", "ladder_reliability", "reliability", "step_name"]
 
 _FEW = 10  # voxels below which all usable ones are taken
 
@@ -107,6 +107,17 @@ def _agreement(halves: Halves, axis: int) -> np.ndarray:
     Its diagonal averages to the reliability. ``axis`` 0: voxels are standardised over stimuli; 1: patterns, without the
     mean pattern of their half, over voxels.
     """
+    first, second = _standardised(halves, axis)
+    return first @ second.T / first.shape[1]
+
+
+def _voxels(halves: Halves) -> np.ndarray:
+    """Correlation of the halves over stimuli, shape (n_voxels,)."""
+    first, second = _standardised(halves, 0)
+    return (first * second).mean(axis=0)
+
+
+def _standardised(halves: Halves, axis: int) -> tuple[np.ndarray, np.ndarray]:
     sides = []
     for side in (halves.first, halves.second):
         side = side - side.mean(axis=0)
@@ -114,7 +125,7 @@ def _agreement(halves: Halves, axis: int) -> np.ndarray:
             side = side - side.mean(axis=1, keepdims=True)
         size = np.sqrt((side**2).mean(axis=axis, keepdims=True))
         sides.append(side / np.where(size > 0, size, np.inf))
-    return sides[0] @ sides[1].T / sides[0].shape[1]
+    return sides[0], sides[1]
 
 
 def fold_runs(recordings: Sequence[Recording], n_folds: int) -> list[list[str]]:
@@ -168,8 +179,9 @@ def ladder_reliability(
     scores : DataFrame
         metric, row ("decoded" for the step that the model takes, "step A", ... for the others, "label_shuffle"), value,
         chance 0, low, high, p, n, note.
-    nulls : dict of str to array
-        ``null/<metric>`` of the last step.
+    arrays : dict of str to array
+        ``null/<metric>`` of the last step; ``reliability/steps`` (n_steps,) and ``reliability/voxels`` (n_steps, n_voxels of
+        all folds), the correlation of halves of each voxel.
     notes : list of str
     """
     from sklearn.base import clone
@@ -183,7 +195,7 @@ def ladder_reliability(
         )
         places = [k for k, r in enumerate(recordings) if r.label in set(fold)]
         own = None if confounds is None else [confounds[k] for k in places]
-        last = _name(model)
+        last = step_name(model)
         steps = {**{s: s for s in model.ladder_.loc[model.ladder_["ran"], "step"]}, "LSS": "LSS", last: None}
         notes += [f"fold {number + 1}: {text}" for text in model.notes_ if text.startswith("step ")]
         for name, step in steps.items():
@@ -197,7 +209,7 @@ def ladder_reliability(
     return (*_table(whole, last, n_permutations, n_bootstrap, rng), notes)
 
 
-def _name(model: SingleTrialGLM) -> str:
+def step_name(model: SingleTrialGLM) -> str:
     """The step that the model itself takes; LSS with what was learned is none of the ladder."""
     if model.model == "lss":
         return "LSS, learned" if model.learned_ else "LSS"
@@ -216,7 +228,10 @@ def _table(
     halves: Mapping[str, list[Halves]], last: str, n_permutations: int, n_bootstrap: int, rng: np.random.Generator
 ) -> tuple[pd.DataFrame, dict[str, np.ndarray]]:
     last = last if last in halves else next(reversed(halves))
-    rows, nulls = [], {}
+    steps = sorted(halves)
+    arrays = {"reliability/steps": np.array(steps, dtype=object),
+              "reliability/voxels": np.stack([np.concatenate([_voxels(h) for h in halves[s]]) for s in steps])}  # fmt: skip
+    rows = []
     for step in [last, *(s for s in halves if s != last)]:
         found = reliability(halves[step], n_permutations=n_permutations, n_bootstrap=n_bootstrap, rng=rng)
         n_voxels = sorted({h.first.shape[1] for h in halves[step]})
@@ -226,8 +241,8 @@ def _table(
             rows.append({"metric": metric, "row": row, "chance": 0.0, **one,
                          "note": f"step {step}, {len(halves[step])} folds, {' and '.join(map(str, n_voxels))} voxels"})  # fmt: skip
             if step == last and n_permutations:
-                nulls[f"null/{metric}"] = null
+                arrays[f"null/{metric}"] = null
                 low, high = np.percentile(null, [2.5, 97.5])
                 rows.append({"metric": metric, "row": "label_shuffle", "chance": 0.0, "value": null.mean(), "low": low,
                              "high": high, "p": np.nan, "n": one["n"], "note": "stimuli of one half exchanged"})  # fmt: skip
-    return pd.DataFrame(rows).assign(version="1"), nulls
+    return pd.DataFrame(rows).assign(version="1"), arrays

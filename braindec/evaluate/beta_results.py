@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.evaluate.audit import Audit
+from braindec.evaluate.beta_reliability import step_name
 from braindec.evaluate.finding import Finding
 from braindec.signal.glm.single_trial import STEPS, SingleTrialGLM
 from braindec.types import Result, Windows
@@ -21,7 +22,7 @@ _SAME = 0.25  # share of neighbouring pairs of stimuli that come again, beyond w
 
 
 def betas_result(
-    glm: SingleTrialGLM, betas: Windows, scores: pd.DataFrame, nulls: Mapping[str, np.ndarray], *, path: Path,
+    glm: SingleTrialGLM, betas: Windows, scores: pd.DataFrame, found: Mapping[str, np.ndarray], *, path: Path,
     notes: Sequence[str] = (),
 ) -> Result:  # fmt: skip
     """Return the result of a subject: scores of the steps, maps of what was learned, panels.
@@ -30,19 +31,19 @@ def betas_result(
     ----------
     glm : SingleTrialGLM
         The fitted one, whose ``betas`` were written to ``path``.
-    scores, nulls, notes
+    scores, found, notes
         From :func:`braindec.evaluate.beta_reliability.ladder_reliability`.
     """
     channels, info = betas.channels, betas.info
     driven = np.nan_to_num(glm.r2_, nan=-1.0) > 0
     arrays: dict[str, np.ndarray] = {
-        **nulls, "glm/time_to_peak": np.where(driven, glm.time_to_peak_, np.nan), "glm/hrf_index": glm.hrf_index_, "glm/r2": glm.r2_,
+        **found, "glm/time_to_peak": np.where(driven, glm.time_to_peak_, np.nan), "glm/hrf_index": glm.hrf_index_, "glm/r2": glm.r2_,
         "glm/onoff_r2": glm.onoff_r2_, "glm/onoff_beta": glm.onoff_beta_, "glm/pool": glm.pool_, "glm/fraction": glm.fraction_,
         "glm/noise_curve": glm.noise_curve_, "glm/positions": channels[["x", "y", "z"]].to_numpy(dtype=float),
         "glm/responses": glm.responses_.values, "glm/response_times": np.arange(glm.responses_.values.shape[1]) * glm.responses_.step,
     }  # fmt: skip
     panels = [
-        *_reliability_panels(scores, glm.step_ if glm.model != "lss" else "LSS"),
+        *_reliability_panels(scores, step_name(glm)),
         *_map_panels(arrays, driven),
         *_design_panels(betas, arrays),
         *_noise_panels(glm),
@@ -128,28 +129,37 @@ def _order_finding(trials: pd.DataFrame) -> Finding:
 
 
 def _reliability_panels(scores: pd.DataFrame, last: str) -> list[dict[str, Any]]:
-    panels = []
-    for metric, what in (
-        ("voxel_reliability", "over stimuli, mean over voxels"),
-        ("pattern_reliability", "over voxels, mean over stimuli"),
-    ):
-        if not len(scores):
-            continue
+    """Distribution of voxels at each step, and the scores of each step with their intervals."""
+    if not len(scores):
+        return []
+    steps = _steps(scores["row"], last)
+    panels = [{"draw": "ladder", "title": "Reliability of voxels up the ladder",
+               "args": {"values": "@reliability/voxels", "names": "@reliability/steps", "label": "correlation of halves"},
+               "caption": "Correlation over stimuli of the betas of odd and even repetitions, in runs that nothing was learned "
+               f"from; one value a voxel and fold. {steps}."}]  # fmt: skip
+    what = {
+        "voxel_reliability": "over stimuli, mean over voxels",
+        "pattern_reliability": "over voxels, mean over stimuli",
+    }
+    for metric, how in what.items():
         part = scores[scores["metric"] == metric]
-        names = part["row"].map(
-            lambda row: {"decoded": f"step {last}", "label_shuffle": "stimuli exchanged"}.get(row, row)
-        )
-        part = part.assign(name=names).sort_values("name", key=lambda n: n.where(n != "stimuli exchanged", "~"))
+        plain = {"decoded": f"step {last}", "label_shuffle": "stimuli exchanged"}
+        part = part.assign(name=[plain.get(row, row) for row in part["row"]])
+        part = part.sort_values("name", key=lambda n: n.where(n != "stimuli exchanged", "~"))
         shown = [f"decoded: {n}" if r == "decoded" else n for n, r in zip(part["name"], part["row"], strict=True)]
         columns = {k: part[k].astype(float).tolist() for k in ("low", "high", "p", "n")}
-        steps = "; ".join(f"{s}: {step.what}" for s, step in STEPS.items() if f"step {s}" in set(names))
         panels.append({
             "draw": "score_bars", "title": metric.replace("_", " ").capitalize() + " of betas",
             "args": {"rows": shown, "values": part["value"].astype(float).tolist(), **columns, "chance": 0.0,
                      "metric": "correlation of halves"},
-            "caption": f"Correlation {what}, in runs that nothing was learned from. {steps}.",
+            "caption": f"Correlation {how}, in runs that nothing was learned from. {steps}.",
         })  # fmt: skip
     return panels
+
+
+def _steps(rows: pd.Series, last: str) -> str:
+    names = {f"step {last}", *rows}
+    return "; ".join(f"{s}: {step.what}" for s, step in STEPS.items() if f"step {s}" in names)
 
 
 def _map_panels(arrays: Mapping[str, np.ndarray], driven: np.ndarray) -> list[dict[str, Any]]:

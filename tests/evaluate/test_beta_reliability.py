@@ -92,6 +92,8 @@ def test_steps_are_scored_on_runs_that_were_left_out():
     table = scores[scores["metric"] == "voxel_reliability"].set_index("row")
     assert table.loc["decoded", "value"] > 0.3 and table.loc["decoded", "p"] == 0.01 and table.loc["decoded", "n"] == 24
     assert abs(table.loc["label_shuffle", "value"]) < 0.05 and nulls["null/voxel_reliability"].shape == (99,)
+    per_voxel = nulls["reliability/voxels"][list(nulls["reliability/steps"]).index("D")]
+    assert per_voxel.mean() == pytest.approx(table.loc["decoded", "value"], abs=0.05)
     nothing = study(signal=0.0)
     scores, _, _ = ladder_reliability(
         glm, nothing, fold_runs(nothing, 2), n_permutations=99, n_bootstrap=200, rng=np.random.default_rng(0)

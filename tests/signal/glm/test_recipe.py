@@ -67,7 +67,16 @@ def test_betas_are_read_by_their_reader_and_follow_the_truth(done):
 def test_report_has_every_panel(done):
     made = json.loads((done[1] / "units" / "subject-01" / "made_by.json").read_text())
     drawn = [p["draw"] for p in made["panels"]]
-    assert drawn == ["score_bars", "score_bars", "voxel_map", "voxel_map", "event_raster", "timecourse", "score_bars"]
+    assert drawn == [
+        "ladder",
+        "score_bars",
+        "score_bars",
+        "voxel_map",
+        "voxel_map",
+        "event_raster",
+        "timecourse",
+        "score_bars",
+    ]
     page = write_report(done[1]).read_text()
     assert all(p["title"] in page for p in made["panels"])
     assert "could not be drawn" not in page
