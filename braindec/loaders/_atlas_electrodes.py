@@ -57,8 +57,8 @@ def electrode_regions(
     -------
     DataFrame
         name; region ("n/a": none within ``max_distance``); label (0: none); distance (mm, to the nearest labelled voxel, 0
-        inside one); nearest (the region of that voxel, however far); n_voxels (labelled voxels in the sphere); share (of these, in the region); around (the largest
-        regions in the sphere with their shares).
+        inside one); nearest (the region of that voxel, however far); n_voxels (labelled voxels in the sphere); share (of
+        these, in the region); around (the largest regions in the sphere with their shares).
 
     Raises
     ------
