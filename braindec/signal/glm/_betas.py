@@ -78,10 +78,7 @@ def _operator(run: Run, responses: Responses, h: int, estimator: str, on_colline
 
 def trial_ids(runs: Sequence[Run]) -> list[np.ndarray]:
     """Return names of the trials of each run, the same in ``fit`` and ``betas``."""
-    labels = [run.label for run in runs]
-    names = [label if labels.count(label) == 1 else f"{label}#{k}" for k, label in enumerate(labels)]
-    return [np.array([f"{name}_trial-{k:03d}" for k in run.trials["event_index"]], dtype=object)
-            for name, run in zip(names, runs, strict=True)]  # fmt: skip
+    return [np.array([f"{run.label}_trial-{k:03d}" for k in run.trials["event_index"]], dtype=object) for run in runs]
 
 
 def say_overlap(numbers: Mapping[str, float]) -> list[str]:

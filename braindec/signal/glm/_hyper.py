@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -140,12 +141,14 @@ def choose_fractions(
         for h, mine in groups_of(index[voxels], usable[voxels]):
             betas = [fractional_betas(spectra(k, h), b.data[:, mine], fractions) for k, b in enumerate(blocks)]
             whole = [fractional_betas(spectra(k, h), b.data[:, mine], np.ones(1))[0] for k, b in enumerate(blocks)]
-            sums = [z.T @ b for z, b in zip(shown, betas, strict=True)]  # (fraction, condition, voxel)
-            total, error = np.sum(sums, axis=0), np.zeros((len(fractions), int(mine.sum())))
+            total: Any = 0.0  # (fraction, condition, voxel)
+            for z, b in zip(shown, betas, strict=True):
+                total = total + z.T @ b
+            error = np.zeros((len(fractions), int(mine.sum())))
             for k, z in enumerate(shown):
                 others = counts.sum(axis=0) - counts[k]
                 kept = (counts[k] > 0) & (others > 0)
-                mean = (total - sums[k])[:, kept] / others[kept][:, None]
+                mean = (total[:, kept] - z[:, kept].T @ betas[k]) / others[kept][:, None]
                 own = z[:, kept].any(axis=1)
                 place = z[own][:, kept].argmax(axis=1)
                 error += ((mean[:, place] - whole[k][own]) ** 2).sum(axis=1)

@@ -21,6 +21,9 @@ from braindec.signal.glm.hrf_library import Responses
 __all__ = ["STEPS", "Learned", "Step", "Wanted", "learn"]
 
 
+_NUMBERS = 16_000_000  # betas of all fractions that are held at once
+
+
 @dataclass(frozen=True)
 class Step:
     """What a step uses: which responses ("default", "first", "chosen"), noise regressors or none, which estimator."""
@@ -177,7 +180,8 @@ def _fractions(
         return told_apart(clean[k], responses, h, wanted.on_collinear)
 
     tried = wanted.fractions
-    batch = max(1, wanted.batch // max(1, len(tried) // 4))
+    numbers = len(tried) * (sum(len(run.trials) for run in clean) + conditions.n_conditions)  # a voxel
+    batch = int(np.clip(_NUMBERS // numbers, 1, wanted.batch))
     found.fraction = _hyper.choose_fractions(
         clean, found.hrf_index, conditions, spectra, tried, usable, percent=wanted.percent, batch=batch
     )

@@ -137,8 +137,13 @@ def make_runs(
     Raises
     ------
     BraindecError
-        If repetition times or voxels differ, labels are missing, confounds do not fit, or a run has no trial.
+        If names of runs are not unique, repetition times or voxels differ, labels are missing, confounds do not fit, or a run has no trial.
     """
+    labels = [r.label for r in recordings]
+    if len(set(labels)) < len(labels):
+        twice = next(x for x in labels if labels.count(x) > 1)
+        raise BraindecError("runs need names of their own: what was learned from which run must be known",
+                            found=f"{labels.count(twice)} recordings are called {twice}", fix="set info['run'] (and session)")  # fmt: skip
     _check_one_tr(recordings)
     check_same_channels(recordings)
     if confounds is not None and len(confounds) != len(recordings):

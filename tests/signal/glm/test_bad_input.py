@@ -125,6 +125,11 @@ def test_runs_by_name(runs):
         SingleTrialGLM().fit(runs, runs=[])
 
 
+def test_runs_without_names_of_their_own(runs):
+    with pytest.raises(BraindecError, match="names of their own"):
+        SingleTrialGLM().fit([runs[0], runs[0].with_signal(runs[1].load())])
+
+
 def test_a_recording_a_session(runs):
     sessions = [runs[0], runs[1], replace(runs[2], info={**runs[2].info, "session": "2"})]
     betas = SingleTrialGLM().fit(sessions).betas(sessions)
