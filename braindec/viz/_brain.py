@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from braindec.errors import BraindecError
 from braindec.viz._style import numbers
 
-NOTHING = "#d3d8dd"  # places without a value
+NOTHING = "#c5cbd1"  # places without a value
 
 
 def colours(values: np.ndarray) -> ScalarMappable:
@@ -30,11 +30,11 @@ def colours(values: np.ndarray) -> ScalarMappable:
     top = top if top > 0 else 1.0
     if finite.size and finite.min() < 0:
         cmap = LinearSegmentedColormap.from_list(
-            "braindec-brain-signed", ["#083a63", "#2f7fb8", "#a9cde6", "#f1f2f3", "#f7c08f", "#dd6f22", "#7d2f00"]
+            "braindec-brain-signed", ["#083a63", "#2f7fb8", "#a9cde6", "#eceef0", "#f7c08f", "#dd6f22", "#7d2f00"]
         )
         return ScalarMappable(Normalize(-top, top), cmap)
     cmap = LinearSegmentedColormap.from_list(
-        "braindec-brain-amount", ["#eef4f7", "#bfe0dc", "#7cc0cf", "#3c8fc0", "#24589c", "#1b2a63"]
+        "braindec-brain-amount", ["#e6eef2", "#bbdedb", "#7cc0cf", "#3c8fc0", "#24589c", "#1b2a63"]
     )
     return ScalarMappable(Normalize(0.0, top), cmap)
 
@@ -62,7 +62,7 @@ def above(values: np.ndarray, threshold: float | None) -> np.ndarray:
     if threshold is None:
         return values.copy()
     if not np.isfinite(threshold) or threshold < 0:
-        raise BraindecError("the threshold of a map is an absolute value", found=threshold, allowed="0 or more")
+        raise BraindecError("the threshold of a map is an absolute value", found=f"{threshold!r}", allowed="0 or more")
     return np.where(np.abs(values) >= threshold, values, np.nan)
 
 
@@ -102,7 +102,7 @@ def bundled(*parts: str) -> Path:
     where = Path(spec.origin).parent.joinpath(*parts) if spec and spec.origin else None
     if where is None or not where.is_file():
         raise BraindecError(
-            f"the installed nilearn has no file {'/'.join(parts)}", found=where, fix="pip install 'nilearn>=0.10'"
+            f"the installed nilearn has no file {'/'.join(parts)}", found=str(where), fix="pip install 'nilearn>=0.10'"
         )
     return where
 

@@ -111,7 +111,7 @@ def _frame(cell: Axes, view: str, mm: np.ndarray) -> None:
     cell.set_ylim(low[1], high[1])
     cell.set_title(view, loc="center", fontsize=8.5, fontweight="normal")
     words = ("back", "front") if view == "sagittal" else ("L", "R")
-    look = {"fontsize": 7.5, "color": MUTED} if view == "sagittal" else {"fontsize": 8.5, "color": INK}
+    look: dict[str, Any] = {"fontsize": 7.5, "color": MUTED} if view == "sagittal" else {"fontsize": 8.5, "color": INK}
     for x, side, word in zip((0.0, 1.0), ("left", "right"), words, strict=True):
         cell.text(x, 0.0, word, transform=cell.transAxes, ha=side, va="bottom", **look)
 
@@ -125,9 +125,9 @@ def _cells(cell: Axes, mm: np.ndarray, values: np.ndarray, step: np.ndarray, sha
     image[at[order, 1], at[order, 0]] = values[order]  # the last written is the largest
     edge = origin - step / 2
     far = edge + step * image.shape[::-1]
-    cell.imshow(
-        image, origin="lower", extent=(edge[0], far[0], edge[1], far[1]), cmap=shades.cmap, norm=shades.norm, zorder=1
-    )
+    extent = (edge[0], far[0], edge[1], far[1])
+    low, high = shades.get_clim()
+    cell.imshow(image, origin="lower", extent=extent, cmap=shades.cmap, vmin=low, vmax=high, zorder=1)
 
 
 def _discs(cell: Axes, mm: np.ndarray, values: np.ndarray, shades: ScalarMappable) -> None:
@@ -145,7 +145,7 @@ def _discs(cell: Axes, mm: np.ndarray, values: np.ndarray, shades: ScalarMappabl
 def _outline(cell: Axes, drawing: str, scale: tuple[float, float], corner: tuple[float, float]) -> None:
     """Draw the outlines of the brain from one side, in mm."""
     paths, edges, widths = _drawing(drawing)
-    moved = [Path(path.vertices * scale + corner, path.codes) for path in paths]
+    moved = [Path(np.asarray(path.vertices) * scale + corner, path.codes) for path in paths]
     cell.add_collection(
         PathCollection(moved, facecolors="none", edgecolors=edges, linewidths=0.6 * np.array(widths), zorder=2)
     )

@@ -79,7 +79,9 @@ def ladder(
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.6, n - 0.4)
     ax.set_ylabel(label)
-    words = "point: median, bar: quartiles, shape: middle 99 %" + (", red: interval of the median" if low is not None else "")
+    words = "point: median, bar: quartiles, shape: middle 99 %" + (
+        ", red: interval of the median" if low is not None else ""
+    )
     ax.annotate(words, (0.0, 1.01), xycoords="axes fraction", va="bottom", fontsize=7.5, color=MUTED)
     grid(ax, "y")
     if title:

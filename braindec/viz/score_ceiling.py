@@ -68,9 +68,8 @@ def score_ceiling(
     edges = np.linspace(0, right, _CELLS + 1), np.linspace(low, high, _CELLS + 1)
     counts = [np.histogram2d(best[part], score[part], bins=edges)[0].T for part in (both & ~own, both & own)]
     norm = LogNorm(1, max(2.0, float(max(c.max() for c in counts))))
-    mesh = None
     for count, cmap in zip(counts, (_greys(), _blues()), strict=True):
-        if count.any() or mesh is None:
+        if count.any():
             mesh = ax.pcolormesh(*edges, np.ma.masked_equal(count, 0), cmap=cmap, norm=norm, rasterized=True, zorder=2)
     ax.plot([0, right], [0, right], color=RED, linewidth=1.2, zorder=3)
     ax.axhline(0, color=INK, linestyle=(0, (4, 3)), linewidth=1.0, zorder=2.5)
@@ -83,7 +82,7 @@ def score_ceiling(
     ax.set_xlabel("square root of the noise ceiling")
     ax.set_ylabel(f"held-out {label}")
     bar = figure.colorbar(mesh, ax=ax, aspect=18, pad=0.02)
-    bar.set_label("voxels a cell" + (" (chosen)" if chosen is not None else ""))
+    bar.set_label("voxels a cell" + (" (chosen)" if chosen is not None and counts[1].any() else ""))
     bar.outline.set_visible(False)
     if title:
         ax.set_title(title)

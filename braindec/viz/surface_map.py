@@ -163,7 +163,7 @@ def _part(mesh: Any, name: str, n: int) -> tuple[np.ndarray, np.ndarray, np.ndar
         if not isinstance(mesh, Mapping) or name not in mesh:
             raise BraindecError(
                 f"the mesh must hold the {name} hemisphere",
-                found=sorted(mesh) if isinstance(mesh, Mapping) else type(mesh).__name__,
+                found=", ".join(map(str, mesh)) if isinstance(mesh, Mapping) else type(mesh).__name__,
                 allowed='"fsaverage5" or {"left": (coordinates, faces), "right": ...}',
             )
         coordinates, faces, depth = _own(name, mesh[name])
@@ -189,7 +189,9 @@ def _own(name: str, arrays: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray | N
     coordinates = numbers("coordinates", arrays[0], ndim=2)
     faces = numbers("faces", arrays[1], ndim=2)
     if coordinates.shape[1] != 3 or faces.shape[1] != 3:
-        raise BraindecError("a mesh is (n, 3) coordinates and (n, 3) faces", found=f"{coordinates.shape}, {faces.shape}")
+        raise BraindecError(
+            "a mesh is (n, 3) coordinates and (n, 3) faces", found=f"{coordinates.shape}, {faces.shape}"
+        )
     if (faces != np.round(faces)).any() or faces.min() < 0 or faces.max() >= len(coordinates):
         raise BraindecError(
             "faces must be numbers of vertices",
@@ -205,7 +207,7 @@ def _paint(seen: View, values: np.ndarray, depth: np.ndarray | None, shades: Sca
     there = seen.vertex >= 0
     grey = np.tile(to_rgb(NOTHING), (len(values), 1))
     if depth is not None:
-        grey = grey * np.where(np.nan_to_num(depth) > 0, 0.88, 1.04)[:, None]
+        grey = grey * np.where(np.nan_to_num(depth) > 0, 0.86, 1.03)[:, None]
     shown = shades.to_rgba(np.nan_to_num(values))[:, :3]
     if depth is not None:
         shown = shown * np.where(np.nan_to_num(depth) > 0, 0.95, 1.0)[:, None]  # a hint of the folds under the values
@@ -222,5 +224,5 @@ def _gifti(name: str) -> tuple[np.ndarray, ...]:
     """Read the arrays of one bundled file: coordinates and faces, or one array a vertex."""
     import nibabel
 
-    image = nibabel.load(bundled("datasets", "data", "fsaverage5", f"{name}.gii.gz"))
+    image: Any = nibabel.load(bundled("datasets", "data", "fsaverage5", f"{name}.gii.gz"))
     return tuple(np.asarray(part.data, dtype=int if part.data.dtype.kind == "i" else float) for part in image.darrays)

@@ -24,8 +24,10 @@ HEAD = 0.09 * np.stack(
 GRID = np.stack(np.meshgrid(*[np.arange(n) * 0.003 for n in (6, 7, 4)], indexing="ij"), -1).reshape(-1, 3)
 
 GOOD = {
+    "calibration_curve": {"amount": [50, 100, 200], "value": [[0.1, 0.2, 0.3], [0.05, 0.1, 0.2]], "chance": 0.01, "conditions": ["adapted", "scratch"]},
     "confusion": {"matrix": [[30, 10], [4, 16]], "labels": ["a", "b"]},
     "event_raster": {"onset": np.arange(12.0), "label": list("abcabcabcabc"), "run": ["1"] * 6 + ["2"] * 6},
+    "image_rows": {"rows": [np.full((4, 6, 6), 0.3), np.full((4, 6, 6, 3), 0.7)], "names": ["shown", "read"], "notes": [0.9, 0.8, 0.4, -0.1]},
     "null_histogram": {"observed": 0.7, "null": RNG.normal(0.5, 0.05, 99), "chance": 0.5},
     "position_map": {"positions": HEAD, "names": [f"c{i}" for i in range(20)], "status": ["bad"] + ["good"] * 19, "space": "head"},
     "retrieval_curve": {"k": [1, 2, 4], "top1": [0.1, 0.2, 0.3], "low": [0.05, 0.1, 0.2], "high": [0.2, 0.3, 0.4], "chance": 0.01, "n": 50},
@@ -38,8 +40,16 @@ GOOD = {
     "topomap_times": {"values": RNG.standard_normal((20, 30)), "positions": HEAD, "times": TIMES, "n_maps": 2},
     "training_curves": {"train": [3.0, 2.0, 1.5], "validation": [3.1, np.nan, 2.0], "chosen": 2, "chance": 4.0},
     "voxel_map": {"values": RNG.standard_normal(len(GRID)), "positions": GRID},
+    "glass_brain": {"values": RNG.standard_normal(len(GRID)), "positions": GRID},
+    "surface_map": {"left": RNG.standard_normal(10242), "threshold": 0.5},
+    "roi_bars": {"values": [[0.1, 0.2, np.nan], [0.3, -0.1, 0.2]], "names": ["V1", "V2", "a region"], "series": ["one", "two"],
+                 "low": np.zeros((2, 3)), "high": np.full((2, 3), 0.4), "points": np.full((2, 4, 3), 0.1), "ceiling": [0.5, 0.6, np.nan]},
+    "score_ceiling": {"score": RNG.uniform(0, 0.6, 200), "ceiling": RNG.uniform(0.1, 0.8, 200), "chosen": np.arange(200) > 99},
+    "band_shares": {"shares": [[0.1, 0.2], [0.05, -0.01]], "names": ["V1", "V2"], "bands": ["visual", "motion"]},
+    "ladder": {"values": RNG.uniform(0, 0.5, (3, 50)), "names": ["A", "B", "C"], "low": [0.2] * 3, "high": [0.3] * 3},
 }  # fmt: skip
 WRONG = {
+    "calibration_curve": [{"amount": [50]}, {"conditions": ["adapted"]}, {"value": [["a", "b", "c"]]}],
     "confusion": [{"matrix": [[1, 2, 3], [4, 5, 6]]}, {"matrix": [[1, -2], [4, 5]]}, {"labels": ["a"]}, {"matrix": [["x", "y"], ["z", "w"]]}],
     "event_raster": [{"label": ["a"]}, {"onset": [np.nan] * 12}, {"run": ["1"]}],
     "null_histogram": [{"null": []}, {"observed": np.nan}],
@@ -52,7 +62,15 @@ WRONG = {
     "timecourse": [{"values": TIMES[:5]}, {"significant": [True]}, {"low": np.zeros(3), "high": np.zeros(3)}],
     "topomap_times": [{"positions": HEAD[:3]}, {"times": TIMES[:3]}, {"values": np.zeros(20)}],
     "training_curves": [{"train": None, "history": {"accuracy": [1, 2]}}, {"validation": [np.nan] * 3}, {"train": []}],
-    "voxel_map": [{"axis": "w"}, {"values": np.full(len(GRID), np.nan)}, {"positions": GRID[:5]}],
+    "voxel_map": [{"axis": "w"}, {"axes": "mm"}, {"values": np.full(len(GRID), np.nan)}, {"positions": GRID[:5]}],
+    "glass_brain": [{"values": np.full(len(GRID), np.nan)}, {"positions": GRID[:5]}, {"positions": 1000 * GRID},
+                    {"positions": np.full_like(GRID, np.nan)}, {"threshold": -1.0}],
+    "surface_map": [{"left": None}, {"left": np.zeros(10)}, {"left": np.full(10242, np.nan)}, {"mesh": "fsaverage9"}, {"mesh": {"right": ()}},
+                    {"mesh": {"left": (np.zeros((3, 3)), [[0, 1, 3]])}, "left": np.zeros(3)}],
+    "roi_bars": [{"names": ["V1"]}, {"values": np.full((2, 3), np.nan)}, {"low": [0.0, 0.0, 0.0]}, {"points": np.zeros((4, 3))}, {"ceiling": [0.5]}],
+    "score_ceiling": [{"ceiling": [0.5]}, {"ceiling": np.full(200, 50.0)}, {"score": np.full(200, np.nan)}, {"chosen": [True]}],
+    "band_shares": [{"bands": ["visual"]}, {"shares": [0.1, 0.2]}, {"shares": np.full((2, 2), np.nan)}],
+    "ladder": [{"names": ["A"]}, {"values": np.full((3, 5), np.nan)}, {"low": [0.1]}, {"values": np.zeros(5)}],
 }  # fmt: skip
 NAMES = registry.names("viz")
 
