@@ -133,11 +133,12 @@ def _cells(cell: Axes, mm: np.ndarray, values: np.ndarray, step: np.ndarray, sha
 def _discs(cell: Axes, mm: np.ndarray, values: np.ndarray, shades: ScalarMappable) -> None:
     """Draw discs, the largest absolute values on top; ``mm`` (n, 2)."""
     order = np.argsort(np.abs(values), kind="stable")
-    size = np.full(len(order), _DISC if len(order) < 400 else 0.6 * _DISC)
-    edge = MUTED if len(order) < 400 else "none"  # a pale disc is seen by its rim
+    few = len(order) < 400
+    edge = MUTED if few else "none"  # a pale disc is seen by its rim
+    size = np.full(len(order), _DISC if few else 0.6 * _DISC)
     discs = EllipseCollection(
         size, size, np.zeros(len(order)), units="xy", offsets=mm[order], offset_transform=cell.transData,
-        array=values[order], cmap=shades.cmap, norm=shades.norm, edgecolors=edge, linewidths=0.4, zorder=3,
+        array=values[order], cmap=shades.cmap, norm=shades.norm, edgecolors=edge, linewidths=0.4, zorder=3 if few else 1,
     )  # fmt: skip
     cell.add_collection(discs)
 
@@ -153,16 +154,17 @@ def _outline(cell: Axes, drawing: str, scale: tuple[float, float], corner: tuple
 
 @cache
 def _drawing(name: str) -> tuple[list[Path], list[str], list[float]]:
-    """Read one drawing: its curves, their colours and their widths in points."""
+    """Read one drawing: its curves, those of one look joined, their colours and their widths in points."""
     file = bundled("plotting", "glass_brain_files", f"brain_schematics_{name}.json")
-    paths, edges, widths = [], [], []
+    curves: dict[tuple[str, float], list[Path]] = {}
     for group in json.loads(file.read_text(encoding="utf-8"))["paths"]:
+        colour = "#2f3a45" if group["edgecolor"] in ("#000000", "#000") else "#a3adb6"
         for item in group["items"]:
             curve = {2: Path.LINETO, 3: Path.CURVE3, 4: Path.CURVE4}[len(item["pts"])]
-            paths.append(Path(item["pts"], [Path.MOVETO] + [curve] * (len(item["pts"]) - 1)))
-            edges.append("#2f3a45" if group["edgecolor"] in ("#000000", "#000") else "#a3adb6")
-            widths.append(float(group["linewidth"]))
-    return paths, edges, widths
+            path = Path(item["pts"], [Path.MOVETO] + [curve] * (len(item["pts"]) - 1))
+            curves.setdefault((colour, float(group["linewidth"])), []).append(path)
+    joined = [Path.make_compound_path(*paths) for paths in curves.values()]
+    return joined, [colour for colour, _ in curves], [width for _, width in curves]
 
 
 def _grid_step(places: np.ndarray) -> np.ndarray | None:

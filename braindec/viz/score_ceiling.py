@@ -15,6 +15,7 @@ from braindec.viz._style import INK, MUTED, RED, canvas, numbers, styled
 __all__ = ["score_ceiling"]
 
 _CELLS = 60
+_TICKS = [m * 10**e for e in range(6) for m in (1, 2, 5)]
 
 
 @styled
@@ -83,6 +84,9 @@ def score_ceiling(
     ax.set_ylabel(f"held-out {label}")
     bar = figure.colorbar(mesh, ax=ax, aspect=18, pad=0.02)
     bar.set_label("voxels a cell" + (" (chosen)" if chosen is not None and counts[1].any() else ""))
+    bar.set_ticks([t for t in _TICKS if norm.vmin <= t <= norm.vmax], minor=False)
+    bar.ax.yaxis.set_major_formatter("{x:,.0f}")
+    bar.minorticks_off()
     bar.outline.set_visible(False)
     if title:
         ax.set_title(title)

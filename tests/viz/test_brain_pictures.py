@@ -100,6 +100,16 @@ def test_electrodes_are_discs_with_the_strongest_on_top():
     assert "1 without position" in figure.axes[-1].get_ylabel()
 
 
+def test_a_turned_grid_is_drawn_as_discs_under_the_outlines():
+    turn = np.array([[np.cos(0.3), -np.sin(0.3), 0], [np.sin(0.3), np.cos(0.3), 0], [0, 0, 1]])
+    positions = block((12, 12, 8), (0.004, 0.004, 0.004)) @ turn.T
+    ax = cells(glass_brain(np.arange(len(positions)), positions))["axial"]
+    discs, lines = (
+        next(c for c in ax.collections if isinstance(c, kind)) for kind in (EllipseCollection, PathCollection)
+    )
+    assert not ax.images and len(discs.get_offsets()) == len(positions) and discs.zorder < lines.zorder
+
+
 def test_the_outlines_enclose_the_bundled_cortex():
     cortex = np.concatenate([_gifti(f"pial_{side}")[0] for side in ("left", "right")])
     figure = glass_brain(np.ones(120), block())
