@@ -40,7 +40,7 @@ CITATIONS = [
 class Synthetic(Section):
     twin: str = "nsd"
     n_subjects: int = 4
-    n_sessions: int = 6
+    n_sessions: int = 5
     seed: int = 0
 
 
@@ -50,8 +50,7 @@ class Content(Section):
     test: float = Field(0.15, gt=0, lt=1)
 
 
-class Adapt(Section):
-    how: Literal["reset", "finetune"] = "reset"
+class Training(Section):
     epochs: PositiveInt | None = None
     lr: Annotated[float, Field(gt=0)] | None = None
     n_batches: PositiveInt | None = None
@@ -60,14 +59,19 @@ class Adapt(Section):
         return self.model_dump(exclude_none=True)
 
 
+class Adapt(Training):
+    how: Literal["reset", "finetune"] = "reset"
+
+
 class Config(RecipeConfig):
     synthetic: Synthetic = Synthetic()
     features: str | None = None
     mode: Literal["cross", "single"] = "cross"
-    new_subject: str | None = None
+    new_subject: str | list[str] | None = None
     split: Content = Content()
     decoder: Annotated[dict, options_of(CrossSubjectDecoder)] = {}
     adapt: Adapt = Adapt()
+    scratch: Training = Training()
     baseline: Annotated[dict, options_of("decoders", needs="embed")] = {"name": "ridge"}
     controls: list[Literal["label_shuffle", "noise_input", "time_only", "untrained"]] = []
     shares: list[Annotated[float, Field(gt=0, le=1)]] = [0.1, 0.3, 1.0]
@@ -101,8 +105,8 @@ def features_path(config):
 
 
 def units(config):
-    wanted = [config.new_subject] if config.new_subject else config.select.subjects
-    return subject_units(data_of(config), wanted)
+    named = [config.new_subject] if isinstance(config.new_subject, str) else config.new_subject
+    return subject_units(data_of(config), config.select.subjects or named)
 
 
 def inputs(config, unit):
@@ -140,20 +144,19 @@ def candidates_of(windows, features, split):
     return features[features.rows_of(pd.unique(windows.trials["stimulus_id"].iloc[split.test]))]
 
 
-def audited(config, windows, split, others, **options):
+def audited(config, windows, split, others, candidates, records=()):
     """Audit the trials of all subjects as one design: the others' trials train, the new subject's are split."""
     trials = pd.concat([windows.trials, *(w.trials for w in others.values())], ignore_index=True)
     train = np.concatenate([split.train, np.arange(len(windows), len(trials))])
     joint = Split(train, split.validation, split.test, by=split.by, ids=trials["window_id"].to_numpy(), name=split.name)
-    given = {k: [(joint, r) for r in v] if k == "records" else v for k, v in options.items()}
-    return audit(trials, [joint], claim=config.split.by, **given)
+    return audit(trials, [joint], claim=config.split.by, records=[(joint, list(records))], candidates=candidates)
 
 
 def design(config, unit):
     """Audit the design before anything is fitted: ``braindec audit fmri_image_retrieval``."""
     _, windows, split, others = load(config, unit)
     candidates = candidates_of(windows, load_features(features_path(config)), split)
-    return audited(config, windows, split, others, candidates=candidates)
+    return audited(config, windows, split, others, candidates)
 
 
 def run(config, unit, work):
@@ -186,14 +189,12 @@ def run(config, unit, work):
     tables.append(evaluate_retrieval(means, decoder.project(candidates), **averaged).scores)
     tables.append(scored(ridge_of(config).fit(train, features), row="ridge baseline").scores)
     if base is not None:
-        alone = CrossSubjectDecoder(
-            **{**scratch.get_params(), **config.adapt.model_dump(exclude_none=True, exclude={"how"})}
-        )
+        alone = CrossSubjectDecoder(**{**scratch.get_params(), **config.scratch.options()})
         tables.append(scored(alone.fit({new: train}, features), row="from scratch").scores)
     for name in config.controls:
         tables.append(control(name, config, windows, split, features, fitted, scored, work).scores)
 
-    card = audited(config, windows, split, others, records=decoder.fit_records_, candidates=candidates)
+    card = audited(config, windows, split, others, candidates, decoder.fit_records_)
     arrays = {f"training/{k}": np.asarray(v) for k, v in decoder.history_.items()}
     panels = retrieval_panels(found, arrays)
     if base is not None:
@@ -236,7 +237,7 @@ def calibration_panel(config, base, train, features, test, candidates, arrays, s
     curve = calibration_curve(
         base, train, features, test=test, candidates=candidates, shares=config.shares, seeds=range(config.n_draws),
         how=adapt.pop("how"), ridge=ridge_of(config), seconds_per_trial=seconds, adapt_options={**adapt, "folder": None},
-        scratch_options={**adapt, "folder": None},
+        scratch_options={**config.scratch.options(), "folder": None},
     )  # fmt: skip
     found = curve.arrays()
     conditions = [str(c) for c in found.pop("conditions")]

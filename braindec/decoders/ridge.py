@@ -21,6 +21,7 @@ from braindec.types import Features, FitRecord, Windows
 
 __all__ = ["RidgeDecoder"]
 
+_FEW_CONCEPTS = 10
 _AUTO_COLUMNS = 3200  # time bins are as fine as this many columns allow: the eigenvalues then take seconds
 
 
@@ -30,8 +31,8 @@ class RidgeDecoder(EmbeddingDecoder):
     Parameters
     ----------
     alpha : float, list of float or "auto"
-        The penalty; of several, or of a wide grid, the best is chosen by leaving one concept (or stimulus) of the
-        training rows out at a time.
+        The penalty; of several, or of a wide grid, the best is chosen by leaving one concept of the training
+        rows out at a time (one stimulus, when there are fewer than 10 concepts).
     per_target : bool
         Choose a penalty for each dimension of the embedding.
     time_bins : int, "auto" or None
@@ -106,6 +107,8 @@ class RidgeDecoder(EmbeddingDecoder):
         for rows, block in self.reader_.blocks(windows):
             X[rows] = self.encoder_.columns(torch.from_numpy(block)).numpy()
         groups = spread_groups(windows, ("concept_id", "stimulus_id"))
+        if len(set(groups)) < _FEW_CONCEPTS:  # leaving out half of the training rows says little of the whole
+            groups = spread_groups(windows, ("stimulus_id",))
         groups = groups if len(set(groups)) > 1 else None
         found = self.encoder_.fit(
             X, targets.values[targets.codes], alpha=self.alpha, groups=groups, per_target=self.per_target
@@ -123,6 +126,10 @@ class RidgeDecoder(EmbeddingDecoder):
             for rows, block in self.reader_.blocks(windows):
                 out[rows] = self.encoder_(torch.from_numpy(block)).numpy()
         return out
+
+    def describe(self, windows: Windows) -> np.ndarray:
+        """Return the predicted features of each window in their own units, (n_windows, dim), float32."""
+        return (self.embed(windows) * self.feature_scale_ + self.feature_mean_).astype(np.float32)
 
     def save(self, folder: str | Path) -> Path:
         """Write the fitted decoder as safetensors and JSON."""

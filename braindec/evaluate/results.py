@@ -17,7 +17,8 @@ from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.combine import fisher
 from braindec.types import Result, Windows
 
-_NOT_SHARES = ("median_rank", "log_loss", "r2", "pearson")  # every other metric lies between 0 and 1
+_NOT_SHARES = ("median_rank", "log_loss", "r2", "pearson", "pearson_normalized", "split_r2", "unique_r2", "item_correlation",
+               "voxel_reliability", "pattern_reliability")  # every other metric lies between 0 and 1  # fmt: skip
 
 
 class SplitBy(Section):

@@ -18,6 +18,7 @@ import pandas as pd
 from braindec.errors import BraindecError, UnreadableError
 from braindec.loaders import _files, _options
 from braindec.types import Recording, Windows
+from braindec.types.signals import StackedSignal
 
 __all__ = ["load", "files", "pictures", "subjects"]
 
@@ -70,7 +71,7 @@ def load(root: str | Path, subject: str | None = None) -> Windows:
                          f"{shared} voxels lie in the masks of two areas and count for none"]}  # fmt: skip
     trials = pd.DataFrame({"subject": "01", "run": "n/a", "trial_type": classes, "stimulus_id": _ids(len(labels)), "concept_id": classes,
                            "block": [str(b) for b in order * 10 // counts], "repetition": 0})  # fmt: skip
-    recording = Recording(betas.T.copy(), 1.0, channels, info=info)
+    recording = Recording(StackedSignal(betas[:, :, None]), 1.0, channels, info=info)
     index = np.stack([np.zeros(len(labels), np.int64), np.arange(len(labels))], axis=1)
     return Windows((recording,), index, 1, trials)
 
