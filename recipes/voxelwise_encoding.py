@@ -128,7 +128,8 @@ def run(config, unit, work):
     encoder = VoxelwiseEncoder(**config.encoder, seed=work.seed)
     rows, statistics = made.rows, config.statistics
     ceiling, chosen = reliable(responses, rows["condition"], statistics.ceiling_threshold)
-    regions = {**({RELIABLE: chosen} if chosen.any() else {}), **region_masks(config.regions, responses, source)}
+    said: list[str] = []
+    regions = {**({RELIABLE: chosen} if chosen.any() else {}), **region_masks(config.regions, responses, source, said=said)}
     found = evaluate_encoding(
         encoder, made.bands, responses, splits, runs=made.runs, ceiling=ceiling, stimuli=rows["stimulus_id"].to_numpy(),
         design=made.kind, regions=regions, test_bands=statistics.test_bands, n_surrogates=statistics.n_surrogates,
@@ -136,7 +137,7 @@ def run(config, unit, work):
     )  # fmt: skip
     card = audit(made.rows, splits, records=found.records)
     maps = write_encoding_maps(found, responses, work.folder / "maps", unit)
-    return encoding_result(found, made, responses, card=card, source=source, maps=maps, mesh=config.surfaces)
+    return encoding_result(found, made, responses, card=card, source=source, maps=maps, mesh=config.surfaces, said=said)
 
 
 def summary(config, results):

@@ -30,19 +30,29 @@ _BLOCK = 2**25  # numbers held at once
 class Regions(Section):
     """Regions of the brain: a parcellation, masks by name, or a column of the channel table.
 
-    ``atlas`` is a label image (or a name of ``braindec list atlases`` whose file is there) with ``labels``; ``masks`` maps names
-    to mask images; ``resample`` allows the nearest voxel when grids differ.
+    ``atlas`` is a label image, or a name of ``braindec list atlases`` whose files are there, with ``labels``, ``form``
+    (volume, fslr, fsaverage5, ...), ``threshold`` (for maps of probabilities) and ``parameters`` of its card; ``masks`` maps
+    names to mask images, as seen from the folder of the data. ``resample`` allows the nearest voxel when grids differ;
+    ``space`` says the space of the atlas or masks where the file does not, or where two names mean the same to you.
     """
 
     column: str = "region"
     atlas: str | None = None
     labels: str | None = None
+    form: str | None = None
+    threshold: float | None = None
+    parameters: dict[str, Any] = {}
     masks: dict[str, str] = {}
+    space: str | None = None
     resample: bool = False
 
 
-def region_masks(regions: Regions, responses: Responses, source: Source | None = None) -> dict[str, np.ndarray]:
+def region_masks(
+    regions: Regions, responses: Responses, source: Source | None = None, *, said: list[str] | None = None
+) -> dict[str, np.ndarray]:
     """Return which channels belong to each region, name -> array of bool (n_channels,).
+
+    Notes on what was resampled or left out are added to ``said``.
 
     Raises
     ------
@@ -50,25 +60,29 @@ def region_masks(regions: Regions, responses: Responses, source: Source | None =
         If the column, an atlas or a mask does not fit the data.
     """
     geometry, found = responses.geometry(), {}
+    notes = said if said is not None else []
     if regions.masks:
         from braindec.loaders.atlases import rois_of
 
         folder = Path(source.root) if source is not None else Path()
-        found |= rois_of(geometry, {k: folder / v for k, v in regions.masks.items()}, resample=regions.resample)
+        named = {k: folder / v for k, v in regions.masks.items()}
+        found |= rois_of(geometry, named, resample=regions.resample, mask_space=regions.space, said=notes)
     if regions.atlas:
         from braindec.loaders.atlases import labels_of, open_atlas
 
-        atlas = open_atlas(regions.atlas, labels=regions.labels)
-        codes = labels_of(geometry, atlas, resample=regions.resample)
+        atlas = open_atlas(regions.atlas, labels=regions.labels, form=regions.form, threshold=regions.threshold,
+                           space=regions.space, **regions.parameters)  # fmt: skip
+        codes = labels_of(geometry, atlas, resample=regions.resample, space=regions.space, said=notes)
         found |= {name: codes == code for code, name in atlas.names.items() if (codes == code).any()}
-    if not found:
-        if regions.column not in responses.channels:
-            raise BraindecError(f"regions: the channels have no column {regions.column!r}{did_you_mean(regions.column, responses.channels)}",
-                                allowed=", ".join(map(str, responses.channels)))  # fmt: skip
+        notes += [n for n in atlas.notes if n not in notes]
+    if not found and regions.column in responses.channels:
         labels = responses.channels[regions.column].astype(str).to_numpy()
         named = sorted(set(labels) - {"", "n/a", "nan"})
-        if len(named) < len(labels):  # parcels are channels: each by itself is no region
+        if len(named) < len(labels):  # where each channel is a region by itself, there is nothing to average
             found = {name: labels == name for name in named}
+    elif not found and "region" != regions.column:
+        raise BraindecError(f"regions: the channels have no column {regions.column!r}{did_you_mean(regions.column, responses.channels)}",
+                            allowed=", ".join(map(str, responses.channels)))  # fmt: skip
     return {k: v for k, v in found.items() if v.any()}
 
 
@@ -113,7 +127,7 @@ def write_encoding_maps(found: Encoding, responses: Responses, folder: Path, uni
 
 def encoding_result(
     found: Encoding, design: Design, responses: Responses, *, card: Audit, source: Source, maps: Sequence[Path] = (),
-    mesh: Mapping[str, str] | None = None,
+    mesh: Mapping[str, str] | None = None, said: Sequence[str] = (),
 ) -> Result:  # fmt: skip
     """Return the result of one subject with its panels.
 
