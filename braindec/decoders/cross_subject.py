@@ -269,6 +269,7 @@ class CrossSubjectDecoder(EmbeddingDecoder):
         subject : str, optional
             By default what the trials say.
         """
+        self._check_fitted()
         out = np.empty((len(windows), len(self.feature_mean_)), dtype=np.float32)
         for rows, x, codes in self._blocks(windows, subject):
             out[rows] = self.encoder_(x, subject=codes).cpu().numpy()
