@@ -69,8 +69,9 @@ def with_data(config):
     wanted = config.synthetic
     twin = make_twin(wanted.twin, twin_folder(wanted.twin, n_subjects=wanted.n_subjects, seed=wanted.seed),
                      n_subjects=wanted.n_subjects, seed=wanted.seed)  # fmt: skip
-    plain = config.model_dump(exclude_unset=True)
-    return Config.model_validate({**plain, **{k: v for k, v in twin.filled().items() if not plain.get(k)}, "data": twin.data})
+    plain, default = config.model_dump(), Config().model_dump()
+    own = {k: v for k, v in twin.filled().items() if plain[k] == default[k]}  # what was said on the command line stays
+    return Config.model_validate({**plain, **own, "data": twin.data})
 
 
 def units(config):
