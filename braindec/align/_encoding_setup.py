@@ -15,13 +15,15 @@ from braindec.signal.delays import run_blocks
 from braindec.stats.ceilings import Ceiling
 from braindec.types import Split
 
-__all__ = ["check", "control_models", "end_notes", "gap_notes", "given_ceiling", "labels_of", "stimulus_notes",
+__all__ = ["check", "control_models", "end_notes", "gap_notes", "given_ceiling", "labels_of", "null_penalties", "stimulus_notes",
            "surrogates_of"]  # fmt: skip
 
 CONTROLS = ("one penalty", "time only", "oasm")
 _OASM_ROWS = 2000  # more rows: the control that has one column a row is left out
 _PER_RUN = 5  # stimuli a run holds on average for them to be exchanged within runs
 _FEW_PHASES = 20  # rows of a run below which there are few different surrogates
+_AFFORDABLE = 5e12  # multiplications: some minutes on one core
+_AUTO_PENALTIES = 17  # penalties of an automatic grid
 _FLOOR = 0.05  # ceilings below it are not divided by
 
 
@@ -30,7 +32,10 @@ def check(
     n_surrogates: int,
 ) -> None:  # fmt: skip
     """Raise unless options are known and the splits are those of these rows."""
-    for name, value, allowed in (("design", design, ("time", "trials")), ("penalties", penalties, ("chosen", "fixed"))):
+    for name, value, allowed in (
+        ("design", design, ("time", "trials")),
+        ("penalties", penalties, ("auto", "chosen", "fixed")),
+    ):
         if value not in allowed:
             raise BraindecError(f"{name} of the evaluation is unknown", found=repr(value), allowed=", ".join(allowed))
     if int(n_surrogates) != n_surrogates or n_surrogates < 0:
@@ -92,14 +97,29 @@ def surrogates_of(
     return stimulus_surrogates(count, shown, within, seed=seed, vary=vary), f"permutations of the stimuli{where}"
 
 
+def null_penalties(encoder: VoxelwiseEncoder, bands: Mapping[str, np.ndarray], n_targets: int, *, n_fits: int) -> str:
+    """Return "chosen" where choosing penalties for each surrogate takes minutes, else "fixed"."""
+    n = len(next(iter(bands.values())))
+    columns = min(sum(v.shape[1] for v in bands.values()) * len(list(encoder.delays)), n)
+    draws = 1 if encoder.model == "ridge" or len(bands) == 1 else encoder.n_draws
+    grid = _AUTO_PENALTIES if isinstance(encoder.alphas, str) else np.size(encoder.alphas)
+    each = (
+        4
+        * grid
+        * draws
+        * (encoder.inner_folds * columns * min(columns, n // encoder.inner_folds) * n_targets + columns**3)
+    )
+    return "chosen" if each * n_fits <= _AFFORDABLE else "fixed"
+
+
 def control_models(
-    encoder: VoxelwiseEncoder, names: Sequence[str], bands: Mapping[str, np.ndarray], runs: np.ndarray | None, sigma: float,
-    notes: list[str],
+    encoder: VoxelwiseEncoder, names: Sequence[str], bands: Mapping[str, np.ndarray], splits: Sequence[Split],
+    runs: np.ndarray | None, sigma: float, notes: list[str],
 ) -> dict[str, tuple[VoxelwiseEncoder, Mapping[str, np.ndarray]]]:  # fmt: skip
     """Models of the control rows, each with its bands; what is left out is told in ``notes``."""
     from sklearn.base import clone
 
-    n = len(next(iter(bands.values())))
+    n = len(splits[0].ids)
     out: dict[str, tuple[VoxelwiseEncoder, Mapping[str, np.ndarray]]] = {}
     for name in names:
         if name not in CONTROLS:
@@ -111,8 +131,13 @@ def control_models(
             out[name] = (plain, bands)
         elif name == "time only":
             out[name] = (plain.set_params(delays=(0,)), {"time": position_band(n, runs=runs)})
+        elif name == "oasm" and runs is not None and not any(set(runs[s.test]) & set(runs[s.train]) for s in splits):
+            notes.append(
+                "No run stands on both sides of a split: a model of neighbourhood in time (OASM) predicts nothing."
+            )
         elif name == "oasm" and n <= _OASM_ROWS:
-            out[name] = (plain.set_params(delays=(0,)), {"rows": oasm_band(n, blocks=runs, sigma=sigma)})
+            alphas = (n * 10.0 ** np.arange(-3, 2)).tolist()  # columns have variance 1: n is their mean inner product
+            out[name] = (plain.set_params(delays=(0,), alphas=alphas), {"rows": oasm_band(n, blocks=runs, sigma=sigma)})
         elif name == "oasm":
             notes.append(
                 f"The control of neighbourhood in time (OASM) is left out: {n:,} rows, {_OASM_ROWS:,} at most."
@@ -164,7 +189,7 @@ def gap_notes(encoder: VoxelwiseEncoder, splits: Sequence[Split], runs: np.ndarr
     return notes
 
 
-def end_notes(gathered: Any, n_surrogates: int, kind: str, shares: np.ndarray) -> list[str]:
+def end_notes(gathered: Any, n_surrogates: int, kind: str, penalties: str, shares: np.ndarray) -> list[str]:
     """Sentences on skipped targets, penalties at the edge, ceilings and the smallest p-value."""
     n, edge, r = gathered.n, gathered.edge, gathered.values["r"]
     notes = list(dict.fromkeys(gathered.notes))
@@ -182,9 +207,10 @@ def end_notes(gathered: Any, n_surrogates: int, kind: str, shares: np.ndarray) -
         notes.append(f"Noise ceiling: median {np.nanmedian(shares):.3f} of the variance; {low} of {int(np.isfinite(shares).sum())} targets "
                      f"are below {_FLOOR} and have no normalised score.")  # fmt: skip
     if n_surrogates:
+        kept = "kept from the real features" if penalties == "fixed" else "chosen again each time"
         count = int(np.isfinite(r).sum())
         share = min(1.0, 1 / ((n_surrogates + 1) * 0.05))
-        notes.append(f"P-values: the whole procedure was repeated on {n_surrogates} {kind}; the smallest possible is "
+        notes.append(f"P-values: scaling, fit and prediction were repeated on {n_surrogates} {kind}, penalties {kept}; the smallest possible is "
                      f"{1 / (n_surrogates + 1):.4f}, so a false discovery rate of 5 % can be reached only when {share:.0%} or more of the "
                      f"{count} targets reach it.")  # fmt: skip
     return notes

@@ -29,6 +29,7 @@ from braindec.align._encoding_setup import (
     gap_notes,
     given_ceiling,
     labels_of,
+    null_penalties,
     stimulus_notes,
     surrogates_of,
 )  # fmt: skip
@@ -116,7 +117,7 @@ def evaluate_encoding(
     encoder: VoxelwiseEncoder, bands: Mapping[str, np.ndarray], Y: Any, splits: Sequence[Split], *,
     runs: np.ndarray | None = None, repeats: np.ndarray | None = None, ceiling: Ceiling | np.ndarray | None = None,
     stimuli: np.ndarray | None = None, n_surrogates: int = 200, unique: bool = True, test_bands: Sequence[str] = (),
-    design: Literal["time", "trials"] = "time", penalties: Literal["chosen", "fixed"] = "chosen", regions: Any = None,
+    design: Literal["time", "trials"] = "time", penalties: Literal["auto", "chosen", "fixed"] = "auto", regions: Any = None,
     controls: Sequence[str] = ("one penalty", "time only", "oasm"), oasm_sigma: float = 2.0, seed: int = 0,
     keys: Mapping[str, Any] | None = None,
 ) -> Encoding:  # fmt: skip
@@ -148,9 +149,10 @@ def evaluate_encoding(
         Bands whose own contribution gets a p-value: only this band becomes a surrogate, all others stay.
     design : {"time", "trials"}
         Phases randomised within runs, or stimuli permuted.
-    penalties : {"chosen", "fixed"}
-        Choose penalties for each surrogate as for the real features, or keep the real ones' (faster; see the tests for
-        its calibration).
+    penalties : {"auto", "chosen", "fixed"}
+        Choose penalties (and weights of bands) for each surrogate as for the real features, or keep those that the real
+        features got in the same fold. Both hold their level in simulations. "auto" chooses where that takes minutes, and
+        keeps in large problems, where it would repeat the whole search for each surrogate; the notes say which.
     regions : mapping of str to mask or numbers, or labels of shape (n_targets,), optional
     controls : sequence of str
         Rows beside the score: "one penalty" (plain ridge), "time only" (place in the run), "oasm" (neighbourhood in time;
@@ -174,11 +176,13 @@ def evaluate_encoding(
         labels_of(v, n, k) for v, k in ((runs, "runs"), (repeats, "repeats"), (stimuli, "stimuli"))
     )
     check(splits, n, bands, test_bands, design=design, penalties=penalties, n_surrogates=n_surrogates)
+    if penalties == "auto":
+        penalties = null_penalties(encoder, bands, n_targets, n_fits=n_surrogates * len(splits) * (1 + len(test_bands)))
     masks = as_regions(regions, n_targets)
     notes = [*stimulus_notes(splits, stimuli), *gap_notes(encoder, splits, runs, design)]
     groups = stimuli if design == "trials" else None
     task = Task(encoder, bands, splits, runs, groups, held_out_units(splits, runs), tuple(bands) if unique else (),
-                control_models(encoder, controls, bands, runs, oasm_sigma, notes))  # fmt: skip
+                control_models(encoder, controls, bands, splits, runs, oasm_sigma, notes))  # fmt: skip
     surrogates, kind = surrogates_of(n, n_surrogates, design, runs, stimuli, seed, None)
     gathered = _Gathered(n_targets, RegionMeans(list(masks), np.stack(list(masks.values()))), len(surrogates))
     shares = given_ceiling(ceiling, n_targets)
@@ -199,7 +203,9 @@ def evaluate_encoding(
                 gathered.null(block, band, *_null(task, part, found, made, penalties))
     table = score_table(gathered.means, n_rows=len(np.unique(np.concatenate([s.test for s in splits]))), keys=keys or {},
                         seed=seed, surrogate=kind, n_surrogates=n_surrogates)  # fmt: skip
-    return gathered.encoding(table, shares, masks, splits, [*notes, *end_notes(gathered, n_surrogates, kind, shares)])
+    return gathered.encoding(
+        table, shares, masks, splits, [*notes, *end_notes(gathered, n_surrogates, kind, penalties, shares)]
+    )
 
 
 def select_targets(

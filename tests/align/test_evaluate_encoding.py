@@ -8,6 +8,7 @@ import pytest
 from sklearn.base import clone
 
 from braindec.align import evaluate_encoding as module
+from braindec.align._encoding_setup import null_penalties
 from braindec.align.evaluate_encoding import evaluate_encoding, select_targets
 from braindec.align.voxelwise import VoxelwiseEncoder
 from braindec.errors import BraindecError
@@ -75,7 +76,7 @@ def test_the_table_is_a_result(simulate, tmp_path):
     result = Result.open(Result(found.scores, found.arrays(), {"notes": list(found.notes)}).save(tmp_path))
     table = result.scores
     assert list(table.columns[:4]) == ["subject", "metric", "version", "row"]
-    assert set(table["row"]) == {"decoded", "refit null", "one penalty", "time only", "oasm"}
+    assert set(table["row"]) == {"decoded", "refit null", "one penalty", "time only"}
     assert set(table["metric"]) == {"pearson", "r2", "unique_r2", "split_r2"} and set(table["region"]) == {
         "all",
         "V1",
@@ -168,7 +169,8 @@ def test_neighbourhood_in_time_catches_a_leaking_split(simulate, smooth_noise):
     assert scores["leaking"] > 0.5 and abs(scores["honest"]) < 0.1
     data.splits = split_by(simulate().trials, "run")
     other = simulate(n_targets=3)
-    assert (quick(other, controls=("oasm",)).controls["oasm"] == 0).all()  # nothing is shared between runs
+    apart = quick(other, controls=("oasm",))  # nothing is shared between runs
+    assert not apart.controls and any("No run stands on both sides" in note for note in apart.notes)
 
 
 def test_time_only_sees_drift(simulate):
@@ -262,3 +264,14 @@ def test_targets_are_chosen_by_responses_or_training_scores_only(simulate):
         select_targets(score, 0.2)
     with pytest.raises(BraindecError, match="whose rows are known"):
         select_targets(score, 0.2, fitted_on=FitRecord.of("x", None), splits=data.splits)
+
+
+def test_penalties_of_surrogates_are_chosen_where_that_is_affordable_and_the_notes_say_so(simulate):
+    data = simulate(n_targets=3)
+    assert any("penalties chosen again each time" in note for note in quick(data, n_surrogates=3).notes)
+    assert any(
+        "penalties kept from the real features" in note for note in quick(data, n_surrogates=3, penalties="fixed").notes
+    )
+    large = {"a": np.zeros((2000, 400)), "b": np.zeros((2000, 600))}
+    assert null_penalties(encoder(), large, 40_000, n_fits=1000) == "fixed"
+    assert null_penalties(encoder(model="ridge"), large, 10, n_fits=5) == "chosen"

@@ -135,7 +135,8 @@ def test_p_values_hold_their_level_with_bands_delays_and_runs(smooth_noise, pena
 
 
 @pytest.mark.slow
-def test_p_values_hold_their_level_on_trials(smooth_noise):
+@pytest.mark.parametrize("penalties", ["chosen", "fixed"])
+def test_p_values_hold_their_level_on_trials(penalties):
     """Stimuli shown three times each, responses that share noise within a stimulus: rows are not independent."""
 
     def simulated(rng):
@@ -147,7 +148,27 @@ def test_p_values_hold_their_level_on_trials(smooth_noise):
                         ids=np.arange(120).astype(str)) for k in range(4)]  # fmt: skip
         return {"a": features}, Y, splits, {"stimuli": stimuli, "design": "trials"}
 
-    refit, family, naive, _ = rates(simulated, 200)
+    refit, family, naive, _ = rates(simulated, 200, penalties=penalties)
     assert 0.03 <= refit <= 0.07, refit
     assert family <= 0.07, family
     assert naive > 0.12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["ridge", "banded"])
+def test_the_p_value_of_one_band_holds_its_level_beside_another_that_drives_the_responses(smooth_noise, model):
+    """The tested band correlates with the band that does it all, and adds nothing."""
+    runs, hits, whole = np.repeat(np.arange(4), 60), [], []
+    splits = [Split(np.flatnonzero(runs != k), np.arange(0), np.flatnonzero(runs == k), by="run",
+                    ids=np.arange(240).astype(str)) for k in range(4)]  # fmt: skip
+    for seed in range(120):
+        rng = np.random.default_rng(seed)
+        cause = smooth_noise(rng, 240, 3)
+        bands = {"cause": cause, "tested": 0.8 * cause[:, :2] + 0.6 * smooth_noise(rng, 240, 2)}
+        Y = 2 * cause @ rng.normal(size=(3, 4)) / np.sqrt(3) + smooth_noise(rng, 240, 4)
+        found = evaluate_encoding(encoder(model=model, alphas=ALPHAS[::2]), bands, Y, splits, runs=runs, n_surrogates=39, unique=False,
+                                  controls=(), test_bands=("tested",), seed=seed)  # fmt: skip
+        hits.append(np.mean(found.p_unique["tested"] <= 0.05))
+        whole.append(np.mean(found.p <= 0.05))
+    assert np.mean(whole) > 0.8  # the model as a whole is far above its null
+    assert 0.02 <= np.mean(hits) <= 0.07, np.mean(hits)
