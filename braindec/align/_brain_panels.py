@@ -40,14 +40,19 @@ class Brain:
         )
         self.mesh = {side: _surface(path) for side, path in mesh.items()}
 
-    def map(self, name: str, values: np.ndarray, title: str, label: str, caption: str) -> list[dict[str, Any]]:
-        """Return the panels that show ``values``; none where nothing is finite or channels have no place."""
+    def map(
+        self, name: str, values: np.ndarray, title: str, label: str, caption: str, *, top: float | None = None
+    ) -> list[dict[str, Any]]:
+        """Return the panels that show ``values``, colours ending at ``top``; none where nothing is finite or channels have no place."""
         panel = {"title": title, "caption": caption}
         if not np.isfinite(values).any():
             return []
         self.arrays[f"map/{name}"] = np.asarray(values, dtype=np.float32)
         found = [self._surface_panel(name, values, label, panel), self._volume_panel(name, values, label, panel)]
-        return [p for p in found if p is not None]
+        kept = [p for p in found if p is not None]
+        for one in kept:
+            one["args"] |= {"top": top} if top else {}
+        return kept
 
     def _surface_panel(self, name: str, values: np.ndarray, label: str, panel: dict[str, Any]) -> dict[str, Any] | None:
         structure = self.channels["structure"].to_numpy() if "structure" in self.channels else np.full(len(values), "")

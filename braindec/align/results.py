@@ -191,9 +191,11 @@ class _Panels:
         """All pictures that the data allow, the score first."""
         found, unique = self.found, list(self.found.unique_r2)
         panels = self.brain.map("r", found.r, "Held-out correlation", "r", "Mean over folds; grey: no score.")
+        top = max((float(np.nanmax(v)) for v in found.unique_r2.values() if np.isfinite(v).any()), default=0.0)
         for band in unique if len(unique) > 1 else []:
             panels += self.brain.map(f"unique_r2/{band}", np.maximum(found.unique_r2[band], 0.0), f"What {band} adds", "R²",
-                                     "Held-out R² lost without this band, all else fitted again; losses below 0 are shown as 0.")  # fmt: skip
+                                     "Held-out R² lost without this band, all else fitted again; losses below 0 are shown as 0.",
+                                     top=max(top, 0.0))  # fmt: skip
         if np.isfinite(found.ceiling).any():
             panels += self.brain.map("ceiling", np.maximum(found.ceiling, 0.0), "Noise ceiling", "share",
                                      "Share of the variance of single rows that repeats, from the responses alone.")  # fmt: skip
@@ -206,7 +208,7 @@ class _Panels:
         """Means of the regions, with what each band has of them."""
         table = self.found.scores
         rows = table[(table["row"] == "decoded") & (table["metric"] == "pearson")].drop_duplicates("region")
-        rows = rows[rows["region"] != rows["region"].iloc[0]] if len(rows) > 1 else rows
+        rows = rows[rows["region"] != rows["region"].iloc[0]] if len(rows) > 3 else rows
         rows = rows.sort_values("n_targets", ascending=False).head(_MANY)
         names = [f"{region} ({int(n)})" for region, n in zip(rows["region"], rows["n_targets"], strict=True)]
         masks = [self.found.regions[r] for r in rows["region"]]

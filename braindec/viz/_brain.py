@@ -20,13 +20,13 @@ from braindec.viz._style import numbers
 NOTHING = "#c5cbd1"  # places without a value
 
 
-def colours(values: np.ndarray) -> ScalarMappable:
-    """Return the colours of ``values``: around zero when some are negative, else from zero up.
+def colours(values: np.ndarray, top: float | None = None) -> ScalarMappable:
+    """Return the colours of ``values``: around zero when some are negative, else from zero up; they end at ``top``.
 
     Zero is a light grey-blue rather than white, so that places with a value of zero can be told from places without.
     """
     finite = values[np.isfinite(values)]
-    top = float(np.abs(finite).max()) if finite.size else 1.0
+    top = float(top) if top else float(np.abs(finite).max()) if finite.size else 1.0
     top = top if top > 0 else 1.0
     if finite.size and finite.min() < 0:
         cmap = LinearSegmentedColormap.from_list(

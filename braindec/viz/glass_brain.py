@@ -43,6 +43,7 @@ def glass_brain(
     *,
     label: str = "r",
     unit: str = "",
+    top: float | None = None,
     title: str | None = None,
     threshold: float | None = None,
     ax: Axes | None = None,
@@ -60,6 +61,8 @@ def glass_brain(
         the size of the voxels, others as discs; rows with NaN are left out and counted.
     label, unit : str
         For the colour bar.
+    top : float, optional
+        Where the colours end, for maps that are compared; the largest absolute value by default.
     title : str, optional
         Above the picture.
     threshold : float, optional
@@ -77,7 +80,7 @@ def glass_brain(
     known = np.isfinite(places).all(axis=1)
     if not (np.isfinite(values) & known).any():
         raise BraindecError("no place has a value that is finite", found=f"{len(values)} values")
-    shades = colours(values[known])
+    shades = colours(values[known], top)
     kept = above(values, threshold)
     drawn = np.isfinite(kept) & known
     step = _grid_step(places[known])

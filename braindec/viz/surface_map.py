@@ -37,6 +37,7 @@ def surface_map(
     mesh: Any = "fsaverage5",
     label: str = "r",
     unit: str = "",
+    top: float | None = None,
     title: str | None = None,
     threshold: float | None = None,
     ax: Axes | None = None,
@@ -55,6 +56,8 @@ def surface_map(
         depth (n_vertices,), shades it.
     label, unit : str
         For the colour bar.
+    top : float, optional
+        Where the colours end, for maps that are compared; the largest absolute value by default.
     title : str, optional
         Above the picture.
     threshold : float, optional
@@ -78,7 +81,7 @@ def surface_map(
     together = np.concatenate(list(given.values()))
     if not np.isfinite(together).any():
         raise BraindecError("no vertex has a value that is finite", found=f"{len(together):,} vertices")
-    shades = colours(together)
+    shades = colours(together, top)
     kept = {name: above(values, threshold) for name, values in given.items()}
     views = [(name, view) for name in given for view in _ORDER[name]]
     figure, axes = panes(ax, 1, len(views), width=WIDE if len(views) == 4 else SINGLE + 0.6, height=2.3)

@@ -34,6 +34,7 @@ def voxel_map(
     background: Any = None,
     label: str = "weight",
     unit: str = "",
+    top: float | None = None,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -55,6 +56,8 @@ def voxel_map(
         Positions of more voxels, drawn grey (the whole brain mask).
     label, unit, title : str
         For the colour bar and the picture.
+    top : float, optional
+        Where the colours end, for maps that are compared; the largest absolute value by default.
     ax : Axes, optional
         Drawn into instead of a new figure.
 
@@ -82,7 +85,7 @@ def voxel_map(
     shape = grey.max(axis=0) + 1
     ratio = shape[up] * step[up] / (shape[right] * step[right])
     figure, grid = _grid(ax, len(kept), ratio)
-    shades = colours(values)
+    shades = colours(values, top)
     for cell, layer in zip(grid.ravel(), kept, strict=False):
         back = np.full((shape[up], shape[right]), np.nan)
         front = back.copy()
