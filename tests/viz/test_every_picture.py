@@ -52,6 +52,7 @@ WRONG = {
     "calibration_curve": [{"amount": [50]}, {"conditions": ["adapted"]}, {"value": [["a", "b", "c"]]}],
     "confusion": [{"matrix": [[1, 2, 3], [4, 5, 6]]}, {"matrix": [[1, -2], [4, 5]]}, {"labels": ["a"]}, {"matrix": [["x", "y"], ["z", "w"]]}],
     "event_raster": [{"label": ["a"]}, {"onset": [np.nan] * 12}, {"run": ["1"]}],
+    "image_rows": [{"rows": []}, {"rows": [np.zeros((4, 6, 6)), np.zeros((3, 6, 6))]}, {"rows": [np.full((4, 6, 6), 7.0)]}, {"notes": [0.5]}],
     "null_histogram": [{"null": []}, {"observed": np.nan}],
     "position_map": [{"positions": np.full((20, 3), np.nan)}, {"positions": HEAD[:, :2]}, {"names": ["a"]}],
     "retrieval_curve": [{"top1": [0.1]}, {"low": [0.1]}, {"top1": [np.nan] * 3}],
