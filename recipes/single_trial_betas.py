@@ -1,7 +1,7 @@
 """Single-trial betas from fMRI runs: a response for each voxel, noise regressors, fractional ridge, and how reliable they are.
 
-One beta a trial and voxel, written as one HDF5 file a subject for the reader ``betas``. What is learned over runs comes from
-``train_runs`` only; the reliability of each step of the ladder is measured on runs that nothing was learned from. Without
+One beta a trial and voxel, written as one HDF5 file a subject for the reader betas. What is learned over runs comes from
+train_runs only; the reliability of each step of the ladder is measured on runs that nothing was learned from. Without
 data it makes and runs a synthetic twin.
 """
 

@@ -18,7 +18,7 @@ from braindec.types import Split
 __all__ = ["check", "control_models", "end_notes", "gap_notes", "given_ceiling", "labels_of", "null_penalties", "stimulus_notes",
            "surrogates_of"]  # fmt: skip
 
-CONTROLS = ("one penalty", "time only", "oasm")
+CONTROLS = ("one_penalty", "time_only", "oasm")
 _OASM_ROWS = 2000  # more rows: the control that has one column a row is left out
 _PER_RUN = 5  # stimuli a run holds on average for them to be exchanged within runs
 _FEW_PHASES = 20  # rows of a run below which there are few different surrogates
@@ -127,9 +127,9 @@ def control_models(
                 f"unknown control row {name!r}{did_you_mean(name, CONTROLS)}", allowed=", ".join(CONTROLS)
             )
         plain = clone(encoder).set_params(model="ridge")
-        if name == "one penalty" and encoder.model != "ridge" and len(bands) > 1:
+        if name == "one_penalty" and encoder.model != "ridge" and len(bands) > 1:
             out[name] = (plain, bands)
-        elif name == "time only":
+        elif name == "time_only":
             out[name] = (plain.set_params(delays=(0,)), {"time": position_band(n, runs=runs)})
         elif name == "oasm" and runs is not None and not any(set(runs[s.test]) & set(runs[s.train]) for s in splits):
             notes.append(

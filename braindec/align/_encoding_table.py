@@ -19,14 +19,15 @@ from braindec.stats.permutation import permutation_p
 
 __all__ = ["RegionMeans", "as_regions", "score_table"]
 
-ALL = "all"
+ALL = "all channels"
+JOINT = "all bands"
 _METRICS = {"r": "pearson", "r2": "r2", "normalized": "pearson_normalized"}
-_CONTROLS = {"one penalty": "plain ridge, one penalty a target for all bands together",
-             "time only": "place within the run only", "oasm": "neighbourhood in time only (smoothed identity of rows)"}  # fmt: skip
+_CONTROLS = {"one_penalty": "plain ridge, one penalty a target for all bands together",
+             "time_only": "place within the run only", "oasm": "neighbourhood in time only (smoothed identity of rows)"}  # fmt: skip
 
 
 def as_regions(regions: Any, n_targets: int) -> dict[str, np.ndarray]:
-    """Return a mask of the targets of each region; "all" comes first.
+    """Return a mask of the targets of each region; "all channels" comes first.
 
     Parameters
     ----------
@@ -105,18 +106,18 @@ def score_table(
             row = _row(means, score, region, seed)
             if row is not None:
                 rows.append(
-                    {"metric": _METRICS.get(kind, kind), "row": "decoded", "region": name, "band": band or ALL, **row}
+                    {"metric": _METRICS.get(kind, kind), "row": "decoded", "region": name, "band": band or JOINT, **row}
                 )
         if n_surrogates and np.isfinite(means.of("value/r")[region]):
             null = means.of("null/r")[:, region]
             low, high = np.quantile(null, [0.025, 0.975])
-            rows.append({"metric": "pearson", "row": "refit null", "region": name, "band": ALL, "value": null.mean(),
+            rows.append({"metric": "pearson", "row": "refit_null", "region": name, "band": JOINT, "value": null.mean(),
                          "low": low, "high": high, "n_targets": int(means.counts["value/r"][region]),
                          "note": f"fitted again on {n_surrogates} {surrogate}; 2.5 and 97.5 %"})  # fmt: skip
         for control in [k.removeprefix("value/control/") for k in means.sums if k.startswith("value/control/")]:
             row = _row(means, f"control/{control}", region, seed)
             if row is not None:
-                rows.append({"metric": "pearson", "row": control, "region": name, "band": ALL, **row,
+                rows.append({"metric": "pearson", "row": control, "region": name, "band": JOINT, **row,
                              "note": _CONTROLS.get(control, "")})  # fmt: skip
     table = pd.DataFrame(
         rows, columns=["metric", "row", "region", "band", "value", "low", "high", "p", "n_targets", "note"]

@@ -118,7 +118,7 @@ def evaluate_encoding(
     runs: np.ndarray | None = None, repeats: np.ndarray | None = None, ceiling: Ceiling | np.ndarray | None = None,
     stimuli: np.ndarray | None = None, n_surrogates: int = 200, unique: bool = True, test_bands: Sequence[str] = (),
     design: Literal["time", "trials"] = "time", penalties: Literal["auto", "chosen", "fixed"] = "auto", regions: Any = None,
-    controls: Sequence[str] = ("one penalty", "time only", "oasm"), oasm_sigma: float = 2.0, seed: int = 0,
+    controls: Sequence[str] = ("one_penalty", "time_only", "oasm"), oasm_sigma: float = 2.0, seed: int = 0,
     keys: Mapping[str, Any] | None = None,
 ) -> Encoding:  # fmt: skip
     """Evaluate an encoder on held-out rows.
@@ -155,7 +155,7 @@ def evaluate_encoding(
         keeps in large problems, where it would repeat the whole search for each surrogate; the notes say which.
     regions : mapping of str to mask or numbers, or labels of shape (n_targets,), optional
     controls : sequence of str
-        Rows beside the score: "one penalty" (plain ridge), "time only" (place in the run), "oasm" (neighbourhood in time;
+        Rows beside the score: "one_penalty" (plain ridge), "time_only" (place in the run), "oasm" (neighbourhood in time;
         up to 2,000 rows).
     oasm_sigma : float
         Rows.

@@ -54,7 +54,7 @@ def betas_result(
         "modality": "fmri", "runs": len(info["condition_numbers"]), "trials": len(betas), "voxels": betas.n_channels,
         "repeated stimuli": glm.n_conditions_, "model": glm.model, **ladder, "betas": path.name,
         "betas of step": info["step"], "hyper-parameters from runs": ", ".join(info["fitted_on_runs"]),
-        "fitted_on_test_runs": info["fitted_on_test_runs"], "voxels that predict held-out runs": int(driven.sum()),
+        "learned from test runs too": info["fitted_on_test_runs"], "voxels that predict held-out runs": int(driven.sum()),
         "condition numbers": f"{min(info['condition_numbers'].values()):.3g} to {max(info['condition_numbers'].values()):.3g}",
         "voxels without betas": ", ".join(f"{n} {k}" for k, n in info["nan_voxels"].items() if n) or "none",
         "events left out": "; ".join(info["dropped"]) or "none",

@@ -135,7 +135,7 @@ def group_scores(results: Sequence[Result], *, n_bootstrap: int = 2000, seed: in
         return None
     rng = np.random.default_rng(seed)
     table = pd.concat([r.scores for r in results], ignore_index=True)
-    by = [c for c in ("metric", "version", "row", "direction", "k", "n_candidates") if c in table]
+    by = [c for c in ("metric", "version", "row", "region", "band", "direction", "k", "n_candidates") if c in table]
     rows = []
     for key, group in table.groupby(by, sort=False, dropna=False):
         values, p = group["value"].to_numpy(dtype=float), group["p"].to_numpy(dtype=float)

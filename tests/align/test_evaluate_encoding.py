@@ -46,7 +46,7 @@ def test_planted_bands_are_recovered(simulate):
 
 def test_scores_are_their_definitions(simulate):
     data = simulate(n_targets=5)
-    found = quick(data, encoder(dtype="float64"), unique=True, controls=("one penalty",))
+    found = quick(data, encoder(dtype="float64"), unique=True, controls=("one_penalty",))
     r, r2, less, plain = [], [], [], []
     for split in data.splits:
         how = {"runs": data.runs, "rows": split.train}
@@ -66,7 +66,7 @@ def test_scores_are_their_definitions(simulate):
     np.testing.assert_allclose(found.r, np.mean(r, axis=0), atol=1e-9)
     np.testing.assert_allclose(found.r2, np.mean(r2, axis=0), atol=1e-9)
     np.testing.assert_allclose(found.unique_r2["a"], np.mean(less, axis=0), atol=1e-9)
-    np.testing.assert_allclose(found.controls["one penalty"], np.mean(plain, axis=0), atol=1e-9)
+    np.testing.assert_allclose(found.controls["one_penalty"], np.mean(plain, axis=0), atol=1e-9)
 
 
 def test_the_table_is_a_result(simulate, tmp_path):
@@ -76,20 +76,20 @@ def test_the_table_is_a_result(simulate, tmp_path):
     result = Result.open(Result(found.scores, found.arrays(), {"notes": list(found.notes)}).save(tmp_path))
     table = result.scores
     assert list(table.columns[:4]) == ["subject", "metric", "version", "row"]
-    assert set(table["row"]) == {"decoded", "refit null", "one penalty", "time only"}
+    assert set(table["row"]) == {"decoded", "refit_null", "one_penalty", "time_only"}
     assert set(table["metric"]) == {"pearson", "r2", "unique_r2", "split_r2"} and set(table["region"]) == {
-        "all",
+        "all channels",
         "V1",
         "V2",
     }
     decoded = table[(table["row"] == "decoded") & (table["metric"] == "pearson")].set_index("region")
     np.testing.assert_allclose(decoded.loc["V2", "value"], found.r[6:10].mean(), rtol=1e-6)
-    assert decoded["n_targets"].to_dict() == {"all": 12, "V1": 6, "V2": 4} and (decoded["n"] == data.n).all()
+    assert decoded["n_targets"].to_dict() == {"all channels": 12, "V1": 6, "V2": 4} and (decoded["n"] == data.n).all()
     assert (decoded["low"] < decoded["value"]).all() and (decoded["value"] < decoded["high"]).all()
     assert np.allclose(decoded["p"], 1 / 21) and (decoded["chance"] == 0).all()
     unique = table[table["metric"] == "unique_r2"]
     assert unique.loc[unique["band"] == "b", "p"].notna().all() and unique.loc[unique["band"] == "a", "p"].isna().all()
-    null = table[table["row"] == "refit null"].set_index("region")
+    null = table[table["row"] == "refit_null"].set_index("region")
     np.testing.assert_allclose(null.loc["V1", "value"], result.arrays["null/V1"].mean(), rtol=1e-6)
     assert abs(null["value"]).max() < 0.1
     assert result.arrays["p"].shape == (12,) and result.arrays["null/max"].shape == (20,)
@@ -100,7 +100,7 @@ def test_the_table_is_a_result(simulate, tmp_path):
 
 def test_blocks_of_targets_change_nothing(simulate, monkeypatch):
     data = simulate(n_targets=11)
-    how = {"n_surrogates": 10, "regions": {"x": [0, 7, 10]}, "unique": True, "controls": ("time only",)}
+    how = {"n_surrogates": 10, "regions": {"x": [0, 7, 10]}, "unique": True, "controls": ("time_only",)}
     whole = quick(data, **how)
     monkeypatch.setattr(module, "_BLOCK", 4 * data.n)
     parts = quick(data, **how)
@@ -176,8 +176,8 @@ def test_neighbourhood_in_time_catches_a_leaking_split(simulate, smooth_noise):
 def test_time_only_sees_drift(simulate):
     data = simulate(n_targets=3, share=np.zeros((2, 3)), noise=0.3)
     data.Y[:, 0] += np.tile(np.linspace(-1, 1, 60), 6)
-    found = quick(data, controls=("time only",))
-    assert found.controls["time only"][0] > 0.7 and np.abs(found.controls["time only"][1:]).max() < 0.3
+    found = quick(data, controls=("time_only",))
+    assert found.controls["time_only"][0] > 0.7 and np.abs(found.controls["time_only"][1:]).max() < 0.3
 
 
 def test_notes_tell_what_a_reader_must_know(simulate):
@@ -206,7 +206,7 @@ def test_trials(simulate):
     found = evaluate_encoding(encoder(model="ridge"), {"image": features[stimuli]}, Y, splits, design="trials", stimuli=stimuli,
                               runs=trials["run"], repeats=stimuli, n_surrogates=60, controls=())  # fmt: skip
     assert (found.p[:4] < 0.05).all() and (found.p[4:] > 0.02).all() and (found.ceiling[:4] > 0.5).all()
-    assert "permutations of the stimuli" in found.scores.loc[found.scores["row"] == "refit null", "note"].iloc[0]
+    assert "permutations of the stimuli" in found.scores.loc[found.scores["row"] == "refit_null", "note"].iloc[0]
     np.testing.assert_allclose(found.unique_r2["image"], found.r2)  # nothing is left without the only band
 
 
@@ -215,7 +215,7 @@ def test_regions_that_do_not_fit(simulate):
     for regions, message in (
         (["a"], "one label for each target"),
         ({"a": [9]}, "does not fit"),
-        ({"all": [0]}, "cannot be called"),
+        ({"all channels": [0]}, "cannot be called"),
     ):
         with pytest.raises(BraindecError, match=message):
             quick(data, regions=regions)
@@ -226,7 +226,7 @@ def test_regions_that_do_not_fit(simulate):
     [
         ({"design": "blocks"}, "design of the evaluation"),
         ({"penalties": "none"}, "penalties of the evaluation"),
-        ({"controls": ("time",)}, "did you mean 'time only'"),
+        ({"controls": ("time",)}, "did you mean 'time_only'"),
         ({"test_bands": ("c",)}, "no band 'c'"),
         ({"runs": ["a"]}, "runs need one label"),
         ({"stimuli": ["a"]}, "stimuli need one label"),

@@ -118,7 +118,7 @@ def test_findings_and_panels(tmp_path):
         glm, runs, fold_runs(runs, 2), n_permutations=20, n_bootstrap=100, rng=np.random.default_rng(0)
     )
     result = betas_result(glm, betas, scores, nulls, path=tmp_path / "b.h5", notes=notes)
-    assert result.made_by["overview"]["fitted_on_test_runs"] is True
+    assert result.made_by["overview"]["learned from test runs too"] is True
     levels = {f["check"]: f["level"] for f in result.made_by["audit"]["findings"]}
     assert levels == {"fit_scope": "warn", "trial_overlap": "pass", "trial_order": "pass"}
     left = SingleTrialGLM(model="ridge").fit(runs, runs=["0", "1"])
