@@ -10,7 +10,7 @@ import numpy as np
 
 from braindec.align.refit_null import CONSTANT, NullFold
 from braindec.align.voxelwise import VoxelwiseEncoder
-from braindec.ridge import pearson, r2, split_r2
+from braindec.ridge import pearson
 from braindec.types import FitRecord, Split
 
 __all__ = ["BlockScores", "Task", "held_out_units", "score_block"]
@@ -117,19 +117,22 @@ def score_block(task: Task, Y: np.ndarray) -> BlockScores:
         fitted = clone(task.encoder).fit(task.bands, Y, **how)
         full, parts = fitted.predict(task.bands, **test), fitted.predict_bands(task.bands, **test)
         add("r", lambda k, Y=seen, P=full: correlation(Y[k], P[k]))
-        add("r2", lambda k, Y=seen, P=full: r2(Y[k], P[k]))
-        without = seen - fitted.intercept_.astype(seen.dtype)  # the intercept belongs to no band
+        base = fitted.intercept_.astype(seen.dtype)  # the training mean: it belongs to no band
+        without = seen - base
+        add("r2", lambda k, Y=without, P=full - base: explained(Y[k], P[k]))
         for name in parts:
             add(
                 f"split_r2/{name}",
-                lambda k, Y=without, B=parts, b=name: split_r2(Y[k], {i: v[k] for i, v in B.items()})[b],
+                lambda k, Y=without, B=parts, b=name: split_explained(Y[k], {i: v[k] for i, v in B.items()})[b],
             )
         for name in task.unique:
             rest = {k: v for k, v in task.bands.items() if k != name}
             less = clone(task.encoder).fit(rest, Y, **how).predict(rest, **test) if rest else None
             add(
                 f"unique_r2/{name}",
-                lambda k, Y=seen, P=full, L=less: r2(Y[k], P[k]) - (0.0 if L is None else r2(Y[k], L[k])),
+                lambda k, Y=without, P=full - base, L=None if less is None else less - base: (
+                    explained(Y[k], P[k]) - (0.0 if L is None else explained(Y[k], L[k]))
+                ),
             )
         for name, (encoder, bands) in task.controls.items():
             other = clone(encoder).fit(bands, Y, **how).predict(bands, **test)
@@ -144,6 +147,27 @@ def score_block(task: Task, Y: np.ndarray) -> BlockScores:
     out.values = {name: np.mean(values, axis=0) for name, values in sums.items()}
     out.units = {name: np.stack(values) for name, values in units.items()}
     return out
+
+
+def explained(Y: np.ndarray, P: np.ndarray) -> np.ndarray:
+    """Share of the squared deviations from the training mean that a prediction explains (out-of-sample R2).
+
+    Both are deviations from the training mean, (row, target); NaN for targets without deviations. The mean of the test rows
+    themselves, the usual baseline, is not known to a model, and in folds of a few rows it makes R2 meaningless.
+    """
+    total = (Y.astype(np.float64) ** 2).sum(axis=0)
+    left = ((Y - P).astype(np.float64) ** 2).sum(axis=0)
+    return 1.0 - np.divide(left, total, out=np.full(total.shape, np.nan), where=total > 0)
+
+
+def split_explained(Y: np.ndarray, parts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Parts of bands in :func:`explained` by the product measure; they add up to that of the sum of the bands."""
+    total = (Y.astype(np.float64) ** 2).sum(axis=0)
+    twice = 2.0 * Y.astype(np.float64) - np.sum(list(parts.values()), axis=0, dtype=np.float64)
+    return {
+        name: np.divide((twice * part).sum(axis=0), total, out=np.full(total.shape, np.nan), where=total > 0)
+        for name, part in parts.items()
+    }
 
 
 def correlation(Y: np.ndarray, P: np.ndarray) -> np.ndarray:

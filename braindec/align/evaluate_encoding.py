@@ -1,6 +1,6 @@
 """Cross-validated evaluation of an encoding model: held-out scores, what each band adds, ceilings, calibrated p-values.
 
-A target's score is the mean over folds of the correlation (and R2) in the held-out rows. What a band adds is the loss of
+A target's score is the mean over folds of the correlation (and R2, against the training mean) in the held-out rows. What a band adds is the loss of
 R2 when the model is fitted without it, penalties chosen again ("unique"), and its part in the product measure ("split").
 P-values come from fitting again on surrogate features (:mod:`braindec.align.refit_null`); they are corrected over targets
 by the false discovery rate and by the maximum statistic. Control rows stand beside the score.
