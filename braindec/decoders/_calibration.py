@@ -15,6 +15,8 @@ import pandas as pd
 from sklearn.base import clone
 from tqdm import tqdm
 
+from braindec.decoders._embedding import unit
+from braindec.decoders._reading import column
 from braindec.errors import BraindecError, did_you_mean
 from braindec.stats.bootstrap import bootstrap_interval
 from braindec.types import Features, Windows
@@ -172,9 +174,7 @@ def nested_rows(windows: Windows, shares: Sequence[float], *, seed: int) -> list
 
 def top1(decoder: Any, test: Windows, candidates: Features, *, average: bool) -> float:
     """Share of test trials (or stimuli, trials averaged) whose most similar candidate is right; ties share the hit."""
-    from braindec.decoders._embedding import unit
-
-    shown = test.trials["stimulus_id"].astype(str).to_numpy()
+    shown = column(test, "stimulus_id")
     items, codes = np.unique(shown, return_inverse=True) if average else (shown, np.arange(len(shown)))
     total = np.zeros((len(items), candidates.shape[1]))
     np.add.at(total, codes, decoder.embed(test))

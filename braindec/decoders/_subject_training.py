@@ -11,10 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from braindec import losses
 from braindec.decoders._batches import Batches
+from braindec.decoders._embedding import unit
+from braindec.decoders.contrastive import _calibrated, _device_of
 from braindec.encoders._subjects import SubjectEncoder
 
-__all__ = ["SubjectBatches", "Terms", "WithTerms", "padded"]
+__all__ = ["SubjectBatches", "Terms", "WithTerms", "padded", "validate"]
 
 
 class SubjectBatches:
@@ -154,3 +157,24 @@ class WithTerms(nn.Module):
 def padded(x: torch.Tensor, n_chans: int) -> torch.Tensor:
     """Windows (batch, channel, time) with zeros up to ``n_chans`` channels."""
     return x if x.shape[1] == n_chans else F.pad(x, (0, 0, 0, n_chans - x.shape[1]))
+
+
+def validate(encoder: SubjectEncoder, held: Mapping[int, Batches], *, seed: int) -> dict[str, float]:
+    """Return InfoNCE at the best of a few temperatures and top-1 among a subject's held-out stimuli, means over subjects.
+
+    It hangs on neither the loss that is trained nor its schedule, so that epochs can be compared.
+    """
+    device, scores = _device_of(encoder), []
+    for number, part in held.items():
+        z = []
+        for batch in part.fixed(seed):
+            x = padded(batch["x"], encoder.n_chans).to(device)
+            z.append(encoder(x, subject=torch.full((len(x),), number, device=device)))
+        embedded, code = torch.cat(z), torch.from_numpy(part.codes.astype(np.int64))
+        y = part.targets.to(device)[code.to(device)]
+        value = _calibrated(losses.get("infonce").to(device), embedded, y, code.to(device))
+        shown, own = np.unique(code.numpy(), return_inverse=True)
+        similarity = unit(embedded.cpu().numpy()) @ unit(part.targets.numpy()[shown]).T
+        scores.append((value, float((similarity.argmax(axis=1) == own).mean())))
+    loss, top1 = np.mean(scores, axis=0)
+    return {"loss": float(loss), "top1": float(top1)}

@@ -23,13 +23,13 @@ from torch import nn
 
 from braindec import losses, registry, train
 from braindec.decoders._batches import Batches
-from braindec.decoders._calibration import CalibrationCurve, calibration_curve
-from braindec.decoders._embedding import EmbeddingDecoder, Targets, unit
+from braindec.decoders._calibration import CalibrationCurve, calibration_curve, top1
+from braindec.decoders._embedding import EmbeddingDecoder, Targets
 from braindec.decoders._reading import WindowReader, column
 from braindec.decoders._subject_storage import load_subjects, save_subjects
-from braindec.decoders._subject_training import SubjectBatches, Terms, WithTerms, padded
+from braindec.decoders._subject_training import SubjectBatches, Terms, WithTerms, padded, validate
 from braindec.decoders._subject_windows import Trials, held_out, only_subject, same_length, subjects_of
-from braindec.decoders.contrastive import _calibrated, _device_of
+from braindec.decoders.contrastive import _device_of
 from braindec.encoders._pooling import voxel_order
 from braindec.encoders._subjects import SubjectEncoder
 from braindec.errors import BraindecError, did_you_mean
@@ -284,13 +284,7 @@ class CrossSubjectDecoder(EmbeddingDecoder):
 
     def score(self, windows: Windows, candidates: Features, *, average: bool = False) -> float:
         """Return the share of trials (with ``average``: of stimuli, their trials averaged) whose best candidate is right."""
-        if not average:
-            return super().score(windows, candidates)
-        items, vectors = self.embed_items(windows)
-        similarity = unit(vectors) @ unit(self.project(candidates).load()).T
-        best = similarity >= similarity.max(axis=1, keepdims=True)
-        own = candidates.rows_of(items)
-        return float((best[np.arange(len(own)), own] / best.sum(axis=1)).mean())
+        return top1(self, windows, candidates, average=average)
 
     def synthesize(self, windows: Windows, to: str, *, subject: str | None = None, space: str = "voxels") -> np.ndarray:
         """Return another subject's response to what was seen, in standard deviations of its training trials.
@@ -378,7 +372,7 @@ class CrossSubjectDecoder(EmbeddingDecoder):
                                  n_batches=self.n_batches, into=into)  # fmt: skip
         checked = self._batches(held, features)
         history = train.fit(
-            model, loss, batches, validate=(lambda m, _: self._validate(m.encoder, checked)) if checked else None,
+            model, loss, batches, validate=(lambda m, _: validate(m.encoder, checked, seed=self.seed)) if checked else None,
             epochs=self.epochs, lr=self.lr, weight_decay=self.weight_decay, patience=self.patience, optimizer=self.optimizer,
             schedule=self.schedule, clip_norm=self.clip_norm, folder=self.folder, device=str(device), seed=self.seed,
             key=self._key(batches, checked, what), title=f"{self.encoder}: {what}",
@@ -410,23 +404,6 @@ class CrossSubjectDecoder(EmbeddingDecoder):
             self._number(s): Batches(w, self.readers_[s], values, np.searchsorted(items, shown[s]), ram_limit=self.ram_limit)
             for s, w in parts.items()
         }  # fmt: skip
-
-    def _validate(self, encoder: nn.Module, held: Mapping[int, Batches]) -> dict[str, float]:
-        """InfoNCE at the best of a few temperatures and top-1 among each subject's validation stimuli, mean over subjects."""
-        device, scores = _device_of(encoder), []
-        for number, part in held.items():
-            z = []
-            for batch in part.fixed(self.seed):
-                x = padded(batch["x"], encoder.n_chans).to(device)
-                z.append(encoder(x, subject=torch.full((len(x),), number, device=device)))
-            embedded, code = torch.cat(z), torch.from_numpy(part.codes.astype(np.int64))
-            y = part.targets.to(device)
-            value = _calibrated(losses.get("infonce").to(device), embedded, y[code.to(device)], code.to(device))
-            shown, own = np.unique(code.numpy(), return_inverse=True)
-            similarity = unit(embedded.cpu().numpy()) @ unit(part.targets.numpy()[shown]).T
-            scores.append((value, float((similarity.argmax(axis=1) == own).mean())))
-        loss, top1 = np.mean(scores, axis=0)
-        return {"loss": float(loss), "top1": float(top1)}
 
     def _blocks(self, windows: Windows, subject: str | None):
         """Yield (rows, voxels on the device, subject numbers) of all windows, without gradients."""

@@ -375,3 +375,17 @@ def test_what_cannot_be_done_is_said_plainly(fitted):
                         ({"preset": "tinny"}, "tiny"), ({"loss": "softklip"}, "softclip"), ({"schedule": "x"}, "onecycle")):  # fmt: skip
         with pytest.raises(BraindecError, match=word):
             CrossSubjectDecoder(**wrong).check()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_on_cuda_it_is_trained_adapted_and_saved_too(tmp_path):
+    parts, features, _ = study()
+    train, test = split(parts)
+    new = train.pop("03")
+    decoder = CrossSubjectDecoder(encoder="mindbridge", device="cuda", patience=5, **QUICK).fit(train, features)
+    adapted = decoder.adapt(new, features, source=train, patience=None)
+    adapted.save(tmp_path)
+    np.testing.assert_allclose(
+        CrossSubjectDecoder.load(tmp_path).embed(test["03"]), adapted.embed(test["03"]), atol=1e-4
+    )
+    assert adapted.synthesize(test["01"], to="03").shape == (60, 46, 1)
