@@ -25,10 +25,16 @@ class Scaler:
     ----------
     mean, scale : array of shape (n_columns,)
         A column ``x`` becomes ``(x - mean) * scale``.
+    low, high : array of shape (n_columns,)
+        Values are held to these: the range of the training rows, half as wide again on each side. A column that hardly
+        moves in training (a pixel at the rim) would else be blown up where it moves, and no linear model knows anything
+        that far out.
     """
 
     mean: np.ndarray
     scale: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
 
     @property
     def n_constant(self) -> int:
@@ -37,14 +43,16 @@ class Scaler:
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Scaled values, (..., n_columns)."""
-        return (values - self.mean) * self.scale
+        return (np.clip(values, self.low, self.high) - self.mean) * self.scale
 
 
 def fit_scaler(values: np.ndarray, *, weight: float = 1.0) -> Scaler:
     """Scale the columns of training rows (row, column) to variance ``weight ** 2``."""
     mean, spread = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
     moving = spread > 1e-7 * np.maximum(np.abs(mean), 1e-30)
-    return Scaler(mean, np.where(moving, weight / np.where(moving, spread, 1.0), 0.0))
+    low, high = values.min(axis=0).astype(np.float64), values.max(axis=0).astype(np.float64)
+    room = 0.5 * (high - low)
+    return Scaler(mean, np.where(moving, weight / np.where(moving, spread, 1.0), 0.0), low - room, high + room)
 
 
 def check_bands(bands: Mapping[str, Any], n: int | None = None) -> dict[str, np.ndarray]:

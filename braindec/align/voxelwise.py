@@ -9,7 +9,8 @@ features; Nunez-Elizalde, Huth & Gallant 2019 (NeuroImage 197:482) and Dupré la
 for banded ridge by random search.
 
 Differs from the reference in: columns of a band are scaled to variance 1 / (number of columns), so that equal weights
-mean equal variance of the bands whatever their size (model "banded" only); delays never cross a run.
+mean equal variance of the bands whatever their size (model "banded" only); delays never cross a run; held-out features are
+held to the range of the training rows, half as wide again on each side.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from braindec.types import FitRecord
 __all__ = ["VoxelwiseEncoder"]
 
 _FILE = "encoder"
+_SCALER = ("mean", "scale", "low", "high")
 _BLOCK = 2**26  # numbers of responses held at once when scoring
 
 
@@ -201,7 +203,7 @@ class VoxelwiseEncoder(BaseEstimator):
         if self.gamma_ is not None:
             tensors["gamma"] = self.gamma_
         for k, scaler in enumerate(self.scalers_.values()):
-            tensors |= {f"mean.{k}": scaler.mean, f"scale.{k}": scaler.scale}
+            tensors |= {f"{part}.{k}": getattr(scaler, part) for part in _SCALER}
         with written_whole(folder / f"{_FILE}.safetensors") as temporary:
             save_file({k: np.ascontiguousarray(v) for k, v in tensors.items()}, temporary)
         params = {k: np.asarray(v).tolist() if not isinstance(v, (str, int, float, type(None))) else v
@@ -238,7 +240,7 @@ class VoxelwiseEncoder(BaseEstimator):
         encoder = cls(**about["params"])
         encoder.widths_ = about["widths"]
         encoder.scalers_ = {
-            n: Scaler(tensors[f"mean.{k}"], tensors[f"scale.{k}"]) for k, n in enumerate(encoder.widths_)
+            n: Scaler(*(tensors[f"{part}.{k}"] for part in _SCALER)) for k, n in enumerate(encoder.widths_)
         }
         encoder.coef_, encoder.intercept_ = tensors["coef"], tensors["intercept"]
         encoder.alpha_, encoder.gamma_ = tensors["alpha"], tensors.get("gamma")

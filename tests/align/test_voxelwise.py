@@ -209,3 +209,20 @@ def test_options_and_bands_that_are_unknown(simulate):
         fitted.predict({**data.bands, "c": data.bands["a"]})
     with pytest.raises(BraindecError, match="runs need one label"):
         encoder().fit(data.bands, data.Y, runs=data.runs[:-1])
+
+
+def test_features_far_outside_the_training_range_do_not_blow_up(simulate):
+    data = simulate(n_targets=4)
+    bands = {k: v.copy() for k, v in data.bands.items()}
+    split = data.splits[0]
+    name = next(iter(bands))
+    bands[name][:, 0] = 0.0
+    bands[name][split.train[0], 0] = 1e-3  # hardly moves in training
+    near = encoder().fit(bands, data.Y, runs=data.runs, rows=split.train)
+    far = {k: v.copy() for k, v in bands.items()}
+    far[name][split.test[3], 0] = 1.0
+    held = near.predict(far, runs=data.runs, rows=split.test)
+    far[name][split.test[3], 0] = 1.5e-3  # the edge of what is held: the training range, half as wide again
+    assert np.array_equal(near.predict(far, runs=data.runs, rows=split.test), held)
+    far[name][split.test[3], 0] = 1e-3
+    assert not np.array_equal(near.predict(far, runs=data.runs, rows=split.test), held)
