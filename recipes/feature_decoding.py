@@ -150,7 +150,7 @@ def picture_panels(values, true, tested, grid, arrays, n=12):
     rows = tested[np.argsort(-r, kind="stable")[np.linspace(0, len(r) - 1, min(n, len(r))).round().astype(int)]]
     side = 4 * grid
     for name, pixels in (("shown", true), ("read", values)):
-        arrays[f"pictures/{name}"] = np.clip(pixels[rows].reshape(len(rows), side, side, 3), 0, 1)
+        arrays[f"pictures/{name}"] = np.clip(pixels[rows].reshape(len(rows), side, side, *([3] if pixels.shape[1] > side**2 else [])), 0, 1)
     arrays["pictures/r"] = np.sort(r)[::-1][np.linspace(0, len(r) - 1, len(rows)).round().astype(int)]
     return [{"draw": "image_rows", "title": "What was shown, and what was read", "caption": "Held-out stimuli, evenly from the best to the "
              "worst; below each its correlation.", "args": {"rows": ["@pictures/shown", "@pictures/read"], "names": ["shown", "read"],

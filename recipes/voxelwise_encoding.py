@@ -26,6 +26,8 @@ from braindec.loaders.twin import make_twin, twin_folder
 from braindec.loaders.volume_tables import confounds_of, table_of
 from braindec.signal.motion import estimate_motion
 
+CONTROLS = ("one_penalty", "time_only", "oasm")  # the last two where rows have a place in time
+
 CITATIONS = [
     {"key": "nunez2019", "text": "Nunez-Elizalde, Huth & Gallant (2019). Voxelwise encoding models with non-spherical multivariate normal "
      "priors. NeuroImage 197, 482-492.", "doi": "10.1016/j.neuroimage.2019.04.012"},
@@ -132,7 +134,7 @@ def run(config, unit, work):
     said: list[str] = []
     regions = {**({RELIABLE: chosen} if chosen.any() else {}), **region_masks(config.regions, responses, source, said=said)}
     found = evaluate_encoding(
-        encoder, made.bands, responses, splits, runs=made.runs, ceiling=ceiling, stimuli=rows["stimulus_id"].to_numpy(),
+        encoder, made.bands, responses, splits, runs=made.runs, controls=CONTROLS if "onset" in rows else CONTROLS[:1], ceiling=ceiling, stimuli=rows["stimulus_id"].to_numpy(),
         design=made.kind, regions=regions, test_bands=statistics.test_bands, n_surrogates=statistics.n_surrogates,
         unique=statistics.unique, seed=work.seed, keys=unit,
     )  # fmt: skip

@@ -76,9 +76,9 @@ def _colour(pictures: np.ndarray, grid: int) -> tuple[np.ndarray, list[str]]:
 
 
 def _pixels(pictures: np.ndarray, grid: int) -> tuple[np.ndarray, list[str]]:
-    side = 4 * grid
-    small = np.stack([_pool(pictures[..., c], side) for c in range(3)], axis=2)
-    return small.reshape(len(pictures), -1), [f"pixels-{p}-{c}" for p in range(side * side) for c in "rgb"]
+    side, names = 4 * grid, "rgb" if pictures.shape[3] == 3 else ("grey",)
+    small = np.stack([_pool(pictures[..., c], side) for c in range(pictures.shape[3])], axis=2)
+    return small.reshape(len(pictures), -1), [f"pixels-{p}-{c}" for p in range(side * side) for c in names]
 
 
 KINDS: dict[str, Callable[[np.ndarray, int], tuple[np.ndarray, list[str]]]] = {

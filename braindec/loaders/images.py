@@ -160,8 +160,8 @@ def image_features(
         uint8, or floats of 0 to 1.
     kind : {"gist", "hog", "colour", "pixels", "all", "network"}
         "gist": oriented energy at 4 frequencies and 8 orientations on a grid; "hog": histograms of oriented
-        gradients; "colour": mean and spread of opponent channels; "pixels": grey and colour at 16 x 16; "all": the
-        first three side by side; "network": what ``network`` returns.
+        gradients; "colour": mean and spread of opponent channels; "pixels": red, green and blue at 4 ``grid`` pixels a
+        side (one channel for an array of grey pictures); "all": the first three side by side; "network": what ``network`` returns.
     stimulus_ids : sequence, optional
         Ids of the rows, for an array.
     grid : int
@@ -196,12 +196,14 @@ def image_features(
         raise BraindecError("images and stimulus_ids differ in number", found=f"{n} and {len(ids)}")
     parts: list[np.ndarray] = []
     names: list[str] = []
+    grey = kind == "pixels" and isinstance(images, np.ndarray) and bool((images == images[..., :1]).all())
     for start in tqdm(range(0, n, batch), desc="describing images", disable=None, leave=False):
         pictures = _float(np.asarray(images[start : start + batch]))
         if kind == "network":
             values = np.asarray(_numpy(network(pictures)), dtype=np.float32).reshape(len(pictures), -1)  # type: ignore[misc]
             names = [f"network-{i}" for i in range(values.shape[1])]
         else:
+            pictures = pictures[..., :1] if grey else pictures  # three equal channels would say the same thing thrice
             made = [KINDS[k](pictures, grid) for k in (("gist", "hog", "colour") if kind == "all" else (kind,))]
             values = np.concatenate([m[0] for m in made], axis=1)
             names = [name for m in made for name in m[1]]
