@@ -76,8 +76,8 @@ class Brain:
                 whole = whole[:_FSAVERAGE5]
             else:
                 return None
-            self.arrays[f"map/{name}/{side}"] = whole
-            args[side] = f"@map/{name}/{side}"
+            self.arrays[f"map/{name}-{side}"] = whole
+            args[side] = f"@map/{name}-{side}"
         return {**panel, "draw": "surface_map", "args": args} if len(args) > 1 else None
 
     def _volume_panel(self, name: str, values: np.ndarray, label: str, panel: dict[str, Any]) -> dict[str, Any] | None:
@@ -96,8 +96,8 @@ class Brain:
     def _kept(self, name: str, values: np.ndarray, rows: np.ndarray) -> str:
         if rows.all():
             return f"@map/{name}"
-        self.arrays[f"map/{name}/placed"] = np.asarray(values[rows], dtype=np.float32)
-        return f"@map/{name}/placed"
+        self.arrays[f"map/{name}-placed"] = np.asarray(values[rows], dtype=np.float32)
+        return f"@map/{name}-placed"
 
     def _places(self, rows: np.ndarray) -> str:
         self.arrays["map/positions"] = self.positions[rows]
