@@ -13,6 +13,7 @@ from braindec.errors import BraindecError, UnreadableError
 __all__ = ["Brain"]
 
 _CORTEX = {"left": "CIFTI_STRUCTURE_CORTEX_LEFT", "right": "CIFTI_STRUCTURE_CORTEX_RIGHT"}
+_MNI = ("MNI", "ICBM", "TALAIRACH", "FSLR")  # the voxels of fsLR grayordinates lie in MNI152NLin6Asym
 _FSAVERAGE5 = 10242  # the first vertices of the finer fsaverage meshes are those of fsaverage5
 
 
@@ -84,8 +85,10 @@ class Brain:
         inside = self.vertex < 0
         placed = inside & np.isfinite(self.positions).all(axis=1)
         if placed.any() and np.isfinite(values[placed]).any():
-            draw = "glass_brain" if self.space.upper().startswith(("MNI", "ICBM", "TALAIRACH")) else "voxel_map"
-            extra = " Voxels below the cortex only." if not inside.all() else ""
+            draw = "glass_brain" if self.space.upper().startswith(_MNI) else "voxel_map"
+            extra = "" if inside.all() else " Voxels below the cortex."
+            if extra and not self.mesh and not self.space.startswith("fsaverage"):
+                extra = " Voxels below the cortex only: name surfaces (left, right: GIFTI) to draw the cortex."
             args = {"values": self._kept(name, values, placed), "positions": self._places(placed), "label": label}
             return {**panel, "draw": draw, "caption": panel["caption"] + extra, "args": args}
         if {"i", "j", "k"} <= set(self.channels) and inside.all():

@@ -35,6 +35,16 @@ REQUIRED = {
     "bci-iv-2a",
     "haxby2001",
     "nsd",
+    "fmri_digits69_images",
+    "god",
+    "bold5000",
+    "things-fmri",
+    "algonauts2023",
+    "algonauts2025",
+    "lebel-ds003020",
+    "pereira2018",
+    "narratives",
+    "hcp7t-movie",
 }
 
 
