@@ -57,6 +57,10 @@ class Backend:
         """Rows of a device array; a view where the rows are contiguous."""
         raise NotImplementedError
 
+    def columns(self, array: Any, columns: np.ndarray) -> Any:
+        """Columns of a device array; may be a view where they are contiguous."""
+        raise NotImplementedError
+
     def dot(self, a: Any, b: Any) -> Any:
         """Sum over rows of the product, (row, target) x (row, target) -> (target,)."""
         raise NotImplementedError
@@ -70,11 +74,11 @@ class Backend:
         raise NotImplementedError
 
     def inverse(self, matrix: Any) -> Any | None:
-        """Inverse of a positive definite float64 matrix (which is overwritten); None where it is not positive definite."""
+        """Inverse of a positive definite matrix (which is overwritten); None where it is not positive definite."""
         raise NotImplementedError
 
     def solver(self, matrix: Any) -> Callable[[Any], Any] | None:
-        """Function that solves for a positive definite float64 matrix (overwritten); None where it is not that."""
+        """Function that solves for a positive definite matrix (overwritten); None where it is not that."""
         raise NotImplementedError
 
     def qr(self, matrix: Any) -> tuple[Any, Any]:
@@ -104,8 +108,16 @@ class NumpyBackend(Backend):
         return array.astype(np.float64 if exact else self.dtype, copy=False)
 
     def rows(self, array: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        part = as_slice(rows)
-        return array[part] if part is not None else array.take(rows, axis=0)
+        parts = _runs(rows)
+        if len(parts) > 4:
+            return array.take(rows, axis=0)
+        return array[parts[0]] if len(parts) == 1 else np.concatenate([array[part] for part in parts])
+
+    def columns(self, array: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        parts = _runs(columns)
+        if len(parts) > 4:
+            return array.take(columns, axis=1)
+        return array[:, parts[0]] if len(parts) == 1 else np.concatenate([array[:, part] for part in parts], axis=1)
 
     def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.einsum("ij,ij->j", a, b)
@@ -121,10 +133,11 @@ class NumpyBackend(Backend):
         return values, vectors
 
     def inverse(self, matrix: np.ndarray) -> np.ndarray | None:
-        factor, failed = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)  # .T: Fortran order, no second copy
+        potrf, potri = lapack.get_lapack_funcs(("potrf", "potri"), dtype=matrix.dtype)
+        factor, failed = potrf(matrix.T, lower=1, clean=0, overwrite_a=1)  # .T: Fortran order, no second copy
         if failed:
             return None
-        inverse, failed = lapack.dpotri(factor, lower=1, overwrite_c=1)
+        inverse, failed = potri(factor, lower=1, overwrite_c=1)
         if failed:
             return None
         n = len(inverse)
@@ -136,8 +149,9 @@ class NumpyBackend(Backend):
         return inverse
 
     def solver(self, matrix: np.ndarray) -> Callable[[np.ndarray], np.ndarray] | None:
-        factor, failed = lapack.dpotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
-        return None if failed else lambda b: lapack.dpotrs(factor, b, lower=1)[0]
+        potrf, potrs = lapack.get_lapack_funcs(("potrf", "potrs"), dtype=matrix.dtype)
+        factor, failed = potrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+        return None if failed else lambda b: potrs(factor, b, lower=1)[0]
 
     def qr(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.linalg.qr(matrix)
@@ -146,8 +160,13 @@ class NumpyBackend(Backend):
         return np.empty(shape, dtype=self.dtype)
 
 
+def _runs(places: np.ndarray) -> list[slice]:
+    """Slices of the runs of neighbours in a list of places: copying runs is faster than picking single places."""
+    edges = np.flatnonzero(np.diff(places) != 1) + 1
+    return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(places, edges)]
+
+
 def as_slice(rows: np.ndarray) -> slice | None:
     """Slice of sorted rows that are contiguous, else None."""
-    if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
-        return slice(int(rows[0]), int(rows[-1]) + 1)
-    return None
+    runs = _runs(rows)
+    return runs[0] if len(runs) == 1 else None

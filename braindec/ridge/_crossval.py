@@ -1,4 +1,4 @@
-"""Cross-validated scores of all penalties for blocks of targets.
+"""Cross-validated scores of penalties for blocks of targets.
 
 Only sums over the held-out rows are kept: with the held-out response e (around the training mean) and its prediction
 p, the squared error is e'e - 2 e'p + p'p, and r needs the sums of p and of its products; no array of
@@ -11,39 +11,25 @@ a prediction or response without variance counts as 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from braindec.ridge._design import Design
-from braindec.ridge._operators import (
-    FoldRows,
-    Operator,
-    dual_operators,
-    fold_rows,
-    held_out_rows,
-    primal_operators,
-    training_gram,
-)
+from braindec.ridge._operators import DualOperators, FoldRows, PrimalFolds, PrimalOperators, fold_rows
 from braindec.ridge._targets import Targets
+from braindec.ridge.folds import Fold
 
 __all__ = ["CrossValidation"]
 
 _MEMORY = 400e6  # bytes of operators that are held at a time
 
 
-@dataclass(frozen=True, eq=False)
-class _PrimalFold:
-    rows: FoldRows
-    gram: Any
-    mean: Any
-    held: tuple[Any, Any | None]
-
-
 class CrossValidation:
-    """Scores of every penalty on held-out rows, for features that may be weighted by band.
+    """Scores of penalties on held-out rows, for features that may be weighted by band.
 
     Parameters
     ----------
@@ -55,130 +41,208 @@ class CrossValidation:
     scoring : "r2" or "r"
     """
 
-    def __init__(self, design: Design, folds: Sequence[tuple], alphas: np.ndarray, *, dual: bool, scoring: str) -> None:
+    def __init__(self, design: Design, folds: Sequence[Fold], alphas: np.ndarray, *, dual: bool, scoring: str) -> None:
         self.design, self.alphas, self.dual, self.scoring = design, alphas, dual, scoring
-        self.rows = [fold_rows(train, test, design.n) for train, test in folds]
-        self.kernels = design.kernels() if dual else []
-        self.gram = None if dual else design.gram()
-        self._folds: list[_PrimalFold] = []
+        self.rows = fold_rows(folds, design.n)
+        self._kernels = design.kernels() if dual else []
+        self._primal = None if dual else PrimalFolds(self.rows, design)
+        removed = np.concatenate([fold.removed for fold in self.rows]) if self.rows else np.empty(0)
+        self._partition = len(removed) == design.n == len(np.unique(removed))
 
-    def kernel(self, gamma: np.ndarray) -> Any:
-        """Weighted sum of the kernels of all bands."""
-        return sum(float(weight) * kernel for weight, kernel in zip(gamma, self.kernels) if weight > 0)
+    def with_every(self, stride: int) -> CrossValidation:
+        """The same problem with a thinner grid of penalties."""
+        thinner = copy.copy(self)
+        thinner.alphas = self.alphas[stride // 2 :: stride]
+        return thinner
+
+    def matrix(self, gamma: np.ndarray) -> Any:
+        """Weighted kernel (n, n) or Gram matrix (p, p) of all rows, float64."""
+        if self.dual:
+            return sum(float(weight) * kernel for weight, kernel in zip(gamma, self._kernels) if weight > 0)
+        scale = self.design.backend.put(self.design.weights(gamma), exact=True)
+        return self._primal.gram * scale[:, None] * scale[None, :]
 
     def scores(self, gamma: np.ndarray, targets: Targets) -> np.ndarray:
         """Score of each penalty for each target, (n_alphas, t); NaN for skipped targets."""
-        backend = self.design.backend
-        sums = _Sums(len(self.alphas), targets.t)
-        for operators in self._operators(gamma):
+        operators = self._operators(gamma)
+        scores = np.full((len(self.alphas), targets.t), np.nan)
+        step = self._at_a_time(operators)
+        for start in range(0, len(self.alphas), step):
+            places = range(start, min(start + step, len(self.alphas)))
+            matrices = {place: operators.at(self.alphas[place]) for place in places}
             for part in targets.slices():
-                block = backend.put(targets.read(part))
-                inputs = [None] * len(operators) if self.dual else self._cross(block, operators)
-                for operator, given in zip(operators, inputs):
-                    self._add(operator, block, given, sums, part)
-        scores = sums.pooled_r2() if self.scoring == "r2" else sums.r / len(self.rows)
+                wanted = [_Request(place, 0, part.stop - part.start) for place in places]
+                block = self.design.backend.put(targets.read(part))
+                for request, score in zip(wanted, self._evaluate(block, wanted, matrices, operators.bases)):
+                    scores[request.place, part] = score
         scores[:, targets.skipped] = np.nan
         return scores
 
-    def _operators(self, gamma: np.ndarray) -> Iterator[list[Operator]]:
-        """Operators of all folds in portions that fit into memory."""
-        size = self.design.backend.numpy_dtype.itemsize
+    def scores_near(self, gamma: np.ndarray, targets: Targets, guess: np.ndarray) -> np.ndarray:
+        """As :meth:`scores`, for penalties around a guess (t,) only: NaN elsewhere.
+
+        The guess and its neighbours are tried, then one more as long as the best so far is the last one tried: the top of
+        a hill, which is the best of the grid where the score has a single hill.
+        """
+        operators = self._operators(gamma)
+        if self._at_a_time(operators) < len(self.alphas):
+            return self.scores(gamma, targets)
+        scores, matrices = np.full((len(self.alphas), targets.t), np.nan), _Lazy(operators, self.alphas)
+        for part in targets.slices():
+            block, found = self.design.backend.put(targets.read(part)), scores[:, part]
+            wanted = np.abs(np.arange(len(self.alphas))[:, None] - guess[part]) <= 1  # (place, target)
+            wanted[:, targets.skipped[part]] = False
+            while wanted.any():
+                self._fill(found, wanted, block, matrices, operators.bases)
+                wanted = _next_steps(found)
+        return scores
+
+    def _fill(self, scores: np.ndarray, wanted: np.ndarray, block: Any, matrices: Any, bases: list[Any | None]) -> None:
+        """Scores of the wanted (place, target) pairs; each place wants neighbours once targets are sorted by place."""
+        columns = np.flatnonzero(wanted.any(axis=0))
+        columns = columns[np.argsort(wanted[:, columns].argmax(axis=0), kind="stable")]
+        requests = []
+        for place in np.flatnonzero(wanted.any(axis=1)):
+            inside = np.flatnonzero(wanted[place, columns])
+            for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1):
+                requests.append(_Request(int(place), int(run[0]), int(run[-1]) + 1))
+        chosen = self.design.backend.columns(block, columns)
+        for request, score in zip(requests, self._evaluate(chosen, requests, matrices, bases)):
+            scores[request.place, columns[request.start : request.stop]] = score
+
+    def _evaluate(
+        self, block: Any, requests: list[_Request], matrices: Mapping[int, list[Any]], bases: list[Any | None]
+    ) -> list[np.ndarray]:
+        """Score of each request: one penalty for neighbouring columns of the block."""
+        sums = [Sums(request.stop - request.start, self.scoring) for request in requests]
+        for k, known in enumerate(self._known(block, bases)):
+            for request, total in zip(requests, sums):
+                self._add(total, matrices[request.place][k], known.part(request.start, request.stop))
+        return [total.score() for total in sums]
+
+    def _at_a_time(self, operators: DualOperators | PrimalOperators) -> int:
+        return max(1, int(_MEMORY / (self.design.backend.numpy_dtype.itemsize * max(operators.size, 1))))
+
+    def _operators(self, gamma: np.ndarray) -> DualOperators | PrimalOperators:
         if self.dual:
-            kernel = self.kernel(gamma)
-            each = size * sum(len(fold.test) * len(fold.train) for fold in self.rows)
-            step = max(1, int(_MEMORY // each))
-            for start in range(0, len(self.alphas), step):
-                operators = dual_operators(kernel, self.rows, self.alphas[start : start + step], self.design)
-                yield [Operator(o.fold, o.alphas + start, o.matrices) for o in operators]
-            return
-        scale, portion, used = self.design.weights(gamma), [], 0.0
-        for fold in self._primal_folds():
-            each = size * len(self.alphas) * fold.held[0].shape[0] * self.design.p
-            if portion and used + each > _MEMORY:
-                yield portion
-                portion, used = [], 0.0
-            portion.append(primal_operators(fold.gram, fold.rows, self.alphas, scale, fold.held, self.design))
-            used += each
-        yield portion
+            return DualOperators(self.matrix(gamma), self.rows, self.design)
+        return PrimalOperators(self._primal, self.design.weights(gamma))
 
-    def _primal_folds(self) -> Iterator[_PrimalFold]:
-        if self._folds:
-            yield from self._folds
-            return
-        keep = 8.0 * len(self.rows) * (self.design.p**2 + self.design.n * self.design.p) <= _MEMORY
-        for rows in self.rows:
-            gram, mean = training_gram(self.gram, rows, self.design)
-            fold = _PrimalFold(rows, gram, mean, held_out_rows(rows, mean, self.design))
-            if keep:
-                self._folds.append(fold)
-            yield fold
-
-    def _cross(self, block: Any, operators: list[Operator]) -> Iterator[Any]:
-        """Centred X_t' y_t of the training rows of each fold, (p, block): those of all rows minus those left out."""
+    def _known(self, block: Any, bases: list[Any | None]) -> Any:
+        """What each fold needs of a block of targets, one fold at a time."""
         backend, X = self.design.backend, self.design.X
-        if len(operators) == 1:
-            rows = operators[0].fold.train
-            yield self._centred(backend.rows(X, rows).T @ backend.rows(block, rows), block, operators[0].fold)
-            return
-        removed = [backend.rows(X, o.fold.removed).T @ backend.rows(block, o.fold.removed) for o in operators]
-        sizes = [len(o.fold.removed) for o in operators]
-        partition = sum(sizes) == self.design.n and len(operators) == len(self.rows)
-        covered = partition and len(np.unique(np.concatenate([o.fold.removed for o in operators]))) == self.design.n
-        total = sum(removed[1:], removed[0]) if covered else X.T @ block
-        for operator, part in zip(operators, removed):
-            yield self._centred(total - part, block, operator.fold)
+        parts, total = [], None
+        if not self.dual:
+            parts = [backend.rows(X, rows.removed).T @ backend.rows(block, rows.removed) for rows in self.rows]
+            total = sum(parts[1:], parts[0]) if self._partition else X.T @ block
+        for k, (rows, basis) in enumerate(zip(self.rows, bases)):
+            mean = (block.sum(0) - backend.rows(block, rows.removed).sum(0)) / len(rows.train)
+            if self.dual:
+                given = backend.rows(block, rows.train)
+            else:
+                given = total - parts[k]
+                if self.design.centre:
+                    given -= backend.cast(self.design.train_sum(rows.removed))[:, None] * mean[None, :]
+            held = backend.rows(block, rows.test)
+            if self.design.centre:
+                held = held - mean[None, :]
+            yield _Known.of(rows, given, held, basis, backend)
 
-    def _centred(self, cross: Any, block: Any, fold: FoldRows) -> Any:
-        if not self.design.centre:
-            return cross
+    def _add(self, sums: Sums, matrix: Any, known: _Known) -> None:
         backend = self.design.backend
-        x_sum = self.design.X.sum(0) - backend.rows(self.design.X, fold.removed).sum(0)
-        y_mean = self._training_mean(block, fold)
-        return cross - x_sum[:, None] * y_mean[None, :]
+        predicted = matrix @ known.given
+        both, own = backend.get(backend.dot(known.held, predicted)), backend.get(backend.dot(predicted, predicted))
+        mean = 0.0
+        if self.scoring == "r":
+            mean = backend.get(predicted[0] / known.n**0.5 if known.projected else predicted.sum(0) / known.n)
+        sums.add(known, both, own, mean)
 
-    def _training_mean(self, block: Any, fold: FoldRows) -> Any:
-        return (block.sum(0) - self.design.backend.rows(block, fold.removed).sum(0)) / len(fold.train)
 
-    def _add(self, operator: Operator, block: Any, given: Any, sums: _Sums, part: slice) -> None:
-        """Add the held-out sums of one fold for one block of targets."""
-        backend, fold = self.design.backend, operator.fold
-        held = backend.rows(block, fold.test)
-        if given is None:
-            given = backend.rows(block, fold.train)
-        if self.design.centre:
-            held = held - self._training_mean(block, fold)[None, :]
-        n = held.shape[0]
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """One fold of one block: input of the operators (k, b), held-out responses (m, b), and sums over held-out rows (b,)."""
+
+    n: int
+    given: Any
+    held: Any
+    projected: bool
+    squares: np.ndarray
+    total: np.ndarray
+
+    @classmethod
+    def of(cls, rows: FoldRows, given: Any, held: Any, basis: Any | None, backend: Any) -> _Known:
         squares, total = backend.get(backend.dot(held, held)), backend.get(held.sum(0))
-        basis = operator.basis
-        if basis is not None:
-            held = basis.T @ held
-        for place, matrix in zip(operator.alphas, operator.matrices):
-            predicted = matrix @ given
-            both = backend.get(backend.dot(held, predicted))
-            own = backend.get(backend.dot(predicted, predicted))
-            mean = 0.0
-            if self.scoring == "r":
-                mean = backend.get(predicted.sum(0) / n if basis is None else predicted[0] / np.sqrt(n))
-            sums.add(place, part, n, squares, total, both, own, mean)
+        return cls(
+            len(rows.test), given, held if basis is None else basis.T @ held, basis is not None,
+            np.asarray(squares, dtype=np.float64), np.asarray(total, dtype=np.float64),
+        )  # fmt: skip
+
+    def part(self, start: int, stop: int) -> _Known:
+        """The same for neighbouring columns."""
+        inside = slice(start, stop)
+        if start == 0 and stop == len(self.squares):
+            return self
+        return _Known(
+            self.n,
+            self.given[:, inside],
+            self.held[:, inside],
+            self.projected,
+            self.squares[inside],
+            self.total[inside],
+        )
 
 
-class _Sums:
-    """Running sums over folds, (n_alphas, t)."""
+@dataclass(frozen=True)
+class _Request:
+    """A penalty, by its place in the grid, for columns ``start`` to ``stop`` of a block."""
 
-    def __init__(self, n_alphas: int, t: int) -> None:
-        self.error, self.variance, self.r = (np.zeros((n_alphas, t)) for _ in range(3))
+    place: int
+    start: int
+    stop: int
 
-    def add(
-        self, place: int, part: slice, n: int, squares: np.ndarray, total: np.ndarray, both: np.ndarray, own: np.ndarray,
-        mean: np.ndarray | float,
-    ) -> None:  # fmt: skip
-        variance = np.maximum(squares - total**2 / n, 0.0)
-        self.error[place, part] += (squares - 2.0 * both + own) / n
-        self.variance[place, part] += variance / n
+
+class _Lazy(dict):
+    """Operators of a penalty, made when they are asked for."""
+
+    def __init__(self, operators: DualOperators | PrimalOperators, alphas: np.ndarray) -> None:
+        super().__init__()
+        self._operators, self._alphas = operators, alphas
+
+    def __missing__(self, place: int) -> list[Any]:
+        self[place] = self._operators.at(self._alphas[place])
+        return self[place]
+
+
+def _next_steps(scores: np.ndarray) -> np.ndarray:
+    """Pairs (place, target) beside the best so far that were not tried, bool."""
+    tried = np.isfinite(scores)
+    best = np.where(tried, scores, -np.inf).argmax(axis=0)
+    wanted = (np.abs(np.arange(len(scores))[:, None] - best) == 1) & ~tried
+    return wanted & tried.any(axis=0)
+
+
+class Sums:
+    """Running sums over folds for one penalty, (b,) each."""
+
+    def __init__(self, size: int, scoring: str) -> None:
+        self._scoring, self._folds = scoring, 0
+        self._error, self._variance, self._r = np.zeros(size), np.zeros(size), np.zeros(size)
+
+    def add(self, known: _Known, both: np.ndarray, own: np.ndarray, mean: np.ndarray | float) -> None:
+        """Add a fold: sums of held-out response times prediction, of squared prediction, mean of the prediction."""
+        n, self._folds = known.n, self._folds + 1
+        variance = np.maximum(known.squares - known.total**2 / n, 0.0)
+        if self._scoring == "r2":
+            self._error += (known.squares - 2.0 * both + own) / n
+            self._variance += variance / n
+            return
         product = np.sqrt(variance * np.maximum(own - n * mean**2, 0.0))
         with np.errstate(divide="ignore", invalid="ignore"):
-            self.r[place, part] += np.where(product > 0, (both - total * mean) / product, 0.0)
+            self._r += np.where(product > 0, (both - known.total * mean) / product, 0.0)
 
-    def pooled_r2(self) -> np.ndarray:
+    def score(self) -> np.ndarray:
+        """Pooled R2 or mean r, (b,)."""
+        if self._scoring == "r":
+            return self._r / self._folds
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(self.variance > 0, 1.0 - self.error / self.variance, np.nan)
+            return np.where(self._variance > 0, 1.0 - self._error / self._variance, np.nan)

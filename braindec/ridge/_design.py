@@ -51,6 +51,14 @@ class Design:
             scale[columns] = np.sqrt(weight)
         return scale
 
+    def train_sum(self, removed: np.ndarray) -> Any:
+        """Sum of the rows that are left when some are removed, (p,) float64."""
+        return self._sum(self.X) - self._sum(self.backend.rows(self.X, removed))
+
+    def _sum(self, X: Any) -> Any:
+        parts = (self.backend.cast(X[a : a + _ROWS], exact=True).sum(0) for a in range(0, X.shape[0], _ROWS))
+        return sum(parts)
+
     def gram(self, rows: np.ndarray | None = None) -> Any:
         """X'X of some rows, (p, p) float64."""
         X = self.X if rows is None else self.backend.rows(self.X, rows)

@@ -1,4 +1,4 @@
-"""Prediction operators of one fold: a matrix for each penalty that maps what is known to the held-out rows.
+"""Prediction operators: for one penalty and one fold, a matrix that maps what is known to the held-out rows.
 
 Dual: with K the kernel of all rows, A = K + a I and B = A^-1 - A^-1 11' A^-1 / (1' A^-1 1) (the intercept is not
 penalised), leaving the rows g out changes their residuals to (B_gg)^-1 (B y)_g: one inverse of size n serves all folds
@@ -6,28 +6,33 @@ of a penalty. The prediction of the rows g is -(B_gg)^-1 B_gt y_t for the traini
 
 Primal: the Gram matrix of the training rows is that of all rows minus that of the rows left out; one
 eigendecomposition serves all penalties, and the operator acts on X_t' y_t. More test rows than columns are replaced by
-their projections on the (orthonormal) column space of the test features, in which sums of squares stay what they are.
+their projections on an orthonormal basis of the test features, in which sums of products stay what they are.
 
 Both agree with a fit on the training rows, centred by their own mean, to rounding.
 
-Source: block leave-out by Woodbury / Schur complement, as in Golub, Heath & Wahba 1979 (Technometrics 21:215) for
-single rows; ridge of centred data as a bordered system.
+Source: leaving blocks out by the Schur complement, as Golub, Heath & Wahba 1979 (Technometrics 21:215) leave out rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from braindec.ridge._backend import Backend
 from braindec.ridge._design import Design
 from braindec.ridge._spectral import safe_eigh, safe_inverse
+from braindec.ridge.folds import Fold
 
-__all__ = ["FoldRows", "Operator", "dual_operators", "fold_rows", "held_out_rows", "primal_operators", "training_gram"]
+__all__ = ["SINGLE", "DualOperators", "FoldRows", "PrimalFolds", "PrimalOperators", "fold_rows"]
 
 _TINY = 1e-10  # penalties below this share of the trace are solved on the training rows: the block formula cancels
 _HALF = 0.5  # so are folds that leave more rows out than this
+SINGLE = 1e-2  # penalties above this many mean diagonal entries: float32 is enough for the inverse
+_TALL = 1.25  # test rows are replaced by projections when there are more than this many for each column
+_MEMORY = 400e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,72 +44,67 @@ class FoldRows:
     removed: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
-class Operator:
-    """Predictions of one fold: ``matrices[a] @ input`` are the held-out rows minus the training mean.
+def fold_rows(folds: Sequence[Fold], n: int) -> list[FoldRows]:
+    """Rows of each fold with those left out."""
+    return [FoldRows(train, test, np.setdiff1d(np.arange(n), train)) for train, test in folds]
+
+
+class DualOperators:
+    """Operators on the training responses, (n_test, n_train) for each fold, from the kernel of all rows.
 
     Parameters
     ----------
-    alphas : array of shape (n_alphas,), int
-        Places of the penalties in the grid.
-    matrices : list of (m, k) device arrays
-    basis : (n_test, m) device array or None
-        The m rows are projections of the test rows on these orthonormal columns (the first is the constant).
+    kernel : (n, n) float64 device array
+        Of the centred features.
+    folds : list of FoldRows
+    design : Design
     """
 
-    fold: FoldRows
-    alphas: np.ndarray
-    matrices: list[Any]
-    basis: Any | None = None
+    def __init__(self, kernel: Any, folds: list[FoldRows], design: Design) -> None:
+        self._kernel, self._folds, self._design = kernel, folds, design
+        self._trace = float(design.backend.get(kernel.diagonal()).sum())
+        self._working = design.backend.cast(kernel)
+        self.bases: list[Any | None] = [None] * len(folds)
+        self.size = sum(len(fold.test) * len(fold.train) for fold in folds)
+
+    def at(self, alpha: float) -> list[Any]:
+        """Operator of each fold for one penalty."""
+        n = self._design.n
+        safe = [len(fold.removed) <= _HALF * n and alpha > _TINY * self._trace for fold in self._folds]
+        inverse = None
+        if any(safe):
+            kernel = self._working if alpha > SINGLE * self._trace / n else self._kernel
+            inverse = safe_inverse(kernel, alpha, self._design.backend)
+            sums = inverse.sum(0)
+        return [
+            _left_out(inverse, sums, fold, self._design) if ok else _refitted(self._kernel, fold, alpha, self._design)
+            for ok, fold in zip(safe, self._folds)
+        ]
 
 
-def fold_rows(train: np.ndarray, test: np.ndarray, n: int) -> FoldRows:
-    """Rows of a fold with those left out."""
-    return FoldRows(train, test, np.setdiff1d(np.arange(n), train))
-
-
-def dual_operators(kernel: Any, folds: list[FoldRows], alphas: np.ndarray, design: Design) -> list[Operator]:
-    """Operators on the training responses, (n_test, n_train) a penalty, from the (n, n) float64 kernel of all rows."""
-    backend, n = design.backend, design.n
-    scale = float(backend.get(kernel.diagonal()).sum())
-    matrices: list[list[Any]] = [[] for _ in folds]
-    for alpha in alphas:
-        block = [len(fold.removed) <= _HALF * n and alpha > _TINY * scale for fold in folds]
-        inverse = _bordered(safe_inverse(kernel, alpha, backend), design) if any(block) else None
-        for k, fold in enumerate(folds):
-            if block[k]:
-                matrices[k].append(_left_out(inverse, fold, design))
-            else:
-                matrices[k].append(_refitted(kernel, fold, alpha, design))
-    return [Operator(fold, np.arange(len(alphas)), parts) for fold, parts in zip(folds, matrices)]
-
-
-def _bordered(inverse: Any, design: Design) -> Any:
-    if not design.centre:
-        return inverse
-    sums = inverse.sum(0)
-    return inverse - sums[:, None] * (sums / sums.sum())[None, :]
-
-
-def _left_out(inverse: Any, fold: FoldRows, design: Design) -> Any:
+def _left_out(inverse: Any, sums: Any, fold: FoldRows, design: Design) -> Any:
     """-(B_gg)^-1 B_gt, test rows of it, minus the training mean that it contains."""
     backend = design.backend
     rows = backend.rows(inverse, fold.removed)
-    within = backend.rows(rows.T, fold.removed)  # symmetric
-    across = backend.rows(rows.T, fold.train).T
-    scale = float(within.diagonal().max())
-    core = safe_inverse(within / scale, 0.0, backend)
+    within = backend.columns(rows, fold.removed)
+    if design.centre:
+        mine = backend.rows(sums, fold.removed)
+        within = within - mine[:, None] * (mine / sums.sum())[None, :]
+    core = safe_inverse(within, 0.0, backend)
     if len(fold.test) < len(fold.removed):
-        core = core[np.searchsorted(fold.removed, fold.test)]
-    matrix = backend.cast(core) @ backend.cast(across / -scale)
-    return matrix - 1.0 / len(fold.train) if design.centre else matrix
+        core = backend.rows(core, np.searchsorted(fold.removed, fold.test))
+    matrix = backend.cast(-core) @ backend.cast(backend.columns(rows, fold.train))
+    if design.centre:  # the border of B_gt, and the training mean
+        other = backend.rows(sums, fold.train) / sums.sum()
+        matrix += backend.cast(core @ mine)[:, None] * backend.cast(other)[None, :] - 1.0 / len(fold.train)
+    return matrix
 
 
 def _refitted(kernel: Any, fold: FoldRows, alpha: float, design: Design) -> Any:
     """The same from the kernel of the training rows, which is safe for any penalty and any fold."""
     backend = design.backend
-    inner = backend.rows(backend.rows(kernel, fold.train).T, fold.train)
-    outer = backend.rows(backend.rows(kernel, fold.train).T, fold.test)
+    known = backend.rows(kernel, fold.train).T
+    inner, outer = backend.rows(known, fold.train), backend.rows(known, fold.test)
     if design.centre:
         mean = inner.mean(0)
         outer = outer - outer.mean(1)[:, None] - mean[None, :] + mean.mean()
@@ -112,54 +112,73 @@ def _refitted(kernel: Any, fold: FoldRows, alpha: float, design: Design) -> Any:
     return backend.cast(outer @ safe_inverse(inner, alpha, backend))
 
 
-def primal_operators(
-    gram: Any, fold: FoldRows, alphas: np.ndarray, scale: np.ndarray, held: tuple[Any, Any | None], design: Design
-) -> Operator:
-    """Operators on X_t' y_t (centred), (m, p) a penalty, from the (p, p) float64 Gram matrix of the training rows.
+class PrimalFolds:
+    """Gram matrix of the training rows and held-out rows of each fold, whatever the band weights.
 
-    Parameters
+    Attributes
     ----------
     gram : (p, p) float64 device array
-        Centred Gram matrix of the training rows.
-    scale : array of shape (p,)
-        Square roots of band weights.
-    held : tuple of (m, p) float64 device array and basis
-        As :func:`held_out_rows` gives them.
+        Of all rows.
     """
-    backend = design.backend
-    s = backend.put(scale, exact=True)
-    values, vectors = safe_eigh(gram * s[:, None] * s[None, :], backend)
-    rows, basis = held
-    loads = backend.cast((rows * s[None, :]) @ vectors)  # (m, k)
-    back = backend.cast((vectors * s[:, None]).T)  # (k, p)
-    matrices = [(loads * backend.put(1.0 / (values + alpha))[None, :]) @ back for alpha in alphas]
-    return Operator(fold, np.arange(len(alphas)), matrices, basis)
+
+    def __init__(self, folds: list[FoldRows], design: Design) -> None:
+        self.rows, self.design, self.gram = folds, design, design.gram()
+        self._kept: dict[int, tuple[Any, Any, Any | None]] = {}
+        self._keep = 8.0 * len(folds) * design.p**2 + 8.0 * design.n * design.p <= _MEMORY
+
+    def get(self, k: int) -> tuple[Any, Any, Any | None]:
+        """Centred Gram matrix (p, p), held-out rows minus the training mean (m, p), float64, and basis (n_test, m)."""
+        if k not in self._kept:
+            parts = self._make(self.rows[k])
+            if not self._keep:
+                return parts
+            self._kept[k] = parts
+        return self._kept[k]
+
+    def _make(self, fold: FoldRows) -> tuple[Any, Any, Any | None]:
+        design, backend = self.design, self.design.backend
+        if len(fold.removed) <= _HALF * design.n:
+            gram = self.gram - design.gram(fold.removed)
+        else:
+            gram = design.gram(fold.train)  # little would be left of the sum of all rows: digits would be lost
+        held = backend.cast(backend.rows(design.X, fold.test), exact=True)
+        if design.centre:
+            mean = design.train_sum(fold.removed) / len(fold.train)
+            gram = gram - len(fold.train) * (mean[:, None] * mean[None, :])
+            held = held - mean[None, :]
+        if len(fold.test) <= _TALL * (design.p + 1):
+            return gram, held, None
+        return gram, *_projected(held, backend)
 
 
-def training_gram(gram: Any, fold: FoldRows, design: Design) -> tuple[Any, Any]:
-    """Centred Gram matrix (p, p) of the training rows and their mean (p,), by taking rows away where that is safe."""
-    backend = design.backend
-    if len(fold.removed) <= _HALF * design.n:
-        total = gram - design.gram(fold.removed)
-    else:
-        total = design.gram(fold.train)
-    mean = backend.cast(backend.rows(design.X, fold.train), exact=True).mean(0)
-    if not design.centre:
-        return total, mean * 0.0
-    return total - len(fold.train) * (mean[:, None] * mean[None, :]), mean
-
-
-def held_out_rows(fold: FoldRows, mean: Any, design: Design) -> tuple[Any, Any | None]:
-    """Test rows minus the training mean, (m, p) float64; with more rows than columns their projections, and the basis."""
-    backend = design.backend
-    rows = backend.cast(backend.rows(design.X, fold.test), exact=True) - mean[None, :]
-    n_test = len(fold.test)
-    if n_test <= 1.25 * (design.p + 1):
-        return rows, None
-    constant = np.full((n_test, 1), 1.0 / np.sqrt(n_test))
-    joined = np.concatenate([constant, backend.get(rows)], axis=1)  # the constant first: sums stay readable
-    basis, factor = backend.qr(backend.put(joined, exact=True))
+def _projected(rows: Any, backend: Backend) -> tuple[Any, Any]:
+    """Rows in an orthonormal basis whose first vector is the constant, (p + 1, p), and the basis (n_test, p + 1)."""
+    n = rows.shape[0]
+    constant = np.full((n, 1), 1.0 / np.sqrt(n))
+    basis, factor = backend.qr(backend.put(np.concatenate([constant, backend.get(rows)], axis=1), exact=True))
     sign = float(factor[0, 0])  # 1 or -1
     factor[0] *= sign
     basis[:, 0] *= sign
     return factor[:, 1:], backend.cast(basis)
+
+
+class PrimalOperators:
+    """Operators on X_t' y_t (centred), (m, p) for each fold, from one eigendecomposition a fold."""
+
+    def __init__(self, folds: PrimalFolds, scale: np.ndarray) -> None:
+        design = folds.design
+        self._backend = backend = design.backend
+        s = backend.put(scale, exact=True)
+        self.bases, self._parts, self.size = [], [], 0
+        for k in range(len(folds.rows)):
+            gram, held, basis = folds.get(k)
+            values, vectors = safe_eigh(gram * s[:, None] * s[None, :], backend)
+            loads = backend.cast(held * s[None, :]) @ backend.cast(vectors)  # (m, k)
+            self._parts.append((loads, values, backend.cast((vectors * s[:, None]).T)))
+            self.bases.append(basis)
+            self.size += held.shape[0] * design.p
+
+    def at(self, alpha: float) -> list[Any]:
+        """Operator of each fold for one penalty."""
+        put = self._backend.put
+        return [(loads * put(1.0 / (values + alpha))[None, :]) @ back for loads, values, back in self._parts]

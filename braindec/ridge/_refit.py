@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from braindec.ridge._crossval import CrossValidation
+from braindec.ridge._operators import SINGLE
 from braindec.ridge._spectral import safe_solver
 from braindec.ridge._targets import Targets
 
@@ -38,7 +39,8 @@ class Refit:
     alpha: np.ndarray
     draw: np.ndarray
     gammas: np.ndarray
-    _solvers: dict[tuple[int, float], Callable] = field(default_factory=dict, repr=False)
+    _matrix: dict[int, Any] = field(default_factory=dict, repr=False)
+    _solvers: dict[tuple[int, float], tuple[Callable, bool]] = field(default_factory=dict, repr=False)
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Coefficients of each block, (p, block); NaN columns for skipped targets."""
@@ -64,20 +66,29 @@ class Refit:
             yield int(d), float(a), fitted[member.ravel() == k]
 
     def _solve(self, draw: int, alpha: float, block: Any) -> Any:
-        """(K + a I)^-1 y, or (S G S + a I)^-1 S X'y."""
+        """(K + a I)^-1 y, or S (S G S + a I)^-1 S X'y with S the square roots of the band weights."""
         design, backend = self.problem.design, self.problem.design.backend
-        scale = backend.put(design.weights(self.gammas[draw]), exact=True)
-        solver = self._solvers.get((draw, alpha))
-        if solver is None:
-            if self.problem.dual:
-                matrix = self.problem.kernel(self.gammas[draw])
-            else:
-                matrix = self.problem.gram * scale[:, None] * scale[None, :]
-            solver = safe_solver(matrix, alpha, backend)
-            if 8.0 * (len(self._solvers) + 1) * matrix.shape[0] ** 2 <= _MEMORY:
-                self._solvers[draw, alpha] = solver
-        exact = backend.cast(block, exact=True)
-        return backend.cast(solver(exact) if self.problem.dual else scale[:, None] * solver(scale[:, None] * exact))
+        solver, exact = self._solver(draw, alpha)
+        block = backend.cast(block, exact=exact)
+        if self.problem.dual:
+            return backend.cast(solver(block))
+        scale = backend.cast(backend.put(design.weights(self.gammas[draw]), exact=True), exact=exact)[:, None]
+        return backend.cast(scale * solver(scale * block))
+
+    def _solver(self, draw: int, alpha: float) -> tuple[Callable, bool]:
+        """Solver of one pair, and whether it works in float64 (small penalties) or in the working precision."""
+        if (draw, alpha) in self._solvers:
+            return self._solvers[draw, alpha]
+        backend = self.problem.design.backend
+        if draw not in self._matrix:  # pairs come sorted by draw: the last matrix is enough
+            self._matrix.clear()
+            self._matrix[draw] = self.problem.matrix(self.gammas[draw])
+        matrix = self._matrix[draw]
+        exact = alpha <= SINGLE * float(backend.get(matrix.diagonal()).mean())
+        solver = safe_solver(matrix if exact else backend.cast(matrix), alpha, backend)
+        if 8.0 * (len(self._solvers) + 1) * matrix.shape[0] ** 2 <= _MEMORY:
+            self._solvers[draw, alpha] = solver, exact
+        return solver, exact
 
     def _coefficients(self, solved: Any, weights: np.ndarray) -> np.ndarray:
         design, backend = self.problem.design, self.problem.design.backend

@@ -42,24 +42,27 @@ def safe_eigh(matrix: Any, backend: Backend) -> tuple[np.ndarray, Any]:
 
 
 def safe_inverse(matrix: Any, alpha: float, backend: Backend) -> Any:
-    """Inverse of (matrix + alpha I) for a positive semi-definite float64 matrix and alpha > 0."""
+    """Inverse of (matrix + alpha I) for a positive semi-definite matrix, in its own precision."""
     shifted = matrix + 0.0  # a copy, in numpy and in torch
     shifted.reshape(-1)[:: matrix.shape[0] + 1] += alpha
     inverse = backend.inverse(shifted)
     if inverse is not None:
         return inverse
-    vectors, shrink = _decomposed(matrix, alpha, backend)
-    return (vectors * shrink) @ vectors.T
+    vectors, shrink = _decomposed(backend.cast(matrix, exact=True), alpha, backend)
+    inverse = (vectors * shrink) @ vectors.T
+    return backend.cast(inverse) if shifted.dtype == backend.dtype else inverse
 
 
 def safe_solver(matrix: Any, alpha: float, backend: Backend) -> Callable[[Any], Any]:
-    """Function that solves (matrix + alpha I) x = b for float64 b (k, t)."""
+    """Function that solves (matrix + alpha I) x = b for b (k, t) in the precision of the matrix."""
     shifted = matrix + 0.0
     shifted.reshape(-1)[:: matrix.shape[0] + 1] += alpha
     solver = backend.solver(shifted)
     if solver is not None:
         return solver
-    vectors, shrink = _decomposed(matrix, alpha, backend)
+    vectors, shrink = _decomposed(backend.cast(matrix, exact=True), alpha, backend)
+    if shifted.dtype == backend.dtype:
+        vectors, shrink = backend.cast(vectors), backend.cast(shrink)
     return lambda b: vectors @ (shrink[:, None] * (vectors.T @ b))
 
 

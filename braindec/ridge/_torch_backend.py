@@ -49,6 +49,9 @@ class TorchBackend(Backend):
         part = as_slice(rows)
         return array[part] if part is not None else array[self.torch.as_tensor(rows, device=self.device)]
 
+    def columns(self, array: Any, columns: np.ndarray) -> Any:
+        return array[:, self.torch.as_tensor(columns, device=self.device)]
+
     def dot(self, a: Any, b: Any) -> Any:
         return (a * b).sum(0)
 

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from braindec.errors import BraindecError
-from braindec.ridge._fit import Linear, assemble, best_of, make_problem
-from braindec.ridge._halving import worthwhile_draws
+from braindec.ridge._fit import Linear, assemble, make_problem
+from braindec.ridge._halving import Search, search_all, search_halving
 from braindec.ridge._penalties import at_edge
 from braindec.ridge._refit import Refit
 from braindec.ridge.folds import Fold
@@ -46,7 +46,7 @@ class BandedFit:
     draw : array of shape (t,), int
         Draw of each target; -1 for skipped targets.
     cv_scores : array of shape (n_alphas, t)
-        Cross-validated score of each penalty with the target's best draw.
+        Cross-validated score of each penalty with the target's best draw; NaN for penalties that were not tried.
     cv_score : array of shape (t,)
     draw_scores : array of shape (n_draws,)
         Mean over targets of the best score with each draw; NaN for draws that were dropped on a subsample.
@@ -125,8 +125,8 @@ def fit_banded(
     gammas : array of shape (n_draws, n_bands), optional
         Band weights to try instead: at least 0, summing to 1.
     halving : bool
-        Drop draws that help no target of a random subsample before all targets are scored. False scores every target
-        with every draw.
+        Drop draws that help no target of a random subsample before all targets are scored, and search penalties near
+        the best one of earlier draws. False scores every target with every draw and every penalty.
     seed : int
         Of the draws and the subsample.
 
@@ -140,25 +140,18 @@ def fit_banded(
         fit_intercept=fit_intercept, n_targets_batch=n_targets_batch, backend=backend, device=device, dtype=dtype,
     )  # fmt: skip
     targets, grid, t = problem.targets, problem.alphas, problem.targets.t
-    draws = np.arange(len(gammas))
-    if halving and problem.choose:
-        draws = worthwhile_draws(problem.validation, gammas, targets, rng)
-    scores, best = np.full((len(grid), t), np.nan), np.full(t, -np.inf)
-    place, draw, draw_scores = np.zeros(t, dtype=int), np.full(t, draws[0]), np.full(len(gammas), np.nan)
-    for d in draws if problem.choose else ():
-        found = problem.validation.scores(gammas[d], targets)
-        where, score = best_of(found, targets.skipped)
-        better = score > best
-        place[better], draw[better], best[better] = where[better], d, score[better]
-        scores[:, better] = found[:, better]
-        if not targets.skipped.all():
-            draw_scores[d] = np.nanmean(score)
-    alpha = np.where(targets.skipped, np.nan, grid[place])
-    linear = assemble(Refit(problem.validation, targets, alpha, draw, gammas), coef=coef)
-    gamma = np.where(targets.skipped, np.nan, gammas[draw].T)
-    best = np.where(np.isfinite(best), best, np.nan)
+    if not problem.choose:
+        search = Search.empty(len(grid), t, len(gammas), keep=False)
+    elif halving:
+        search = search_halving(problem.validation, gammas, targets, rng)
+    else:
+        search = search_all(problem.validation, gammas, targets)
+    alpha = np.where(targets.skipped, np.nan, grid[search.place])
+    linear = assemble(Refit(problem.validation, targets, alpha, search.draw, gammas), coef=coef)
+    gamma = np.where(targets.skipped, np.nan, gammas[search.draw].T)
+    best = np.where(np.isfinite(search.score), search.score, np.nan)
     return BandedFit(
-        alpha, gamma, grid, gammas, np.where(targets.skipped, -1, draw), scores, best, draw_scores, linear.coef,
+        alpha, gamma, grid, gammas, np.where(targets.skipped, -1, search.draw), search.scores, best, search.draw_scores, linear.coef,
         linear.intercept, list(bands), at_edge(alpha, grid), targets.skipped, linear,
     )  # fmt: skip
 
