@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     p = _verb(verbs, "report", report, "gather the units of a results folder and write report.html")
     p.add_argument("folder", metavar="DIR")
 
-    p = _verb(verbs, "fetch", fetch, "download a data set (resumed, checked), or say how to obtain it")
-    p.add_argument("dataset", metavar="DATASET")
+    p = _verb(verbs, "fetch", fetch, "download a data set or an atlas (resumed, checked), or say how to obtain it")
+    p.add_argument("dataset", metavar="NAME")
     p.add_argument("--to", metavar="DIR", help="folder of data sets ($BRAINDEC_DATA or ./data)")
     p.add_argument("--mirror", metavar="URL_OR_DIR", help="take the files from here instead")
 

@@ -158,10 +158,16 @@ def _gather(out: Path) -> None:
 
 
 def fetch(arguments: argparse.Namespace) -> int:
-    """Download a data set where its licence lets us, or say how to obtain it."""
+    """Download a data set or an atlas where its licence lets us, or say how to obtain it."""
     from braindec.loaders.cards import load_card
     from braindec.loaders.fetch import fetch as fetch_card
 
+    if arguments.dataset in registry.files("atlases", ".yaml"):
+        from braindec.loaders.atlases import fetch_atlas
+
+        for path in fetch_atlas(arguments.dataset, home=arguments.to, mirror=arguments.mirror):
+            print(path)
+        return 0
     card = load_card(arguments.dataset)
     home = Path(arguments.to or os.environ.get("BRAINDEC_DATA") or "data")
     for path in fetch_card(card, home / card.folder, mirror=arguments.mirror):
