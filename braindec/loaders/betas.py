@@ -32,6 +32,7 @@ from braindec.types.storage import hdf5, read_table, to_json, write_table
 __all__ = ["open_betas", "write_betas"]
 
 _CHUNK = (64, 1024)  # trials, voxels: 256 KiB as float32
+NOTHING = "n/a"  # a label that is not known
 _TEXT = ("subject", "session", "run", "stimulus_id", "concept_id")
 
 
@@ -71,14 +72,19 @@ def write_betas(
     BraindecError
         If the shapes do not fit, or a value times ``scale`` does not fit into int16.
     """
-    path, shape = Path(path), tuple(int(n) for n in betas.shape)
+    path, betas = Path(path), betas if hasattr(betas, "shape") else np.asarray(betas)
+    shape = tuple(int(n) for n in betas.shape)
     if len(shape) != 2 or shape != (len(trials), len(channels)) or 0 in shape:
         raise BraindecError(
             "betas need one row a trial and one column a voxel", found=f"betas {shape}, {len(trials)} trials, "
             f"{len(channels)} channels",
         )  # fmt: skip
-    if scale is not None and not (np.isfinite(scale) and scale > 0):
+    kind = np.dtype(getattr(betas, "dtype", np.float32)).kind
+    if kind not in "iuf":
+        raise BraindecError("betas must be real numbers", found=f"dtype {betas.dtype}", fix="betas.astype('float32')")
+    if scale is not None and positive_number(scale) is None:
         raise BraindecError("scale must be a positive number", found=repr(scale), fix="for percent signal change: 300")
+    _check_tables(trials, channels)
     stored = np.dtype(np.float32 if scale is None else np.int16)
     chunks = tuple(min(a, b) for a, b in zip(_CHUNK, shape, strict=True))
     with written_whole(path) as temporary, hdf5(temporary, "w") as file:
@@ -122,6 +128,8 @@ def open_betas(paths: str | Path | Sequence[str | Path]) -> Windows:
         If one is no such file, or damaged, or files have other voxels.
     """
     many = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not many:
+        raise BraindecError("there is no file of betas to open", found="an empty list")
     kept = Kept()
     parts = [_open_one(Path(path), kept) for path in many]
     channels, info = parts[0].channels, dict(parts[0].info)
@@ -154,10 +162,17 @@ def _open_one(path: Path, kept: Kept) -> _Part:
                 f"{path} does not hold betas of braindec", found=f"datasets {list(file)}",
                 fix="describe the file to the reader betas with options (key, axes, divide_by, trials)",
             )  # fmt: skip
-        trials, channels = read_table(file, "trials"), read_table(file, "channels")
-        info, bad, finite = json.loads(file.attrs["info"]), file["nan_voxels"][...], bool(file.attrs["finite"])
-        divide_by = float(file["betas"].attrs.get("divide_by", 1.0))
-        missing = MISSING if file["betas"].dtype == np.int16 else None
+        try:
+            trials, channels = read_table(file, "trials"), read_table(file, "channels")
+            info, bad, finite = json.loads(file.attrs["info"]), file["nan_voxels"][...], bool(file.attrs["finite"])
+            divide_by = float(file["betas"].attrs.get("divide_by", 1.0))
+            missing = MISSING if file["betas"].dtype == np.int16 else None
+        except (KeyError, ValueError, TypeError, OSError) as error:  # h5py and json: a part that is gone or damaged
+            raise UnreadableError(
+                f"{path} is not whole", found=" ".join(str(error).split())[:200],
+                allowed="betas, trials, channels, nan_voxels and the attributes info and finite",
+                fix="write it again (write_betas)",
+            ) from error  # fmt: skip
     signal = BetasSignal(path, "betas", divide_by=divide_by, missing=missing, kept=kept)
     signal.finite = finite
     for column in ("subject", "session"):
@@ -195,6 +210,12 @@ def windows_of(
     """
     said = [*info.get("warnings", []), *(warnings or [])]
     channels = channels.reset_index(drop=True)
+    if any(s.shape[0] != len(channels) for s in signals) or not len(channels):
+        raise BraindecError(
+            "the sessions do not hold the same voxels", found=", ".join(
+                f"{Path(str(s.path)).name}: {s.shape[0]}" for s in signals[:8]), allowed=f"{len(channels)} each, one or more",
+            fix="open files of one subject, made with one mask",
+        )  # fmt: skip
     if look:
         nan_voxels, looked = find_nan(signals)
         for signal in signals:
@@ -208,7 +229,7 @@ def windows_of(
         channels = channels.assign(status=status)
         said.append(f"{len(nan_voxels)} of {len(channels)} voxels hold values that are not finite; kept and marked bad")
     trials = complete_trials(trials, info)
-    said += _in_both_parts(trials)
+    said += [*_in_both_parts(trials), *_unnamed(trials)]
     recordings, index, first = [], [], 0
     for signal in signals:
         n_trials = signal.shape[1]
@@ -230,11 +251,51 @@ def windows_of(
 
 def whole_numbers(given: Any, name: str) -> list[int] | None:
     """Return None or a rising list of whole numbers, from one number or several, also as text."""
-    many = None if given is None else [given] if isinstance(given, (str, int)) else list(given)
     try:
+        many = None if given is None else [given] if isinstance(given, (str, int, float)) else list(given)
+        if any(isinstance(n, float) and n != int(n) for n in many or []):
+            raise ValueError(given)
         return None if many is None else sorted({int(n) for n in many})
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise BraindecError(f"{name} must be whole numbers", found=repr(given), fix=f"{name}: [1, 2, 3]") from None
+
+
+def positive_number(given: Any) -> float | None:
+    """Return a finite number above 0, also from text, or None when it is no such number."""
+    try:
+        number = float(given)
+    except (TypeError, ValueError):
+        return None
+    return number if np.isfinite(number) and number > 0 else None
+
+
+def _check_tables(trials: pd.DataFrame, channels: pd.DataFrame) -> None:
+    """Refuse to write what cannot be opened again."""
+    if "name" not in channels or channels["name"].isna().any() or channels["name"].duplicated().any():
+        twice = channels["name"][channels["name"].duplicated()].astype(str).head(3) if "name" in channels else []
+        raise BraindecError(
+            "each channel needs a name of its own", found=f"more than once: {', '.join(twice)}" if len(twice) else
+            f"columns {', '.join(map(str, channels.columns))}", fix="channels['name'] = ...",
+        )  # fmt: skip
+    if "window_id" in trials and trials["window_id"].duplicated().any():
+        raise BraindecError(
+            "each trial needs a window_id of its own", found=str(trials["window_id"][trials["window_id"].duplicated()].iloc[0]),
+            fix="leave the column out: ids follow from session and onset",
+        )  # fmt: skip
+
+
+def _unnamed(trials: pd.DataFrame) -> list[str]:
+    """Sentences about trials that do not say what was shown, and about parts that are neither training nor test."""
+    said = []
+    if "stimulus_id" in trials and (trials["stimulus_id"] == NOTHING).any():
+        lost = int((trials["stimulus_id"] == NOTHING).sum())
+        said.append(
+            f"{lost} of {len(trials)} trials do not say their stimulus (n/a): they repeat nothing and have no features"
+        )
+    if "part" in trials and not trials["part"].isin(["train", "test"]).any():
+        found = ", ".join(map(str, trials["part"].unique()[:4]))
+        said.append(f"no trial has the part train or test (found: {found}): there is no official split")
+    return said
 
 
 def _in_both_parts(trials: pd.DataFrame) -> list[str]:
@@ -242,7 +303,7 @@ def _in_both_parts(trials: pd.DataFrame) -> list[str]:
     if "part" not in trials or "stimulus_id" not in trials:
         return []
     ids = {part: set(trials["stimulus_id"][trials["part"] == part]) for part in ("train", "test")}
-    both = sorted(ids["train"] & ids["test"])
+    both = sorted((ids["train"] & ids["test"]) - {NOTHING})
     if not both:
         return []
     return [
@@ -251,20 +312,22 @@ def _in_both_parts(trials: pd.DataFrame) -> list[str]:
 
 
 def complete_trials(trials: pd.DataFrame, info: Mapping[str, Any]) -> pd.DataFrame:
-    """Fill in subject, session, onset, duration and repetition (from stimulus_id); ids become text."""
+    """Fill in subject, session, onset, duration and repetition (from stimulus_id); ids become text, "n/a" where missing."""
     trials = trials.reset_index(drop=True)
     for column in ("subject", "session"):
         if column not in trials:
             trials[column] = str(info.get(column) or "n/a")
     for column in _TEXT:
         if column in trials:
-            trials[column] = trials[column].astype(str).astype(object)
+            known = trials[column].notna() & ~trials[column].astype(str).isin(["", "nan", "None", "<NA>"])
+            trials[column] = trials[column].astype(str).astype(object).where(known, NOTHING)
     if "onset" not in trials:
         trials["onset"] = trials.groupby(["subject", "session"], sort=False).cumcount().astype(float)
     if "duration" not in trials:
         trials["duration"] = 1.0
     if "repetition" not in trials and "stimulus_id" in trials:
         trials["repetition"] = trials.groupby(["subject", "stimulus_id"], sort=False).cumcount()
+        trials.loc[trials["stimulus_id"] == NOTHING, "repetition"] = 0
     return trials
 
 

@@ -398,3 +398,88 @@ def test_nan_voxels_of_described_files(tmp_path, rng):
     windows = reader.load(tmp_path / "b.npy", axes="trial_voxel", trials="t.csv")
     assert windows.channels["status"].tolist() == ["good"] * 3 + ["bad", "good"]
     assert "1 of 5 voxels" in windows.recordings[0].info["warnings"][0]
+
+
+# ---- input that is not right
+
+
+def test_tables_that_could_not_be_opened_again_are_not_written(tmp_path, rng):
+    values = rng.normal(size=(4, 3))
+    with pytest.raises(BraindecError, match="name of its own"):
+        write_betas(tmp_path / "a.h5", values, table(4), voxels(3).assign(name="v"))
+    with pytest.raises(BraindecError, match="window_id of its own"):
+        write_betas(tmp_path / "a.h5", values, table(4, window_id="w"), voxels(3))
+    with pytest.raises(BraindecError, match="real numbers"):
+        write_betas(tmp_path / "a.h5", values.astype(complex), table(4), voxels(3))
+    with pytest.raises(BraindecError, match="scale must be"):
+        write_betas(tmp_path / "a.h5", values, table(4), voxels(3), scale="x")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(BraindecError, match="no file of betas"):
+        open_betas([])
+
+
+@pytest.mark.parametrize("part", ["trials", "channels", "nan_voxels", "betas"])
+def test_a_file_that_lacks_a_part_says_so(tmp_path, rng, part):
+    path = write_betas(tmp_path / "a.h5", rng.normal(size=(4, 3)), table(4), voxels(3))
+    with h5py.File(path, "a") as file:
+        del file[part]
+    with pytest.raises(UnreadableError, match="not whole"):
+        open_betas(path)
+
+
+def test_trials_without_a_stimulus_repeat_nothing_and_are_counted(tmp_path, rng):
+    trials = pd.DataFrame({"stimulus_id": [np.nan, "a", None, "a"], "part": "training"})
+    opened = open_betas(write_betas(tmp_path / "a.h5", rng.normal(size=(4, 3)), trials, voxels(3)))
+    assert opened.trials["stimulus_id"].tolist() == ["n/a", "a", "n/a", "a"]
+    assert opened.trials["repetition"].tolist() == [0, 0, 0, 1]
+    said = " ".join(opened.recordings[0].info["warnings"])
+    assert "2 of 4 trials do not say their stimulus" in said and "no trial has the part train or test" in said
+
+
+def described(tmp_path, rng, text="stimulus_id\na\nb\nc\nd\n", channels=None, dtype=np.float32, **options):
+    np.save(tmp_path / "b.npy", (100 * rng.normal(size=(4, 3))).astype(dtype))
+    (tmp_path / "t.tsv").write_bytes(text.encode())
+    if channels is not None:
+        channels.to_csv(tmp_path / "c.tsv", sep="\t", index=False)
+        options["channels"] = "c.tsv"
+    return reader.load(tmp_path / "b.npy", axes="trial_voxel", **{"trials": "t.tsv", **options})
+
+
+@pytest.mark.parametrize("factor", [0, -300, float("nan"), float("inf"), "x"])
+def test_a_scale_that_is_none_is_refused_and_never_taken_for_one(tmp_path, rng, factor):
+    with pytest.raises(BraindecError, match="divide_by must be a positive number"):
+        described(tmp_path, rng, dtype=np.int16, divide_by=factor)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"text": "stimulus_id\trepetition\na\tone\nb\t1\nc\t1\nd\t1\n"}, "1 values of repetition are not numbers"),
+        ({"text": "stimulus_id\tonset\na\tn/a\nb\t1\nc\t1\nd\t1\n"}, "no onset in 1 of 4 rows"),
+        ({"columns": {"stimulus_id": "picture"}}, "no column 'picture'"),
+        ({"columns": ["picture"]}, "columns must map"),
+        ({"text": "stimulus_id\timage\na\t1\nb\t1\nc\t1\nd\t1\n", "columns": {"stimulus_id": "image"}}, "which one is meant"),
+        ({"trials": 3}, "trials must be the path"),
+        ({"channels": pd.DataFrame({"name": list("abc"), "x": [55.0, 0, 0]})}, "x is not in m"),
+        ({"channels": pd.DataFrame({"name": list("abc"), "x": ["left", 0, 0]})}, "1 values of x are not numbers"),
+        ({"channels": pd.DataFrame({"name": list("abc"), "i": [0.5, 0, 0]})}, "not whole numbers"),
+    ],
+)  # fmt: skip
+def test_tables_and_options_that_are_not_right(tmp_path, rng, options, message):
+    with pytest.raises(BraindecError, match=message):
+        described(tmp_path, rng, **options)
+
+
+def test_windows_line_ends_and_positions_that_are_not_known(tmp_path, rng):
+    channels = pd.DataFrame({"name": list("abc"), "x": ["n/a", "0.01", "0.02"]})
+    opened = described(tmp_path, rng, text="stimulus_id\r\n01\r\n1\r\né\r\nd\r\n", channels=channels)
+    assert opened.trials["stimulus_id"].tolist() == ["01", "1", "é", "d"]
+    assert np.isnan(opened.channels["x"].iloc[0]) and opened.channels["x"].iloc[2] == 0.02
+
+
+def test_sessions_of_other_voxels_are_refused(tmp_path, rng):
+    for session, n in (("1", 3), ("2", 2)):
+        np.save(tmp_path / f"ses-{session}.npy", rng.normal(size=(2, n)))
+    (tmp_path / "t.tsv").write_text("stimulus_id\na\nb\nc\nd\n", encoding="utf8")
+    with pytest.raises(BraindecError, match="do not hold the same voxels"):
+        reader.load(tmp_path, pattern="ses-{session}.npy", axes="trial_voxel", trials="t.tsv")

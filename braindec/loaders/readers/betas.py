@@ -17,7 +17,7 @@ from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.loaders import _events, _files, _options
 from braindec.loaders._betas_masks import open_labels, space_info, voxel_table
 from braindec.loaders._betas_signal import BetasSignal, Kept
-from braindec.loaders.betas import open_betas, windows_of
+from braindec.loaders.betas import open_betas, positive_number, windows_of
 from braindec.types import Windows
 
 __all__ = ["load", "files", "subjects"]
@@ -139,6 +139,7 @@ def _is_ours(path: Path) -> bool:
 
 def _described(found: list[_files.Found], base: Path, values: dict[str, Any]) -> Windows:
     axes = _axes(values["axes"], found[0].path)
+    _check_options(values)
     mask = None if values["mask"] is None else open_labels(_inside(base, values["mask"], found[0]))
     signals, kept = [], Kept()
     for file in found:
@@ -151,6 +152,22 @@ def _described(found: list[_files.Found], base: Path, values: dict[str, Any]) ->
     if mask is not None:
         info |= space_info(mask[0], mask[1], values["space"])
     return windows_of(signals, table, rows, info, look=True)
+
+
+def _check_options(values: Mapping[str, Any]) -> None:
+    """Refuse options of another kind before anything is read."""
+    factor = values["divide_by"]
+    if factor is not None and positive_number(factor) is None:
+        raise BraindecError(
+            f"divide_by must be a positive number, not {factor!r}", allowed="300 (NSD), 1 when nothing is scaled, ..."
+        )
+    for name in ("mask", "trials", "channels"):
+        if values[name] is not None and not isinstance(values[name], (str, Path)):
+            raise BraindecError(f"{name} must be the path of a file", found=repr(values[name]))
+    if not isinstance(values["columns"] or {}, Mapping):
+        raise BraindecError(
+            "columns must map names to columns of the table", found=repr(values["columns"]), fix="columns: {stimulus_id: image}"
+        )  # fmt: skip
 
 
 def _axes(given: str | None, path: Path) -> list[str]:
@@ -197,7 +214,12 @@ def _masked(
         ijk = np.unravel_index(places, grid, order="F")
         voxels = np.ravel_multi_index(ijk if spatial == ["x", "y", "z"] else ijk[::-1], plain.grid)
     return BetasSignal(
-        path, values["key"], trial_axis=plain.trial_axis, voxels=voxels, divide_by=factor or 1.0, kept=kept
+        path,
+        values["key"],
+        trial_axis=plain.trial_axis,
+        voxels=voxels,
+        divide_by=1.0 if factor is None else float(factor),
+        kept=kept,
     )
 
 
@@ -207,7 +229,7 @@ def _trials(found: list[_files.Found], base: Path, values: Mapping[str, Any], co
             f"{found[0].path.name}: what was shown in each trial?",
             fix="name a table of trials with a column stimulus_id: trials: trials.tsv",
         )
-    each = "{session}" in values["trials"]
+    each = "{session}" in str(values["trials"])
     tables = [_read_table(_inside(base, values["trials"], f)) for f in (found if each else found[:1])]
     for file, table, n in zip(found, tables, counts if each else [sum(counts)], strict=False):
         if len(table) != n:
@@ -215,7 +237,7 @@ def _trials(found: list[_files.Found], base: Path, values: Mapping[str, Any], co
                 "betas and the table of trials differ in number", found=f"{n} betas, {len(table)} rows"
                 + (f" ({file.path.name})" if each else ""), fix="one row a trial, in the order of the betas",
             )  # fmt: skip
-    table = pd.concat(tables, ignore_index=True).rename(columns={v: k for k, v in (values["columns"] or {}).items()})
+    table = _renamed(pd.concat(tables, ignore_index=True), values["columns"] or {})
     if "stimulus_id" not in table:
         raise BraindecError(
             "the table of trials has no column stimulus_id",
@@ -227,8 +249,41 @@ def _trials(found: list[_files.Found], base: Path, values: Mapping[str, Any], co
         table["session"] = np.repeat(np.array(labels, dtype=object), counts)
     for column in ("onset", "duration", "repetition"):
         if column in table:
-            table[column] = pd.to_numeric(table[column])
+            table[column] = _numbers(table[column], "the table of trials")
+            if table[column].isna().any():
+                raise BraindecError(
+                    f"the table of trials has no {column} in {int(table[column].isna().sum())} of {len(table)} rows",
+                    fix=f"fill them in, or leave the column {column} out",
+                )
     return table
+
+
+def _renamed(table: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
+    """The table with its columns named as ``names`` says ({ours: theirs})."""
+    for mine, theirs in names.items():
+        if theirs not in table:
+            raise BraindecError(
+                f"columns: the table of trials has no column {theirs!r}{did_you_mean(str(theirs), table.columns)}",
+                found=f"columns {list(table.columns)}",
+            )
+        if mine != theirs and mine in table:
+            raise BraindecError(
+                f"columns: the table of trials has a column {mine!r} besides {theirs!r}: which one is meant?",
+                fix=f"leave {mine} out of columns, or take it out of the table",
+            )
+    return table.rename(columns={v: k for k, v in names.items()})
+
+
+def _numbers(column: pd.Series, what: str) -> pd.Series:
+    """The column as numbers, NaN where it says n/a."""
+    numeric = pd.to_numeric(column, errors="coerce").astype(float)
+    wrong = column[numeric.isna() & (column != "n/a")]
+    if len(wrong):
+        raise BraindecError(
+            f"{what}: {len(wrong)} values of {column.name} are not numbers", found=repr(wrong.iloc[0]),
+            allowed="numbers with a point, or n/a",
+        )  # fmt: skip
+    return numeric
 
 
 def _channels(n: int, mask: Any, base: Path, values: Mapping[str, Any], file: _files.Found) -> pd.DataFrame:
@@ -236,7 +291,19 @@ def _channels(n: int, mask: Any, base: Path, values: Mapping[str, Any], file: _f
         table = _read_table(_inside(base, values["channels"], file))
         for column in ("x", "y", "z"):
             if column in table:
-                table[column] = pd.to_numeric(table[column])
+                table[column] = _numbers(table[column], "the table of channels")
+                if (table[column].abs() > 1).any():
+                    raise BraindecError(
+                        f"the table of channels: {column} is not in m", found=f"values up to {table[column].abs().max():g}",
+                        allowed="m (a head is 0.2 m long)", fix="divide mm by 1000",
+                    )  # fmt: skip
+        for column in ("i", "j", "k", "vertex"):
+            if column in table:
+                table[column] = _numbers(table[column], "the table of channels")
+                if (table[column] != table[column].round()).any():
+                    raise BraindecError(f"the table of channels: {column} holds values that are not whole numbers",
+                                        allowed="whole numbers; -1 where there is none")  # fmt: skip
+                table[column] = table[column].astype(int)
     elif mask is not None:
         table = voxel_table(mask[0] > 0, mask[1], unit=values["unit"])[1]
     else:
