@@ -22,9 +22,9 @@ _FIRST = 1 / 20  # share of the targets in the first round
 _FEWEST = 256  # targets in the first round
 _STRIDE, _FINE = 2, 8  # a grid of so many penalties or more is thinned while draws are compared
 _GROWTH = 4  # the subsample of a round is so many times that of the round before
-_KEEP = 1 / 2  # share of the draws that a round keeps at most
-_LAST = 12  # draws that all targets may be scored with: no further round
-_ENOUGH = 0.995  # of what all draws gain over the best single one
+_KEEP = 1 / 3  # share of the draws that a round keeps at most, and never fewer than the last round may have
+_LAST = 12  # draws that all targets may be scored with
+_ENOUGH = 0.998  # of what all draws gain over the best single one
 
 
 @dataclass(eq=False)
@@ -92,7 +92,7 @@ def search_halving(
     while len(draws) > 2 and size * 2 <= len(order):
         sample = Targets(targets.gather(np.sort(order[:size])), targets.n, centre=False, block=targets.block)
         found = _search_near(coarse, gammas, draws, sample, keep=True)
-        draws = draws[cover(found.best[draws], max(2, int(np.ceil(len(draws) * _KEEP))))]
+        draws = draws[cover(found.best[draws], max(_LAST, int(np.ceil(len(draws) * _KEEP))))]
         size *= _GROWTH
         if len(draws) <= _LAST:
             break

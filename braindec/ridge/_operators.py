@@ -61,9 +61,9 @@ class DualOperators:
     """
 
     def __init__(self, kernel: Any, folds: list[FoldRows], design: Design) -> None:
-        self._kernel, self._folds, self._design = kernel, folds, design
+        self._kernel, self._folds, self._design = _anchored(kernel, design), folds, design
         self._trace = float(design.backend.get(kernel.diagonal()).sum())
-        self._working = design.backend.cast(kernel)
+        self._working = design.backend.cast(self._kernel)
         self.bases: list[Any | None] = [None] * len(folds)
         self.size = sum(len(fold.test) * len(fold.train) for fold in folds)
 
@@ -109,7 +109,16 @@ def _refitted(kernel: Any, fold: FoldRows, alpha: float, design: Design) -> Any:
         mean = inner.mean(0)
         outer = outer - outer.mean(1)[:, None] - mean[None, :] + mean.mean()
         inner = inner - mean[:, None] - mean[None, :] + mean.mean()
-    return backend.cast(outer @ safe_inverse(inner, alpha, backend))
+    return backend.cast(outer @ safe_inverse(_anchored(inner, design), alpha, backend))
+
+
+def _anchored(kernel: Any, design: Design) -> Any:
+    """Kernel with an eigenvalue of middling size for the constant, which has none when the features are centred.
+
+    Responses are taken around their mean, so that its value is free; 0 would make the inverse of a small penalty lose
+    its digits.
+    """
+    return kernel + kernel.diagonal().mean() / kernel.shape[0] if design.centre else kernel
 
 
 class PrimalFolds:

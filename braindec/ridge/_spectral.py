@@ -43,8 +43,7 @@ def safe_eigh(matrix: Any, backend: Backend) -> tuple[np.ndarray, Any]:
 
 def safe_inverse(matrix: Any, alpha: float, backend: Backend) -> Any:
     """Inverse of (matrix + alpha I) for a positive semi-definite matrix, in its own precision."""
-    shifted = matrix + 0.0  # a copy, in numpy and in torch
-    shifted.reshape(-1)[:: matrix.shape[0] + 1] += alpha
+    shifted = _shifted(matrix, alpha)
     inverse = backend.inverse(shifted)
     if inverse is not None:
         return inverse
@@ -55,8 +54,7 @@ def safe_inverse(matrix: Any, alpha: float, backend: Backend) -> Any:
 
 def safe_solver(matrix: Any, alpha: float, backend: Backend) -> Callable[[Any], Any]:
     """Function that solves (matrix + alpha I) x = b for b (k, t) in the precision of the matrix."""
-    shifted = matrix + 0.0
-    shifted.reshape(-1)[:: matrix.shape[0] + 1] += alpha
+    shifted = _shifted(matrix, alpha)
     solver = backend.solver(shifted)
     if solver is not None:
         return solver
@@ -64,6 +62,13 @@ def safe_solver(matrix: Any, alpha: float, backend: Backend) -> Callable[[Any], 
     if shifted.dtype == backend.dtype:
         vectors, shrink = backend.cast(vectors), backend.cast(shrink)
     return lambda b: vectors @ (shrink[:, None] * (vectors.T @ b))
+
+
+def _shifted(matrix: Any, alpha: float) -> Any:
+    """Copy with alpha added to the diagonal, in numpy and in torch, whatever the order in memory."""
+    shifted, diagonal = matrix + 0.0, np.arange(matrix.shape[0])
+    shifted[diagonal, diagonal] += alpha
+    return shifted
 
 
 def _decomposed(matrix: Any, alpha: float, backend: Backend) -> tuple[Any, Any]:

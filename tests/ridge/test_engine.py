@@ -1,0 +1,159 @@
+"""Parts of the engine: decompositions that always answer, targets read by blocks, form chosen by cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import braindec.ridge._fit as engine
+from braindec.errors import BraindecError
+from braindec.ridge import fit_ridge
+from braindec.ridge._backend import NumpyBackend, get_backend
+from braindec.ridge._design import Design, prefer_dual
+from braindec.ridge._spectral import safe_eigh, safe_inverse, safe_solver
+from braindec.ridge._targets import Targets
+
+ALPHAS = [0.1, 1.0, 10.0, 100.0]
+
+
+@pytest.fixture
+def singular():
+    half = np.random.default_rng(0).standard_normal((20, 8))
+    return half @ half.T
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_inverse_and_solver(singular, name):
+    backend = get_backend(name)
+    expected = np.linalg.inv(singular + 0.5 * np.eye(20))
+    matrix = backend.put(singular, exact=True)
+    assert np.allclose(backend.get(safe_inverse(matrix, 0.5, backend)), expected)
+    b = np.random.default_rng(1).standard_normal((20, 3))
+    assert np.allclose(backend.get(safe_solver(matrix, 0.5, backend)(backend.put(b, exact=True))), expected @ b)
+    assert np.array_equal(backend.get(matrix), singular), "the matrix is left as it was"
+    turned = matrix.T  # the other order in memory
+    assert np.allclose(backend.get(safe_inverse(turned, 0.5, backend)), expected)
+    single = safe_inverse(backend.cast(matrix), 0.5, backend)
+    assert single.dtype == backend.dtype and np.allclose(backend.get(single), expected, atol=1e-4)
+
+
+def test_inverse_of_many_tiles_is_symmetric():
+    half = np.random.default_rng(0).standard_normal((700, 900))
+    inverse = NumpyBackend().inverse(half @ half.T)
+    assert np.array_equal(inverse, inverse.T) and np.allclose(inverse @ (half @ half.T), np.eye(700), atol=1e-6)
+
+
+class Failing(NumpyBackend):
+    """LAPACK that gives up: eigh on exact matrices, Cholesky always."""
+
+    def __init__(self, dtype="float32", *, jitter_helps=True, returns_nan=False):
+        super().__init__(dtype)
+        self.jitter_helps, self.returns_nan, self.calls = jitter_helps, returns_nan, []
+
+    def eigh(self, matrix):
+        self.calls.append("eigh")
+        if self.jitter_helps and len(self.calls) % 2 == 0:
+            return super().eigh(matrix)
+        if self.returns_nan:
+            return np.full(len(matrix), np.nan), np.full_like(matrix, np.nan)
+        raise ArithmeticError("did not converge")
+
+    def svd(self, matrix):
+        self.calls.append("svd")
+        return super().svd(matrix)
+
+    def inverse(self, matrix):
+        return None
+
+    def solver(self, matrix):
+        return None
+
+
+@pytest.mark.parametrize("jitter_helps", [True, False])
+@pytest.mark.parametrize("returns_nan", [True, False])
+def test_eigh_that_fails_is_tried_with_jitter_and_then_as_svd(singular, jitter_helps, returns_nan):
+    backend = Failing(jitter_helps=jitter_helps, returns_nan=returns_nan)
+    values, vectors = safe_eigh(singular, backend)
+    assert backend.calls == ["eigh", "eigh"] + ["svd"] * (not jitter_helps)
+    assert np.allclose((vectors * values) @ vectors.T, singular, atol=1e-8) and (values >= 0).all()
+
+
+@pytest.mark.parametrize("dual", [False, True])
+def test_fits_survive_when_every_factorisation_fails(monkeypatch, dual):
+    monkeypatch.setattr(engine, "prefer_dual", lambda *args, **kwargs: dual)
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((60, 20)), rng.standard_normal((60, 5))
+    expected = fit_ridge(X, Y, alphas=ALPHAS, dtype="float64")
+    monkeypatch.setattr(engine, "get_backend", lambda *a, **k: Failing("float64", jitter_helps=False))
+    fit = fit_ridge(X, Y, alphas=ALPHAS, dtype="float64")
+    assert np.allclose(fit.coef, expected.coef) and np.allclose(fit.cv_scores, expected.cv_scores)
+
+
+def test_when_the_svd_fails_too_the_features_are_named_as_the_cause(singular):
+    class Hopeless(Failing):
+        def svd(self, matrix):
+            raise np.linalg.LinAlgError("SVD did not converge")
+
+    with pytest.raises(BraindecError, match="standardise"):
+        safe_eigh(singular, Hopeless(jitter_helps=False))
+
+
+def test_duplicate_and_constant_columns_are_no_problem():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((50, 10))
+    X = np.c_[X, X, np.ones(50), np.zeros((50, 60))]
+    Y = X[:, :10] @ rng.standard_normal((10, 4)) + rng.standard_normal((50, 4))
+    fit = fit_ridge(X, Y, alphas=ALPHAS)
+    assert np.isfinite(fit.cv_scores).all() and np.allclose(fit.coef[:10], fit.coef[10:20], atol=1e-4)
+    assert (fit.cv_score > 0.5).all()
+
+
+def test_features_without_variance_predict_the_mean():
+    Y = np.random.default_rng(0).standard_normal((40, 3))
+    fit = fit_ridge(np.ones((40, 2)), Y)
+    assert (fit.cv_score <= 0).all() and np.allclose(fit.predict(np.ones((5, 2))), Y.mean(axis=0), atol=1e-6)
+
+
+def test_the_form_follows_the_cost():
+    assert not prefer_dual(3000, 1024, 20_000, n_folds=5, n_alphas=10)
+    assert prefer_dual(1800, 2500, 10_000, n_folds=5, n_alphas=10, n_draws=20)
+    assert prefer_dual(100, 20_000, 1, n_folds=5, n_alphas=10)
+    assert not prefer_dual(20_000, 100, 1, n_folds=5, n_alphas=10)
+
+
+def test_gram_and_kernels_are_those_of_centred_features():
+    X = np.random.default_rng(0).standard_normal((30, 12)) + 100.0
+    bands = {"a": slice(0, 5), "b": slice(5, 12)}
+    design = Design(X, bands, centre=True, backend=get_backend(dtype="float64"))
+    centred = X - X.mean(axis=0)
+    assert np.allclose(design.gram(), centred.T @ centred)
+    assert np.allclose(design.gram(np.arange(3, 9)), centred[3:9].T @ centred[3:9])
+    for kernel, columns in zip(design.kernels(), bands.values()):
+        assert np.allclose(kernel, centred[:, columns] @ centred[:, columns].T)
+    assert np.isclose(design.mean_eigenvalue(), (centred**2).sum() / 12)
+
+
+def test_targets_are_centred_skipped_and_gathered():
+    rng = np.random.default_rng(0)
+    Y = rng.standard_normal((20, 11)).astype(np.float32) + 1000.0
+    Y[:, 3], Y[5, 7] = 2.0, np.inf
+    targets = Targets(Y, 20, centre=True, block=4)
+    assert [part.stop - part.start for part in targets.slices()] == [4, 4, 3]
+    assert np.flatnonzero(targets.skipped).tolist() == [3, 7]
+    whole = np.concatenate([targets.read(part) for part in targets.slices()], axis=1)
+    assert np.abs(whole.mean(axis=0)).max() < 1e-4 and not whole[:, [3, 7]].any() and whole.dtype == np.float32
+    columns = np.array([0, 2, 4, 9])
+    assert np.array_equal(targets.gather(columns), whole[:, columns])
+
+
+def test_targets_that_lie_about_their_shape_or_kind_are_refused():
+    class Liar:
+        shape = (20, 5)
+
+        def __getitem__(self, key):
+            return np.zeros((19, 5))
+
+    with pytest.raises(BraindecError, match="another shape"):
+        Targets(Liar(), 20, centre=True, block=5)
+    with pytest.raises(BraindecError, match="real numbers"):
+        Targets(np.zeros((20, 2), dtype=complex), 20, centre=True, block=5)
