@@ -23,9 +23,12 @@ from braindec.align._band_rows import event_columns, one_hot, sampled_features, 
 from braindec.config import Section
 from braindec.errors import BraindecError, did_you_mean
 from braindec.signal.delays import delayed
+from braindec.signal.events import label_text
 from braindec.types import Features, Recording, Windows
 
 __all__ = ["Band", "Design", "trial_design", "volume_design"]
+
+_TOO_LONG = 100  # times longer than what it belongs to: given in ms
 
 
 class Band(Section):
@@ -121,14 +124,22 @@ def volume_design(
     if not recordings:
         raise BraindecError("there are no runs to describe")
     step = _same_step(recordings)
-    lags = _in_volumes(delays, step)
+    longest = max(r.n_times for r in recordings)
+    lags = _in_volumes(delays, step, longest)
     made: dict[str, np.ndarray] = {}
     columns: dict[str, list[str]] = {}
     rows = pd.concat([_volume_rows(r, n, condition) for n, r in enumerate(recordings)], ignore_index=True)
     runs = rows["recording"].to_numpy()
+    if rows["window_id"].duplicated().any():
+        twice = rows["window_id"][rows["window_id"].duplicated()].iloc[0].rsplit("@", 1)[0]
+        raise BraindecError(
+            f"two runs are called {twice}", found=", ".join(r.label for r in recordings[:12]),
+            fix="choose one of them, or name the images with a pattern that holds {run} (bold: ...)",
+        )  # fmt: skip
     for name, band in _named(bands).items():
         values, names = _of_volumes(name, band, recordings, features or {}, tables, step)
-        mine = lags if band.delays is None else _in_volumes(band.delays, step)
+        mine = lags if band.delays is None else _in_volumes(band.delays, step, longest)
+        _check_finite(values, names, name)
         made[name] = delayed(values, mine, runs=runs).astype(np.float32)
         columns[name] = [n if k == 0 else f"{n} +{k * step:g} s" for k in mine for n in names]
     return Design(made, rows, columns, step)
@@ -147,11 +158,14 @@ def trial_design(
     made, columns = {}, {}
     for name, band in _named(bands).items():
         if band.kind in ("features", "images"):
+            if "stimulus_id" not in windows.trials:
+                raise BraindecError(f"band {name!r}: the trials do not say their stimulus (no column stimulus_id)",
+                                    found=f"columns {', '.join(map(str, windows.trials.columns))}")  # fmt: skip
             found = _selected(_features_of(name, band, features or {}), band, name)
             made[name] = found.of(windows.trials["stimulus_id"])
             columns[name] = _unit_names(found)
         elif band.kind == "events":
-            made[name], columns[name] = one_hot(windows.trials, band.column, band.classes, name)
+            made[name], columns[name] = _trial_labels(windows.trials, band, name)
         elif band.kind == "time":
             place = (
                 windows.trials["onset"].to_numpy(dtype=float) if "onset" in windows.trials else np.arange(len(windows))
@@ -161,6 +175,7 @@ def trial_design(
         else:
             raise BraindecError(f"band {name!r}: {band.kind} describes volumes, these data are single trials",
                                 allowed="features, images, events, time")  # fmt: skip
+        _check_finite(made[name], columns[name], name)
     rows = windows.trials.copy()
     rows["stimulus_id"] = rows["stimulus_id"].astype(str) if "stimulus_id" in rows else ""
     rows["condition"] = rows["content"] = rows["stimulus_id"]
@@ -171,12 +186,19 @@ def _of_volumes(
     name: str, band: Band, recordings: Sequence[Recording], features: Mapping[str, Features], tables: Any, step: float
 ) -> tuple[np.ndarray, list[str]]:
     """(n_rows, n_columns) of all runs together, and names."""
+    if band.kind in ("events", "features", "images"):
+        for recording in recordings:
+            _check_events(recording, name)
     if band.kind == "events":
         return event_columns(recordings, band.column, band.classes, name)
     if band.kind in ("features", "images"):
         found = _selected(_features_of(name, band, features), band, name)
+        if "onset" in found.items:
+            for recording in recordings:
+                _check_times(recording, found, name)
         make = sampled_features if "onset" in found.items else stimulus_columns
-        values = [make(r, found, name, resample=band.resample) for r in recordings]
+        with np.errstate(invalid="ignore"):  # what is not finite is counted by the caller
+            values = [make(r, found, name, resample=band.resample) for r in recordings]
         return np.concatenate(values), _unit_names(found)
     if band.kind == "time":
         run = np.repeat(np.arange(len(recordings)), [r.n_times for r in recordings])
@@ -226,10 +248,18 @@ def _same_step(recordings: Sequence[Recording]) -> float:
     return 1 / recordings[0].sfreq
 
 
-def _in_volumes(delays: Sequence[float], step: float) -> list[int]:
-    if not len(delays):
+def _in_volumes(delays: Sequence[float], step: float, longest: int) -> list[int]:
+    try:
+        lags = [round(float(d) / step) for d in delays]
+    except (TypeError, ValueError, OverflowError):
+        raise BraindecError(
+            "delays must be a list of s", found=repr(delays), allowed="[2, 4, 6, 8]; [0] for none"
+        ) from None
+    if not lags:
         raise BraindecError("delays must not be empty", allowed="s, e.g. [2, 4, 6, 8]; [0] for none")
-    lags = [round(float(d) / step) for d in delays]
+    if max(lags) >= longest:
+        raise BraindecError(f"a delay of {max(float(d) for d in delays):g} s leaves nothing of the longest run", found=f"{longest * step:g} s",
+                            allowed="s, e.g. [2, 4, 6, 8]", fix="divide milliseconds by 1000")  # fmt: skip
     if len(set(lags)) < len(lags) or min(lags) < 0:
         raise BraindecError("delays must be 0 or more s and fall on different volumes", found=f"{list(delays)} s at a TR of {step:g} s: volumes {lags}",
                             fix=f"for instance {[round(step * k, 3) for k in range(1, len(lags) + 1)]}")  # fmt: skip
@@ -271,6 +301,29 @@ def _unit_names(features: Features) -> list[str]:
     return [str(n) for n in units["name"]] if "name" in units else [str(i) for i in range(features.shape[1])]  # type: ignore[operator, index]
 
 
+def _trial_labels(trials: pd.DataFrame, band: Band, name: str) -> tuple[np.ndarray, list[str]]:
+    """One column a label of a trials column; trials without a label (NaN, n/a) are 0 everywhere."""
+    if band.column not in trials:
+        return one_hot(trials, band.column, band.classes, name)  # which says what is there
+    labels = ["" if (text := label_text(v)) is None else text for v in trials[band.column]]
+    present = sorted(set(labels) - {""})
+    unknown = [c for c in band.classes or [] if c not in present]
+    if unknown or not present:
+        raise BraindecError(f"band {name!r}: no trial has {band.column} = {unknown[0] if unknown else '(anything)'!r}"
+                            + (did_you_mean(unknown[0], present) if unknown else ""), allowed=", ".join(present[:30]) or "none")  # fmt: skip
+    return one_hot(trials.assign(**{band.column: labels}), band.column, band.classes or present, name)
+
+
+def _check_finite(values: np.ndarray, names: Sequence[str], band: str) -> None:
+    bad = ~np.isfinite(values)
+    if bad.any():
+        wrong = [n for n, b in zip(names, bad.any(axis=0), strict=True) if b]
+        raise BraindecError(
+            f"band {band!r} holds values that are not finite", found=f"{int(bad.any(axis=1).sum())} of {len(values)} rows, "
+            f"columns {', '.join(wrong[:5])}", fix="extract the features again, or leave these units out (units: ...)",
+        )  # fmt: skip
+
+
 def _polynomials(place: np.ndarray, runs: np.ndarray, degree: int) -> tuple[np.ndarray, list[str]]:
     """Legendre polynomials of the place within each run, without the constant."""
     values = np.zeros((len(place), degree))
@@ -280,3 +333,50 @@ def _polynomials(place: np.ndarray, runs: np.ndarray, degree: int) -> tuple[np.n
         x = 2 * (place[rows] - place[rows].min()) / span - 1
         values[rows] = np.polynomial.legendre.legvander(x, degree)[:, 1:]
     return values, [f"time^{k}" for k in range(1, degree + 1)]
+
+
+def _check_events(recording: Recording, band: str) -> None:
+    """Refuse events that cannot be those of the run: without onset, all outside it, or far longer than it."""
+    events = recording.events
+    if not len(events):
+        return
+    onset = pd.to_numeric(events["onset"], errors="coerce").to_numpy(dtype=float)
+    length = pd.to_numeric(events["duration"], errors="coerce").fillna(0.0).to_numpy(dtype=float)
+    said = f"onsets {np.nanmin(onset, initial=np.inf):g} to {np.nanmax(onset, initial=-np.inf):g} s, the run lasts {recording.duration:g} s"
+    if np.isnan(onset).any():
+        raise BraindecError(f"band {band!r}: {int(np.isnan(onset).sum())} of {len(events)} events of {recording.label} have no onset",
+                            fix="fill in the column onset (s), or take these events out")  # fmt: skip
+    if ((onset >= recording.duration) | (onset + length.clip(min=1e-9) <= 0)).all():
+        raise BraindecError(f"band {band!r}: no event of {recording.label} lies within the run", found=said,
+                            allowed="s from the start of the run", fix="divide milliseconds by 1000; count volumes as volume x TR")  # fmt: skip
+    if length.max() > _TOO_LONG * recording.duration:
+        raise BraindecError(f"band {band!r}: an event of {recording.label} lasts {length.max():g} s", found=said, allowed="durations in s",
+                            fix="divide milliseconds by 1000")  # fmt: skip
+
+
+def _check_times(recording: Recording, features: Features, band: str) -> None:
+    """Refuse timed features whose times are none, not in s, or begin after their stimulus, and stimuli without features."""
+    times = pd.to_numeric(features.items["onset"], errors="coerce").to_numpy(dtype=float)
+    if not np.isfinite(times).all():
+        raise BraindecError(f"band {band!r}: {int((~np.isfinite(times)).sum())} of {len(times)} rows of the features have no onset",
+                            found=repr(features.items["onset"].iloc[int(np.argmin(np.isfinite(times)))]), allowed="s from the start of the stimulus")  # fmt: skip
+    events, ids = recording.events, features.ids
+    column = "stimulus_id" if "stimulus_id" in events else "trial_type"
+    if column not in events:
+        return
+    labels = np.array([label_text(v) or "" for v in events[column]], dtype=object)
+    lacking = sorted(set(labels) - {""} - set(ids))
+    if column == "stimulus_id" and lacking and set(labels) & set(ids):
+        raise BraindecError(f"band {band!r}: {len(lacking)} stimuli of {recording.label} have no features", found=", ".join(lacking[:5]),
+                            fix="extract features for them, or give these events the stimulus_id n/a")  # fmt: skip
+    for label in sorted(set(labels) & set(ids)):
+        rows = events[labels == label]
+        own, longest = times[ids == label], float(pd.to_numeric(rows["duration"], errors="coerce").fillna(0.0).max())
+        if 0 < longest * _TOO_LONG < own.max():
+            raise BraindecError(f"band {band!r}: the features of {label!r} are far longer than its events", found=f"features until {own.max():g} s, "
+                                f"the longest event lasts {longest:g} s", allowed="onsets in s", fix="divide milliseconds by 1000")  # fmt: skip
+        first = max(0.0, -float(rows["onset"].max())) + 1 / recording.sfreq
+        if own.min() > first:
+            raise BraindecError(f"band {band!r}: the features of {label!r} do not cover the volumes of {recording.label}",
+                                found=f"features begin {own.min():g} s after the stimulus",
+                                fix="extract features from the start of the stimulus (zeros for silence)")  # fmt: skip

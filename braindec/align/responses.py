@@ -114,6 +114,10 @@ def load_responses(
     BraindecError
         If runs differ in channels, or no channel can be used.
     """
+    if not recordings:
+        raise BraindecError("there are no runs to take responses from")
+    if standardise not in ("run", "none"):
+        raise BraindecError(f"standardise {standardise!r} is unknown", allowed="run, none")
     first = recordings[0]
     for other in recordings[1:]:
         if other.ch_names != first.ch_names:
@@ -140,6 +144,13 @@ def load_responses(
         raise BraindecError(f"{first.label}: no channel can be used", found="; ".join(notes))
     good = [r if usable.all() else r.select(np.flatnonzero(usable)) for r in chosen]
     prepared = prepare(good, steps, cache=cache)
+    for before, after in zip(good, prepared, strict=True):
+        if after.n_times != before.n_times or abs(after.sfreq - before.sfreq) > 1e-6 * before.sfreq:
+            raise BraindecError(
+                f"the signal steps change the volumes of {before.label}, which the bands describe one by one",
+                found=f"{before.n_times} volumes at {before.sfreq:g} Hz become {after.n_times} at {after.sfreq:g} Hz",
+                fix="leave crop and resample out (drop_volumes of the reader cuts the start, with the events)",
+            )
     return Responses(prepared, usable, chosen[0].channels, first.info, None, standardise, tuple(notes))
 
 

@@ -134,3 +134,96 @@ def test_polynomials_start_anew_in_each_run():
     found = volume_design(runs, {"time": Band(kind="time", degree=2)}).bands["time"]
     assert np.array_equal(found[:10], found[10:]) and found[0, 0] == -1 and found[9, 0] == 1
     assert found[:10, 1] == pytest.approx(1.5 * found[:10, 0] ** 2 - 0.5, abs=1e-6)
+
+
+# ---- input that is not right
+
+CLIP = {"onset": [0.0], "duration": [20.0], "trial_type": ["clip"], "stimulus_id": ["film"]}
+
+
+def described(events=CLIP, features=None, **options):
+    found = timed(["film"], 40, 0.5) if features is None else features
+    return volume_design([run(events)], {"x": Band()}, features={"x": found}, **options)
+
+
+def retimed(onset):
+    return Features(np.ones((40, 2)), pd.DataFrame({"stimulus_id": "film", "onset": onset}))
+
+
+@pytest.mark.parametrize(
+    ("onset", "message"),
+    [
+        (500.0 * np.arange(40), "far longer than its events"),  # ms
+        (5.0 + 0.5 * np.arange(40), "do not cover the volumes"),
+        (np.r_[np.nan, 0.5 * np.arange(1, 40)], "1 of 40 rows of the features have no onset"),
+        (["x"] * 40, "40 of 40 rows of the features have no onset"),
+    ],
+)
+def test_times_of_features_that_are_not_right(onset, message):
+    with pytest.raises(BraindecError, match=message):
+        described(features=retimed(onset))
+
+
+@pytest.mark.parametrize(
+    ("events", "message"),
+    [
+        ({**CLIP, "onset": [5000.0]}, "no event of sub-01_run-1 lies within the run"),
+        ({**CLIP, "duration": [20000.0]}, "lasts 20000 s"),
+        ({**CLIP, "onset": [np.nan]}, "1 of 1 events of sub-01_run-1 have no onset"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["events", "features"])
+def test_events_in_ms_or_without_onset(events, message, kind):
+    with pytest.raises(BraindecError, match=message):
+        volume_design([run(events)], {"x": Band(kind=kind)}, features={"x": timed(["film"], 40, 0.5)})
+
+
+def test_a_stimulus_without_timed_features_is_no_silence():
+    two = {
+        "onset": [0.0, 10.0],
+        "duration": [10.0, 10.0],
+        "trial_type": ["clip", "clip"],
+        "stimulus_id": ["film", "other"],
+    }
+    with pytest.raises(BraindecError, match="1 stimuli of sub-01_run-1 have no features"):
+        described(two)
+    rest = {**two, "stimulus_id": ["film", "n/a"]}
+    assert not described(rest).bands["x"][5:].any()
+
+
+def test_values_that_are_not_finite_never_reach_the_design():
+    values = np.ones((40, 2))
+    values[7, 1] = np.nan
+    features = Features(values, pd.DataFrame({"stimulus_id": "film", "onset": 0.5 * np.arange(40)}))
+    with pytest.raises(BraindecError, match="not finite") as caught:
+        described(features=features)
+    assert "columns 1" in caught.value.found
+    trials = Windows((run({"onset": [], "duration": []}, n=2),), np.array([[0, 0], [0, 1]]), 1,
+                     pd.DataFrame({"stimulus_id": ["a", "b"]}))  # fmt: skip
+    unknown = Features(np.array([[1.0], [np.inf]]), pd.DataFrame({"stimulus_id": ["a", "b"]}))
+    with pytest.raises(BraindecError, match="not finite"):
+        trial_design(trials, {"x": Band()}, features={"x": unknown})
+
+
+@pytest.mark.parametrize(
+    ("delays", "message"), [([2000.0], "leaves nothing of the longest run"), (["x"], "list of s"), (2.0, "list of s"), ([np.nan], "list of s")]
+)  # fmt: skip
+def test_delays_that_are_not_s(delays, message):
+    with pytest.raises(BraindecError, match=message):
+        described(delays=delays)
+
+
+def test_two_runs_of_one_name_are_refused():
+    with pytest.raises(BraindecError, match="two runs are called sub-01_run-1"):
+        volume_design([run(CLIP), run(CLIP)], {"x": Band(kind="events")})
+
+
+def test_trials_without_a_label_or_a_stimulus():
+    trials = pd.DataFrame({"part": ["a", None, "b"]})
+    windows = Windows((run({"onset": [], "duration": []}, n=3),), np.array([[0, 0], [0, 1], [0, 2]]), 1, trials)
+    made = trial_design(windows, {"x": Band(kind="events", column="part")})
+    assert made.columns["x"] == ["a", "b"] and made.bands["x"].tolist() == [[1, 0], [0, 0], [0, 1]]
+    with pytest.raises(BraindecError, match="no trial has part = 'c'"):
+        trial_design(windows, {"x": Band(kind="events", column="part", classes=["c"])})
+    with pytest.raises(BraindecError, match="do not say their stimulus"):
+        trial_design(windows, {"x": Band()}, features={"x": timed(["a"], 1, 1.0)})

@@ -57,3 +57,12 @@ def test_runs_must_hold_the_same_channels(runs):
         load_responses([runs[0], runs[1].select(["v0", "v2"])])
     with pytest.raises(BraindecError, match="no channel can be used"):
         load_responses([r.select(["v1", "v3"]) for r in runs])
+
+
+def test_steps_that_change_the_volumes_and_nothing_to_read_are_refused(runs):
+    with pytest.raises(BraindecError, match="signal steps change the volumes"):
+        load_responses(runs, [{"crop": {"tmin": 0.0, "tmax": 20.0}}])
+    with pytest.raises(BraindecError, match="no runs to take responses from"):
+        load_responses([])
+    with pytest.raises(BraindecError, match="standardise 'session' is unknown"):
+        load_responses(runs, standardise="session")
