@@ -98,3 +98,31 @@ def test_nan_vertices(twin):
     np.save(fmri(twin, "rh"), values)
     windows = reader.load(twin.root, "01")
     assert np.flatnonzero(windows.channels["status"] == "bad").tolist() == [42]
+
+
+def test_images_that_the_names_do_not_tell_apart(twin):
+    images = sorted((twin.root / "subj01" / "training_split" / "training_images").glob("*.png"))
+    number = images[0].name.split("nsd-")[1]
+    other = images[1].rename(images[1].with_name(images[1].name.split("nsd-")[0] + f"nsd-{number}"))
+    with pytest.raises(BraindecError, match="do not tell them apart"):
+        reader.load(twin.root, "01")
+    other.rename(other.with_name(other.name.split("nsd-")[0] + "nsd-7.png"))
+    with pytest.raises(BraindecError, match="do not tell them apart"):
+        reader.load(twin.root, "01")
+
+
+@pytest.mark.parametrize("wrong", [-1, 0.5, np.nan, 8])
+def test_numbers_of_regions_that_have_no_name(twin, wrong):
+    path = twin.root / "subj01" / "roi_masks" / "lh.streams_challenge_space.npy"
+    values = np.load(path).astype(float)
+    values[0] = wrong
+    np.save(path, values)
+    with pytest.raises(BraindecError, match="does not fit the vertices"):
+        reader.load(twin.root, "01")
+
+
+def test_files_refuses_what_load_refuses(twin):
+    for ask in (reader.load, reader.files):
+        with pytest.raises(BraindecError, match="hemisphere 'L' is unknown"):
+            ask(twin.root, "01", hemisphere="L")
+    assert "streams" in reader.load(twin.root, "01", rois="streams").channels

@@ -109,3 +109,27 @@ def test_bad_input(copy, tmp_path):
     series(copy, "friends").write_bytes(b"")
     with pytest.raises(UnreadableError, match="empty"):
         algonauts2025.load(copy, "01")
+
+
+def transcript(root):
+    return next((root / "stimuli" / "transcripts" / "friends").glob("*/friends_s01e01a.tsv"))
+
+
+@pytest.mark.parametrize("content", [b"", b"text_per_tr\n", b"text_per_tr\nhello\n"])
+def test_a_transcript_that_was_cut_short_never_ends_the_film(copy, content):
+    transcript(copy).write_bytes(content)
+    with pytest.raises(BraindecError, match="the transcript of s01e01a does not cover the film"):
+        algonauts2025.load(copy, "01")
+
+
+def test_a_transcript_that_is_no_text_and_a_parcellation_that_ends_early(copy):
+    path = transcript(copy)
+    whole = path.read_bytes()
+    path.write_bytes(whole + "é".encode("latin-1"))
+    with pytest.raises(UnreadableError, match="cannot be read as a table"):
+        algonauts2025.load(copy, "01")
+    path.write_bytes(whole)
+    atlas = next((copy / "fmri" / "sub-01" / "atlas").glob("*_parcellation.nii.gz"))
+    atlas.write_bytes(atlas.read_bytes()[:-40])
+    with pytest.raises(UnreadableError, match="cannot be read"):
+        algonauts2025.load(copy, "01")

@@ -127,3 +127,34 @@ def test_numbers_of_images():
     assert reader._imagenet(1443537.022563) == "n01443537_22563"
     assert reader._imagenet(1518878.000007) == "n01518878_7"
     assert reader._imagenet(1518878.0) == "n01518878"
+
+
+@pytest.mark.parametrize(
+    ("key", "form"), [("DataType", "number"), ("stimulus_id", "number"), ("stimulus_id", "imagenet")]
+)
+def test_labels_that_are_not_known_are_refused(twin, tmp_path, key, form):
+    path = tmp_path / "Subject1.h5"
+    path.write_bytes((twin.root / "Subject1.h5").read_bytes())
+    with h5py.File(path, "a") as file:
+        data, meta = (
+            next(n for n in names if n in file) for names in (("dataset", "dataSet"), ("metadata", "metaData"))
+        )
+        keys = [k.decode() for k in file[meta]["key"][...]]
+        column = int(np.flatnonzero(file[meta]["value"][keys.index(key)] == 1)[0])
+        values = file[data][:, column]
+        values[:2] = np.nan
+        file[data][:, column] = values
+    with pytest.raises(UnreadableError, match=f"{key} is not known in 2 of"):
+        reader.load(tmp_path, "1", form=form)
+
+
+def test_other_shapes_and_one_part_by_name(twin, tmp_path):
+    assert set(reader.load(twin.root, "1", parts="test").trials["part"]) == {"test"}
+    path = tmp_path / "Subject1.h5"
+    path.write_bytes((twin.root / "Subject1.h5").read_bytes())
+    with h5py.File(path, "a") as file:
+        data = next(n for n in ("dataset", "dataSet") if n in file)
+        del file[data]
+        file[data] = np.zeros(4)
+    with pytest.raises(UnreadableError, match="no BData file"):
+        reader.load(tmp_path, "1")

@@ -6,7 +6,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from braindec.errors import BraindecError
+from braindec.errors import BraindecError, UnreadableError
 from braindec.loaders.readers import bold5000 as reader
 from braindec.loaders.twin import make_twin
 
@@ -119,3 +119,34 @@ def test_files_are_those_that_are_read(tmp_path, twin_form):
     paths = reader.files(twin.root, "CSI2", **twin.options)
     assert all(p.is_file() for p in paths) and len(paths) == len(set(paths))
     assert reader.subjects(twin.root, **twin.options) == ["CSI1", "CSI2"]
+
+
+# ---- input that is not right
+
+
+@pytest.fixture
+def copy(tmp_path):
+    return make_twin("bold5000", tmp_path / "c", **SMALL)
+
+
+def test_a_region_without_a_file_is_said(copy):
+    next(copy.root.rglob("CSI1_*RHLOC.npy")).unlink()
+    said = reader.load(copy.root, "CSI1").recordings[0].info["warnings"]
+    assert said == ["CSI1: 1 of 10 regions have no file: RHLOC"]
+    with pytest.raises(BraindecError, match="no region RHLOC"):
+        reader.load(copy.root, "CSI1", rois=["LOC"])
+
+
+def test_whole_numbers_are_no_percent(copy):
+    path = next(copy.root.rglob("CSI1_*RHLOC.npy"))
+    np.save(path, (100 * np.load(path)).astype(np.int16))
+    with pytest.raises(UnreadableError, match="whole numbers"):
+        reader.load(copy.root, "CSI1")
+
+
+@pytest.mark.parametrize("name", ["CSI_sess01_run01.txt", "repeated_stimuli_113_list.txt"])
+def test_lists_that_are_no_text_are_named(copy, name):
+    path = sorted(copy.root.rglob(name))[0]
+    path.write_bytes("é.jpg".encode("latin-1"))
+    with pytest.raises(UnreadableError, match=f"{name} is not a list of images"):
+        reader.load(copy.root, "CSI1")

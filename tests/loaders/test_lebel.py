@@ -223,3 +223,10 @@ def test_textgrids(tmp_path):
     (tmp_path / "no.TextGrid").write_text("hello")
     with pytest.raises(UnreadableError, match="is not a TextGrid"):
         read_textgrid(tmp_path / "no.TextGrid")
+
+
+def test_a_mask_that_ends_early_is_named(copy):
+    mask = next((copy / "derivative" / "pycortex-db" / "UTS01").rglob("mask_thick.nii.gz"))
+    mask.write_bytes(mask.read_bytes()[:-30])
+    with pytest.raises(UnreadableError, match="mask_thick.nii.gz cannot be read"):
+        lebel.load(copy, "UTS01")

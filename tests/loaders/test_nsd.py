@@ -173,3 +173,33 @@ def test_runs_of_the_published_pattern():
 
 def test_spans():
     assert reader._spans([1, 2, 3, 7, 9, 10]) == "1-3, 7, 9-10"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("masterordering", lambda v: v * 0, "does not hold numbers from 1"),
+        ("subjectim", lambda v: v * np.nan, "does not hold numbers from 1"),
+        ("masterordering", lambda v: "text", "does not hold numbers from 1"),
+        ("masterordering", lambda v: v + 10**6, "names images that subjectim does not have"),
+    ],
+)
+def test_a_design_that_points_nowhere_is_refused(copy, name, change, message):
+    path = copy.root / "nsddata" / "experiments" / "nsd" / "nsd_expdesign.mat"
+    found = {k: v for k, v in scipy.io.loadmat(path).items() if k[0] != "_"}
+    scipy.io.savemat(path, {**found, name: change(found[name].astype(float))})
+    with pytest.raises(BraindecError, match=message):
+        load(copy)
+
+
+def test_options_of_another_kind(twin):
+    with pytest.raises(BraindecError, match="session must be whole numbers"):
+        load(twin, session=1.5)
+    with pytest.raises(BraindecError, match="there is no subject 'x'"):
+        load(twin, "x")
+    with pytest.raises(BraindecError, match="no number of trials"):
+        load(twin, trials_per_session="all")
+    with pytest.raises(BraindecError, match="there is no mask"):
+        load(twin, mask=3)
+    assert "streams" in load(twin, rois="streams").channels
+    assert reader.files(twin.root, "01", **{**twin.options, "rois": "streams"})

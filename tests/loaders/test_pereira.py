@@ -179,3 +179,15 @@ def test_bad_input(twin, tmp_path):
     path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n".rjust(392) + b"\x00" * 64)
     with pytest.raises(UnreadableError, match="7.3"):
         pereira.load(tmp_path, "P01")
+
+
+def test_an_experiment_without_a_file_is_said_and_a_dead_link_refused(twin, tmp_path):
+    root = shutil.copytree(twin.root, tmp_path / "copy")
+    path = root / "P01" / "data_243sentences.mat"
+    path.unlink()
+    windows = pereira.load(root, "P01")
+    assert windows.recordings[0].info["warnings"] == ["P01 has no file of 243sentences: left out"]
+    path.symlink_to("annex/content")
+    for ask in (pereira.load, pereira.files):
+        with pytest.raises(UnreadableError, match="a link to a file that is not here"):
+            ask(root, "P01")

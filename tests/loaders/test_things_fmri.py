@@ -98,3 +98,34 @@ def test_nan_voxels_and_concepts_of_older_tables(twin):
     assert np.flatnonzero(windows.channels["status"] == "bad").tolist() == [7]
     assert "1 of 60 voxels" in windows.recordings[0].info["warnings"][0]
     assert windows.trials["concept_id"].tolist() == table["concept"].tolist()
+
+
+# ---- input that is not right
+
+
+def table(twin, part):
+    return twin.root / "betas_csv" / f"sub-01_{part}Metadata.csv"
+
+
+def test_one_trial_too_many_is_never_taken_for_the_numbers_of_voxels(twin):
+    path = table(twin, "Stimulus")
+    pd.read_csv(path)[1:].to_csv(path, index=False)
+    with pytest.raises(UnreadableError, match="has no block of"):
+        reader.load(twin.root, "01")
+
+
+def test_tables_that_are_not_right(twin):
+    voxels, stimuli = pd.read_csv(table(twin, "Voxel")), pd.read_csv(table(twin, "Stimulus"))
+    with pytest.raises(BraindecError, match="'nc_testset' is no region"):
+        reader.load(twin.root, "01", mask="nc_testset")
+    voxels.assign(voxel_x=np.nan).to_csv(table(twin, "Voxel"), index=False)
+    with pytest.raises(BraindecError, match="must be indices"):
+        reader.load(twin.root, "01")
+    voxels.to_csv(table(twin, "Voxel"), index=False)
+    stimuli.assign(stimulus=[None, *stimuli["stimulus"][1:]]).to_csv(table(twin, "Stimulus"), index=False)
+    with pytest.raises(BraindecError, match="no stimulus in 1 of"):
+        reader.load(twin.root, "01")
+    table(twin, "Stimulus").unlink()
+    table(twin, "Stimulus").mkdir()
+    with pytest.raises(UnreadableError, match="cannot be read as a table"):
+        reader.load(twin.root, "01")

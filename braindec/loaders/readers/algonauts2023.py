@@ -77,10 +77,8 @@ def load(
     BraindecError
         If images and responses differ in number, or masks and responses in vertices.
     """
-    folder = _folder(root, subject)
-    sides = list(_HEMISPHERES) if hemisphere == "both" else [hemisphere]
-    if set(sides) - set(_HEMISPHERES):
-        raise BraindecError(f"hemisphere {hemisphere!r} is unknown", allowed="both, lh, rh")
+    folder, sides = _folder(root, subject), _sides(hemisphere)
+    rois = _options.as_list(rois) or []
     signals, tables = [], []
     for split in _splits(folder):
         signals.append(_signal(folder, split, sides))
@@ -112,12 +110,17 @@ def subjects(root: str | Path, **options: Any) -> list[str]:
 def files(root: str | Path, subject: str | None = None, **options: Any) -> list[Path]:
     """Return the files that :func:`load` with the same options reads (images are only listed)."""
     values = _options.bind(load, {**options, "subject": subject})
-    folder = _folder(root, subject)
-    sides = list(_HEMISPHERES) if values["hemisphere"] == "both" else [values["hemisphere"]]
-    names = dict.fromkeys([*values["rois"], *_class_of(values["mask"])])
+    folder, sides = _folder(root, subject), _sides(values["hemisphere"])
+    names = dict.fromkeys([*(_options.as_list(values["rois"]) or []), *_class_of(values["mask"])])
     paths = [_fmri(folder, split, side) for split in _splits(folder) for side in sides]
     paths += [folder / "roi_masks" / f"{side}.all-vertices_fsaverage_space.npy" for side in sides]
     return paths + [folder / "roi_masks" / f"{side}.{name}_challenge_space.npy" for side in sides for name in names]
+
+
+def _sides(hemisphere: str) -> list[str]:
+    if hemisphere not in ("both", *_HEMISPHERES):
+        raise BraindecError(f"hemisphere {hemisphere!r} is unknown", allowed="both, lh, rh")
+    return list(_HEMISPHERES) if hemisphere == "both" else [hemisphere]
 
 
 def _folder(root: str | Path, subject: str | None) -> Path:
@@ -149,6 +152,12 @@ def _trials(folder: Path, split: str, n: int) -> pd.DataFrame:
             f"{split}: {n} responses but {len(found)} images in {images}", found=", ".join(names[:3]) or "no image",
             allowed="one image a response, named like train-0001_nsd-00013.png (only the names are read)",
         )  # fmt: skip
+    twice = pd.Series([int(m[3]) for m in found])
+    if twice.duplicated().any() or any(len(m[3]) != len(found[0][3]) for m in found):
+        raise BraindecError(
+            f"{split}: the names of the images do not tell them apart", found=f"nsd-{found[int(twice.duplicated().argmax())][3]} among {len(found)} names",
+            allowed="one image a response, numbers of five digits (nsd-00013)",
+        )  # fmt: skip
     part = "train" if split == "training" else "test"
     return pd.DataFrame({"stimulus_id": [f"nsd-{m[3]}" for m in found], "image": [m[0] for m in found], "part": part})
 
@@ -165,13 +174,13 @@ def _channels(folder: Path, side: str, classes: Sequence[str]) -> pd.DataFrame:
                 f"there is no class of regions {name!r}{did_you_mean(name, LABELS)}", allowed=", ".join(LABELS)
             )
         path = folder / "roi_masks" / f"{side}.{name}_challenge_space.npy"
-        numbers = np.asarray(open_array(path, None)).reshape(-1).astype(int)
-        if len(numbers) != len(table) or numbers.max(initial=0) > len(LABELS[name]):
+        numbers = np.asarray(open_array(path, None)).reshape(-1)
+        if len(numbers) != len(table) or not np.isin(numbers, np.arange(len(LABELS[name]) + 1)).all():
             raise BraindecError(
-                f"{path.name} does not fit the vertices", found=f"{len(numbers)} numbers up to {numbers.max(initial=0)}",
-                allowed=f"{len(table)} numbers up to {len(LABELS[name])}",
+                f"{path.name} does not fit the vertices", found=f"{len(numbers)} numbers, {numbers.min(initial=0)} to {numbers.max(initial=0)}",
+                allowed=f"{len(table)} whole numbers, 0 to {len(LABELS[name])}",
             )  # fmt: skip
-        called = np.array(["n/a", *LABELS[name]], dtype=object)[numbers.clip(min=0)]
+        called = np.array(["n/a", *LABELS[name]], dtype=object)[numbers.astype(int)]
         table[name] = called
         region = np.where(region == "n/a", called, region)
     return table.assign(region=region)

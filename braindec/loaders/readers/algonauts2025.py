@@ -39,6 +39,7 @@ from braindec.types import Recording
 
 __all__ = ["load", "files", "subjects"]
 
+_SHORT, _REST = 0.5, 20  # share of a run and volumes that may follow the end of a film
 _KEY = re.compile(r"ses-(?P<session>[^_]+)_task-(?P<stimulus>[^_]+)(?:_run-(?P<run>[^_]+))?")
 
 
@@ -134,6 +135,15 @@ def _open(part: _Part, place: pd.DataFrame, where: Mapping[str, Any], base: Path
         said.append(f"{part.stimulus} has no transcript: the film is taken to last until the end of the run")
     else:
         rows = _rows(transcript)
+        if rows < _SHORT * n:
+            raise BraindecError(
+                f"the transcript of {part.stimulus} does not cover the film", found=f"{rows} rows in {transcript.name}, {n} volumes",
+                allowed="one row for each 1.49 s of the film", fix="fetch it again: datalad get -r stimuli/transcripts",
+            )  # fmt: skip
+        if rows < n - _REST:
+            said.append(
+                f"{part.stimulus}: the transcript has {rows} rows, the run {n} volumes: the film is taken to end with it"
+            )
         if rows > n:
             said.append(f"{part.stimulus}: the transcript has {rows} rows, the run {n} volumes: the film was cut short")
         length = min(rows, n) * tr
@@ -221,7 +231,12 @@ def _parcels(base: Path, part: _Part, n_parcels: int, labels: str | None) -> tup
         names = _fmri_tables.atlas_names(base / labels)
     for path in _atlases(part):
         image = open_image(path)
-        values = np.round(np.asarray(image.dataobj)).astype(np.int64)
+        try:
+            values = np.round(np.asarray(image.dataobj)).astype(np.int64)
+        except (OSError, EOFError, ValueError) as error:  # gzip and nibabel each raise their own
+            raise UnreadableError(
+                f"{path} cannot be read to its end", found=str(error)[:200], fix="fetch it again"
+            ) from error
         affine = np.asarray(image.affine, dtype=float)
         table = _fmri_tables.parcel_channels(values, affine, names, True)[2]
         if len(table) != n_parcels:
@@ -252,5 +267,10 @@ def _transcript(base: Path, part: _Part) -> Path | None:
 
 def _rows(transcript: Path) -> int:
     """Rows below the header; those without a word may be empty."""
-    with transcript.open(encoding="utf-8-sig", newline="") as file:
-        return sum(1 for _ in csv.reader(file, delimiter="\t")) - 1
+    try:
+        with transcript.open(encoding="utf-8-sig", newline="") as file:
+            return max(0, sum(1 for _ in csv.reader(file, delimiter="\t")) - 1)
+    except (csv.Error, UnicodeDecodeError, OSError) as error:
+        raise UnreadableError(
+            f"{transcript} cannot be read as a table", found=str(error)[:200], fix="fetch it again: datalad get -r stimuli/transcripts"
+        ) from error  # fmt: skip

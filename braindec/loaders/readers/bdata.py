@@ -88,6 +88,7 @@ def load(
     meta = _Meta(path)
     columns = meta.any_of(_options.as_list(mask) or [])
     trials = _trials(meta, stimulus, form, part)
+    parts = _options.as_list(parts) or []
     unknown = [p for p in parts if p not in PARTS.values()]
     if unknown:
         raise BraindecError(f"parts: {unknown[0]!r} is unknown", allowed=", ".join(PARTS.values()))
@@ -133,6 +134,12 @@ class _Meta:
                 raise UnreadableError(
                     f"{path} is no BData file", found=f"it holds {list(file)}", allowed="dataset and metadata (key, value)",
                 )  # fmt: skip
+            table, shape = file[group], getattr(file[self.data], "shape", ())
+            if len(shape) != 2 or table["value"].dtype.kind not in "iuf":
+                raise UnreadableError(
+                    f"{path} is no BData file", found=f"{self.data} of shape {shape}, metadata/value of {table['value'].dtype}",
+                    allowed="dataset (sample, column) and numbers in metadata/value",
+                )  # fmt: skip
             keys = [k.decode() if isinstance(k, bytes) else str(k) for k in file[group]["key"][...]]
             values = np.asarray(file[group]["value"][...], dtype=float)
             self.n_columns = int(file[self.data].shape[1])
@@ -164,7 +171,11 @@ class _Meta:
         if len(found) != 1:
             raise BraindecError(f"{self.path.name}: {key} names {len(found)} columns", allowed="one")
         with hdf5(self.path, "r") as file:
-            return np.asarray(file[self.data][:, int(found[0])], dtype=float)
+            values = np.asarray(file[self.data][:, int(found[0])], dtype=float)
+        if not np.isfinite(values).all():
+            raise UnreadableError(f"{self.path.name}: {key} is not known in {int((~np.isfinite(values)).sum())} of {len(values)} samples",
+                                  fix="download the file again")  # fmt: skip
+        return values
 
 
 def _text(value: Any) -> str:

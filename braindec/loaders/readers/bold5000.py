@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braindec.errors import BraindecError, did_you_mean
+from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.loaders import _files, _options
 from braindec.loaders._betas_masks import open_labels, space_info, voxel_table
 from braindec.loaders._betas_signal import BetasSignal, JoinedSignal
@@ -85,11 +85,18 @@ def load(
     if form == "regions":
         paths = layout.regions(rois)
         signal = JoinedSignal([BetasSignal(p) for p in paths])
+        whole = [p.name for p, part in zip(paths, signal.parts, strict=True) if part.stored.kind != "f"]
+        if whole:
+            raise UnreadableError(
+                f"{whole[0]} holds whole numbers, not percent signal change", fix="use the published files"
+            )
+        said = layout.missing_regions(paths) if rois is None else []
         channels = _region_channels(paths, [part.shape[0] for part in signal.parts])
         signals, info = [signal], {}
     elif form == "volumes":
         numbers = layout.sessions(session)
         signals, channels, info = _volumes(layout, numbers, mask)
+        said = []
     else:
         raise BraindecError(
             f"form {form!r} is unknown{did_you_mean(form, ['regions', 'volumes'])}", allowed="regions, volumes"
@@ -105,7 +112,7 @@ def load(
         )  # fmt: skip
     trials = _describe(order, layout.repeated())
     about = {"dataset": "bold5000", "subject": layout.subject, "betas": TYPES[betas], **info}
-    return windows_of(signals, trials, channels, about, look=form == "regions")
+    return windows_of(signals, trials, channels, about, look=form == "regions", warnings=said)
 
 
 def subjects(root: str | Path, **options: Any) -> list[str]:
@@ -139,7 +146,7 @@ class _Layout:
             raise BraindecError("the reader bold5000 opens one subject at a time", fix="say subject: CSI1")
         self.subject = str(subject)
         _files.check_inside(self.subject)
-        if betas not in TYPES:
+        if not isinstance(betas, str) or betas not in TYPES:
             raise BraindecError(
                 f"betas {betas!r} is unknown", allowed=", ".join(f"{k} ({v})" for k, v in TYPES.items())
             )
@@ -163,6 +170,12 @@ class _Layout:
                 found=", ".join(there) or f"no {self.stem}_allses_*.npy in {self.root}", allowed=", ".join(ROIS),
             )  # fmt: skip
         return [there[n] for n in names]
+
+    def missing_regions(self, paths: Sequence[Path]) -> list[str]:
+        """A sentence about regions of the release that are not there."""
+        there = {p.stem.rsplit("_", 1)[1] for p in paths}
+        lost = [r for r in ROIS if r not in there]
+        return [f"{self.subject}: {len(lost)} of {len(ROIS)} regions have no file: {', '.join(lost)}"] if lost else []
 
     def volume(self, number: int) -> Path:
         path = self._find(f"{self.stem}_ses-{number:02d}.nii.gz")
@@ -216,7 +229,7 @@ class _Layout:
         rows = []
         for path in self.list_files():
             session, run = _number(path.parent.name, "sess"), _number(path.stem, "run")
-            lines = [line.strip() for line in path.read_text(encoding="utf8").splitlines() if line.strip()]
+            lines = _lines(path)
             rows += [(line, session or "n/a", run or "n/a") for line in lines]
         return pd.DataFrame(rows, columns=["stimulus_id", "session", "run"])
 
@@ -229,7 +242,16 @@ class _Layout:
         return path
 
     def repeated(self) -> set[str]:
-        return {line.strip() for line in self.repeated_file().read_text(encoding="utf8").splitlines() if line.strip()}
+        return set(_lines(self.repeated_file()))
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    except (UnicodeDecodeError, OSError) as error:
+        raise UnreadableError(
+            f"{path} is not a list of images", found=str(error)[:200], fix="download it again"
+        ) from error
 
 
 def _number(text: str, key: str) -> str | None:

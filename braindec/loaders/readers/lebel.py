@@ -177,7 +177,12 @@ def _voxels(top: Path, who: str, n_voxels: int) -> tuple[pd.DataFrame, dict[str,
     """The channel table, and grid and affine where the mask of pycortex is there."""
     for path in _masks(top, who):
         image = open_image(path)
-        mask = np.asarray(image.dataobj) > 0
+        try:
+            mask = np.asarray(image.dataobj) > 0
+        except (OSError, EOFError, ValueError) as error:  # gzip and nibabel each raise their own
+            raise UnreadableError(
+                f"{path} cannot be read to its end", found=str(error)[:200], fix="fetch it again"
+            ) from error
         if mask.ndim != 3 or int(mask.sum()) != n_voxels:
             continue
         reference = path.with_name("reference.nii.gz")

@@ -14,7 +14,7 @@ a session are those of its training trials, which the reader does not know.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,8 @@ def load(
         If a session asked for is missing, a mask lies on another grid, or the design has fewer trials than the sessions.
     """
     layout = _Layout(root, subject, betas, space)
+    if not isinstance(trials_per_session, int) or trials_per_session < 1:
+        raise BraindecError(f"trials_per_session {trials_per_session!r} is no number of trials", allowed="750")
     if protocol not in PROTOCOLS:
         raise BraindecError(
             f"protocol {protocol!r} is unknown{did_you_mean(protocol, PROTOCOLS)}", allowed=", ".join(PROTOCOLS)
@@ -98,6 +100,7 @@ def load(
     numbers = layout.sessions(session, protocol, said)
     values, affine = open_labels(layout.roi(mask))
     voxels, channels = voxel_table(values > 0, affine, unit="%")
+    rois = _options.as_list(rois) or []
     labels = {n: (open_labels(layout.roi(n), grid=values.shape)[0], layout.label_names(n)) for n in rois}
     channels = name_regions(channels, labels)
     wanted = layout.ncsnr if ncsnr or (ncsnr is None and layout.ncsnr.is_file()) else None
@@ -129,8 +132,9 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
     layout = _Layout(root, subject, values["betas"], values["space"])
     numbers = layout.sessions(values["session"], values["protocol"], [])
     paths = [layout.path(n) for n in numbers] + [layout.design]
-    paths += [layout.roi(n) for n in (values["mask"], *values["rois"])]
-    paths += [p for n in values["rois"] if (p := layout.colours(n)).is_file()]
+    rois = _options.as_list(values["rois"]) or []
+    paths += [layout.roi(n) for n in (values["mask"], *rois)]
+    paths += [p for n in rois if (p := layout.colours(n)).is_file()]
     use_ncsnr = values["ncsnr"] or (values["ncsnr"] is None and layout.ncsnr.is_file())
     return [*paths, *([layout.ncsnr] if use_ncsnr else [])]
 
@@ -143,6 +147,8 @@ class _Layout:
         if subject is None:
             raise BraindecError("the reader nsd opens one subject at a time", fix='say subject: "01"')
         self.subject = str(subject).removeprefix("subj")
+        if not self.subject.isdigit():
+            raise BraindecError(f"there is no subject {subject!r}", allowed='"01" to "08"')
         for part in (self.subject, betas, space):
             _files.check_inside(part)
         self.folder = self.root / "nsddata_betas" / "ppdata" / f"subj{self.subject}" / space / betas
@@ -152,7 +158,9 @@ class _Layout:
         if not self.folder.is_dir():
             there = sorted(p.name for p in self.folder.parent.iterdir()) if self.folder.parent.is_dir() else []
             raise BraindecError(
-                f"there is no folder {self.folder}{did_you_mean(betas, there)}", found=", ".join(there) or "nothing"
+                f"there is no folder {self.folder}{did_you_mean(betas, there)}",
+                found=", ".join(there) or "nothing",
+                fix='check root, subject (with its zero: "01"), space and betas',
             )
 
     def path(self, number: int) -> Path:
@@ -183,6 +191,7 @@ class _Layout:
         return there
 
     def roi(self, name: str) -> Path:
+        name = str(name)
         _files.check_inside(name)
         path = self.data / "brainmask.nii.gz" if name == "brain" else self.data / "roi" / f"{name}.nii.gz"
         if not path.is_file():
@@ -225,9 +234,13 @@ def design_trials(path: Path, subject: int, sessions: Sequence[int], n_trials: i
         If the design has fewer trials than the sessions, or the subject is not in it.
     """
     design = _read_design(path)
-    order = design["masterordering"].reshape(-1).astype(np.int64)
-    images = np.atleast_2d(design["subjectim"]).astype(np.int64)
-    shared = set(design["sharedix"].reshape(-1).astype(int).tolist())
+    order, images = _whole(design, "masterordering", path).reshape(-1), np.atleast_2d(_whole(design, "subjectim", path))
+    shared = set(_whole(design, "sharedix", path).reshape(-1).tolist())
+    if order.max(initial=1) > images.shape[1]:
+        raise BraindecError(
+            f"{path.name}: masterordering names images that subjectim does not have", found=f"up to {order.max()} of {images.shape[1]}",
+            fix="use the design of the published data",
+        )  # fmt: skip
     last = max(sessions) * n_trials
     if len(order) < last:
         raise BraindecError(
@@ -248,6 +261,20 @@ def design_trials(path: Path, subject: int, sessions: Sequence[int], n_trials: i
     table["subject"] = f"{subject:02d}"
     chosen = np.concatenate([np.arange((n - 1) * n_trials, n * n_trials) for n in sessions])
     return table.iloc[chosen].reset_index(drop=True)
+
+
+def _whole(design: Mapping[str, np.ndarray], name: str, path: Path) -> np.ndarray:
+    """A variable of the design as whole numbers from 1."""
+    values = design[name]
+    if (
+        values.dtype.kind not in "iuf"
+        or not np.isfinite(values).all()
+        or (values != np.round(values)).any()
+        or (values < 1).any()
+    ):
+        raise UnreadableError(f"{path.name}: {name} does not hold numbers from 1", found=f"{values.dtype} {values.shape}",
+                              fix="download it again")  # fmt: skip
+    return values.astype(np.int64)
 
 
 def _read_design(path: Path) -> dict[str, np.ndarray]:

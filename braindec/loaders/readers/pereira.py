@@ -23,6 +23,7 @@ passages are held out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,10 @@ def load(
     trials = pd.concat(tables, ignore_index=True)
     if trials["stimulus_id"].duplicated().any():
         trials["repetition"] = trials.groupby("stimulus_id").cumcount() + 1
+    lost = [name for name in _wanted(experiment) if name not in paths]
+    if lost:
+        said = f"{who} has no file of {', '.join(lost)}: left out"
+        recordings = [replace(r, info={**r.info, "warnings": [said]}) for r in recordings]
     return Windows(tuple(recordings), np.array(index), 1, trials)
 
 
@@ -274,7 +279,11 @@ def _paths(base: Path, who: str, wanted: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for name in wanted:
         tried = [p / f"{head}_{name}.mat" for p in places for head in ("data", "examples")]
-        path = next((p for p in tried if p.is_file()), None)
+        path = next((p for p in tried if p.is_file() or p.is_symlink()), None)
+        if path is not None and not path.is_file():
+            raise UnreadableError(
+                f"{path} is a link to a file that is not here", found="content that was not fetched", fix="fetch it, or remove the link"
+            )  # fmt: skip
         if path is not None:
             found[name] = path
     return found

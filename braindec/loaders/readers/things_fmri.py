@@ -82,8 +82,8 @@ def load(
                 f"VoxelMetadata has no region {column!r}{did_you_mean(column, voxels.columns)}",
                 allowed=", ".join([c for c in voxels if c not in _PLAIN][:40]) + ", ...",
             )  # fmt: skip
-    signal = _responses(folder / f"{name}_ResponseData.h5", len(voxels), len(stimuli))
-    keep = np.flatnonzero(voxels[wanted].to_numpy(dtype=float).any(axis=1)) if wanted else np.arange(len(voxels))
+    signal = _responses(folder / f"{name}_ResponseData.h5", voxels["voxel_id"].to_numpy(), len(stimuli))
+    keep = np.flatnonzero(_flags(voxels, wanted).any(axis=1)) if wanted else np.arange(len(voxels))
     if not len(keep):
         raise BraindecError(f"no voxel lies in {', '.join(wanted)}", found=f"{len(voxels)} voxels")
     if len(keep) < len(voxels):
@@ -128,8 +128,8 @@ def _folder(root: str | Path, subject: str | None) -> tuple[Path, str]:
 
 def _table(path: Path, needed: Sequence[str]) -> pd.DataFrame:
     try:
-        table = pd.read_csv(_files.existing(path))
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        table = pd.read_csv(_files.existing(path), encoding="utf-8-sig")
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise UnreadableError(f"{path} cannot be read as a table", found=str(error)[:200]) from error
     missing = [c for c in needed if c not in table]
     if missing:
@@ -137,8 +137,21 @@ def _table(path: Path, needed: Sequence[str]) -> pd.DataFrame:
     return table
 
 
-def _responses(path: Path, n_voxels: int, n_trials: int) -> Any:
+def _flags(voxels: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Which voxels lie in each region, shape (n_voxels, n_columns); a region is a column of 0 and 1."""
+    found = voxels[list(columns)].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    for column, values in zip(columns, found.T, strict=True):
+        if not np.isin(values, (0.0, 1.0)).all():
+            raise BraindecError(
+                f"VoxelMetadata: {column!r} is no region", found=f"values such as {voxels[column].iloc[int(np.argmin(np.isin(values, (0, 1))))]!r}",
+                allowed="a column of 0 and 1",
+            )  # fmt: skip
+    return found > 0
+
+
+def _responses(path: Path, voxel_id: np.ndarray, n_trials: int) -> Any:
     """The block of ResponseData.h5 that holds the responses, as (voxel, trial)."""
+    n_voxels = len(voxel_id)
     with hdf5(path, "r") as file:
         found: dict[str, tuple] = {}
         file.visititems(
@@ -153,7 +166,9 @@ def _responses(path: Path, n_voxels: int, n_trials: int) -> Any:
         if shape == (n_voxels, n_trials):
             return BetasSignal(path, name, trial_axis=1)
         if shape == (n_voxels, n_trials + 1):  # voxel_id stands before them when it was stored as a float
-            return SelectedSignal(BetasSignal(path, name, trial_axis=1), np.arange(n_voxels), 1, n_trials + 1)
+            whole = BetasSignal(path, name, trial_axis=1)
+            if np.array_equal(whole.read(slice(None), 0, 1)[:, 0], np.asarray(voxel_id, dtype=np.float32)):
+                return SelectedSignal(whole, np.arange(n_voxels), 1, n_trials + 1)
     shapes = {n: v[0] for n, v in blocks.items()} or {n: v[0] for n, v in found.items()}
     raise UnreadableError(
         f"{path.name} has no block of {n_voxels} voxels x {n_trials} trials",
@@ -164,6 +179,10 @@ def _responses(path: Path, n_voxels: int, n_trials: int) -> Any:
 
 
 def _trials(stimuli: pd.DataFrame) -> pd.DataFrame:
+    missing = [c for c in _TRIALS if stimuli[c].isna().any()]
+    if missing:
+        raise BraindecError(f"StimulusMetadata has no {missing[0]} in {int(stimuli[missing[0]].isna().sum())} of {len(stimuli)} rows",
+                            fix="take the three files of one subject from one release")  # fmt: skip
     stem = stimuli["stimulus"].astype(str).str.replace(r"\.[A-Za-z]+$", "", regex=True)
     concept = stimuli["concept"].astype(str) if "concept" in stimuli else stem.str.rsplit("_", n=1).str[0]
     return pd.DataFrame({"stimulus_id": stem, "concept_id": concept, "session": stimuli["session"].astype(str),
@@ -173,10 +192,13 @@ def _trials(stimuli: pd.DataFrame) -> pd.DataFrame:
 def _channels(
     voxels: pd.DataFrame, rois: Sequence[str] | None, default: Sequence[str], brain: dict[str, Any] | None
 ) -> pd.DataFrame:
-    ijk = voxels[["voxel_x", "voxel_y", "voxel_z"]].to_numpy(dtype=int)
-    region = np.full(len(voxels), "n/a", dtype=object)
-    for column in default if rois is None else rois:
-        region[(region == "n/a") & (voxels[column].to_numpy(dtype=float) > 0)] = column
+    places = voxels[["voxel_x", "voxel_y", "voxel_z"]].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+    if not (np.isfinite(places) & (places == np.round(places))).all():
+        raise BraindecError("VoxelMetadata: voxel_x, voxel_y and voxel_z must be indices", allowed="whole numbers")
+    ijk, region = places.astype(int), np.full(len(voxels), "n/a", dtype=object)
+    named = list(default if rois is None else rois)
+    for column, inside in zip(named, _flags(voxels, named).T, strict=True):
+        region[(region == "n/a") & inside] = column
     table = pd.DataFrame({"name": [f"voxel-{v}" for v in voxels["voxel_id"]], "type": "voxel", "unit": "a.u.", "region": region,
                           "i": ijk[:, 0], "j": ijk[:, 1], "k": ijk[:, 2]})  # fmt: skip
     if brain is not None:
