@@ -34,7 +34,7 @@ def test_scores_rise_up_the_ladder(done):
     assert table["decoded"] > table["step A"] + 0.05 and abs(table["label_shuffle"]) < 0.05
     decoded = result.scores[result.scores["row"] == "decoded"]
     assert (decoded["p"] == 0.01).all() and (decoded["chance"] == 0).all() and (decoded["n"] == 60).all()
-    assert result.made_by["overview"]["fitted_on_test_runs"] is False
+    assert result.made_by["overview"]["learned from test runs too"] is False
     assert {f["check"]: f["level"] for f in result.made_by["audit"]["findings"]}["fit_scope"] == "pass"
     assert "1 constant" in result.made_by["overview"]["voxels without betas"]
 
