@@ -14,10 +14,11 @@ from scipy.linalg import lapack
 
 from braindec.errors import BraindecError, did_you_mean
 
-__all__ = ["Backend", "NumpyBackend", "get_backend"]
+__all__ = ["Backend", "NumpyBackend", "Places", "get_backend"]
 
 _BACKENDS, _DTYPES = ("numpy", "torch"), ("float32", "float64")
 _TILE = 256
+_FEW = 8  # runs that are copied one by one
 
 
 def get_backend(name: str = "numpy", *, device: str = "cpu", dtype: str = "float32") -> Backend:
@@ -33,6 +34,19 @@ def get_backend(name: str = "numpy", *, device: str = "cpu", dtype: str = "float
     if device != "cpu":
         raise BraindecError(f"device {device!r} with the numpy backend", allowed="cpu", fix="ask for backend='torch'")
     return NumpyBackend(dtype)
+
+
+class Places:
+    """Row or column numbers, with the runs of neighbours among them: copying runs is faster than picking places."""
+
+    def __init__(self, places: np.ndarray) -> None:
+        self.places = np.asarray(places)
+        edges = np.flatnonzero(np.diff(self.places) != 1) + 1
+        starts, stops = np.r_[0, edges], np.r_[edges, len(self.places)]
+        self.runs = [slice(int(self.places[a]), int(self.places[b - 1]) + 1) for a, b in zip(starts, stops) if b > a]
+
+    def __len__(self) -> int:
+        return len(self.places)
 
 
 class Backend:
@@ -53,11 +67,11 @@ class Backend:
         """Device array in the working precision or (``exact``) in float64."""
         raise NotImplementedError
 
-    def rows(self, array: Any, rows: np.ndarray) -> Any:
+    def rows(self, array: Any, rows: Places) -> Any:
         """Rows of a device array; a view where the rows are contiguous."""
         raise NotImplementedError
 
-    def columns(self, array: Any, columns: np.ndarray) -> Any:
+    def columns(self, array: Any, columns: Places) -> Any:
         """Columns of a device array; may be a view where they are contiguous."""
         raise NotImplementedError
 
@@ -107,17 +121,17 @@ class NumpyBackend(Backend):
     def cast(self, array: np.ndarray, *, exact: bool = False) -> np.ndarray:
         return array.astype(np.float64 if exact else self.dtype, copy=False)
 
-    def rows(self, array: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        parts = _runs(rows)
-        if len(parts) > 4:
-            return array.take(rows, axis=0)
-        return array[parts[0]] if len(parts) == 1 else np.concatenate([array[part] for part in parts])
+    def rows(self, array: np.ndarray, rows: Places) -> np.ndarray:
+        if len(rows.runs) > _FEW:
+            return array.take(rows.places, axis=0)
+        parts = [array[run] for run in rows.runs]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def columns(self, array: np.ndarray, columns: np.ndarray) -> np.ndarray:
-        parts = _runs(columns)
-        if len(parts) > 4:
-            return array.take(columns, axis=1)
-        return array[:, parts[0]] if len(parts) == 1 else np.concatenate([array[:, part] for part in parts], axis=1)
+    def columns(self, array: np.ndarray, columns: Places) -> np.ndarray:
+        if len(columns.runs) > _FEW:
+            return array.take(columns.places, axis=1)
+        parts = [array[:, run] for run in columns.runs]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
 
     def dot(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return np.einsum("ij,ij->j", a, b)
@@ -158,15 +172,3 @@ class NumpyBackend(Backend):
 
     def empty(self, *shape: int) -> np.ndarray:
         return np.empty(shape, dtype=self.dtype)
-
-
-def _runs(places: np.ndarray) -> list[slice]:
-    """Slices of the runs of neighbours in a list of places: copying runs is faster than picking single places."""
-    edges = np.flatnonzero(np.diff(places) != 1) + 1
-    return [slice(int(run[0]), int(run[-1]) + 1) for run in np.split(places, edges)]
-
-
-def as_slice(rows: np.ndarray) -> slice | None:
-    """Slice of sorted rows that are contiguous, else None."""
-    runs = _runs(rows)
-    return runs[0] if len(runs) == 1 else None

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from braindec.ridge._backend import Places
 from braindec.ridge._design import Design
 from braindec.ridge._operators import DualOperators, FoldRows, PrimalFolds, PrimalOperators, fold_rows
 from braindec.ridge._targets import Targets
@@ -46,7 +47,7 @@ class CrossValidation:
         self.rows = fold_rows(folds, design.n)
         self._kernels = design.kernels() if dual else []
         self._primal = None if dual else PrimalFolds(self.rows, design)
-        removed = np.concatenate([fold.removed for fold in self.rows]) if self.rows else np.empty(0)
+        removed = np.concatenate([fold.removed.places for fold in self.rows]) if self.rows else np.empty(0)
         self._partition = len(removed) == design.n == len(np.unique(removed))
 
     def with_every(self, stride: int) -> CrossValidation:
@@ -106,7 +107,7 @@ class CrossValidation:
             inside = np.flatnonzero(wanted[place, columns])
             for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1):
                 requests.append(_Request(int(place), int(run[0]), int(run[-1]) + 1))
-        chosen = self.design.backend.columns(block, columns)
+        chosen = self.design.backend.columns(block, Places(columns))
         for request, score in zip(requests, self._evaluate(chosen, requests, matrices, bases)):
             scores[request.place, columns[request.start : request.stop]] = score
 
@@ -135,14 +136,15 @@ class CrossValidation:
         if not self.dual:
             parts = [backend.rows(X, rows.removed).T @ backend.rows(block, rows.removed) for rows in self.rows]
             total = sum(parts[1:], parts[0]) if self._partition else X.T @ block
+        sums = block.sum(0)
         for k, (rows, basis) in enumerate(zip(self.rows, bases)):
-            mean = (block.sum(0) - backend.rows(block, rows.removed).sum(0)) / len(rows.train)
+            mean = (sums - backend.rows(block, rows.removed).sum(0)) / len(rows.train)
             if self.dual:
                 given = backend.rows(block, rows.train)
             else:
                 given = total - parts[k]
                 if self.design.centre:
-                    given -= backend.cast(self.design.train_sum(rows.removed))[:, None] * mean[None, :]
+                    given -= backend.cast(self._primal.sums[k])[:, None] * mean[None, :]
             held = backend.rows(block, rows.test)
             if self.design.centre:
                 held = held - mean[None, :]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from braindec.errors import BraindecError
-from braindec.ridge._backend import Backend
+from braindec.ridge._backend import Backend, Places
 
 __all__ = ["Design", "prefer_dual"]
 
@@ -51,7 +51,7 @@ class Design:
             scale[columns] = np.sqrt(weight)
         return scale
 
-    def train_sum(self, removed: np.ndarray) -> Any:
+    def train_sum(self, removed: Places) -> Any:
         """Sum of the rows that are left when some are removed, (p,) float64."""
         return self._sum(self.X) - self._sum(self.backend.rows(self.X, removed))
 
@@ -59,13 +59,13 @@ class Design:
         parts = (self.backend.cast(X[a : a + _ROWS], exact=True).sum(0) for a in range(0, X.shape[0], _ROWS))
         return sum(parts)
 
-    def gram(self, rows: np.ndarray | None = None) -> Any:
+    def gram(self, rows: Places | None = None) -> Any:
         """X'X of some rows, (p, p) float64."""
         X = self.X if rows is None else self.backend.rows(self.X, rows)
         total = 0.0
         for a in range(0, X.shape[0], _ROWS):
             part = self.backend.cast(X[a : a + _ROWS], exact=True)
-            total = total + part.T @ part
+            total += part.T @ part
         return total
 
     def kernels(self) -> list[Any]:
@@ -75,7 +75,7 @@ class Design:
             total = 0.0
             for a in range(columns.start, columns.stop, _ROWS):
                 part = self.backend.cast(self.X[:, a : min(a + _ROWS, columns.stop)], exact=True)
-                total = total + part @ part.T
+                total += part @ part.T
             kernels.append(total)
         return kernels
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from braindec.ridge._backend import Backend
+from braindec.ridge._backend import Backend, Places
 from braindec.ridge._design import Design
 from braindec.ridge._spectral import safe_eigh, safe_inverse
 from braindec.ridge.folds import Fold
@@ -39,14 +39,14 @@ _MEMORY = 400e6
 class FoldRows:
     """Rows of a fold: ``removed`` are all rows that are not trained on (test rows and buffer)."""
 
-    train: np.ndarray
-    test: np.ndarray
-    removed: np.ndarray
+    train: Places
+    test: Places
+    removed: Places
 
 
 def fold_rows(folds: Sequence[Fold], n: int) -> list[FoldRows]:
     """Rows of each fold with those left out."""
-    return [FoldRows(train, test, np.setdiff1d(np.arange(n), train)) for train, test in folds]
+    return [FoldRows(Places(train), Places(test), Places(np.setdiff1d(np.arange(n), train))) for train, test in folds]
 
 
 class DualOperators:
@@ -92,7 +92,7 @@ def _left_out(inverse: Any, sums: Any, fold: FoldRows, design: Design) -> Any:
         within = within - mine[:, None] * (mine / sums.sum())[None, :]
     core = safe_inverse(within, 0.0, backend)
     if len(fold.test) < len(fold.removed):
-        core = backend.rows(core, np.searchsorted(fold.removed, fold.test))
+        core = backend.rows(core, Places(np.searchsorted(fold.removed.places, fold.test.places)))
     matrix = backend.cast(-core) @ backend.cast(backend.columns(rows, fold.train))
     if design.centre:  # the border of B_gt, and the training mean
         other = backend.rows(sums, fold.train) / sums.sum()
@@ -128,23 +128,26 @@ class PrimalFolds:
     ----------
     gram : (p, p) float64 device array
         Of all rows.
+    sums : list of (p,) float64 device arrays
+        Sum of the training rows of each fold.
     """
 
     def __init__(self, folds: list[FoldRows], design: Design) -> None:
         self.rows, self.design, self.gram = folds, design, design.gram()
+        self.sums = [design.train_sum(fold.removed) for fold in folds]
         self._kept: dict[int, tuple[Any, Any, Any | None]] = {}
         self._keep = 8.0 * len(folds) * design.p**2 + 8.0 * design.n * design.p <= _MEMORY
 
     def get(self, k: int) -> tuple[Any, Any, Any | None]:
         """Centred Gram matrix (p, p), held-out rows minus the training mean (m, p), float64, and basis (n_test, m)."""
         if k not in self._kept:
-            parts = self._make(self.rows[k])
+            parts = self._make(self.rows[k], self.sums[k])
             if not self._keep:
                 return parts
             self._kept[k] = parts
         return self._kept[k]
 
-    def _make(self, fold: FoldRows) -> tuple[Any, Any, Any | None]:
+    def _make(self, fold: FoldRows, total: Any) -> tuple[Any, Any, Any | None]:
         design, backend = self.design, self.design.backend
         if len(fold.removed) <= _HALF * design.n:
             gram = self.gram - design.gram(fold.removed)
@@ -152,7 +155,7 @@ class PrimalFolds:
             gram = design.gram(fold.train)  # little would be left of the sum of all rows: digits would be lost
         held = backend.cast(backend.rows(design.X, fold.test), exact=True)
         if design.centre:
-            mean = design.train_sum(fold.removed) / len(fold.train)
+            mean = total / len(fold.train)
             gram = gram - len(fold.train) * (mean[:, None] * mean[None, :])
             held = held - mean[None, :]
         if len(fold.test) <= _TALL * (design.p + 1):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from braindec.errors import BraindecError
-from braindec.ridge._backend import Backend, as_slice
+from braindec.ridge._backend import Backend, Places
 
 __all__ = ["TorchBackend"]
 
@@ -45,12 +45,14 @@ class TorchBackend(Backend):
     def cast(self, array: Any, *, exact: bool = False) -> Any:
         return array.to(self.torch.float64 if exact else self.dtype)
 
-    def rows(self, array: Any, rows: np.ndarray) -> Any:
-        part = as_slice(rows)
-        return array[part] if part is not None else array[self.torch.as_tensor(rows, device=self.device)]
+    def rows(self, array: Any, rows: Places) -> Any:
+        return array[self._index(rows)]
 
-    def columns(self, array: Any, columns: np.ndarray) -> Any:
-        return array[:, self.torch.as_tensor(columns, device=self.device)]
+    def columns(self, array: Any, columns: Places) -> Any:
+        return array[:, self._index(columns)]
+
+    def _index(self, places: Places) -> Any:
+        return places.runs[0] if len(places.runs) == 1 else self.torch.as_tensor(places.places, device=self.device)
 
     def dot(self, a: Any, b: Any) -> Any:
         return (a * b).sum(0)

@@ -8,7 +8,7 @@ import pytest
 import braindec.ridge._fit as engine
 from braindec.errors import BraindecError
 from braindec.ridge import fit_ridge
-from braindec.ridge._backend import NumpyBackend, get_backend
+from braindec.ridge._backend import NumpyBackend, Places, get_backend
 from braindec.ridge._design import Design, prefer_dual
 from braindec.ridge._spectral import safe_eigh, safe_inverse, safe_solver
 from braindec.ridge._targets import Targets
@@ -127,7 +127,7 @@ def test_gram_and_kernels_are_those_of_centred_features():
     design = Design(X, bands, centre=True, backend=get_backend(dtype="float64"))
     centred = X - X.mean(axis=0)
     assert np.allclose(design.gram(), centred.T @ centred)
-    assert np.allclose(design.gram(np.arange(3, 9)), centred[3:9].T @ centred[3:9])
+    assert np.allclose(design.gram(Places(np.arange(3, 9))), centred[3:9].T @ centred[3:9])
     for kernel, columns in zip(design.kernels(), bands.values()):
         assert np.allclose(kernel, centred[:, columns] @ centred[:, columns].T)
     assert np.isclose(design.mean_eigenvalue(), (centred**2).sum() / 12)
