@@ -69,6 +69,10 @@ def open_atlas(
         If there is no such card, its files are not there (where they were looked for, and how to obtain them, is said),
         the files do not belong together, or a table does not fit the labels.
     """
+    if not isinstance(atlas, (str, Path, Mapping, list, tuple)):
+        raise BraindecError(
+            "which atlas?", found=repr(atlas), allowed="the name of a card, a label file, two of them, or masks by name"
+        )
     if isinstance(atlas, Mapping):
         _refuse(parameters, form=form, labels=labels, threshold=threshold)
         return read_masks(atlas, name="masks", space=space)

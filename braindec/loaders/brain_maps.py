@@ -172,9 +172,13 @@ def _source(source: Any) -> tuple[pd.DataFrame, Mapping[str, Any]]:
 
 
 def _values(maps: Mapping[str, Any], n: int) -> np.ndarray:
-    if not maps:
-        raise BraindecError("there is no map to write", fix="maps={'r': values}")
-    found = {k: np.asarray(v, dtype=np.float32) for k, v in maps.items()}
+    if not isinstance(maps, Mapping) or not maps:
+        raise BraindecError("there is no map to write", found=type(maps).__name__, fix="maps={'r': values}")
+    plain = {k: np.asarray(v) for k, v in maps.items()}
+    odd = {k: str(v.dtype) for k, v in plain.items() if v.dtype.kind not in "iufb"}
+    if odd:
+        raise BraindecError("a map holds one real number a channel", found=f"dtypes {odd}")
+    found = {k: v.astype(np.float32) for k, v in plain.items()}
     wrong = {k: v.shape for k, v in found.items() if v.shape != (n,)}
     if wrong:
         raise BraindecError("a map has one value a channel", found=f"shapes {wrong}", allowed=f"({n},)")

@@ -36,6 +36,9 @@ def confounds_of(recording: Recording, columns: str | Sequence[str] = "motion6")
     BraindecError
         If there is no table, a column is missing, or numbers of rows differ.
     """
+    if not recording.info.get("path"):
+        raise BraindecError(f"{recording.label} comes from no image, so there are no confounds beside it",
+                            fix="name a table: {kind: table, path: ...}")  # fmt: skip
     skip = getattr(recording.signal, "first", 0)
     path = _fmri_tables.confounds_path(Path(str(recording.info.get("path"))))
     said: list[str] = []
@@ -64,7 +67,11 @@ def table_of(recording: Recording, path: str, root: str | Path) -> tuple[np.ndar
     UnreadableError
         If it does not hold numbers.
     """
-    filled = path
+    if not path:
+        raise BraindecError(
+            "a band of kind table needs the path of a text file", fix="path: motion/{subject}_{run}.txt"
+        )
+    filled = str(path)
     for key in ("subject", "session", "task", "run"):
         filled = filled.replace(f"{{{key}}}", str(recording.info.get(key) or ""))
     _files.check_inside(filled)
@@ -89,7 +96,10 @@ def _numbers(path: Path) -> tuple[np.ndarray, list[str]]:
             table = pd.read_csv(path, sep="\t" if path.suffix.lower() == ".tsv" else ",", na_values=["n/a"])
             values, names = table.to_numpy(dtype=float), [str(c) for c in table]
         else:
-            values = np.loadtxt(path, ndmin=2, comments=("#", "%"))
+            text = path.read_text(encoding="utf-8-sig")
+            if not text.strip():
+                raise ValueError("an empty file")
+            values = np.loadtxt(text.splitlines(), ndmin=2, comments=("#", "%"))
             names = [f"column {k + 1}" for k in range(values.shape[1])]
     except (ValueError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise UnreadableError(f"{path} is not a table of numbers", found=str(error).splitlines()[0]) from None

@@ -51,8 +51,19 @@ def estimate_motion(recording: Recording) -> tuple[np.ndarray, list[str]]:
         )
     place = _indices(recording)
     size = np.linalg.norm(np.asarray(affine, dtype=float)[:3, :3], axis=0)  # mm
+    if len(grid) != 3 or not (size > 0).all() or (place < 0).any() or (place >= np.asarray(grid)).any():
+        raise BraindecError(
+            f"{recording.label}: its voxels do not lie on its grid", found=f"grid {list(grid)}, indices {place.min(axis=0)} to "
+            f"{place.max(axis=0)}, voxels of {np.round(size, 3).tolist()} mm",
+        )  # fmt: skip
     data = np.asarray(recording.signal.read(), dtype=np.float64)  # (voxel, time)
-    data = np.where(np.isfinite(data), data, np.nanmean(data))
+    held = np.isfinite(data).all(axis=1)
+    data, place = data[held], place[held]  # a voxel without numbers is as good as outside the brain
+    if not (np.ptp(data, axis=1) > 0).any():
+        raise BraindecError(
+            f"{recording.label}: motion cannot be seen where no voxel ever changes",
+            found=f"{int(held.sum())} voxels with numbers",
+        )
     mean = data.mean(axis=1)
     volume = np.full(grid, np.nan)
     volume[tuple(place.T)] = mean

@@ -221,7 +221,11 @@ def _checked(
         raise BraindecError(
             f"average={average!r} is unknown{did_you_mean(average, AVERAGES)}", allowed=", ".join(AVERAGES)
         )
-    if not 0 <= min_coverage <= 1:
+    if not isinstance(names, Mapping) or not all(isinstance(k, (int, np.integer)) for k in names):
+        raise BraindecError(
+            "names must say the name of each label", found=repr(names)[:80], allowed="{1: 'V1', 2: 'V2', ...}"
+        )
+    if isinstance(min_coverage, str) or not 0 <= min_coverage <= 1:
         raise BraindecError("min_coverage is a share", found=f"{min_coverage!r}", allowed="0 to 1")
     keys = np.asarray(labels)
     if keys.shape != (recording.n_channels,) or keys.dtype.kind not in "iub":
@@ -230,6 +234,10 @@ def _checked(
             found=f"shape {keys.shape} of {keys.dtype} for {recording.n_channels} channels",
         )
     keys = keys.astype(np.int64)
+    if (keys < 0).any():
+        raise BraindecError(
+            f"{recording.label}: labels must be 0 (no parcel) or above", found=f"{int((keys < 0).sum())} below 0"
+        )
     unnamed = sorted(set(np.unique(keys).tolist()) - {0} - {int(k) for k in names})
     if unnamed:
         raise BraindecError(

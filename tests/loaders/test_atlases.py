@@ -458,3 +458,9 @@ parameters: {side: [left, right]}
         (tmp_path / "mine.yaml").write_text(wrong)
         with pytest.raises(BraindecError, match="cannot be used"):
             load_atlas_card(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize("asked", [3, None])
+def test_what_is_no_atlas_is_refused(asked):
+    with pytest.raises(BraindecError, match="which atlas"):
+        open_atlas(asked)

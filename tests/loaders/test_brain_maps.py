@@ -303,3 +303,13 @@ def test_voxels_without_a_volume_become_a_table(tmp_path):
     assert list(table["name"]) == run.ch_names
     with pytest.raises(BraindecError, match="do not say their volume"):
         write_maps((run.channels, info), {"r": values}, tmp_path / "out", kind="nifti")
+
+
+@pytest.mark.parametrize("values", [["a"], [1j], [None]])
+def test_maps_hold_real_numbers(tmp_path, values):
+    channels = pd.DataFrame({"name": ["v"], "type": ["voxel"], "i": 0, "j": 0, "k": 0})
+    where = (channels, {"grid": [1, 1, 1], "affine": np.eye(4).tolist()})
+    with pytest.raises(BraindecError, match="one real number a channel"):
+        write_maps(where, {"r": values}, tmp_path)
+    with pytest.raises(BraindecError, match="no map to write"):
+        write_maps(where, [np.zeros(1)], tmp_path)

@@ -285,3 +285,14 @@ def test_what_is_no_series_is_refused(tmp_path):
         load(tmp_path / "x.dconn.nii")
     path = labels_file(tmp_path / "p.dlabel.nii", np.repeat([0, 2], 29), {0: "???", 2: "V1"})
     assert "1 parcels (V1)" in repr(load(path))
+
+
+def test_labels_without_a_name_and_places_outside_all_parcels_are_said(study):
+    keys = np.arange(58) % 3
+    keys[:4] = 9
+    labels_file(study / "unnamed.dlabel.nii", keys, {0: "???", 1: "a", 2: "b"})
+    run = cifti.load(study, "01", derivatives="derivatives/fmriprep", parcels="unnamed.dlabel.nii")[0]
+    said = run.info["warnings"]
+    assert any("1 labels have no name in its table, such as 9" in s for s in said)
+    outside = int((keys == 0).sum()) + SIZE - 58
+    assert any(f"{outside} of {SIZE} places lie in no parcel" in s for s in said)

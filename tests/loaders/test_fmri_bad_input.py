@@ -107,3 +107,28 @@ def test_the_atlas_is_kept_for_maps(prepared):
     run = fmri.load(prepared, atlas="atlas.nii.gz")[0]
     assert run.info["atlas"] == str(atlas) and list(run.channels["label"]) == [1, 2]
     assert fmri.load(prepared)[0].info["atlas"] is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"tr": "two"}, "tr must be a repetition time"),
+        ({"drop_volumes": "three"}, "drop_volumes must be a number"),
+        ({"drop_volumes": 2.5}, "drop_volumes must be a number"),
+        ({"drop_volumes": -1}, "drop_volumes must be a number"),
+        ({"confounds": 5}, "confounds must be a strategy"),
+        ({"confounds": True}, "confounds must be a strategy"),
+        ({"confounds": ""}, "confounds must be a strategy"),
+        ({"events_root": "/not/here"}, "there is no file or folder /not/here"),
+    ],
+)
+def test_options_of_another_kind_are_refused(prepared, options, message):
+    with pytest.raises(BraindecError, match=message):
+        fmri.load(prepared, "01", **options)
+
+
+def test_options_that_mean_the_same(prepared):
+    plain = fmri.load(prepared, "01")[0]
+    for options in ({"tr": str(TR)}, {"confounds": ["none"]}, {"confounds": ("none",)}, {"drop_volumes": "0"}):
+        same = fmri.load(prepared, "01", **options)[0]
+        assert same.sfreq == plain.sfreq and np.array_equal(same.signal.read(), plain.signal.read())

@@ -282,3 +282,12 @@ def test_real_surface_data_are_read_as_nilearn_reads_them():
     np.testing.assert_array_equal(values[10242:], load_surf_data(files["sulc_right"]))
     with pytest.raises(UnreadableError, match="is a mesh"):
         load(files["pial_left"])
+
+
+def test_labels_of_one_hemisphere_leave_the_other_out_and_say_so(study):
+    label_gifti(study / "lh.one.label.gii", np.ones(LEFT, int), {0: "unknown", 1: "all"})
+    run = gifti.load(study, derivatives="derivatives/fmriprep", labels="lh.one.label.gii")[0]
+    assert run.n_channels == 1
+    assert f"{RIGHT} of {LEFT + RIGHT} places lie in no parcel and are left out" in run.info["warnings"]
+    with pytest.raises(BraindecError, match="must be paths of label files"):
+        gifti.load(study, derivatives="derivatives/fmriprep", labels=3)

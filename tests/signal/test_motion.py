@@ -54,3 +54,27 @@ def test_what_has_no_grid_is_refused():
     channels = pd.DataFrame({"name": ["a", "b"], "type": "parcel"})
     with pytest.raises(BraindecError, match="voxels on a grid"):
         estimate_motion(Recording(np.zeros((2, 5)), 0.5, channels))
+
+
+def test_voxels_without_numbers_do_not_count():
+    moves = np.random.default_rng(1).uniform(-0.3, 0.3, (40, 3))
+    still = moving((16, 18, 14), moves)
+    data = np.array(still.signal.read(), dtype=np.float32)
+    data[7, 3] = np.nan
+    lost = Recording(data, 0.5, still.channels, info=still.info)
+    whole = estimate_motion(still)[0]
+    assert np.abs(estimate_motion(lost)[0] - whole).max() < 0.01
+    for values in (np.full_like(data, np.nan), np.ones_like(data)):
+        with pytest.raises(BraindecError, match="no voxel ever changes"):
+            estimate_motion(Recording(values, 0.5, still.channels, info=still.info))
+
+
+@pytest.mark.parametrize(
+    "change", [{"grid": [3, 3, 3]}, {"grid": [16, 18]}, {"affine": np.diag([0.0, 1, 1, 1]).tolist()}]
+)
+def test_voxels_that_do_not_lie_on_their_grid_are_refused(change):
+    still = moving((16, 18, 14), np.zeros((5, 3)))
+    place = np.indices((16, 18, 14)).reshape(3, -1)
+    channels = still.channels.assign(**dict(zip("ijk", place[:, : still.n_channels], strict=True)))
+    with pytest.raises(BraindecError, match="do not lie on its grid"):
+        estimate_motion(Recording(still.signal, 0.5, channels, info={**still.info, **change}))

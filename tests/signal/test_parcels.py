@@ -154,3 +154,18 @@ def test_parcels_of_a_real_run(shared):
 
     again = pickle.loads(pickle.dumps(made.signal))
     np.testing.assert_array_equal(again.read(), made.load())
+
+
+@pytest.mark.parametrize(
+    ("labels", "names", "options", "words"),
+    [
+        (1, ["n/a", "a"], {}, "names must say the name of each label"),
+        (1, {"1": "a"}, {}, "names must say the name of each label"),
+        (-1, {-1: "a"}, {}, "labels must be 0"),
+        (1, {1: "a"}, {"min_coverage": "half"}, "min_coverage is a share"),
+    ],
+)
+def test_names_and_labels_of_another_kind_are_refused(labels, names, options, words):
+    made = recording()
+    with pytest.raises(BraindecError, match=words):
+        parcellate(made, np.full(made.n_channels, labels), names, **options)

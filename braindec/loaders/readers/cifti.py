@@ -20,13 +20,14 @@ from tqdm import tqdm
 from braindec.errors import BraindecError, UnreadableError
 from braindec.loaders import _fmri_run, _fmri_tables, _options
 from braindec.loaders._cifti_file import CiftiFile, open_cifti
-from braindec.loaders._cifti_labels import read_labels
+from braindec.loaders._cifti_labels import CiftiLabels, read_labels
 from braindec.loaders._cifti_masker import check_same_model
 from braindec.loaders._cifti_model import BrainModel
 from braindec.loaders._fmri_mask import check_space, named_path
 from braindec.loaders._fmri_tree import GRAYORDINATES, Run, find_runs, subjects_of
 from braindec.loaders._run_signal import CiftiSignal
 from braindec.loaders._surface_parcels import Chosen, choose, space_of
+from braindec.loaders.readers.fmri import check_options
 from braindec.types import Recording
 
 __all__ = ["load", "files", "subjects"]
@@ -99,7 +100,7 @@ def load(
     BraindecError
         If runs of a subject differ in brain model or repetition time, or labels lie on another surface.
     """
-    given = {k: v for k, v in locals().items() if k != "root"}
+    given = check_options({k: v for k, v in locals().items() if k != "root"})
     runs = find_runs(root, given, GRAYORDINATES)
     recordings: list[Recording] = []
     for who in subjects_of(runs, given):
@@ -123,7 +124,7 @@ def subjects(root: str | Path, **options: Any) -> list[str]:
 
 def files(root: str | Path, subject: str | None = None, **options: Any) -> list[Path]:
     """Return the runs, labels and tables that :func:`load` with the same options reads."""
-    values = _options.bind(load, {**options, "subject": subject})
+    values = check_options(_options.bind(load, {**options, "subject": subject}))
     runs = find_runs(root, values, GRAYORDINATES)
     paths: list[Path] = []
     for one in runs:
@@ -153,13 +154,34 @@ def _chosen(file: CiftiFile, root: Path, one: Run, options: dict[str, Any], said
         for k in ("parcels", "regions")
     }
     if isinstance(file.model, BrainModel):
-        return choose(file.model, file.name, said, structures=options["structures"], **labels)
+        structures = _options.as_list(options["structures"])
+        chosen = choose(file.model, file.name, said, structures=structures, **labels)
+        say_labels([k for k in labels.values() if k is not None], said)
+        if chosen.starts is not None:
+            say_outside(len(file.model.rows_of(structures)), len(chosen.rows), said)
+        return chosen
     if labels["parcels"] or labels["regions"]:
         raise BraindecError(
             f"{one.path.name} holds parcels already", found=file.model.describe(), fix="leave out parcels and regions"
         )
     rows = file.model.rows_of(options["structures"])
     return Chosen(rows, None, file.model.channels().iloc[rows].reset_index(drop=True))
+
+
+def say_labels(read: Sequence[CiftiLabels], said: list[str]) -> None:
+    """Say which keys of label files have no name: is it the table of these labels?"""
+    for labels in read:
+        unnamed = np.setdiff1d(labels.keys, labels.table["key"])
+        unnamed = unnamed[unnamed != 0]
+        if len(unnamed):
+            keys = ", ".join(map(str, unnamed[:5].tolist()))
+            said.append(f"{Path(labels.path).name}: {len(unnamed)} labels have no name in its table, such as {keys}")
+
+
+def say_outside(n: int, inside: int, said: list[str]) -> None:
+    """Say how many places no parcel holds."""
+    if inside < n:
+        said.append(f"{n - inside} of {n} places lie in no parcel and are left out")
 
 
 def _open(

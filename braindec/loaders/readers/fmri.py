@@ -18,7 +18,7 @@ import numpy as np
 from tqdm import tqdm
 
 from braindec.errors import BraindecError, did_you_mean
-from braindec.loaders import _fmri_run, _fmri_tables, _options
+from braindec.loaders import _files, _fmri_run, _fmri_tables, _options
 from braindec.loaders._fmri_mask import Grid, make_grid, mask_files
 from braindec.loaders._fmri_signal import NiftiSignal, open_volumes
 from braindec.loaders._fmri_tree import Run, find_runs, subjects_of
@@ -100,7 +100,7 @@ def load(
         If repetition times differ or are missing, masks are empty, on another grid or in another space, or a label is
         not there.
     """
-    given = {k: v for k, v in locals().items() if k != "root"}
+    given = check_options({k: v for k, v in locals().items() if k != "root"})
     if label_events not in ("volume", "block"):
         raise BraindecError(
             f"label_events: {label_events!r} is unknown{did_you_mean(label_events, ['volume', 'block'])}",
@@ -125,7 +125,7 @@ def subjects(root: str | Path, **options: Any) -> list[str]:
 
 def files(root: str | Path, subject: str | None = None, **options: Any) -> list[Path]:
     """Return the images, masks and tables that :func:`load` with the same options reads."""
-    values = _options.bind(load, {**options, "subject": subject})
+    values = check_options(_options.bind(load, {**options, "subject": subject}))
     runs = find_runs(root, values)
     paths: list[Path] = []
     for one in runs:
@@ -137,6 +137,38 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
     if values["labels"]:
         paths += [_fmri_run.inside(Path(root), values["labels"], one) for one in runs]
     return list(dict.fromkeys([*paths, *mask_files(runs, Path(root), values)]))
+
+
+def check_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a reader of runs, numbers as numbers; refuse those of another kind.
+
+    Raises
+    ------
+    BraindecError
+        If ``tr``, ``drop_volumes``, ``confounds`` or ``events_root`` is not what it must be.
+    """
+    values = dict(options)
+    tr, skip, confounds = options.get("tr"), options.get("drop_volumes", 0), options.get("confounds", "none")
+    try:
+        values["tr"] = None if tr is None else float(tr)
+    except (TypeError, ValueError):
+        raise BraindecError(
+            f"tr must be a repetition time in s, not {tr!r}", allowed="0.02 to 60", fix="milliseconds must be divided by 1000"
+        ) from None  # fmt: skip
+    if isinstance(skip, bool) or not str(skip).removesuffix(".0").isdigit():
+        raise BraindecError(f"drop_volumes must be a number of volumes, not {skip!r}", allowed="0, 1, 2, ...")
+    values["drop_volumes"] = int(float(skip))
+    many = [confounds] if isinstance(confounds, str) or confounds is None else confounds
+    if isinstance(many, (bool, int, float)) or not all(m is None or (isinstance(m, str) and m.strip()) for m in many):
+        raise BraindecError(
+            "confounds must be a strategy or a list of columns", found=repr(confounds),
+            allowed=f"{', '.join(_fmri_tables.STRATEGIES)}, none, or columns of the table of fMRIPrep",
+        )  # fmt: skip
+    wanted = [str(m) for m in many if m not in (None, "none")]
+    values["confounds"] = "none" if not wanted else confounds if isinstance(confounds, str) else wanted
+    if options.get("events_root"):
+        _files.existing(options["events_root"])
+    return values
 
 
 def _open(one: Run, image: Any, grid: Grid, options: dict[str, Any], root: Path) -> list[Recording]:

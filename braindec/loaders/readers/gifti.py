@@ -22,6 +22,8 @@ from braindec.loaders._cifti_masker import check_same_model
 from braindec.loaders._fmri_mask import check_space, named_path
 from braindec.loaders._fmri_tree import SURFACES, Run, find_runs, subjects_of
 from braindec.loaders._surface_parcels import Chosen, choose, space_of
+from braindec.loaders.readers.cifti import say_labels, say_outside
+from braindec.loaders.readers.fmri import check_options
 from braindec.loaders.surfaces import (
     GiftiSignal,
     Surface,
@@ -105,7 +107,7 @@ def load(
         If a hemisphere is missing, runs of a subject differ in vertices or repetition time, or labels lie on another
         surface.
     """
-    given = {k: v for k, v in locals().items() if k != "root"}
+    given = check_options({k: v for k, v in locals().items() if k != "root"})
     pairs = _pairs(root, given)
     recordings: list[Recording] = []
     for who in subjects_of([p.run for p in pairs], given):
@@ -121,6 +123,9 @@ def load(
         read = {k: _labels(Path(root), given[k], given, mine[0].run) for k in ("labels", "regions")}
         model, name = surface_model(first), str(first[0].path)
         chosen = choose(model, name, said, parcels=read["labels"], regions=read["regions"], missing=missing)
+        say_labels([k for k in read.values() if k is not None], said)
+        if chosen.starts is not None:
+            say_outside(int((~missing).sum()), len(chosen.rows), said)
         if chosen.starts is None:
             chosen = Chosen(chosen.rows, None, chosen.channels.assign(type="vertex"))
         many = [_open(p, s, chosen, given, Path(root), said) for p, s in zip(mine, opened, strict=True)]
@@ -136,7 +141,7 @@ def subjects(root: str | Path, **options: Any) -> list[str]:
 
 def files(root: str | Path, subject: str | None = None, **options: Any) -> list[Path]:
     """Return the surfaces, labels and tables that :func:`load` with the same options reads."""
-    values = _options.bind(load, {**options, "subject": subject})
+    values = check_options(_options.bind(load, {**options, "subject": subject}))
     pairs = _pairs(root, values)
     paths: list[Path] = []
     for pair in pairs:
@@ -189,6 +194,10 @@ def _series(pair: _Pair, options: Mapping[str, Any]) -> list[Surface]:
 def _label_paths(root: Path, given: Any, options: Mapping[str, Any], one: Run) -> list[Path]:
     if given is None:
         return []
+    if not isinstance(given, (str, Path, list, tuple)):
+        raise BraindecError(
+            "labels and regions must be paths of label files", found=repr(given), allowed="atlas.{hemi}.label.gii"
+        )
     texts = [str(g) for g in ([given] if isinstance(given, (str, Path)) else given)]
     sides = ("L", "R") if options["hemisphere"] == "both" else (str(options["hemisphere"]),)
     spread = [t.replace("{hemi}", s) for t in texts for s in (sides if "{hemi}" in t else sides[:1])]

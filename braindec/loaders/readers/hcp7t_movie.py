@@ -73,7 +73,7 @@ def load(
     """
     given = {k: v for k, v in locals().items() if k != "root"}
     runs = [_named(r) for r in cifti.load(root, **_plain(root, given))]
-    return runs if events is not None else [_whole(r, int(drop_volumes)) for r in runs]
+    return runs if events is not None else [_whole(r, int(float(drop_volumes))) for r in runs]
 
 
 def subjects(root: str | Path, **options: Any) -> list[str]:
