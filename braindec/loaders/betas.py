@@ -272,9 +272,11 @@ def positive_number(given: Any) -> float | None:
 def _check_tables(trials: pd.DataFrame, channels: pd.DataFrame) -> None:
     """Refuse to write what cannot be opened again."""
     if "name" not in channels or channels["name"].isna().any() or channels["name"].duplicated().any():
-        twice = channels["name"][channels["name"].duplicated()].astype(str).head(3) if "name" in channels else []
+        twice: list[str] = []
+        if "name" in channels:
+            twice = channels["name"][channels["name"].duplicated()].astype(str).unique()[:3].tolist()
         raise BraindecError(
-            "each channel needs a name of its own", found=f"more than once: {', '.join(twice)}" if len(twice) else
+            "each channel needs a name of its own", found=f"more than once: {', '.join(twice)}" if twice else
             f"columns {', '.join(map(str, channels.columns))}", fix="channels['name'] = ...",
         )  # fmt: skip
     if "window_id" in trials and trials["window_id"].duplicated().any():

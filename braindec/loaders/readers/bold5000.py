@@ -84,8 +84,9 @@ def load(
     layout = _Layout(root, subject, betas)
     if form == "regions":
         paths = layout.regions(rois)
-        signal = JoinedSignal([BetasSignal(p) for p in paths])
-        whole = [p.name for p, part in zip(paths, signal.parts, strict=True) if part.stored.kind != "f"]
+        parts = [BetasSignal(p) for p in paths]
+        signal = JoinedSignal(list(parts))
+        whole = [p.name for p, part in zip(paths, parts, strict=True) if part.stored.kind != "f"]
         if whole:
             raise UnreadableError(
                 f"{whole[0]} holds whole numbers, not percent signal change", fix="use the published files"
