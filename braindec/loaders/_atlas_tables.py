@@ -87,6 +87,8 @@ def _rows(text: str) -> list[list[str]]:
 
 
 def _add(table: dict[int, str], label: Any, name: Any, path: Path) -> None:
+    if not _NUMBER.match(str(label).strip()):
+        raise UnreadableError(f"{path}: a label needs a number", found=repr(label), fix="correct the table")
     key, text = int(label), str(name).strip()
     if key in table and table[key] != text:
         raise BraindecError(
@@ -162,7 +164,8 @@ def _fsl(path: Path) -> dict[int, str]:
     table: dict[int, str] = {}
     for label in _xml(path).iter("label"):
         if label.get("index") is not None:
-            _add(table, int(label.get("index")) + 1, label.text or "", path)
+            index = str(label.get("index"))
+            _add(table, int(index) + 1 if _NUMBER.match(index) else index, label.text or "", path)
     return table
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braindec.errors import BraindecError
-from braindec.loaders._fmri_signal import open_image
+from braindec.errors import BraindecError, UnreadableError
+from braindec.loaders._fmri_signal import image_values, open_image
 
 __all__ = ["colour_table", "open_labels", "voxel_table"]
 
@@ -40,7 +40,7 @@ def open_labels(
         If it lies on another grid.
     """
     image = open_image(path)
-    values = np.asarray(image.dataobj)
+    values = image_values(image, path)
     values = values.reshape(values.shape[:3]) if values.ndim == 4 and values.shape[3] == 1 else values
     if values.ndim != 3 or (grid is not None and values.shape != tuple(grid)):
         raise BraindecError(
@@ -108,7 +108,11 @@ def name_regions(channels: pd.DataFrame, labels: Mapping[str, tuple[np.ndarray, 
 def colour_table(path: Path) -> dict[int, str]:
     """Read the numbers and names of a FreeSurfer colour table (.ctab): one label a line, number and name first."""
     names: dict[int, str] = {}
-    for line in path.read_text(encoding="utf8").splitlines():
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (UnicodeDecodeError, OSError) as error:
+        raise UnreadableError(f"{path} is no colour table", found=str(error)[:200], fix="download it again") from error
+    for line in lines:
         parts = line.split()
         if len(parts) >= 2 and parts[0].lstrip("-").isdigit():
             names[int(parts[0])] = parts[1]

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -165,7 +167,13 @@ class BetasSignal(Signal):
             low, high = inside.min(axis=0), inside.max(axis=0) + 1
             key = [slice(int(a), int(b)) for a, b in zip(low, high, strict=True)]
             key.insert(self.trial_axis, slice(start, stop))
-            block = np.moveaxis(source[tuple(key)], self.trial_axis, 0)
+            try:
+                block = np.moveaxis(source[tuple(key)], self.trial_axis, 0)
+            except OSError as error:
+                raise UnreadableError(
+                    f"{self.path} cannot be read to its end", found=f"trials {start} to {stop}: {str(error).splitlines()[0]}",
+                    fix="the file is damaged: copy it again",
+                ) from error  # fmt: skip
             out[members] = block[(slice(None), *(inside - low).T)].T
         return out
 
@@ -266,14 +274,21 @@ def open_array(path: Path, name: str | None) -> Any:
         if suffix == ".npy":
             return np.load(path, mmap_mode="r", allow_pickle=False)
         if suffix == ".npz":
-            with np.load(path, allow_pickle=False) as archive:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 if name is not None and name not in archive.files:
                     raise BraindecError(
                         f"{path.name} has no array {name!r}{did_you_mean(name, archive.files)}",
                         allowed=", ".join(archive.files),
                     )
                 return archive[name or _only(archive.files, path)]
-    except (ValueError, OSError, EOFError) as error:
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        BadZipFile,
+        SyntaxError,
+        TokenError,
+    ) as error:  # zip, and headers that are no literal
         raise UnreadableError(
             f"{path} cannot be read", found=" ".join(str(error).split())[:200],
             fix="the file is damaged or holds Python objects: save plain numbers again",

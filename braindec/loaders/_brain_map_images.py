@@ -37,8 +37,13 @@ def voxel_places(channels: pd.DataFrame, info: Mapping[str, Any]) -> np.ndarray:
             fix="keep grid and affine in info, as the readers give them",
         )  # fmt: skip
     affine = np.asarray(affine, dtype=float)
+    if affine.shape != (4, 4):
+        raise BraindecError("an affine has 4 x 4 numbers", found=f"shape {affine.shape}")
     if {"i", "j", "k"} <= set(channels):
         places = channels[["i", "j", "k"]].to_numpy(dtype=np.int64)
+    elif not {"x", "y", "z"} <= set(channels):
+        raise BraindecError("these voxels do not say where they lie", found=f"columns {', '.join(map(str, channels.columns))}",
+                            allowed="i, j, k or x, y, z (m)")  # fmt: skip
     else:
         mm = channels[["x", "y", "z"]].to_numpy(dtype=float) * 1000
         if not np.isfinite(mm).all():

@@ -77,6 +77,10 @@ def find(root: str | Path, pattern: str | None, suffixes: Collection[str]) -> li
 
 def _matching(folder: Path, pattern: str) -> list[Found]:
     check_inside(pattern)
+    if not folder.is_dir():
+        raise BraindecError(
+            f"a pattern needs a folder, and {folder} is a file", fix="name the folder, or leave the pattern out"
+        )
     names = set(re.findall(r"\{(\w+)\}", pattern))
     if names - set(ENTITIES):
         wrong = sorted(names - set(ENTITIES))[0]

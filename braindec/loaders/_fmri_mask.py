@@ -13,7 +13,7 @@ import numpy as np
 from braindec.errors import BraindecError
 from braindec.loaders import _fmri_tables
 from braindec.loaders._bids_tree import entities_of
-from braindec.loaders._fmri_signal import open_image
+from braindec.loaders._fmri_signal import image_values, open_image
 from braindec.loaders._fmri_tree import Run
 
 
@@ -79,9 +79,18 @@ def make_grid(runs: Sequence[Run], images: Sequence[Any], root: Path, options: M
             found="an empty parcellation" if not before else "none inside the mask",
         )
     table = named_path(root, options["atlas_labels"], runs[0]) if options["atlas_labels"] else None
-    voxels, starts, channels = _fmri_tables.parcel_channels(
-        labels, first.affine, _fmri_tables.atlas_names(table), placed
-    )
+    names = _fmri_tables.atlas_names(table)
+    unnamed = sorted(set(np.unique(labels).tolist()) - {0} - set(names)) if table else []
+    if table and len(unnamed) == len(set(np.unique(labels)) - {0}):
+        raise BraindecError(
+            f"{table.name} names none of the parcels of {atlas_path.name}", found=f"parcels {unnamed[:6]}, names of {list(names)[:6]}",
+            fix="is it the table of another parcellation?",
+        )  # fmt: skip
+    if unnamed:
+        said.append(
+            f"{len(unnamed)} parcels of {atlas_path.name} have no name in {table.name if table else ''}: {unnamed[:6]}"
+        )
+    voxels, starts, channels = _fmri_tables.parcel_channels(labels, first.affine, names, placed)
     extra = (atlas_path, *([table] if table else []))
     return Grid(voxels, starts, channels, (*paths, *extra), tuple(said), atlas_path)
 
@@ -183,6 +192,7 @@ def _fit(image: Any, like: Any, path: Path, resample: bool, said: list[str], *, 
     if not same and resample and len(shape) == 3:
         from nilearn.image import resample_img
 
+        image_values(image, path)  # nilearn would say less of a file that ends early
         image = resample_img(
             image,
             target_affine=like.affine,
@@ -200,7 +210,7 @@ def _fit(image: Any, like: Any, path: Path, resample: bool, said: list[str], *, 
             fix=f"use a {'parcellation' if labels else 'mask'} in the space of the images, or resample it: "
             "resample: true",
         )
-    values = np.asarray(image.dataobj).reshape(like.shape[:3])
+    values = image_values(image, path).reshape(like.shape[:3])
     if not np.isfinite(values).all():
         values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     return values

@@ -12,7 +12,7 @@ import numpy as np
 from braindec.errors import UnreadableError
 from braindec.types import Signal
 
-__all__ = ["NiftiSignal", "open_image", "open_volumes", "orthonormal"]
+__all__ = ["NiftiSignal", "image_values", "open_image", "open_volumes", "orthonormal"]
 
 _BLOCK = 16_000_000  # voxels decoded at once
 
@@ -52,6 +52,28 @@ def open_image(path: str | Path) -> Any:
     if not isinstance(image, nib.spatialimages.SpatialImage) or isinstance(image, nib.Cifti2Image):
         raise UnreadableError(f"{path} is not a volume image", found=type(image).__name__, allowed=".nii, .nii.gz")
     return image
+
+
+def image_values(image: Any, path: str | Path) -> np.ndarray:
+    """Return all numbers of a mask, map or label image.
+
+    Raises
+    ------
+    UnreadableError
+        If the file ends early, is damaged, or holds no real numbers (RGB, complex).
+    """
+    try:
+        values = np.asarray(image.dataobj)
+    except Exception as error:  # gzip, zlib and nibabel each raise their own
+        raise UnreadableError(
+            f"{path} cannot be read to its end", found=f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            fix="the file is damaged or was cut short: copy it again",
+        ) from error  # fmt: skip
+    if values.dtype.kind not in "iufb":
+        raise UnreadableError(
+            f"{path} holds no real numbers", found=f"dtype {values.dtype}", allowed="a mask, map or label image"
+        )
+    return values
 
 
 def open_volumes(path: str | Path) -> Any:

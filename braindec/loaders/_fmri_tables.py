@@ -311,9 +311,21 @@ def atlas_names(path: Path | None) -> dict[int, str]:
             f"{path} does not name parcels", found=f"columns {list(table.columns)}", allowed="columns index and name"
         )
     numbers = pd.to_numeric(table[index], errors="coerce")
-    if numbers.isna().any():
+    wrong = ~np.isfinite(numbers) | (numbers != numbers.round())
+    if wrong.any():
         raise BraindecError(
-            f"{path}: the column {index} must hold the numbers of the parcels", found=str(table[index].iloc[0])
+            f"{path}: the column {index} must hold the numbers of the parcels", found=str(table[index][wrong].iloc[0]),
+            allowed="whole numbers",
+        )  # fmt: skip
+    if numbers.duplicated().any():
+        twice = int(numbers[numbers.duplicated()].iloc[0])
+        raise BraindecError(f"{path} names parcel {twice} twice", fix="correct the table")
+    if table[name].isna().any():
+        lost = int(numbers[table[name].isna()].iloc[0])
+        raise BraindecError(
+            f"{path} gives {int(table[name].isna().sum())} parcels no name",
+            found=f"such as {lost}",
+            fix=f"fill in the column {name}",
         )
     return {int(i): str(n) for i, n in zip(numbers, table[name], strict=True)}
 

@@ -223,6 +223,10 @@ def open_hdf5_dataset(path: str | Path, name: str) -> Any:
     if name not in file:
         raise BraindecError(f"{path} has no dataset {name!r}", allowed=", ".join(file))
     dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset):
+        raise BraindecError(
+            f"{path}: {name!r} is a group, not a dataset", allowed=", ".join(f"{name}/{k}" for k in dataset)
+        )
     offset = dataset.id.get_offset()
     if dataset.chunks is None and offset is not None and dataset.size:
         spec = {"dtype": dataset.dtype, "shape": dataset.shape, "offset": offset}

@@ -82,3 +82,13 @@ def test_unknown_format_and_missing_file(tmp_path):
     (tmp_path / "a.txt").write_text("1 V1\n")
     with pytest.raises(BraindecError, match="did you mean 'pairs'"):
         read_label_table(tmp_path / "a.txt", "pair")
+
+
+@pytest.mark.parametrize(
+    "text", ['<a><label index="x">y</label></a>', "<a><label><index>x</index><name>n</name></label></a>"]
+)
+def test_labels_without_a_number_are_refused(tmp_path, text):
+    path = tmp_path / "names.xml"
+    path.write_text(text, encoding="utf8")
+    with pytest.raises(UnreadableError, match="a label needs a number"):
+        read_label_table(path)

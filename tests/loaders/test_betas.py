@@ -483,3 +483,22 @@ def test_sessions_of_other_voxels_are_refused(tmp_path, rng):
     (tmp_path / "t.tsv").write_text("stimulus_id\na\nb\nc\nd\n", encoding="utf8")
     with pytest.raises(BraindecError, match="do not hold the same voxels"):
         reader.load(tmp_path, pattern="ses-{session}.npy", axes="trial_voxel", trials="t.tsv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("b.npz", b"PK\x03\x04" + b"x" * 300), ("b.npz", b""), ("b.npy", b"\x93NUMPY\x01\x00\x10\x00{bad header     ")],
+)
+def test_archives_and_heads_that_are_damaged_are_named(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UnreadableError, match="cannot be read"):
+        reader.load(tmp_path / name, axes="trial_voxel", trials="t.tsv")
+
+
+def test_a_group_is_no_dataset_and_a_file_no_folder(tmp_path, rng):
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["session/betas"] = rng.normal(size=(4, 3))
+    with pytest.raises(BraindecError, match="'session' is a group"):
+        reader.load(tmp_path / "b.h5", axes="trial_voxel", trials="t.tsv", key="session")
+    with pytest.raises(BraindecError, match="a pattern needs a folder"):
+        reader.load(tmp_path / "b.h5", pattern="{subject}.h5")

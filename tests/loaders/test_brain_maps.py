@@ -313,3 +313,12 @@ def test_maps_hold_real_numbers(tmp_path, values):
         write_maps(where, {"r": values}, tmp_path)
     with pytest.raises(BraindecError, match="no map to write"):
         write_maps(where, [np.zeros(1)], tmp_path)
+
+
+def test_voxels_without_a_place_and_odd_affines(tmp_path):
+    channels = pd.DataFrame({"name": ["v"], "type": ["voxel"]})
+    where = {"grid": [1, 1, 1], "affine": np.eye(4).tolist()}
+    with pytest.raises(BraindecError, match="do not say where they lie"):
+        write_maps((channels, where), {"r": [1.0]}, tmp_path)
+    with pytest.raises(BraindecError, match="4 x 4"):
+        write_maps((channels.assign(i=0, j=0, k=0), {**where, "affine": [1, 2]}), {"r": [1.0]}, tmp_path)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from braindec.errors import BraindecError
+from braindec.errors import BraindecError, UnreadableError
 from braindec.loaders.readers import fmri
 
 GRID, N, TR = (4, 5, 3), 16, 2.0
@@ -132,3 +132,42 @@ def test_options_that_mean_the_same(prepared):
     for options in ({"tr": str(TR)}, {"confounds": ["none"]}, {"confounds": ("none",)}, {"drop_volumes": "0"}):
         same = fmri.load(prepared, "01", **options)[0]
         assert same.sfreq == plain.sfreq and np.array_equal(same.signal.read(), plain.signal.read())
+
+
+@pytest.mark.parametrize("resample", [False, True])
+@pytest.mark.parametrize("option", ["mask", "atlas"])
+def test_masks_that_end_early_or_hold_no_numbers_are_named(prepared, option, resample):
+    noisy = np.random.default_rng(0).integers(1, 9, GRID)
+    affine = AFFINE if not resample else np.diag([3.1, 3.1, 3.1, 1.0])
+    path = write(prepared / "odd.nii.gz", noisy, affine=affine)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(UnreadableError, match="odd.nii.gz cannot be read"):
+        fmri.load(prepared, "01", resample=resample, **{option: "odd.nii.gz"})
+    colours = np.zeros(GRID, dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    nib.save(nib.Nifti1Image(colours, AFFINE), path)
+    with pytest.raises(UnreadableError, match="holds no real numbers"):
+        fmri.load(prepared, "01", **{option: "odd.nii.gz"})
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("1.5\ta\n", "must hold the numbers"),
+        ("inf\ta\n", "must hold the numbers"),
+        ("1\ta\n1\tb\n", "names parcel 1 twice"),
+        ("1\t\n", "no name"),
+        ("7\ta\n", "names none of the parcels"),
+    ],
+)
+def test_tables_of_another_parcellation_are_refused(prepared, table, message):
+    write(prepared / "atlas.nii.gz", np.arange(60).reshape(GRID) % 3)
+    (prepared / "names.tsv").write_text(f"index\tname\n{table}", encoding="utf8")
+    with pytest.raises(BraindecError, match=message):
+        fmri.load(prepared, "01", atlas="atlas.nii.gz", atlas_labels="names.tsv")
+
+
+def test_parcels_without_a_name_are_said(prepared):
+    write(prepared / "atlas.nii.gz", np.arange(60).reshape(GRID) % 3)
+    (prepared / "names.tsv").write_text("index\tname\n1\ta\n", encoding="utf8")
+    run = fmri.load(prepared, "01", atlas="atlas.nii.gz", atlas_labels="names.tsv")[0]
+    assert any("1 parcels of atlas.nii.gz have no name in names.tsv: [2]" in s for s in run.info["warnings"])

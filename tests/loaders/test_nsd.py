@@ -203,3 +203,16 @@ def test_options_of_another_kind(twin):
         load(twin, mask=3)
     assert "streams" in load(twin, rois="streams").channels
     assert reader.files(twin.root, "01", **{**twin.options, "rois": "streams"})
+
+
+def test_masks_and_colour_tables_that_are_damaged_are_named(copy):
+    mask = next((copy.root / "nsddata" / "ppdata" / "subj01").rglob("nsdgeneral.nii.gz"))
+    whole = mask.read_bytes()
+    mask.write_bytes(whole[:-30])
+    with pytest.raises(UnreadableError, match="nsdgeneral.nii.gz cannot be read"):
+        load(copy)
+    mask.write_bytes(whole)
+    table = next((copy.root / "nsddata" / "freesurfer" / "subj01").rglob("streams.mgz.ctab"))
+    table.write_bytes("1 é 0 0 0 0".encode("latin-1"))
+    with pytest.raises(UnreadableError, match="no colour table"):
+        load(copy, rois=["streams"])
