@@ -13,8 +13,10 @@ import numpy as np
 from braindec import registry
 from braindec.errors import BraindecError
 from braindec.report.folder import Arrays, UnitRecord
-from braindec.report.judge import row_kind
+from braindec.report.judge import block_keys, row_kind
 from braindec.report.verdict import Verdict
+from braindec.report.words import number as number_text
+from braindec.report.words import row_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -137,13 +139,15 @@ def overview_picture(units: Sequence[UnitRecord], found: Verdict, group: Any) ->
     by_label = {j.label: j for j in found.judged}
     shown = [u for u in units if u.label in by_label]
     judged = [by_label[u.label] for u in shown]
-    metric = judged_metric(units)
     controls: dict[str, list[float]] = {}
+    levels: dict[str, list[float]] = {}
     for number, unit in enumerate(shown):
         scores = unit.scores
-        mine = scores[(scores["metric"] == metric) & (scores["row"].map(row_kind) == "control")]
-        for name, value in mine.drop_duplicates("row")[["row", "value"]].itertuples(index=False):
-            controls.setdefault(str(name), [float("nan")] * len(shown))[number] = float(value)
+        mine = scores[(block_keys(scores, unit.keys) == found.block) & (scores["row"].map(row_kind) == "control")]
+        for name, value, chance in mine.drop_duplicates("row")[["row", "value", "chance"]].itertuples(index=False):
+            if np.isfinite(chance) and abs(chance - judged[number].chance) > 0.0005:
+                levels.setdefault(row_name(name), []).append(float(chance))
+            controls.setdefault(row_name(name), [float("nan")] * len(shown))[number] = float(value)
     args = {
         "units": [j.label for j in judged],
         "values": [j.value for j in judged],
@@ -161,6 +165,9 @@ def overview_picture(units: Sequence[UnitRecord], found: Verdict, group: Any) ->
         "Points: decoded score with its 95 % interval; filled when above chance after correction. "
         "Light marks: control rows."
     )
+    for name, own in levels.items():
+        ends = number_text(min(own)), number_text(max(own))
+        caption += f" Chance of {name} is its own: {ends[0] if ends[0] == ends[1] else ' to '.join(ends)}."
     picture = draw_panel({"draw": "subject_scores", "title": "Scores", "caption": caption, "args": args}, {})
     return Picture(
         picture.title,
@@ -171,12 +178,3 @@ def overview_picture(units: Sequence[UnitRecord], found: Verdict, group: Any) ->
         picture.wide,
         picture.problem,
     )
-
-
-def judged_metric(units: Sequence[UnitRecord]) -> str:
-    """Name of the metric that the verdict is about: that of the first decoded row."""
-    for unit in units:
-        decoded = unit.scores[unit.scores["row"] == "decoded"]
-        if len(decoded):
-            return str(decoded["metric"].iloc[0])
-    return ""

@@ -18,10 +18,10 @@ from braindec.files import write_text
 from braindec.report import tables
 from braindec.report.figures import draw_panels, overview_picture
 from braindec.report.folder import RunRecord, UnitRecord, read_run, unique
-from braindec.report.judge import block_keys
 from braindec.report.verdict import Verdict, group_row, verdict
 from braindec.report.words import number
 
+_BLOCKS = 40  # tables of scores on one page: an atlas has hundreds of regions
 _TEMPLATES = Path(__file__).with_name("templates")
 _CALLS = {
     "above": "above chance",
@@ -90,13 +90,16 @@ def render(run: RunRecord) -> str:
                 "pictures": draw_panels(run.summary),
             },
         )
+    blocks = tables.score_blocks(run, found)
     return environment.get_template("page.html.j2").render(
         css=(_TEMPLATES / "report.css").read_text(encoding="utf8"),
         run=run,
         found=found,
         head=_head(run),
-        scores=overview_picture(run.units, found, _first_group(run)),
-        blocks=tables.score_blocks(run, found),
+        scores=overview_picture(run.units, found, group_row(run, found.block) if found.block else None),
+        blocks=blocks[:_BLOCKS],
+        hidden=len(blocks[_BLOCKS:]),
+        more=_more(blocks[1:]),
         many=tables.MANY,
         overview=tables.overview(run.units),
         checks=tables.audit_checks(run.units),
@@ -119,12 +122,15 @@ def keep(text: str) -> Any:
     )
 
 
-def _first_group(run: RunRecord) -> Any:
-    for unit in run.units:
-        decoded = unit.scores.index[unit.scores["row"] == "decoded"]
-        if len(decoded):
-            return group_row(run, str(block_keys(unit.scores, unit.keys).loc[decoded[0]]))
-    return None
+def _more(blocks: Sequence[tables.Block]) -> str:
+    """Name the scores that are folded away: each where they are few, else their metrics and what they are told apart by."""
+    titles = [b.title for b in blocks]
+    if len(titles) <= 4:
+        return "; ".join(titles)
+    metrics = unique(title.split(", ")[0] for title in titles)
+    others = unique(part for title in titles for part in title.split(", ")[1:])
+    apart = ", ".join(others[:8]) + (f" and {len(others) - 8} more" if len(others) > 8 else "")
+    return ", ".join(metrics) + (f" (of {apart})" if others else "")
 
 
 def _unit_section(unit: UnitRecord, found: Verdict, sharp: bool) -> dict[str, Any]:
@@ -237,7 +243,7 @@ def citations(run: RunRecord) -> list[dict[str, str]]:
     for place, entry in enumerate(given):
         entry = entry if isinstance(entry, Mapping) else {"text": str(entry)}
         text, doi = str(entry.get("text") or "").strip(), str(entry.get("doi") or "").strip()
-        if text and text not in seen:
+        if text and not (text in seen or (doi and doi.lower() in {c["doi"].lower() for c in seen.values()})):
             key = str(entry.get("key") or f"ref{place}")
             seen[text] = {"text": text, "doi": doi, "bibtex": str(entry.get("bibtex") or bibtex(key, text, doi))}
     return list(seen.values())

@@ -13,7 +13,16 @@ import pandas as pd
 from braindec.report.folder import RunRecord, UnitRecord
 from braindec.report.judge import adjusted, block_keys, row_kind
 from braindec.report.verdict import Verdict
-from braindec.report.words import fact, metric_name, nice_ends, number, p_number, tick
+from braindec.report.words import (
+    block_name,
+    fact,
+    modality_name,
+    nice_ends,
+    number,
+    p_number,
+    row_name,
+    tick,
+)
 
 _LEVELS = {"fail": 0, "warn": 1, "pass": 2, "skip": 3}
 _PLAIN = {"metric", "version", "row", "value", "chance", "low", "high", "p", "n", "note"}
@@ -89,11 +98,7 @@ def _block(name: str, table: pd.DataFrame, found: Verdict) -> Block:
     ends = table[["value", "chance", "low", "high"]].to_numpy(dtype=float)
     low, high = (float(np.nanmin(ends)), float(np.nanmax(ends))) if np.isfinite(ends).any() else (0.0, 1.0)
     low, high = nice_ends(low, high)
-    calls = (
-        {j.label: j.call for j in found.judged}
-        if metric_name(name.split(",")[0]) + name[len(name.split(",")[0]) :] == found.metric
-        else {}
-    )
+    calls = {j.label: j.call for j in found.judged} if name == found.block else {}
     rows, notes = [], []
     for group in (True, False):
         part = table[table["_group"].astype(bool) == group]
@@ -107,7 +112,7 @@ def _block(name: str, table: pd.DataFrame, found: Verdict) -> Block:
                 mark = str(notes.index(note) + 1)
             rows.append(_row(line, found, calls, low, high, mark))
     facts = [
-        f"{c.replace('_', ' ')} {number(table[c].iloc[0]) if table[c].iloc[0] % 1 else int(table[c].iloc[0])}"
+        _fact(c, float(table[c].iloc[0]))
         for c in table
         if c not in _PLAIN
         and not c.startswith("_")
@@ -115,10 +120,9 @@ def _block(name: str, table: pd.DataFrame, found: Verdict) -> Block:
         and table[c].notna().all()
         and table[c].nunique() == 1
     ]
-    first, rest = name.split(",")[0], name[len(name.split(",")[0]) :]
     versions = " and ".join(dict.fromkeys(str(v) for v in table["version"].dropna()))
     return Block(
-        metric_name(first) + rest,
+        block_name(name),
         versions,
         ", ".join(facts),
         rows,
@@ -130,26 +134,34 @@ def _block(name: str, table: pd.DataFrame, found: Verdict) -> Block:
     )
 
 
+def _fact(column: str, value: float) -> str:
+    """A number that all rows share, with the name of its column."""
+    text = number(value) if value % 1 else f"{int(value):,}"
+    if column.startswith("n_"):
+        return f"{text} {column[2:].replace('_', ' ')}"
+    return f"{column.replace('_', ' ')} {text}"
+
+
 def _row(line: Mapping[str, Any], found: Verdict, calls: Mapping[str, str], low: float, high: float, mark: str) -> Row:
     kind = row_kind(str(line["row"]))
     ends = (line["low"], line["high"])
     there = all(np.isfinite(e) for e in ends)
     group = bool(line["_group"])
-    label = str(line["row"]).replace("_", " ")
+    span = high - low
     return Row(
         unit=f"mean of {int(line['n'])}"
         if group and np.isfinite(line["n"])
         else "all"
         if group
         else str(line["_unit"]),
-        row=label if kind != "decoded" else "decoded",
+        row=row_name(line["row"]),
         kind=kind,
         off=(line["_name"], line["_number"]) in found.controls.off and not group,
         unclear=(line["_name"], line["_number"]) in found.controls.unclear and not group,
         call="" if group or kind != "decoded" else calls.get(str(line["_unit"]), ""),
-        value=number(line["value"]),
-        chance=number(line["chance"]),
-        interval=f"{number(ends[0])} to {number(ends[1])}" if there else "",
+        value=number(line["value"], span=span),
+        chance=number(line["chance"], span=span),
+        interval=f"{number(ends[0], span=span)} to {number(ends[1], span=span)}" if there else "",
         p=p_number(float(line["p"])),
         q=p_number(float(line["_q"])),
         n=f"{int(line['n']):,}" if np.isfinite(line["n"]) else "",
@@ -239,6 +251,9 @@ class Overview:
 def overview(units: Sequence[UnitRecord]) -> Overview:
     """Return the data overview of all units; long texts that differ are set apart from the table."""
     tables = [(u.label, {str(k): fact(v) for k, v in (u.made_by.get("overview") or {}).items()}) for u in units]
+    for _, facts in tables:
+        if "modality" in facts:
+            facts["modality"] = modality_name(facts["modality"])
     keys = sorted(
         dict.fromkeys(k for _, t in tables for k in t), key=lambda k: _FIRST.index(k) if k in _FIRST else len(_FIRST)
     )

@@ -20,7 +20,7 @@ from braindec.report.judge import (
     judge,
     judge_controls,
 )
-from braindec.report.words import metric_name, number, p_phrase
+from braindec.report.words import block_name, metric_name, number, p_phrase, row_name
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ class Verdict:
         Which control rows are off chance.
     doubts : dict of str to str
         Why the score of a unit is not to be taken at face value.
+    block : str
+        Key of the scores that are judged (:func:`braindec.report.judge.block_keys`).
     """
 
     state: str
@@ -51,6 +53,7 @@ class Verdict:
     metric: str = ""
     controls: Controls = field(default_factory=Controls)
     doubts: Mapping[str, str] = field(default_factory=dict)
+    block: str = ""
 
     @property
     def rule(self) -> str:
@@ -75,7 +78,7 @@ def verdict(run: RunRecord) -> Verdict:
         return Verdict("empty", "No unit finished: there is no score to judge", failed)
     n_permutations = permutations_of(run.made_by.get("config"))
     controls = judge_controls(run.units, n_permutations)
-    first = _first_block(run.units)
+    first = first_block(run.units)
     if first is None:
         return Verdict("empty", "No score was made", failed, controls=controls)
     scores = []
@@ -89,36 +92,40 @@ def verdict(run: RunRecord) -> Verdict:
             scores.append((unit.label, unit.scores[mine].iloc[0]))
     metric = first.split(",")[0]
     judged = judge(scores, higher=metric not in LOWER_IS_BETTER, n_permutations=n_permutations)
-    name = metric_name(metric) + first[len(metric) :]
+    name = block_name(first)
     state, headline = _headline(judged, name, run.noun)
     points = [
         *_words(judged, run.noun, n_permutations, blind=metric in BEST_BLIND),
         *_group(run, first),
+        *_baselines(run, first),
         *_controls(run.units, controls),
     ]
     audit, worst = _audit(run.units)
     if worst == "fail":
         points = [
             audit[0],
-            f"At face value: {headline[0].lower() if headline[:3] in ('All', 'No ') else headline[0]}{headline[1:]}.",
+            f"At face value: {headline[0].lower() if headline[:3] in ('All', 'Bot', 'No ') else headline[0]}{headline[1:]}.",
             *points,
         ]
         state, headline, audit = "bad", "The audit found a failure: do not trust these scores yet", []
     elif (controls.off or controls.unclear) and state == "good":
         state = "mixed"
-    return Verdict(
-        state, headline, [*points, *audit, *failed], judged, name, controls, _doubts(run.units, controls.off)
-    )
+    doubts = _doubts(run.units, controls.off)
+    return Verdict(state, headline, [*points, *audit, *failed], judged, name, controls, doubts, first)
 
 
-def _first_block(units: Sequence[UnitRecord]) -> str | None:
+def first_block(units: Sequence[UnitRecord]) -> str | None:
+    """Return the key of the scores that the page is about: of the first decoded metric, the first that most units have."""
+    had: dict[str, int] = {}
     for unit in units:
-        decoded = unit.scores[(unit.scores["row"] == "decoded") & np.isfinite(unit.scores["value"])]
-        if len(decoded):
-            return str(block_keys(unit.scores, unit.keys).loc[decoded.index[0]])
-    return None
+        decoded = (unit.scores["row"] == "decoded") & np.isfinite(unit.scores["value"])
+        for key in dict.fromkeys(block_keys(unit.scores, unit.keys)[decoded]):
+            had[str(key)] = had.get(str(key), 0) + 1
+    metric = next(iter(had), "").split(",")[0]
+    return max((k for k in had if k.split(",")[0] == metric), key=lambda k: had[k], default=None)
 
 
+_BASELINES = ("ridge_baseline", "one_penalty", "from_scratch", "class_known")
 _ONE = {
     "above": "above chance",
     "near": "near chance",
@@ -155,7 +162,7 @@ def _headline(judged: Sequence[Judged], metric: str, noun: tuple[str, str]) -> t
     if not above:
         return "null", f"No {noun[0]} of {n} is reliably above chance ({metric})"
     if above == n:
-        return "good", f"All {n} {noun[1]} are above chance ({metric})"
+        return "good", f"{'Both' if n == 2 else f'All {n}'} {noun[1]} are above chance ({metric})"
     return "mixed", f"{above} of {n} {noun[1]} {'is' if above == 1 else 'are'} above chance ({metric})"
 
 
@@ -209,6 +216,30 @@ def _group(run: RunRecord, first: str) -> list[str]:
     ]
 
 
+def _baselines(run: RunRecord, first: str) -> list[str]:
+    """Simpler models that score higher than what was decoded, in the mean over the units that have them."""
+    pairs: dict[str, list[tuple[float, float]]] = {}
+    for unit in run.units:
+        mine = unit.scores[(block_keys(unit.scores, unit.keys) == first) & np.isfinite(unit.scores["value"])]
+        decoded = mine.loc[mine["row"] == "decoded", "value"]
+        for row, value in mine[["row", "value"]].itertuples(index=False):
+            if len(decoded) and row in _BASELINES:
+                pairs.setdefault(str(row), []).append((float(value), float(decoded.iloc[0])))
+    sign = -1 if first.split(",")[0] in LOWER_IS_BETTER else 1
+    words = []
+    for row, both in pairs.items():
+        other, own = np.mean(both, axis=0)
+        if sign * (other - own) > 0.0005:
+            n, higher = len(both), sum(sign * (a - b) > 0 for a, b in both)
+            where = f" in {higher} of {n} {run.noun[1]} (mean {{}} against {{}})" if n > 1 else " ({} against {})"
+            words.append(row_name(row) + where.format(number(other), number(own)))
+    return (
+        [f"A baseline scores {'higher' if sign > 0 else 'lower, which is better'}: {'; '.join(words)}."]
+        if words
+        else []
+    )
+
+
 def group_row(run: RunRecord, block: str) -> pd.Series | None:
     """Return the decoded row of the summary for one block of scores, if there is one."""
     if run.summary is None or not len(run.summary.scores):
@@ -251,7 +282,7 @@ def _named(units: Sequence[UnitRecord], some: frozenset) -> str:
         for place in sorted(i for name, i in some if name == unit.name):
             row = unit.scores.iloc[place]
             text = f"{unit.label} {metric_name(row['metric'])} {number(row['value'])} (chance {number(row['chance'])})"
-            by_name.setdefault(str(row["row"]).replace("_", " "), []).append(text)
+            by_name.setdefault(row_name(row["row"]), []).append(text)
     return "; ".join(
         f"{name}: {', '.join(v[:4])}{f' and {len(v) - 4} more' if len(v) > 4 else ''}" for name, v in by_name.items()
     )

@@ -6,7 +6,27 @@ from typing import Any
 
 import numpy as np
 
-_NAMES = {"auc": "AUC", "r2": "R²", "mrr": "mean reciprocal rank", "f1_macro": "F1 (macro)", "pearson": "Pearson r"}
+_NAMES = {
+    "auc": "AUC",
+    "r2": "R²",
+    "mrr": "mean reciprocal rank",
+    "f1_macro": "F1 (macro)",
+    "pearson": "Pearson r",
+    "pearson_normalized": "Pearson r over its ceiling",
+    "split_r2": "share of R²",
+    "unique_r2": "R² that a band adds",
+    "item_correlation": "correlation of each item",
+    "identification": "pairwise identification",
+    "identification_within": "pairwise identification within a class",
+}
+_ROWS = {
+    "refit_null": "surrogate features",
+    "one_penalty": "plain ridge",
+    "class_known": "class only",
+    "oasm": "neighbours in time only",
+}
+_PARTS = {"reliable": "reliable channels"}
+_MODALITIES = {"eeg": "EEG", "meg": "MEG", "ieeg": "iEEG", "fmri": "fMRI", "fnirs": "fNIRS"}
 
 
 def metric_name(metric: Any) -> str:
@@ -17,11 +37,32 @@ def metric_name(metric: Any) -> str:
     return _NAMES.get(text, text.replace("_", " "))
 
 
-def number(value: Any) -> str:
-    """A score as text: three places where it is small, none where it is large; empty when there is none."""
+def block_name(key: str) -> str:
+    """Return the name of a block of scores, such as "pearson, reliable, all bands", for people."""
+    metric, *parts = key.split(", ")
+    return ", ".join([metric_name(metric), *(_PARTS.get(part, part) for part in parts)])
+
+
+def row_name(row: Any) -> str:
+    """Return the name of a row of scores for people."""
+    return _ROWS.get(str(row), str(row).replace("_", " "))
+
+
+def modality_name(text: str) -> str:
+    """Return a modality as people write it."""
+    return _MODALITIES.get(text, text)
+
+
+def number(value: Any, *, span: float = 0.0) -> str:
+    """A score as text: three places where it is small, none where it is large; empty when there is none.
+
+    On a scale that spans ``span`` of 0.02 or more, what is less than 0.0005 is 0.000: more places would be noise.
+    """
     if value is None or not np.isfinite(value):
         return ""
     size = abs(float(value))
+    if size < 0.0005 and span >= 0.02:
+        return "0.000"
     if size >= 1000:
         text = f"{value:,.0f}"
     else:

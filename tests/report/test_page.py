@@ -122,7 +122,7 @@ def test_retrieval_with_pictures_stays_small(folders, tmp_path):
     found = page_of(tmp_path)
     assert (tmp_path / "report.html").stat().st_size < 3.75e6
     assert "top-1 accuracy, brain to image" in found.text and "median rank, brain to image" in found.text
-    assert "ridge baseline" in found.text and "n candidates 60" in found.text
+    assert "ridge baseline" in found.text and "60 candidates" in found.text
     assert sum("data:image/jpeg" in a["src"] for a in found.all("img")) == 3
 
 

@@ -9,7 +9,7 @@ import pytest
 from braindec.report.folder import RunRecord, UnitRecord, natural, unit_label
 from braindec.report.judge import adjusted, judge, judge_controls, row_kind
 from braindec.report.verdict import verdict
-from braindec.report.words import fact, metric_name, nice_ends, number, p_number
+from braindec.report.words import block_name, fact, metric_name, nice_ends, number, p_number, row_name
 
 
 def score(value=0.7, low=0.6, high=0.8, p=0.001, chance=0.5, n=100) -> dict:
@@ -166,7 +166,7 @@ def test_a_failed_audit_comes_before_any_score():
     bad = {"audit": {"findings": [{"check": "block_design", "level": "fail", "message": "..."}]}}
     found = verdict(run([unit("01", [{}], **bad), unit("02", [{}])]))
     assert found.state == "bad" and "do not trust" in found.headline and "block design" in found.points[0]
-    assert "At face value: all 2 subjects are above chance (AUC)." in found.points
+    assert "At face value: both subjects are above chance (AUC)." in found.points
     assert found.doubts == {"sub-01": "audit failed"}
 
 
@@ -209,6 +209,24 @@ def test_units_that_are_no_subjects():
     assert unit_label({}) == "" and sorted(["sub-10", "sub-2", "sub-1a"], key=natural) == ["sub-1a", "sub-2", "sub-10"]
 
 
+def test_the_page_is_about_scores_that_no_subject_lacks():
+    both = [{"region": "reliable", "metric": "pearson"}, {"region": "all", "metric": "pearson", **score(0.6)}]
+    most = verdict(run([unit("01", both), unit("02", both)]))
+    assert most.block == "pearson, reliable" and most.metric == "Pearson r, reliable channels"
+    found = verdict(run([unit("01", both), unit("02", both[1:])]))
+    assert found.block == "pearson, all" and len(found.judged) == 2
+    other = [{"metric": "auc", **score(np.nan)}, {"metric": "r2"}]
+    assert verdict(run([unit("01", [{}, {"metric": "r2"}]), unit("02", other)])).block == "auc"
+
+
+def test_a_baseline_that_scores_higher_is_said():
+    rows = [score(0.6), {"row": "ridge_baseline", **score(0.7)}, {"row": "from_scratch", **score(0.5)}]
+    found = verdict(run([unit("01", rows), unit("02", rows)]))
+    said = [p for p in found.points if "baseline" in p]
+    assert said == ["A baseline scores higher: ridge baseline in 2 of 2 subjects (mean 0.700 against 0.600)."]
+    assert not [p for p in verdict(run([unit("01", [score(0.8), *rows[1:]])])).points if "higher" in p]
+
+
 def test_numbers_as_people_read_them():
     assert [number(v) for v in (0.12345, 0.00001, -0.5, 12.345, 30.5, 123.45, 12345.6, np.nan, None, 0)] == [
         "0.123", "1e−05", "−0.500", "12.35", "30.50", "123.5", "12,346", "", "", "0.000"]  # fmt: skip
@@ -219,6 +237,9 @@ def test_numbers_as_people_read_them():
         "balanced accuracy",
         "topic",
     ]
+    assert [number(v, span=0.3) for v in (-5.9e-05, 0.0004, 0.0006)] == ["0.000", "0.000", "0.001"]
+    assert block_name("unique_r2, reliable, all bands") == "R² that a band adds, reliable channels, all bands"
+    assert [row_name(r) for r in ("refit_null", "time_only")] == ["surrogate features", "time only"]
     assert [fact(v) for v in (1234, 0.5, {"a": 1200, "b": 3}, [], None, True)] == [
         "1,234",
         "0.5",
