@@ -12,7 +12,7 @@ resampling as there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -71,12 +71,15 @@ class Design:
         Name of each column of each band.
     step : float
         s from row to row within a run; NaN for trials.
+    delays : dict of str to list of float
+        s, as they are: those that were asked for, rounded to whole volumes.
     """
 
     bands: Mapping[str, np.ndarray]
     rows: pd.DataFrame
     columns: Mapping[str, Sequence[str]]
     step: float
+    delays: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
     @property
     def runs(self) -> np.ndarray:
@@ -127,6 +130,7 @@ def volume_design(
     longest = max(r.n_times for r in recordings)
     lags = _in_volumes(delays, step, longest)
     made: dict[str, np.ndarray] = {}
+    told: dict[str, list[float]] = {}
     columns: dict[str, list[str]] = {}
     rows = pd.concat([_volume_rows(r, n, condition) for n, r in enumerate(recordings)], ignore_index=True)
     runs = rows["recording"].to_numpy()
@@ -141,8 +145,9 @@ def volume_design(
         mine = lags if band.delays is None else _in_volumes(band.delays, step, longest)
         _check_finite(values, names, name)
         made[name] = delayed(values, mine, runs=runs).astype(np.float32)
+        told[name] = [round(k * step, 4) for k in mine]
         columns[name] = [n if k == 0 else f"{n} +{k * step:g} s" for k in mine for n in names]
-    return Design(made, rows, columns, step)
+    return Design(made, rows, columns, step, told)
 
 
 def trial_design(
