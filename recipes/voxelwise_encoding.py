@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt
 from braindec.align.bands import Band, trial_design, volume_design
 from braindec.align.evaluate_encoding import evaluate_encoding
 from braindec.align.responses import load_responses, trial_responses
-from braindec.align.results import RELIABLE, Regions, encoding_result, region_masks, reliable, write_encoding_maps
+from braindec.align.results import Regions, encoding_result, region_masks, write_encoding_maps
 from braindec.align.voxelwise import VoxelwiseEncoder
 from braindec.cache import Cache, default_folder
 from braindec.config import RecipeConfig, Section, options_of
@@ -130,11 +130,11 @@ def run(config, unit, work):
     splits = splits_of(config, made)
     encoder = VoxelwiseEncoder(**config.encoder, seed=work.seed)
     rows, statistics = made.rows, config.statistics
-    ceiling, chosen = reliable(responses, rows["condition"], statistics.ceiling_threshold)
     said: list[str] = []
-    regions = {**({RELIABLE: chosen} if chosen.any() else {}), **region_masks(config.regions, responses, source, said=said)}
+    regions = region_masks(config.regions, responses, source, said=said)
     found = evaluate_encoding(
-        encoder, made.bands, responses, splits, runs=made.runs, controls=CONTROLS if "onset" in rows else CONTROLS[:1], ceiling=ceiling, stimuli=rows["stimulus_id"].to_numpy(),
+        encoder, made.bands, responses, splits, runs=made.runs, controls=CONTROLS if "onset" in rows else CONTROLS[:1], repeats=rows["condition"].to_numpy(),
+        reliable=statistics.ceiling_threshold, stimuli=rows["stimulus_id"].to_numpy(),
         design=made.kind, regions=regions, test_bands=statistics.test_bands, n_surrogates=statistics.n_surrogates,
         unique=statistics.unique, seed=work.seed, keys=unit,
     )  # fmt: skip

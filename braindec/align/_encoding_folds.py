@@ -56,8 +56,11 @@ class BlockScores:
     ----------
     values : dict of str to array of shape (n_targets,)
         Means over folds: "r", "r2", "split_r2/BAND", "unique_r2/BAND", "control/NAME".
+    by_fold : dict of str to array of shape (n_folds, n_targets)
     units : dict of str to array of shape (n_units, n_targets)
         The same scores of each held-out piece.
+    fold_of : array of int, shape (n_units,)
+        Fold of each piece.
     folds : list of NullFold
         For the surrogates.
     edge : dict of str to int
@@ -68,7 +71,9 @@ class BlockScores:
     """
 
     values: dict[str, np.ndarray]
+    by_fold: dict[str, np.ndarray]
     units: dict[str, np.ndarray]
+    fold_of: np.ndarray
     folds: list[NullFold]
     edge: dict[str, int]
     skipped: np.ndarray
@@ -76,18 +81,53 @@ class BlockScores:
     notes: list[str]
 
 
-def held_out_units(splits: Sequence[Split], runs: np.ndarray | None) -> list[list[np.ndarray]]:
-    """Pieces of the test rows of each fold: its runs, cut into contiguous pieces where there are fewer than 8 in all."""
+def held_out_units(
+    splits: Sequence[Split], runs: np.ndarray | None, stimuli: np.ndarray | None = None
+) -> list[list[np.ndarray]]:
+    """Pieces of the test rows of each fold over which intervals are made.
+
+    Runs, cut into contiguous pieces where there are fewer than 8 in all; runs of which a fold holds fewer than 10 rows go
+    together with the next one, as a correlation of a few rows says nothing. With ``stimuli`` (single trials) whose
+    repetitions are held out together, pieces are groups of whole stimuli: what features miss of a stimulus comes back in
+    each of its repetitions, so that runs are not independent of one another.
+    """
     whole = []
     for split in splits:
-        labels = np.zeros(len(split.test)) if runs is None else np.asarray(runs).astype(str)[split.test]
+        rows = np.asarray(split.test)
+        shown = None if stimuli is None else stimuli[rows]
+        if shown is not None and not set(shown) & set(stimuli[split.train]) and "" not in shown:
+            whole.append(_by_stimulus(rows, shown))
+            continue
+        labels = np.zeros(len(rows)) if runs is None else np.asarray(runs).astype(str)[rows]
         edges = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
-        whole.append(np.split(split.test, edges[1:]))
+        whole.append(_long_enough(np.split(rows, edges[1:])))
     total = sum(len(w) for w in whole)
-    if total >= _UNITS:
+    if total >= _UNITS or stimuli is not None:
         return whole
     pieces = -(-_UNITS // total)
     return [[p for w in fold for p in np.array_split(w, max(1, min(pieces, len(w) // _PIECE)))] for fold in whole]
+
+
+def _by_stimulus(rows: np.ndarray, shown: np.ndarray) -> list[np.ndarray]:
+    """Groups of whole stimuli, as they were first shown, of 10 rows or more on average and at most 8 a fold."""
+    _, first, code = np.unique(shown.astype(str), return_index=True, return_inverse=True)
+    order = np.argsort(np.argsort(first))[code.reshape(-1)]
+    count = max(1, min(_UNITS, len(rows) // _PIECE, len(first)))
+    return [rows[np.isin(order, group)] for group in np.array_split(np.arange(len(first)), count)]
+
+
+def _long_enough(pieces: list[np.ndarray]) -> list[np.ndarray]:
+    """Neighbouring pieces put together until each has 10 rows, where any is shorter."""
+    out: list[np.ndarray] = []
+    for piece in pieces:
+        if out and len(out[-1]) < _PIECE:
+            out[-1] = np.concatenate([out[-1], piece])
+        else:
+            out.append(piece)
+    if len(out) > 1 and len(out[-1]) < _PIECE:
+        last = out.pop()
+        out[-1] = np.concatenate([out[-1], last])
+    return out
 
 
 def score_block(task: Task, Y: np.ndarray) -> BlockScores:
@@ -102,7 +142,10 @@ def score_block(task: Task, Y: np.ndarray) -> BlockScores:
 
     sums: dict[str, list[np.ndarray]] = {}
     units: dict[str, list[np.ndarray]] = {}
-    out = BlockScores({}, {}, [], {"lowest": 0, "highest": 0, "of": 0}, np.zeros(Y.shape[1], dtype=bool), [], [])
+    fold_of = np.repeat(np.arange(len(task.units)), [len(u) for u in task.units])
+    out = BlockScores(
+        {}, {}, {}, fold_of, [], {"lowest": 0, "highest": 0, "of": 0}, np.zeros(Y.shape[1], dtype=bool), [], []
+    )
 
     for fold, split in enumerate(task.splits):
         seen = np.asarray(Y[split.test])
@@ -117,7 +160,9 @@ def score_block(task: Task, Y: np.ndarray) -> BlockScores:
         fitted = clone(task.encoder).fit(task.bands, Y, **how)
         full, parts = fitted.predict(task.bands, **test), fitted.predict_bands(task.bands, **test)
         add("r", lambda k, Y=seen, P=full: correlation(Y[k], P[k]))
-        base = fitted.intercept_.astype(seen.dtype)  # the training mean: it belongs to no band
+        levels = fitted.band_means(task.bands, **{**test, "rows": split.train})
+        parts = {k: v - levels[k] for k, v in parts.items()}
+        base = (fitted.intercept_ + sum(levels.values())).astype(seen.dtype)  # the training mean: it belongs to no band
         without = seen - base
         add("r2", lambda k, Y=without, P=full - base: explained(Y[k], P[k]))
         for name in parts:
@@ -144,7 +189,8 @@ def score_block(task: Task, Y: np.ndarray) -> BlockScores:
         out.edge["of"] += int((~np.asarray(fitted.fit_.skipped)).sum())
         out.records.append(list(fitted.fit_records_))
         out.notes += [f"{split.name or f'fold {fold + 1}'}: {note}" for note in fitted.notes_]
-    out.values = {name: np.mean(values, axis=0) for name, values in sums.items()}
+    out.by_fold = {name: np.stack(values) for name, values in sums.items()}
+    out.values = {name: values.mean(axis=0) for name, values in out.by_fold.items()}
     out.units = {name: np.stack(values) for name, values in units.items()}
     return out
 

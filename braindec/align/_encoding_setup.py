@@ -15,7 +15,7 @@ from braindec.signal.delays import run_blocks
 from braindec.stats.ceilings import Ceiling
 from braindec.types import Split
 
-__all__ = ["check", "control_models", "end_notes", "gap_notes", "given_ceiling", "labels_of", "null_penalties", "stimulus_notes",
+__all__ = ["band_notes", "ceiling_rows", "check", "control_models", "end_notes", "gap_notes", "given_ceiling", "labels_of", "null_penalties", "repeat_notes", "stimulus_notes",
            "surrogates_of"]  # fmt: skip
 
 CONTROLS = ("one_penalty", "time_only", "oasm")
@@ -75,6 +75,35 @@ def given_ceiling(ceiling: Ceiling | np.ndarray | None, n_targets: int) -> np.nd
             "the ceiling does not fit the targets", found=f"shape {share.shape} for {n_targets} targets"
         )
     return share
+
+
+def ceiling_rows(split: Split, repeats: np.ndarray) -> np.ndarray:
+    """Rows whose repeats may say how reliable a target is in this fold: not test rows whose label is trained on, too."""
+    trained = set(repeats[split.train]) - {""}
+    apart = np.array([label not in trained for label in repeats[split.test]], dtype=bool)
+    return np.sort(np.concatenate([split.train, split.validation, split.test[apart]]).astype(np.int64))
+
+
+def repeat_notes(splits: Sequence[Split], repeats: np.ndarray | None) -> list[str]:
+    """Tell what ceilings and reliable targets of a fold come from, where repeats stand on both sides of a split."""
+    if repeats is None:
+        return []
+    tested, both = 0, 0
+    for split in splits:
+        labels = set(repeats[split.test]) - {""}
+        tested, both = tested + len(labels), both + len(labels & set(repeats[split.train]))
+    if not both:
+        return []
+    return [f"{both} of {tested} repeated conditions of test parts stand in training, too: reliable targets and the ceilings of "
+            "normalised scores were found in each fold without those test rows; the map of the ceiling is of all rows."]  # fmt: skip
+
+
+def band_notes(test_bands: Sequence[str], penalties: str) -> list[str]:
+    """Warn when p-values of single bands were made with penalties of the real features."""
+    if not test_bands or penalties != "fixed":
+        return []
+    return ["P-values of single bands keep the penalties of the real features: where bands correlate with one another they are "
+            "too small (penalties: chosen)."]  # fmt: skip
 
 
 def surrogates_of(

@@ -94,6 +94,7 @@ def stimulus_surrogates(
 def refit_scores(
     bands: Mapping[str, np.ndarray], Y: np.ndarray, folds: Sequence[NullFold], surrogates: Sequence[Surrogate], *,
     weights: Mapping[str, float], delays: Sequence[int], runs: np.ndarray | None, scoring: str = "r2", dtype: str = "float32",
+    each: Callable[[int, slice, np.ndarray], None] | None = None,
 ) -> np.ndarray:  # fmt: skip
     """Fit on each surrogate in each fold and return its held-out correlations.
 
@@ -110,6 +111,8 @@ def refit_scores(
         Standard deviation that columns of each band are scaled to (``VoxelwiseEncoder.band_weights``).
     delays, runs, scoring, dtype
         As for the encoder.
+    each : callable, optional
+        Gets the number of each fold, which surrogates, and their correlations (n_surrogates, n_targets) in that fold.
 
     Returns
     -------
@@ -125,7 +128,7 @@ def refit_scores(
     out = np.zeros((len(surrogates), Y.shape[1]))
     for start in range(0, len(surrogates), step):
         made = [make(bands) for make in surrogates[start : start + step]]
-        for fold in folds:
+        for number, fold in enumerate(folds):
             designs, slices = [], {}
             for surrogate in made:
                 scalers = {name: fit_scaler(surrogate[name][fold.train], weight=weights[name]) for name in names}
@@ -133,7 +136,10 @@ def refit_scores(
                 designs.append(X)
             Z = np.stack(designs)
             rows = np.r_[fold.train, fold.test]
-            out[start : start + step] += _fold_scores(Z[:, rows], Y[rows], fold, list(slices.values()), scoring)
+            found = _fold_scores(Z[:, rows], Y[rows], fold, list(slices.values()), scoring)
+            out[start : start + step] += found
+            if each is not None:
+                each(number, slice(start, start + len(made)), found)
     return out / len(folds)
 
 

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from braindec.align._brain_panels import Brain
+from braindec.align._encoding_table import RELIABLE
 from braindec.align.bands import Design
-from braindec.align.evaluate_encoding import Encoding, select_targets
+from braindec.align.evaluate_encoding import Encoding
 from braindec.align.responses import Responses
 from braindec.config import Section
 from braindec.errors import BraindecError, did_you_mean
 from braindec.evaluate.audit import Audit
 from braindec.loaders.source import Source
-from braindec.stats.ceilings import Ceiling, noise_ceiling
 from braindec.types import Result
 
-__all__ = ["Regions", "encoding_result", "reliable", "region_masks", "write_encoding_maps"]
+__all__ = ["Regions", "encoding_result", "region_masks", "write_encoding_maps"]
 
-RELIABLE = "reliable"
 _MANY = 14  # regions in one picture
-_BLOCK = 2**25  # numbers held at once
 
 
 class Regions(Section):
@@ -84,24 +81,6 @@ def region_masks(
         raise BraindecError(f"regions: the channels have no column {regions.column!r}{did_you_mean(regions.column, responses.channels)}",
                             allowed=", ".join(map(str, responses.channels)))  # fmt: skip
     return {k: v for k, v in found.items() if v.any()}
-
-
-def reliable(responses: Any, repeats: np.ndarray, threshold: float) -> tuple[Ceiling | None, np.ndarray]:
-    """Return the noise ceiling of every channel from rows that repeat one another, and which channels exceed ``threshold``.
-
-    The ceiling knows the responses only, no feature and no prediction: choosing channels by it is no double dipping.
-    None, and no channel, where nothing repeats.
-    """
-    labels = np.asarray(repeats, dtype=object).astype(str)
-    _, counts = np.unique(labels[labels != ""], return_counts=True)
-    n, n_channels = responses.shape
-    if not (counts > 1).any():
-        return None, np.zeros(n_channels, dtype=bool)
-    step, parts = max(1, _BLOCK // n), []
-    for start in range(0, n_channels, step):
-        parts.append(noise_ceiling(responses[:, start : start + step], labels))
-    ceiling = parts[0] if len(parts) == 1 else _joined(parts)
-    return ceiling, select_targets(ceiling, threshold)
 
 
 def write_encoding_maps(found: Encoding, responses: Responses, folder: Path, unit: Mapping[str, str]) -> list[Path]:
@@ -241,7 +220,9 @@ class _Panels:
             return []
         names = list(self.found.regions)
         region = RELIABLE if RELIABLE in names else names[0]
-        observed = _mean(self.found.r[self.found.regions[region]])
+        table = self.found.scores
+        mine = (table["row"] == "decoded") & (table["metric"] == "pearson") & (table["region"] == region)
+        observed = float(table.loc[mine, "value"].iloc[0])
         return [{"draw": "null_histogram", "title": f"Mean correlation ({region} channels) against surrogate features",
                  "args": {"observed": observed, "null": f"@null/{region}", "label": "mean held-out r", "kind": "surrogate features"},
                  "caption": f"The whole fit, penalties included, was repeated on {len(self.found.null)} surrogates."}]  # fmt: skip
@@ -254,12 +235,6 @@ def _mean(values: np.ndarray) -> float:
 def _placed(responses: Responses) -> bool:
     info = responses.info
     return bool(info.get("affine") is not None or info.get("n_vertices"))
-
-
-def _joined(parts: Sequence[Ceiling]) -> Ceiling:
-    """One ceiling of the blocks of channels."""
-    extra = {k: np.concatenate([(c.extra or {})[k] for c in parts], axis=-1) for k in parts[0].extra or {}}
-    return replace(parts[0], share=np.concatenate([c.share for c in parts]), extra=extra or None)
 
 
 def _shown(found: Encoding) -> str:

@@ -161,6 +161,16 @@ class VoxelwiseEncoder(BaseEstimator):
         X = self._columns(bands, runs, rows)
         return {name: X[:, part] @ self.coef_[part] for name, part in self.slices_.items()}
 
+    def band_means(
+        self, bands: Mapping[str, np.ndarray], *, runs: np.ndarray | None = None, rows: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Return the mean over rows of :meth:`predict_bands`, (n_targets,) each.
+
+        It is not quite 0 in the training rows: delayed columns begin with zeros, and bring in rows beside them.
+        """
+        mean = self._columns(bands, runs, rows).mean(axis=0, dtype=np.float64).astype(self.coef_.dtype)
+        return {name: mean[part] @ self.coef_[part] for name, part in self.slices_.items()}
+
     def score(
         self, bands: Mapping[str, np.ndarray], Y: Any, *, runs: np.ndarray | None = None, rows: np.ndarray | None = None
     ) -> np.ndarray:

@@ -172,3 +172,23 @@ def test_the_p_value_of_one_band_holds_its_level_beside_another_that_drives_the_
         whole.append(np.mean(found.p <= 0.05))
     assert np.mean(whole) > 0.8  # the model as a whole is far above its null
     assert 0.02 <= np.mean(hits) <= 0.07, np.mean(hits)
+
+
+def test_penalties_of_a_single_band_are_chosen_again_unless_said_otherwise(simulate, monkeypatch):
+    """Kept penalties make the p-value of a band too small when bands correlate: "auto" keeps them for all bands only."""
+    from braindec.align import evaluate_encoding as module
+
+    seen = []
+
+    def spy(bands, Y, folds, *rest, **how):
+        seen.append(folds[0].alpha is None)
+        return refit_scores(bands, Y, folds, *rest, **how)
+
+    monkeypatch.setattr(module, "refit_scores", spy)
+    monkeypatch.setattr(module, "null_penalties", lambda *a, **k: "fixed")
+    data = simulate(n_targets=3, n_runs=4)
+    how = {"runs": data.runs, "n_surrogates": 2, "unique": False, "controls": (), "test_bands": ("a",)}
+    plain = evaluate_encoding(encoder(), data.bands, data.Y, data.splits, **how)
+    assert seen == [False, True] and not any("too small" in n for n in plain.notes)
+    kept = evaluate_encoding(encoder(), data.bands, data.Y, data.splits, penalties="fixed", **how)
+    assert seen[2:] == [False, False] and any("too small" in n for n in kept.notes)
