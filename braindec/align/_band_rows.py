@@ -78,9 +78,11 @@ def sampled_features(recording: Recording, features: Features, band: str, *, res
         order = np.argsort(times, kind="stable")
         rows, times = rows[order], times[order]
         fine = _step_of(times, band, getattr(row, column))
-        first = int(np.ceil((row.onset - step / 2) / step))
+        first = int(np.ceil(row.onset / step - 0.5 - 1e-6))  # volumes whose middle lies in [onset, end)
         length = row.duration if row.duration > 0 else times[-1] + fine
-        volumes = np.arange(max(first, 0), min(int(np.round((row.onset + length) / step)), recording.n_times))
+        volumes = np.arange(
+            max(first, 0), min(int(np.ceil((row.onset + length) / step - 0.5 - 1e-6)), recording.n_times)
+        )
         if not len(volumes):
             continue
         needed, covered = volumes[-1] * step - row.onset, times[-1] + fine
@@ -111,7 +113,7 @@ def stimulus_samples(recording: Recording, column: str) -> tuple[np.ndarray, np.
         begin = begin if label == last and row.onset <= end + 1e-6 else row.onset  # one row a volume: a block goes on
         last, end = label, row.onset + max(row.duration, step)
         on = np.flatnonzero((middle >= row.onset - 1e-9) & (middle < end - 1e-9))
-        labels[on], since[on] = label, np.round((middle[on] - begin) / step - 0.5).astype(int)
+        labels[on], since[on] = label, np.floor((middle[on] - begin) / step + 1e-6).astype(int)
     return labels, since
 
 

@@ -58,6 +58,20 @@ def test_timed_features_are_means_of_the_volume():
     assert made.rows["condition"].tolist()[1:7] == ["", "film@0", "film@1", "film@2", "film@3", ""]
 
 
+@pytest.mark.parametrize("tr_offset", [0.0, 0.25, 0.5, 0.75])
+def test_onsets_in_a_volume_give_each_volume_of_a_presentation_its_own_place(tr_offset):
+    """Volumes of one presentation never repeat one another, wherever in a volume it begins (odd seconds at a TR of 2 s)."""
+    runs = [
+        run({"onset": [TR * (1 + tr_offset)], "duration": [TR * 5], "stimulus_id": ["face"], "trial_type": ["face"]})
+    ]
+    made = volume_design(runs, {"x": Band(kind="events")})
+    shown = [c for c in made.rows["condition"] if c]
+    assert shown == [f"face@{k}" for k in range(5)]
+    features = timed(["face"], 40, 0.5)
+    rows = volume_design(runs, {"x": Band()}, features={"x": features}).bands["x"][:, 1]
+    assert rows.nonzero()[0].tolist() == [k for k, c in enumerate(made.rows["condition"]) if c]
+
+
 def test_lanczos_keeps_a_slow_wave_and_drops_a_fast_one():
     fine = 0.25
     t = np.arange(0, 200, fine)
