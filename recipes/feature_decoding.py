@@ -125,8 +125,14 @@ def run(config, unit, work):
     if pictures is not None and config.target.describe == "pixels":
         panels = picture_panels(values, true, tested, config.target.grid, arrays)
     return retrieval_result(
-        pd.concat(tables, ignore_index=True), card, arrays, panels, overview=overview(windows, "trial_type", source)
+        pd.concat(tables, ignore_index=True), card, arrays, panels, overview=facts_of(windows, source)
     )
+
+
+def facts_of(windows, source):
+    """Facts of the data; betas have one value a trial, so there is no window in time to tell of."""
+    facts = overview(windows, "trial_type", source)
+    return {k: v for k, v in facts.items() if windows.n_times > 1 or k not in ("sampling frequency (Hz)", "window (s)")}
 
 
 def class_means(true, classes, splits):

@@ -1,7 +1,7 @@
 """Images from fMRI: single-trial responses to image embeddings, one subject alone or a new subject beside known ones.
 
-Cross: a shared model is trained on all other subjects and adapted to the new one with growing shares of its trials, beside
-a model from scratch and ridge on the same trials. Test images are in no subject's training trials. Control rows: shuffled
+With mode cross a shared model is trained on all other subjects and adapted to the new one with growing shares of its trials,
+beside a model from scratch and ridge on the same trials; with mode single each subject stands alone. Test images are in no subject's training trials. Control rows: shuffled
 pairs, noise input, time only, untrained. Without data it makes and runs a synthetic twin.
 """
 
@@ -204,10 +204,10 @@ def run(config, unit, work):
         arrays |= {f"base/{k}": np.asarray(v) for k, v in base.history_.items()}
         panels.append(training_panel("base", base, "Training on the other subjects"))
     panels.append(training_panel("training", decoder, "Training on this subject"))
-    notes = [*found.notes, f"{'adapted' if base else 'trained'} with {len(train)} trials"
-             + (f" after training on {len(others)} other subjects" if base else "")]  # fmt: skip
+    notes = [*found.notes, f"{'Adapted' if base else 'Trained'} with {len(train)} trials"
+             + (f" after training on {len(others)} other subject{'s' if len(others) > 1 else ''}." if base else ".")]  # fmt: skip
     return retrieval_result(pd.concat(tables, ignore_index=True), card, arrays, panels,
-                            overview=overview(windows, "part", source), notes=notes)  # fmt: skip
+                            overview=facts_of(windows, source), notes=notes)  # fmt: skip
 
 
 def control(name, config, windows, split, features, fitted, scored, work):
@@ -250,6 +250,14 @@ def calibration_panel(config, base, train, features, test, candidates, arrays, s
             "Bands: 95 % over draws of the calibration trials (and first weights), same test images. All conditions see the same trials.",
             "args": {**args, "conditions": conditions, "unit": curve.unit, "chance": curve.chance, "n_seeds": config.n_draws,
                      "n_candidates": curve.n_candidates}}  # fmt: skip
+
+
+def facts_of(windows, source):
+    """Facts of the data; betas have one value a trial, so there is no window in time to tell of."""
+    facts = overview(windows, "part", source)
+    hidden = {"classes", "windows", *(("sampling frequency (Hz)", "window (s)") if windows.n_times == 1 else ())}
+    parts = ", ".join(f"{n:,} to {part}" for part, n in sorted(facts["classes"].items(), reverse=True))
+    return {"trials": f"{len(windows):,} ({parts})" if parts else len(windows), **{k: v for k, v in facts.items() if k not in hidden}}
 
 
 def training_panel(prefix, decoder, title):

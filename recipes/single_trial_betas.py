@@ -94,7 +94,7 @@ def maps_of(glm, betas, folder):
     maps = {"timetopeak": glm.time_to_peak_, "r2": glm.r2_, "onoffr2": glm.onoff_r2_, "fraction": glm.fraction_}
     kept = {k: np.asarray(v, dtype=np.float32) for k, v in maps.items() if np.isfinite(v).any()}
     paths = write_maps(betas.recordings[0], kept, folder / "maps", entities={"desc": "singletrial"})
-    return [f"Maps of what was learned: {', '.join(p.name for p in paths)}, beside the betas."]
+    return [f"Maps of what was learned ({', '.join(kept)}) stand beside the betas, in {paths[0].parent.name}/."]
 
 
 def run(config, unit, work):

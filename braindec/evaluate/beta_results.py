@@ -35,6 +35,11 @@ def betas_result(
         From :func:`braindec.evaluate.beta_reliability.ladder_reliability`.
     """
     channels, info = betas.channels, betas.info
+    what = {f"step {name}": step.what for name, step in STEPS.items()}
+    if len(scores):  # numbers of voxels and folds stand with the decoded rows
+        scores = scores.assign(
+            note=[what.get(row, note) for row, note in zip(scores["row"], scores["note"], strict=True)]
+        )
     driven = np.nan_to_num(glm.r2_, nan=-1.0) > 0
     arrays: dict[str, np.ndarray] = {
         **found, "glm/time_to_peak": np.where(driven, glm.time_to_peak_, np.nan), "glm/hrf_index": glm.hrf_index_, "glm/r2": glm.r2_,
@@ -134,7 +139,8 @@ def _reliability_panels(scores: pd.DataFrame, last: str) -> list[dict[str, Any]]
         return []
     steps = _steps(scores["row"], last)
     panels = [{"draw": "ladder", "title": "Reliability of voxels up the ladder",
-               "args": {"values": "@reliability/voxels", "names": "@reliability/steps", "label": "correlation of halves"},
+               "args": {"values": "@reliability/voxels", "names": "@reliability/steps", "label": "correlation of halves",
+                        "n_joined": len({f"step {last}", *scores["row"]} & {f"step {s}" for s in "ABCD"})},
                "caption": "Correlation over stimuli of the betas of odd and even repetitions, in runs that nothing was learned "
                f"from; one value a voxel and fold. {steps}."}]  # fmt: skip
     what = {
@@ -166,13 +172,13 @@ def _map_panels(arrays: Mapping[str, np.ndarray], driven: np.ndarray) -> list[di
     if not driven.any() or not np.isfinite(arrays["glm/positions"]).all():
         return []
     panels = [{"draw": "voxel_map", "title": "Variance of held-out runs that the model explains",
-               "args": {"values": "@glm/r2", "positions": "@glm/positions", "label": "R2", "unit": ""},
-               "caption": "Cross-validated over training runs, with the response chosen for each voxel."}]  # fmt: skip
+               "args": {"values": "@glm/r2", "positions": "@glm/positions", "label": "R²", "unit": ""},
+               "caption": "Cross-validated over training runs, with the response chosen for each voxel; grey: no betas."}]  # fmt: skip
     if len(arrays["glm/responses"]) > 1:
         panels.insert(0, {"draw": "voxel_map", "title": "Time to peak of the chosen response",
                           "args": {"values": "@glm/time_to_peak", "positions": "@glm/positions", "background": "@glm/positions",
                                    "label": "time to peak", "unit": "s"},
-                          "caption": "Voxels that predict held-out runs; one of the responses of the library each."})  # fmt: skip
+                          "caption": "Of each voxel whose held-out runs are predicted (R² above 0), the response of the library that fits best; grey: other voxels."})  # fmt: skip
     return panels
 
 
@@ -185,10 +191,11 @@ def _design_panels(betas: Windows, arrays: dict[str, np.ndarray]) -> list[dict[s
     arrays["design/label"] = label.astype(str).to_numpy(dtype=object)
     return [
         {"draw": "event_raster", "title": "Trials of each run",
-         "args": {"onset": "@design/onset", "label": "@design/label", "run": "@design/run"}, "caption": "One beta a tick."},
+         "args": {"onset": "@design/onset", "label": "@design/label", "run": "@design/run"}, "caption": "Each tick is a trial, for which one beta a voxel was estimated."},
         {"draw": "timecourse", "title": "Responses to choose from",
          "args": {"times": "@glm/response_times", "values": "@glm/responses", "ylabel": "response (peak 1)"},
-         "caption": "Response to a brief event."},
+         "caption": "The library of response functions to a brief event, one of which is chosen for each voxel." if len(arrays["glm/responses"]) > 1
+         else "The response to a brief event that all voxels share."},
     ]  # fmt: skip
 
 
@@ -198,6 +205,7 @@ def _noise_panels(glm: SingleTrialGLM) -> list[dict[str, Any]]:
         return []
     rows = [f"{k} (taken)" if k == glm.n_noise_ else str(k) for k in range(len(curve))]
     return [{"draw": "score_bars", "title": "How many noise regressors",
-             "args": {"rows": rows, "values": (curve - curve[0]).tolist(), "chance": 0.0, "metric": "gain of median R2 of held-out runs"},
+             "args": {"rows": rows, "values": (curve - curve[0]).tolist(), "chance": 0.0,
+                      "metric": "gain in median R² of held-out runs", "zero": "no regressor"},
              "caption": f"Median over voxels that any number predicts; {glm.n_noise_} were taken (the smallest number within 5 % "
              f"of the best gain), from a pool of {int(glm.pool_.sum())} voxels."}]  # fmt: skip

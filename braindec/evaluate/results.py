@@ -113,7 +113,7 @@ def retrieval_panels(found: Retrieval, arrays: dict[str, np.ndarray]) -> list[di
         {"draw": "retrieval_curve", "title": "Top-1 against the number of averaged trials",
          "args": {"k": "@curve/k", "top1": "@curve/top1", "low": "@curve/low", "high": "@curve/high", "n": "@curve/n",
                   "chance": chance, "n_candidates": len(found.candidate_ids)},
-         "caption": f"{found.direction}, {len(found.candidate_ids)} named candidates; band: 95 % over items."},
+         "caption": f"{found.direction.replace('_', ' ').capitalize()}, {len(found.candidate_ids)} named candidates; band: 95 % over items."},
     ]  # fmt: skip
 
 

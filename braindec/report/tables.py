@@ -25,7 +25,7 @@ from braindec.report.words import (
 )
 
 _LEVELS = {"fail": 0, "warn": 1, "pass": 2, "skip": 3}
-_PLAIN = {"metric", "version", "row", "value", "chance", "low", "high", "p", "n", "note"}
+_PLAIN = {"metric", "k", "version", "row", "value", "chance", "low", "high", "p", "n", "note"}
 _WIDTH = 200  # px of the small drawing
 _FIRST = ["modality", "windows", "classes", "runs", "channels", "sampling frequency (Hz)", "window (s)"]
 MANY = 12  # beyond so many units, long tables are folded

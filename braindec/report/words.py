@@ -13,6 +13,7 @@ _NAMES = {
     "f1_macro": "F1 (macro)",
     "pearson": "Pearson r",
     "pearson_normalized": "Pearson r over its ceiling",
+    "pairwise": "pairwise accuracy",
     "split_r2": "share of R²",
     "unique_r2": "R² that a band adds",
     "item_correlation": "correlation of each item",

@@ -26,6 +26,7 @@ def ladder(
     label: str = "reliability",
     low: Any = None,
     high: Any = None,
+    n_joined: int | None = None,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -41,6 +42,8 @@ def ladder(
         For the axis and the picture.
     low, high : array of shape (n_steps,), optional
         Interval of the median.
+    n_joined : int, optional
+        How many steps, from the first on, build on one another and are joined by the line; all by default.
     ax : Axes, optional
         Drawn into instead of a new figure.
 
@@ -61,7 +64,8 @@ def ladder(
         _violin(ax, i, part)
         quarter = np.percentile(part, [25, 75])
         ax.vlines(i, *quarter, color=INK, linewidth=4, zorder=3)
-    ax.plot(range(n), medians, color=INK, linewidth=1.2, zorder=4)
+    joined = n if n_joined is None else n_joined
+    ax.plot(range(joined), medians[:joined], color=INK, linewidth=1.2, zorder=4)
     ax.scatter(range(n), medians, s=26, color="white", edgecolors=INK, linewidths=1.3, zorder=6)
     if low is not None and high is not None:
         ends = numbers("low", low, ndim=1, n=n, finite=False), numbers("high", high, ndim=1, n=n, finite=False)

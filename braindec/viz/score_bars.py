@@ -25,6 +25,7 @@ def score_bars(
     p: Any = None,
     n: Any = None,
     metric: str = "score",
+    zero: str | None = None,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -44,6 +45,8 @@ def score_bars(
         p-values and numbers of windows, written beside the bars.
     metric, title : str
         Names for the axis and the picture.
+    zero : str, optional
+        What the level is where bars begin, if it is not chance.
     ax : Axes, optional
         Drawn into instead of a new figure.
 
@@ -55,7 +58,7 @@ def score_bars(
     values = numbers("values", values, ndim=1)
     k = len(values)
     names = texts("rows", rows, k)
-    figure, ax = canvas(ax, height=0.9 + 0.38 * k)
+    figure, ax = canvas(ax, height=1.05 + 0.38 * k)
     y = np.arange(k)[::-1]
     own = np.array([name.startswith("decoded") for name in names])
     ax.barh(y, values - chance, left=chance, height=0.56, color=np.where(own, BLUE, "#cdd5dc"), zorder=2)
@@ -71,7 +74,7 @@ def score_bars(
     levels = None if p is None else numbers("p", p, n=k, finite=False)
     for i in range(k):
         words = [
-            f"{values[i]:.3f}",
+            f"{values[i]:.3f}".replace("-", "−"),
             p_text(None if levels is None else levels[i]),
             f"n = {int(counts[i]):,}" if counts is not None and np.isfinite(counts[i]) else "",
         ]
@@ -84,7 +87,9 @@ def score_bars(
             color=INK if own[i] else CONTROL,
             annotation_clip=False,
         )
-    ax.set_xlabel(f"{metric} (dashed: chance {chance:.3g}; lines: 95 % intervals)")
+    words = [f"dashed: {zero or f'chance {chance:.3g}'}"]
+    words += ["lines: 95 % intervals"] if low is not None and high is not None and there.any() else []
+    ax.set_xlabel(f"{metric}\n({'; '.join(words)})")
     grid(ax, "x")
     if title:
         ax.set_title(title)

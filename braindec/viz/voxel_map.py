@@ -35,6 +35,7 @@ def voxel_map(
     label: str = "weight",
     unit: str = "",
     top: float | None = None,
+    strongest: Any = None,
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
@@ -58,6 +59,8 @@ def voxel_map(
         For the colour bar and the picture.
     top : float, optional
         Where the colours end, for maps that are compared; the largest absolute value by default.
+    strongest : array of shape (n_voxels,), optional
+        Slices are chosen by these values instead, so that maps that are compared show the same slices.
     ax : Axes, optional
         Drawn into instead of a new figure.
 
@@ -81,7 +84,8 @@ def voxel_map(
     origin = everything.min(axis=0)
     cells, grey = (np.round((p - origin) / step).astype(int) for p in (places, everything))
     across, (right, up) = "xyz".index(axis), _ACROSS[axis]
-    kept = _strongest(values, cells[:, across], n_slices)
+    by = values if strongest is None else numbers("strongest", strongest, ndim=1, n=len(values), finite=False)
+    kept = _strongest(by, cells[:, across], n_slices)
     shape = grey.max(axis=0) + 1
     ratio = shape[up] * step[up] / (shape[right] * step[right])
     figure, grid = _grid(ax, len(kept), ratio)
@@ -124,7 +128,7 @@ def _grid(ax: Axes | None, n: int, ratio: float) -> tuple[Figure, np.ndarray]:
 def _place(corner: np.ndarray, across: int, axes: str) -> str:
     """Say where a slice lies: in mm, or as an index."""
     where = round(1000 * float(corner[across]) + 0.0)
-    return f"{'xyz'[across]} = {where} mm" if axes == "brain" else f"{'ijk'[across]} = {where}"
+    return f"{'xyz'[across]} = {where} mm".replace("-", "−") if axes == "brain" else f"{'ijk'[across]} = {where}"
 
 
 def voxel_size(positions: np.ndarray) -> np.ndarray:
