@@ -40,6 +40,7 @@ class Brain:
             else np.full(len(self.channels), -1)
         )
         self.mesh = {side: _surface(path) for side, path in mesh.items()}
+        self._slices = ""  # the first map: slices of all maps are chosen by it
 
     def map(
         self, name: str, values: np.ndarray, title: str, label: str, caption: str, *, top: float | None = None
@@ -90,11 +91,29 @@ class Brain:
             if extra and not self.mesh and not self.space.startswith("fsaverage"):
                 extra = " Voxels below the cortex only: name surfaces (left, right: GIFTI) to draw the cortex."
             args = {"values": self._kept(name, values, placed), "positions": self._places(placed), "label": label}
-            return {**panel, "draw": draw, "caption": panel["caption"] + extra, "args": args}
+            if draw == "glass_brain":
+                extra += " Seen through: the largest value along each line of sight."
+            return {
+                **panel,
+                "draw": draw,
+                "caption": panel["caption"] + extra,
+                "args": args | self._same_slices(draw, args["values"]),
+            }
         if {"i", "j", "k"} <= set(self.channels) and inside.all():
             self.arrays["map/indices"] = self.channels[["i", "j", "k"]].to_numpy(dtype=float) * 1e-3
-            return {**panel, "draw": "voxel_map", "args": {"values": f"@map/{name}", "positions": "@map/indices", "axes": "indices", "label": label}}  # fmt: skip
+            args = {"values": f"@map/{name}", "positions": "@map/indices", "axes": "indices", "label": label}
+            extra = " Places are voxel indices: the file says no sizes and directions."
+            return {
+                **panel,
+                "draw": "voxel_map",
+                "caption": panel["caption"] + extra,
+                "args": args | self._same_slices("voxel_map", args["values"]),
+            }
         return None
+
+    def _same_slices(self, draw: str, values: str) -> dict[str, str]:
+        self._slices = self._slices or values
+        return {"strongest": self._slices} if draw == "voxel_map" else {}
 
     def _kept(self, name: str, values: np.ndarray, rows: np.ndarray) -> str:
         if rows.all():

@@ -135,11 +135,9 @@ def load_responses(
     finite, moving = _look(chosen)
     usable = finite & moving
     notes = []
-    for mask, text in ((~finite, "hold values that are not finite"), (finite & ~moving, "never change in a run")):
+    for mask, text in ((~finite, "with values that are not finite"), (finite & ~moving, "that do not change in a run")):
         if mask.any():
-            notes.append(
-                f"{int(mask.sum())} of {len(mask)} channels {text}: their scores are NaN, and they are counted"
-            )
+            notes.append(_left_out(mask, text))
     if not usable.any():
         raise BraindecError(f"{first.label}: no channel can be used", found="; ".join(notes))
     good = [r if usable.all() else r.select(np.flatnonzero(usable)) for r in chosen]
@@ -169,12 +167,16 @@ def trial_responses(windows: Windows) -> Responses:
     rows = starts[windows.index[:, 0]] + windows.index[:, 1]
     finite, moving = _look(windows.recordings)
     usable = finite & moving
-    notes = [] if usable.all() else [f"{int((~usable).sum())} of {len(usable)} channels hold NaN or never change: their scores are NaN, "
-                                     "and they are counted"]  # fmt: skip
+    notes = [] if usable.all() else [_left_out(~usable, "with NaN or without any change")]
     if not usable.any():
         raise BraindecError("no channel of the trials can be used", found="; ".join(notes))
     good = [r if usable.all() else r.select(np.flatnonzero(usable)) for r in windows.recordings]
     return Responses(good, usable, windows.channels, windows.recordings[0].info, rows, "none", tuple(notes))
+
+
+def _left_out(mask: np.ndarray, why: str) -> str:
+    """Say how many channels get no score."""
+    return f"Channels {why}: {int(mask.sum()):,} of {len(mask):,}. They get no score (NaN) and are counted."
 
 
 def _look(recordings: Sequence[Recording]) -> tuple[np.ndarray, np.ndarray]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from braindec.align._brain_panels import Brain
 from braindec.align._encoding_table import RELIABLE
@@ -21,6 +23,8 @@ from braindec.types import Result
 
 __all__ = ["Regions", "encoding_result", "region_masks", "write_encoding_maps"]
 
+_TOP = 0.995  # share of channels below the end of the colours of a map of what a band adds
+_ROW = {"time": "volume", "trials": "trial"}
 _MANY = 14  # regions in one picture
 
 
@@ -117,30 +121,66 @@ def encoding_result(
         "regions/names": np.array(list(found.regions), dtype=object),
         "regions/masks": np.stack(list(found.regions.values())),
     }
-    panels = _Panels(found, responses, arrays, mesh).all()
+    panels = _Panels(found, responses, arrays, mesh, design.kind).all()
     cited = (
         [{"key": source.card.name, "text": source.card.citation, "doi": source.card.doi or ""}] if source.card else []
     )
-    notes = [
-        *found.notes,
-        *([f"Maps: {', '.join(p.name for p in maps)} in {maps[0].parent.name}/ beside the scores."] if maps else []),
-    ]
+    notes = joined_notes(found.notes)
+    if maps:
+        notes.append(f"Maps ({len(maps)} files: {_shown(found)}) are in {_below(maps[0])}/.")
     made_by = {"overview": _overview(found, design, responses), "audit": card.to_dict(), "panels": panels, "citations": cited,
-               "warnings": [*dict.fromkeys([*responses.notes, *(responses.info.get("warnings") or [])])], "notes": notes}  # fmt: skip
-    return Result(found.scores, arrays, made_by)
+               "warnings": [*dict.fromkeys([*responses.notes, *(responses.info.get("warnings") or []), *said])], "notes": notes}  # fmt: skip
+    return Result(reliable_first(found.scores), arrays, made_by)
+
+
+def reliable_first(scores: pd.DataFrame) -> pd.DataFrame:
+    """Put the scores of reliable channels first, where there are any: a mean over all channels of a brain is mostly of
+    channels that respond to nothing of the experiment."""
+    return scores.iloc[np.argsort(scores["region"] != RELIABLE, kind="stable")].reset_index(drop=True)
+
+
+def joined_notes(notes: Iterable[str]) -> list[str]:
+    """Join notes that folds say alike: "block-0: 298 of 784 columns ..." becomes one with the range of the numbers."""
+    out: dict[str, list[int]] = {}
+    alike: dict[str, str] = {}
+    for note in dict.fromkeys(notes):
+        match = re.fullmatch(r"([^\s:]+): (\d+) (of \d+ columns of band .*)", note)
+        if match is None:
+            out[note] = []
+            continue
+        key = alike.setdefault(match[3], note)
+        out.setdefault(key, []).append(int(match[2]))
+    kept = {note: text for text, note in alike.items()}
+    return [
+        f"{_span(n)} {_grouped(kept[note])} (in {len(n)} fold{'s' if len(n) > 1 else ''})." if n else note
+        for note, n in out.items()
+    ]
+
+
+def _span(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _grouped(text: str) -> str:
+    """Numbers of four digits and more with commas."""
+    return re.sub(r"\d{4,}", lambda m: f"{int(m[0]):,}", text)
 
 
 def _overview(found: Encoding, design: Design, responses: Responses) -> dict[str, Any]:
     channels, info = responses.channels, responses.info
-    kinds = ", ".join(f"{n} {k}" for k, n in channels["type"].value_counts().items())
-    n_runs = len(set(design.runs))
+    kinds = ", ".join(_counted(n, k) for k, n in channels["type"].value_counts().items())
     rows = "volumes" if design.kind == "time" else "trials"
     return {
         "modality": info.get("modality") or "fmri",
-        rows: f"{len(design.rows)} in {n_runs} runs",
+        rows: f"{len(design.rows):,} in {_counted(len(set(design.runs)), 'run')}",
         "channels": kinds,
-        "repetition time (s)": "not said" if np.isnan(design.step) else round(design.step, 4),
-        "bands": {k: f"{v.shape[1]} columns" for k, v in design.bands.items()},
+        **(
+            {"repetition time (s)": "not said" if np.isnan(design.step) else round(design.step, 4)}
+            if design.kind == "time"
+            else {}
+        ),
+        "bands": ", ".join(f"{k} ({_counted(v.shape[1], 'column')})" for k, v in design.bands.items()),
         "space": info.get("space") or "not said",
         "channels without a score": int(found.skipped.sum()),
         "repeated conditions": _repeated(design),
@@ -150,7 +190,15 @@ def _overview(found: Encoding, design: Design, responses: Responses) -> dict[str
 def _repeated(design: Design) -> str:
     counts = design.rows.loc[design.rows["condition"] != "", "condition"].value_counts()
     again = counts[counts > 1]
-    return f"{len(again)} rows shown {again.min()} to {again.max()} times" if len(again) else "none: no noise ceiling"
+    if not len(again):
+        return "none: no noise ceiling"
+    times = f"{again.min()}" if again.min() == again.max() else f"{again.min()} to {again.max()}"
+    return f"{len(again):,}, seen {times} times each"
+
+
+def _counted(n: int, what: str) -> str:
+    plural = {"vertex": "vertices"}.get(what, f"{what}s")
+    return f"{n:,} {what if n == 1 else plural}"
 
 
 class _Panels:
@@ -162,34 +210,39 @@ class _Panels:
         responses: Responses,
         arrays: dict[str, np.ndarray],
         mesh: Mapping[str, str] | None = None,
+        kind: str = "time",
     ) -> None:
-        self.found, self.arrays = found, arrays
+        self.found, self.arrays, self.kind = found, arrays, kind
         self.brain = Brain(responses, arrays, mesh or {})
 
     def all(self) -> list[dict[str, Any]]:
         """All pictures that the data allow, the score first."""
         found, unique = self.found, list(self.found.unique_r2)
-        panels = self.brain.map("r", found.r, "Held-out correlation", "r", "Mean over folds; grey: no score.")
-        top = max((float(np.nanmax(v)) for v in found.unique_r2.values() if np.isfinite(v).any()), default=0.0)
+        panels = self.brain.map("r", found.r, "Held-out correlation", "held-out r", "Mean over folds.")
+        gains = np.concatenate([v[np.isfinite(v)] for v in found.unique_r2.values()]) if unique else np.zeros(0)
+        top = float(np.quantile(gains, _TOP)) if len(gains) else 0.0
         for band in unique if len(unique) > 1 else []:
-            panels += self.brain.map(f"unique_r2/{band}", np.maximum(found.unique_r2[band], 0.0), f"What {band} adds", "R²",
-                                     "Held-out R² lost without this band, all else fitted again; losses below 0 are shown as 0.",
+            panels += self.brain.map(f"unique_r2/{band}", np.maximum(found.unique_r2[band], 0.0), f"What the band {band} adds", "R² added",
+                                     f"Held-out R² lost when the model is fitted without this band; losses below 0 are shown as 0. One scale for all bands, which "
+                                     f"ends at the largest {1 - _TOP:.1%} of the channels.",
                                      top=max(top, 0.0))  # fmt: skip
         if np.isfinite(found.ceiling).any():
-            panels += self.brain.map("ceiling", np.maximum(found.ceiling, 0.0), "Noise ceiling", "share",
-                                     "Share of the variance of single rows that repeats, from the responses alone.")  # fmt: skip
+            panels += self.brain.map("ceiling", np.maximum(found.ceiling, 0.0), "Noise ceiling", "share of variance",
+                                     f"Share of the variance of one {_ROW[self.kind]} that comes again when the condition does, from the responses alone.")  # fmt: skip
             panels.append({"draw": "score_ceiling", "title": "Score against ceiling", "args": {"score": "@r", "ceiling": "@ceiling"},
-                           "caption": "One count a channel. A score may exceed the ceiling of repeats where a band, such as motion, explains "
-                           "what does not repeat."})  # fmt: skip
+                           "caption": "Each square counts channels; on the line a score is all that the ceiling allows. It may be above where a band, such "
+                           "as motion, explains what does not repeat."})  # fmt: skip
         return [*panels, *self.bars(), *self.null()]
 
     def bars(self) -> list[dict[str, Any]]:
         """Means of the regions, with what each band has of them."""
         table = self.found.scores
         rows = table[(table["row"] == "decoded") & (table["metric"] == "pearson")].drop_duplicates("region")
-        rows = rows[rows["region"] != rows["region"].iloc[0]] if len(rows) > 3 else rows
-        rows = rows.sort_values("n_targets", ascending=False).head(_MANY)
-        names = [f"{region} ({int(n)})" for region, n in zip(rows["region"], rows["n_targets"], strict=True)]
+        n_regions = len(rows)
+        rows = rows.sort_values("n_targets", ascending=False, kind="stable").head(_MANY)
+        names = [
+            f"{_channels(region)} ({int(n):,})" for region, n in zip(rows["region"], rows["n_targets"], strict=True)
+        ]
         masks = [self.found.regions[r] for r in rows["region"]]
         for column in ("value", "low", "high"):
             self.arrays[f"bars/{column}"] = rows[column].to_numpy(dtype=float)
@@ -205,13 +258,15 @@ class _Panels:
             self.arrays["bars/ceiling"] = np.sqrt(np.maximum(ceilings, 0.0))
             args["ceiling"] = "@bars/ceiling"
         panels = [{"draw": "roi_bars", "title": "Mean correlation by region", "args": args,
-                   "caption": "In brackets: channels. Bars: 95 % over held-out pieces" + ("; line: square root of the mean ceiling."
-                                                                                     if "ceiling" in args else ".")}]  # fmt: skip
+                   "caption": "In brackets: how many channels. Dark lines: 95 % intervals over held-out pieces." + (" Grey: what the noise ceiling allows "
+                   "(square root of its mean)." if "ceiling" in args else "") + (f" The largest {_MANY} of {n_regions} regions; all are in scores.csv."
+                                                                                  if n_regions > _MANY else "")}]  # fmt: skip
         if len(self.found.split_r2) > 1:
             self.arrays["bars/split"] = np.array([[_mean(v[m]) for m in masks] for v in self.found.split_r2.values()])
             panels.append({"draw": "band_shares", "title": "Shares of the explained variance",
                            "args": {"shares": "@bars/split", "names": names, "bands": list(self.found.split_r2)},
-                           "caption": "Product measure: the shares add up to the R² of all bands together."})  # fmt: skip
+                           "caption": "Mean over channels. The shares add up to the R² of all bands together (product measure; diamond); a share below 0 is of a "
+                           "band that makes the joint prediction worse."})  # fmt: skip
         return panels
 
     def null(self) -> list[dict[str, Any]]:
@@ -223,9 +278,14 @@ class _Panels:
         table = self.found.scores
         mine = (table["row"] == "decoded") & (table["metric"] == "pearson") & (table["region"] == region)
         observed = float(table.loc[mine, "value"].iloc[0])
-        return [{"draw": "null_histogram", "title": f"Mean correlation ({region} channels) against surrogate features",
+        return [{"draw": "null_histogram", "title": f"Mean correlation of {_channels(region)} against surrogate features",
                  "args": {"observed": observed, "null": f"@null/{region}", "label": "mean held-out r", "kind": "surrogate features"},
-                 "caption": f"The whole fit, penalties included, was repeated on {len(self.found.null)} surrogates."}]  # fmt: skip
+                 "caption": f"Grey: scaling, fit and prediction repeated on {_counted(len(self.found.null), 'set')} of surrogate features; the notes say how they "
+                 "are made and whether penalties were chosen again."}]  # fmt: skip
+
+
+def _channels(region: str) -> str:
+    return "reliable channels" if region == RELIABLE else region
 
 
 def _mean(values: np.ndarray) -> float:
@@ -239,7 +299,14 @@ def _placed(responses: Responses) -> bool:
 
 def _shown(found: Encoding) -> str:
     return ", ".join(
-        ["r", "R²", "p", "q", *(["ceiling"] if np.isfinite(found.ceiling).any() else []), "shares of bands"]
+        [
+            "r",
+            "R²",
+            "p and p corrected",
+            *(["ceiling", "r over ceiling"] if np.isfinite(found.ceiling).any() else []),
+            "what each band adds",
+            "its share",
+        ]
     )
 
 

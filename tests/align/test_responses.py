@@ -33,8 +33,8 @@ def test_blocks_are_columns_of_all_runs(runs):
     assert np.array_equal(found[rows, 0:3], whole[rows, 0:3], equal_nan=True)
     raw = np.asarray(runs[1].signal.read())[4]
     assert whole[20:, 4] == pytest.approx((raw - raw.mean()) / raw.std(), abs=1e-5)
-    assert any("1 of 6 channels hold values that are not finite" in n for n in found.notes)
-    assert any("1 of 6 channels never change" in n for n in found.notes)
+    assert any("Channels with values that are not finite: 1 of 6." in n for n in found.notes)
+    assert any("Channels that do not change in a run: 1 of 6." in n for n in found.notes)
 
 
 def test_steps_are_applied_to_what_can_be_used(runs):
