@@ -109,7 +109,7 @@ def run(config, unit, work):
 
     def scored(values, row):
         within = None if classes is None else classes[tested]
-        return evaluate_identification(values[tested], true[tested], within=within, exchange=fold[tested], row=row, keys=unit,
+        return evaluate_identification(values[tested], true[tested], items=shown[tested], within=within, exchange=fold[tested], row=row, keys=unit,
                                        n_permutations=config.n_permutations, n_bootstrap=config.n_bootstrap, seed=work.seed)  # fmt: skip
 
     values = predicted(features, records)
@@ -156,7 +156,9 @@ def picture_panels(values, true, tested, grid, arrays, n=12):
     rows = tested[np.argsort(-r, kind="stable")[np.linspace(0, len(r) - 1, min(n, len(r))).round().astype(int)]]
     side = 4 * grid
     for name, pixels in (("shown", true), ("read", values)):
-        arrays[f"pictures/{name}"] = np.clip(pixels[rows].reshape(len(rows), side, side, *([3] if pixels.shape[1] > side**2 else [])), 0, 1)
+        arrays[f"pictures/{name}"] = np.clip(
+            pixels[rows].reshape(len(rows), side, side, *([3] if pixels.shape[1] > side**2 else [])), 0, 1
+        )
     arrays["pictures/r"] = np.sort(r)[::-1][np.linspace(0, len(r) - 1, len(rows)).round().astype(int)]
     return [{"draw": "image_rows", "title": "What was shown, and what was read", "caption": "Held-out stimuli, evenly from the best to the "
              "worst; below each its correlation.", "args": {"rows": ["@pictures/shown", "@pictures/read"], "names": ["shown", "read"],
