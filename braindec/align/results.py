@@ -187,6 +187,15 @@ def _overview(found: Encoding, design: Design, responses: Responses) -> dict[str
     }
 
 
+def _delays(design: Design) -> dict[str, str]:
+    """The delays as they are, once where all bands share them."""
+    told = {band: ", ".join(f"{d:g}" for d in delays) for band, delays in design.delays.items()}
+    if not any(set(t) - set("0") for t in told.values()):
+        return {}
+    shared = set(told.values())
+    return {"delays (s)": shared.pop() if len(shared) == 1 else "; ".join(f"{b}: {t}" for b, t in told.items())}
+
+
 def _repeated(design: Design) -> str:
     counts = design.rows.loc[design.rows["condition"] != "", "condition"].value_counts()
     again = counts[counts > 1]
