@@ -237,4 +237,4 @@ def example_panels(decoder, test, candidates, shown, picture, arrays, n_examples
 
 
 def summary(config, results):
-    return group_scores(results, seed=config.seed)
+    return group_scores(results, shared_stimuli=True, seed=config.seed)

@@ -166,4 +166,4 @@ def picture_panels(values, true, tested, grid, arrays, n=12):
 
 
 def summary(config, results):
-    return group_scores(results, seed=config.seed)
+    return group_scores(results, shared_stimuli=True, seed=config.seed)

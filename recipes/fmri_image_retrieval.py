@@ -257,7 +257,10 @@ def facts_of(windows, source):
     facts = overview(windows, "part", source)
     hidden = {"classes", "windows", *(("sampling frequency (Hz)", "window (s)") if windows.n_times == 1 else ())}
     parts = ", ".join(f"{n:,} to {part}" for part, n in sorted(facts["classes"].items(), reverse=True))
-    return {"trials": f"{len(windows):,} ({parts})" if parts else len(windows), **{k: v for k, v in facts.items() if k not in hidden}}
+    return {
+        "trials": f"{len(windows):,} ({parts})" if parts else len(windows),
+        **{k: v for k, v in facts.items() if k not in hidden},
+    }
 
 
 def training_panel(prefix, decoder, title):
@@ -266,4 +269,4 @@ def training_panel(prefix, decoder, title):
 
 
 def summary(config, results):
-    return group_scores(results, seed=config.seed)
+    return group_scores(results, shared_stimuli=True, seed=config.seed)

@@ -144,4 +144,4 @@ def run(config, unit, work):
 
 
 def summary(config, results):
-    return group_scores(results, seed=config.seed)
+    return group_scores(results, shared_stimuli=True, seed=config.seed)

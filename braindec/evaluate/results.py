@@ -14,7 +14,7 @@ from braindec.evaluate.audit import Audit
 from braindec.evaluate.crossval import CrossValidation
 from braindec.evaluate.retrieval import Retrieval
 from braindec.stats.bootstrap import bootstrap_interval
-from braindec.stats.combine import fisher
+from braindec.stats.combine import cauchy, fisher
 from braindec.types import Result, Windows
 
 _NOT_SHARES = ("median_rank", "log_loss", "r2", "pearson", "pearson_normalized", "split_r2", "unique_r2", "item_correlation",
@@ -125,8 +125,13 @@ def retrieval_result(
     return Result(scores, dict(arrays), {**_made_by(card, overview, list(panels)), "notes": list(notes)})
 
 
-def group_scores(results: Sequence[Result], *, n_bootstrap: int = 2000, seed: int = 0) -> Result | None:
-    """Return mean scores over units, with intervals over units and Fisher's combined p of the decoded rows.
+def group_scores(
+    results: Sequence[Result], *, shared_stimuli: bool = False, n_bootstrap: int = 2000, seed: int = 0
+) -> Result | None:
+    """Return mean scores over units, with intervals over units and a combined p of the decoded rows.
+
+    Fisher's p holds for independent tests; with ``shared_stimuli``, where units saw the same stimuli and p asks whether
+    features of the stimuli matter, the Cauchy combination is taken, which holds when tests depend on one another.
 
     The p-value asks whether *no* unit carries information (a fixed-effects question). Intervals are over units, so they
     speak of a population only when there are enough of them. Returns None for fewer than two units.
@@ -134,6 +139,7 @@ def group_scores(results: Sequence[Result], *, n_bootstrap: int = 2000, seed: in
     if len(results) < 2:
         return None
     rng = np.random.default_rng(seed)
+    combine, named = (cauchy, "Cauchy-combined p") if shared_stimuli else (fisher, "Fisher's combined p")
     table = pd.concat([r.scores for r in results], ignore_index=True)
     by = [c for c in ("metric", "version", "row", "region", "band", "direction", "k", "n_candidates") if c in table]
     rows = []
@@ -144,10 +150,10 @@ def group_scores(results: Sequence[Result], *, n_bootstrap: int = 2000, seed: in
         low, high = bootstrap_interval(values, n=n_bootstrap, rng=rng)[:2]
         if str(group["metric"].iloc[0]) not in _NOT_SHARES:
             low, high = max(low, 0.0), min(high, 1.0)
-        combined = fisher(p) if key[by.index("row")] == "decoded" and np.isfinite(p).all() else np.nan
+        combined = combine(p) if key[by.index("row")] == "decoded" and np.isfinite(p).all() else np.nan
         rows.append({"subject": "mean", **dict(zip(by, key, strict=True)), "value": values.mean(),
                      "chance": group["chance"].astype(float).mean(), "low": low, "high": high, "p": combined, "n": len(values),
-                     "note": f"mean of {len(values)} units, interval over units, Fisher's combined p"})  # fmt: skip
+                     "note": f"mean of {len(values)} units, interval over units, {named}"})  # fmt: skip
     return Result(pd.DataFrame(rows)) if rows else None
 
 

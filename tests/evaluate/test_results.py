@@ -39,6 +39,11 @@ def test_one_unit_has_no_mean():
     assert group_scores([unit("01", 0.9, 0.01)]) is None
 
 
+def test_units_that_saw_the_same_stimuli_are_no_independent_tests():
+    found = group_scores([unit(str(k), 0.5, 0.04) for k in range(6)], shared_stimuli=True).scores
+    assert found["p"].iloc[0] == pytest.approx(0.04) and "Cauchy" in found["note"].iloc[0]
+
+
 def test_the_map_of_differences_is_the_f_of_scipy():
     from scipy.stats import f_oneway
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import combine_pvalues
 
 from braindec.errors import BraindecError
-from braindec.stats.combine import fisher, prevalence_p, stouffer
+from braindec.stats.combine import cauchy, fisher, prevalence_p, stouffer
 
 
 def test_equal_to_scipy():
@@ -30,3 +30,14 @@ def test_prevalence_counts_significant_subjects():
 def test_zero_is_refused():
     with pytest.raises(BraindecError, match="above 0"):
         fisher(np.array([0.0, 0.3]))
+
+
+def test_cauchy_holds_for_tests_that_depend_on_one_another():
+    from scipy.stats import norm
+
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(2000, 1)) * 0.7 + rng.normal(size=(2000, 8)) * np.sqrt(1 - 0.49)
+    p = norm.sf(z)
+    assert np.mean([fisher(row) <= 0.05 for row in p]) > 0.09
+    assert 0.03 <= np.mean([cauchy(row) <= 0.05 for row in p]) <= 0.065
+    assert cauchy(np.array([0.3])) == pytest.approx(0.3) and cauchy(np.array([1e-4, 1.0])) < 3e-4
