@@ -93,10 +93,12 @@ class Brain:
             args = {"values": self._kept(name, values, placed), "positions": self._places(placed), "label": label}
             if draw == "glass_brain":
                 extra += " Seen through: the largest value along each line of sight."
+            title = panel["title"] if inside.all() else f"{panel['title']}, below the cortex"
+            caption = panel["caption"] + extra
             return {
-                **panel,
+                "title": title,
+                "caption": caption,
                 "draw": draw,
-                "caption": panel["caption"] + extra,
                 "args": args | self._same_slices(draw, args["values"]),
             }
         if {"i", "j", "k"} <= set(self.channels) and inside.all():

@@ -23,8 +23,9 @@ from braindec.types import Result
 
 __all__ = ["Regions", "encoding_result", "region_masks", "write_encoding_maps"]
 
-_TOP = 0.995  # share of channels below the end of the colours of a map of what a band adds
+_TOP = 0.999  # share of channels below the end of the colours of a map of what a band adds
 _ROW = {"time": "volume", "trials": "trial"}
+_SHORT = {ALL: "all"}
 _MANY = 14  # regions in one picture
 
 
@@ -181,6 +182,7 @@ def _overview(found: Encoding, design: Design, responses: Responses) -> dict[str
             else {}
         ),
         "bands": ", ".join(f"{k} ({_counted(v.shape[1], 'column')})" for k, v in design.bands.items()),
+        **_delays(design),
         "space": info.get("space") or "not said",
         "channels without a score": int(found.skipped.sum()),
         "repeated conditions": _repeated(design),
@@ -233,12 +235,12 @@ class _Panels:
         for band in unique if len(unique) > 1 else []:
             panels += self.brain.map(f"unique_r2/{band}", np.maximum(found.unique_r2[band], 0.0), f"What the band {band} adds", "R² added",
                                      f"Held-out R² lost when the model is fitted without this band; losses below 0 are shown as 0. One scale for all bands, which "
-                                     f"ends at the largest {1 - _TOP:.1%} of the channels.",
+                                     f"ends at the largest {100 * (1 - _TOP):.1g} % of the channels.",
                                      top=max(top, 0.0))  # fmt: skip
         if np.isfinite(found.ceiling).any():
             panels += self.brain.map("ceiling", np.maximum(found.ceiling, 0.0), "Noise ceiling", "share of variance",
                                      f"Share of the variance of one {_ROW[self.kind]} that comes again when the condition does, from the responses alone.")  # fmt: skip
-            panels.append({"draw": "score_ceiling", "title": "Score against ceiling", "args": {"score": "@r", "ceiling": "@ceiling"},
+            panels.append({"draw": "score_ceiling", "title": "Score against ceiling", "args": {"score": "@r", "ceiling": "@ceiling", "what": _plural(self.brain.channels["type"])},
                            "caption": "Each square counts channels; on the line a score is all that the ceiling allows. It may be above where a band, such "
                            "as motion, explains what does not repeat."})  # fmt: skip
         return [*panels, *self.bars(), *self.null()]
@@ -250,7 +252,8 @@ class _Panels:
         n_regions = len(rows)
         rows = rows.sort_values("n_targets", ascending=False, kind="stable").head(_MANY)
         names = [
-            f"{_channels(region)} ({int(n):,})" for region, n in zip(rows["region"], rows["n_targets"], strict=True)
+            f"{_SHORT.get(region, region)} ({int(n):,})"
+            for region, n in zip(rows["region"], rows["n_targets"], strict=True)
         ]
         masks = [self.found.regions[r] for r in rows["region"]]
         for column in ("value", "low", "high"):
@@ -291,6 +294,11 @@ class _Panels:
                  "args": {"observed": observed, "null": f"@null/{region}", "label": "mean held-out r", "kind": "surrogate features"},
                  "caption": f"Grey: scaling, fit and prediction repeated on {_counted(len(self.found.null), 'set')} of surrogate features; the notes say how they "
                  "are made and whether penalties were chosen again."}]  # fmt: skip
+
+
+def _plural(types: pd.Series) -> str:
+    """What the channels are, in one word."""
+    return _counted(2, str(types.iloc[0])).split(" ", 1)[1] if types.nunique() == 1 else "channels"
 
 
 def _channels(region: str) -> str:

@@ -74,7 +74,7 @@ def score_bars(
     levels = None if p is None else numbers("p", p, n=k, finite=False)
     for i in range(k):
         words = [
-            f"{values[i]:.3f}".replace("-", "−"),
+            f"{round(values[i], 3) + 0.0:.3f}".replace("-", "−"),
             p_text(None if levels is None else levels[i]),
             f"n = {int(counts[i]):,}" if counts is not None and np.isfinite(counts[i]) else "",
         ]

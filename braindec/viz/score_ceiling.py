@@ -24,6 +24,7 @@ def score_ceiling(
     ceiling: Any,
     *,
     label: str = "r",
+    what: str = "voxels",
     chosen: Any = None,
     title: str | None = None,
     ax: Axes | None = None,
@@ -39,6 +40,8 @@ def score_ceiling(
         Estimates below zero are drawn at zero.
     label : str
         Name of the score.
+    what : str
+        What one count is: "voxels", "vertices", ...
     chosen : array of bool of shape (n_voxels,), optional
         Voxels drawn in colour, the others grey (for example those with a ceiling that is high enough).
     title : str, optional
@@ -55,7 +58,7 @@ def score_ceiling(
     ceiling = numbers("ceiling", ceiling, ndim=1, n=len(score), finite=False)
     both = np.isfinite(score) & np.isfinite(ceiling)
     if not both.any():
-        raise BraindecError("no voxel has a score and a ceiling", found=f"{len(score):,} voxels")
+        raise BraindecError("no voxel has a score and a ceiling", found=f"{len(score):,} {what}")
     if ceiling[both].max() > 1 + 1e-6:
         raise BraindecError(
             "the ceiling must be a share of variance", found=f"up to {ceiling[both].max():.3g}", allowed="at most 1",
@@ -78,12 +81,12 @@ def score_ceiling(
     ax.set_ylim(low, high)
     ax.annotate("score = ceiling", (right, right), xytext=(0, 3), textcoords="offset points", ha="right", va="bottom",
                 color=RED, fontsize=8, annotation_clip=False)  # fmt: skip
-    ax.annotate(_words(score, ceiling, both, own, chosen is not None), (0.03, 0.97), xycoords="axes fraction", va="top",
+    ax.annotate(_words(score, ceiling, both, own, chosen is not None, what), (0.03, 0.97), xycoords="axes fraction", va="top",
                 fontsize=8, color=MUTED, linespacing=1.4)  # fmt: skip
     ax.set_xlabel("square root of the noise ceiling")
     ax.set_ylabel(f"held-out {label}")
     bar = figure.colorbar(mesh, ax=ax, aspect=18, pad=0.02)
-    bar.set_label("voxels a cell" + (" (chosen)" if chosen is not None and counts[1].any() else ""))
+    bar.set_label(f"{what} a square" + (" (chosen)" if chosen is not None and counts[1].any() else ""))
     bar.set_ticks([t for t in _TICKS if norm.vmin <= t <= norm.vmax], minor=False)
     bar.ax.yaxis.set_major_formatter("{x:,.0f}")
     bar.minorticks_off()
@@ -93,9 +96,9 @@ def score_ceiling(
     return figure
 
 
-def _words(score: np.ndarray, ceiling: np.ndarray, both: np.ndarray, own: np.ndarray, chosen: bool) -> str:
+def _words(score: np.ndarray, ceiling: np.ndarray, both: np.ndarray, own: np.ndarray, chosen: bool, what: str) -> str:
     """Say how many voxels are drawn and how many are not, and why."""
-    lines = [f"n = {int(both.sum()):,} voxels"]
+    lines = [f"n = {int(both.sum()):,} {what}"]
     if chosen:
         lines[0] += f", {int((both & own).sum()):,} chosen"
     for what, values in (("score", score), ("ceiling", ceiling)):
