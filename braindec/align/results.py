@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.align._brain_panels import Brain
-from braindec.align._encoding_table import RELIABLE
+from braindec.align._encoding_table import ALL, RELIABLE
 from braindec.align.bands import Design
 from braindec.align.evaluate_encoding import Encoding
 from braindec.align.responses import Responses
