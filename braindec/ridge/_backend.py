@@ -1,22 +1,32 @@
 """Where the arithmetic runs: numpy, or torch on a processor or a CUDA device. A value that is passed, no global switch.
 
-Products of many targets are in the working precision (float32 by default); everything of size rows x rows or
-columns x columns (Gram matrices, factorisations, inverses) is in float64.
+Products of many targets are in the working precision (float32 by default); Gram matrices, eigendecompositions and
+the factors for small penalties are in float64.
+
+The numpy backend runs independent pieces (penalties, folds, blocks of targets) side by side, each with one BLAS thread,
+instead of one piece with many: threads of a BLAS that wait for one another spin, and on a machine that others use too
+they can be tens of times slower than a single one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy.linalg import lapack
+from threadpoolctl import ThreadpoolController
 
 from braindec.errors import BraindecError, did_you_mean
 
 __all__ = ["Backend", "NumpyBackend", "Places", "get_backend"]
 
 _BACKENDS, _DTYPES = ("numpy", "torch"), ("float32", "float64")
+_WORKERS = 8  # at most; more BLAS threads than that are shared out among them
 _TILE = 256
 _FEW = 8  # runs that are copied one by one
 
@@ -54,6 +64,19 @@ class Backend:
 
     name: str
     numpy_dtype: np.dtype
+    workers = 1
+
+    def session(self) -> AbstractContextManager:
+        """Context of a fit: inside it :meth:`map` may use several workers."""
+        return nullcontext()
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        """Results in order of the items, which are drawn in the calling thread and only as they are needed."""
+        return map(function, items)
+
+    def product(self, a: Any, b: Any) -> Any:
+        """Matrix product."""
+        return a @ b
 
     def put(self, array: np.ndarray, *, exact: bool = False) -> Any:
         """Array on the device, in the working precision or (``exact``) in float64."""
@@ -109,8 +132,48 @@ class NumpyBackend(Backend):
 
     name = "numpy"
 
-    def __init__(self, dtype: str = "float32") -> None:
+    def __init__(self, dtype: str = "float32", *, workers: int | None = None) -> None:
         self.dtype = self.numpy_dtype = np.dtype(dtype)
+        self._blas = ThreadpoolController().select(user_api="blas")
+        self._threads = max([library.num_threads for library in self._blas.lib_controllers], default=1)
+        self.workers = min(self._threads, _WORKERS) if workers is None else workers
+        self._pool: ThreadPoolExecutor | None = None
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Workers for :meth:`map`, with the BLAS threads shared out among them; as before when the fit is over."""
+        if self.workers == 1 or self._pool is not None:
+            yield
+            return
+        with self._blas.limit(limits=max(1, self._threads // self.workers)), ThreadPoolExecutor(self.workers) as pool:
+            self._pool = pool
+            try:
+                yield
+            finally:
+                self._pool = None
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+        pool = self._pool
+        if pool is None:
+            yield from map(function, items)
+            return
+        pending: deque = deque()
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > self.workers:  # one more than are at work, no more: memory stays flat
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+    def product(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        if self._pool is None:
+            return a @ b
+        out = np.empty((len(a), b.shape[1]), dtype=np.result_type(a, b))
+        edges = np.linspace(0, b.shape[1], self.workers + 1).astype(int)
+        parts = [slice(start, stop) for start, stop in pairwise(edges)]
+        for _ in self.map(lambda part: np.matmul(a, b[:, part], out=out[:, part]), parts):
+            pass
+        return out
 
     def put(self, array: np.ndarray, *, exact: bool = False) -> np.ndarray:
         return self.cast(np.asarray(array), exact=exact)

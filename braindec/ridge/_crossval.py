@@ -12,13 +12,14 @@ a prediction or response without variance counts as 0.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from braindec.ridge._backend import Places
+from braindec.ridge._backend import Backend, Places
 from braindec.ridge._design import Design
 from braindec.ridge._operators import DualOperators, FoldRows, PrimalFolds, PrimalOperators, fold_rows
 from braindec.ridge._targets import Targets
@@ -27,6 +28,7 @@ from braindec.ridge.folds import Fold
 __all__ = ["CrossValidation"]
 
 _MEMORY = 400e6  # bytes of operators that are held at a time
+_NARROW = 128  # targets that a block has at least, where there are so many
 
 
 class CrossValidation:
@@ -70,14 +72,27 @@ class CrossValidation:
         step = self._at_a_time(operators)
         for start in range(0, len(self.alphas), step):
             places = range(start, min(start + step, len(self.alphas)))
-            matrices = {place: operators.at(self.alphas[place]) for place in places}
-            for part in targets.slices():
+            matrices = _Lazy(operators, self.alphas).with_all(places, self.design.backend)
+
+            def work(item: tuple[slice, np.ndarray], places: range = places, matrices: _Lazy = matrices) -> None:
+                part, values = item
                 wanted = [_Request(place, 0, part.stop - part.start) for place in places]
-                block = self.design.backend.put(targets.read(part))
+                block = self.design.backend.put(values)
                 for request, score in zip(wanted, self._evaluate(block, wanted, matrices, operators.bases)):
                     scores[request.place, part] = score
+
+            self._each_block(work, targets)
         scores[:, targets.skipped] = np.nan
         return scores
+
+    def _each_block(self, work: Callable[[tuple[slice, np.ndarray]], None], targets: Targets) -> None:
+        """Call ``work`` with every block of targets, several at a time; they are read one after the other."""
+        backend = self.design.backend
+        n_blocks = -(-targets.t // targets.block)
+        n_blocks = min(-(-n_blocks // backend.workers) * backend.workers, max(1, targets.t // _NARROW))
+        parts = targets.slices(min(targets.block, -(-targets.t // n_blocks)))
+        for _ in backend.map(work, ((part, targets.read(part)) for part in parts)):
+            pass
 
     def scores_near(self, gamma: np.ndarray, targets: Targets, guess: np.ndarray) -> np.ndarray:
         """As :meth:`scores`, for penalties around a guess (t,) only: NaN elsewhere.
@@ -88,14 +103,20 @@ class CrossValidation:
         operators = self._operators(gamma)
         if self._at_a_time(operators) < len(self.alphas):
             return self.scores(gamma, targets)
-        scores, matrices = np.full((len(self.alphas), targets.t), np.nan), _Lazy(operators, self.alphas)
-        for part in targets.slices():
-            block, found = self.design.backend.put(targets.read(part)), scores[:, part]
-            wanted = np.abs(np.arange(len(self.alphas))[:, None] - guess[part]) <= 1  # (place, target)
-            wanted[:, targets.skipped[part]] = False
+        scores = np.full((len(self.alphas), targets.t), np.nan)
+        near = np.abs(np.arange(len(self.alphas))[:, None] - guess) <= 1  # (place, target)
+        near[:, targets.skipped] = False
+        first = np.flatnonzero(near.any(axis=1))
+        matrices = _Lazy(operators, self.alphas).with_all(first, self.design.backend)
+
+        def work(item: tuple[slice, np.ndarray]) -> None:
+            part, values = item
+            block, found, wanted = self.design.backend.put(values), scores[:, part], near[:, part]
             while wanted.any():
                 self._fill(found, wanted, block, matrices, operators.bases)
                 wanted = _next_steps(found)
+
+        self._each_block(work, targets)
         return scores
 
     def _fill(self, scores: np.ndarray, wanted: np.ndarray, block: Any, matrices: Any, bases: list[Any | None]) -> None:
@@ -204,14 +225,22 @@ class _Request:
 
 
 class _Lazy(dict):
-    """Operators of a penalty, made when they are asked for."""
+    """Operators of a penalty by its place in the grid, made when they are asked for."""
 
     def __init__(self, operators: DualOperators | PrimalOperators, alphas: np.ndarray) -> None:
         super().__init__()
-        self._operators, self._alphas = operators, alphas
+        self._operators, self._alphas, self._lock = operators, alphas, Lock()
+
+    def with_all(self, places: Iterable[int], backend: Backend) -> _Lazy:
+        """Make several, side by side."""
+        places = [int(place) for place in places]
+        self.update(zip(places, backend.map(lambda place: self._operators.at(self._alphas[place]), places)))
+        return self
 
     def __missing__(self, place: int) -> list[Any]:
-        self[place] = self._operators.at(self._alphas[place])
+        with self._lock:
+            if place not in self:
+                self[place] = self._operators.at(self._alphas[place])
         return self[place]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from braindec.ridge._backend import Backend, Places
 
 __all__ = ["Design", "prefer_dual"]
 
-_ROWS = 2048  # rows or columns turned into float64 at a time
+_ROWS, _COLUMNS = 2048, 512  # rows and columns turned into float64 at a time
 _SLOW = 14.0  # an eigendecomposition costs about this many k^3 in units of a float32 multiply-add
 _DOUBLE = 2.0  # float64 costs this much more than float32
 
@@ -62,22 +62,22 @@ class Design:
     def gram(self, rows: Places | None = None) -> Any:
         """X'X of some rows, (p, p) float64."""
         X = self.X if rows is None else self.backend.rows(self.X, rows)
-        total = 0.0
-        for a in range(0, X.shape[0], _ROWS):
-            part = self.backend.cast(X[a : a + _ROWS], exact=True)
-            total += part.T @ part
-        return total
+        return _total(range(0, X.shape[0], _ROWS), lambda a: self._square(X[a : a + _ROWS].T), map)
 
     def kernels(self) -> list[Any]:
         """XX' of each band, (n, n) float64."""
-        kernels = []
-        for columns in self.bands.values():
-            total = 0.0
-            for a in range(columns.start, columns.stop, _ROWS):
-                part = self.backend.cast(self.X[:, a : min(a + _ROWS, columns.stop)], exact=True)
-                total += part @ part.T
-            kernels.append(total)
-        return kernels
+        return [
+            _total(
+                range(columns.start, columns.stop, _COLUMNS),
+                lambda a, stop=columns.stop: self._square(self.X[:, a : min(a + _COLUMNS, stop)]),
+                self.backend.map,
+            )
+            for columns in self.bands.values()
+        ]
+
+    def _square(self, part: Any) -> Any:
+        part = self.backend.cast(part, exact=True)
+        return part @ part.T
 
     def mean_eigenvalue(self) -> float:
         """Sum of squares of the centred features over the rank they can have."""
@@ -96,6 +96,14 @@ def prefer_dual(n: int, p: int, t: int, *, n_folds: int, n_alphas: int, n_draws:
     dual_once = _DOUBLE * n * n * p + n_draws * n_alphas * (_DOUBLE * n**3 + n * test * train)
     dual_each = n_draws * n_alphas * n * train + n * n + n * p
     return dual_once + t * dual_each < primal_once + t * primal_each
+
+
+def _total(items: Iterable, function: Callable, mapped: Callable) -> Any:
+    """Sum of matrices that are made one by one."""
+    total: Any = 0.0
+    for part in mapped(function, items):
+        total += part
+    return total
 
 
 def _refuse_not_finite(X: np.ndarray, mean: np.ndarray, bands: Mapping[str, slice]) -> None:

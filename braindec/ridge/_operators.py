@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -133,7 +134,10 @@ class PrimalFolds:
     """
 
     def __init__(self, folds: list[FoldRows], design: Design) -> None:
-        self.rows, self.design, self.gram = folds, design, design.gram()
+        backend = design.backend
+        self.rows, self.design = folds, design
+        edges = np.linspace(0, design.n, backend.workers + 1).astype(int)
+        self.gram = sum(backend.map(design.gram, [Places(np.arange(a, b)) for a, b in pairwise(edges)]))
         self.sums = [design.train_sum(fold.removed) for fold in folds]
         self._kept: dict[int, tuple[Any, Any, Any | None]] = {}
         self._keep = 8.0 * len(folds) * design.p**2 + 8.0 * design.n * design.p <= _MEMORY
@@ -181,14 +185,16 @@ class PrimalOperators:
         design = folds.design
         self._backend = backend = design.backend
         s = backend.put(scale, exact=True)
-        self.bases, self._parts, self.size = [], [], 0
-        for k in range(len(folds.rows)):
+
+        def decompose(k: int) -> tuple[Any, np.ndarray, Any, Any | None]:
             gram, held, basis = folds.get(k)
             values, vectors = safe_eigh(gram * s[:, None] * s[None, :], backend)
             loads = backend.cast(held * s[None, :]) @ backend.cast(vectors)  # (m, k)
-            self._parts.append((loads, values, backend.cast((vectors * s[:, None]).T)))
-            self.bases.append(basis)
-            self.size += held.shape[0] * design.p
+            return loads, values, backend.cast((vectors * s[:, None]).T), basis
+
+        parts = list(backend.map(decompose, range(len(folds.rows))))
+        self._parts, self.bases = [part[:3] for part in parts], [part[3] for part in parts]
+        self.size = sum(loads.shape[0] * design.p for loads, *_ in parts)
 
     def at(self, alpha: float) -> list[Any]:
         """Operator of each fold for one penalty."""

@@ -48,10 +48,11 @@ class Refit:
         size = max(design.n, design.p) * 4.0
         for part in self.targets.slices(max(self.targets.block, int(_MEMORY / 4 / size))):
             values = self.targets.read(part)
-            block = backend.put(values) if self.problem.dual else design.X.T @ backend.put(values)
+            block = backend.put(values) if self.problem.dual else backend.product(design.X.T, backend.put(values))
             solved = backend.empty(*block.shape)
-            for draw, alpha, columns in self._pairs(part):
-                solved[:, columns] = self._solve(draw, alpha, block[:, columns])
+            pairs = ((*pair, self._matrix_of(pair[0]), block) for pair in self._pairs(part))
+            for columns, found in backend.map(lambda pair: self._solve(*pair), pairs):
+                solved[:, columns] = found
             skipped = np.isnan(self.alpha[part])
             weights = self.gammas[self.draw[part]]
             coef = self._coefficients(solved, weights)
@@ -65,25 +66,27 @@ class Refit:
         for k, (d, a) in enumerate(pairs):
             yield int(d), float(a), fitted[member.ravel() == k]
 
-    def _solve(self, draw: int, alpha: float, block: Any) -> Any:
+    def _matrix_of(self, draw: int) -> Any:
+        if draw not in self._matrix:  # pairs come sorted by draw: the last matrix is enough
+            self._matrix.clear()
+            self._matrix[draw] = self.problem.matrix(self.gammas[draw])
+        return self._matrix[draw]
+
+    def _solve(self, draw: int, alpha: float, columns: np.ndarray, matrix: Any, block: Any) -> tuple[np.ndarray, Any]:
         """(K + a I)^-1 y, or S (S G S + a I)^-1 S X'y with S the square roots of the band weights."""
         design, backend = self.problem.design, self.problem.design.backend
-        solver, exact = self._solver(draw, alpha)
-        block = backend.cast(block, exact=exact)
+        solver, exact = self._solver(draw, alpha, matrix)
+        block = backend.cast(block[:, columns], exact=exact)
         if self.problem.dual:
-            return backend.cast(solver(block))
+            return columns, backend.cast(solver(block))
         scale = backend.cast(backend.put(design.weights(self.gammas[draw]), exact=True), exact=exact)[:, None]
-        return backend.cast(scale * solver(scale * block))
+        return columns, backend.cast(scale * solver(scale * block))
 
-    def _solver(self, draw: int, alpha: float) -> tuple[Callable, bool]:
+    def _solver(self, draw: int, alpha: float, matrix: Any) -> tuple[Callable, bool]:
         """Solver of one pair, and whether it works in float64 (small penalties) or in the working precision."""
         if (draw, alpha) in self._solvers:
             return self._solvers[draw, alpha]
         backend = self.problem.design.backend
-        if draw not in self._matrix:  # pairs come sorted by draw: the last matrix is enough
-            self._matrix.clear()
-            self._matrix[draw] = self.problem.matrix(self.gammas[draw])
-        matrix = self._matrix[draw]
         exact = alpha <= SINGLE * float(backend.get(matrix.diagonal()).mean())
         solver = safe_solver(matrix if exact else backend.cast(matrix), alpha, backend)
         if 8.0 * (len(self._solvers) + 1) * matrix.shape[0] ** 2 <= _MEMORY:
@@ -94,7 +97,7 @@ class Refit:
         design, backend = self.problem.design, self.problem.design.backend
         if not self.problem.dual:
             return backend.get(solved)
-        coef = backend.get(design.X.T @ solved)
+        coef = backend.get(backend.product(design.X.T, solved))
         for band, columns in enumerate(design.bands.values()):
             if not (weights[:, band] == 1.0).all():
                 coef[columns] *= weights[:, band].astype(coef.dtype)

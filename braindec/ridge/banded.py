@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from braindec.errors import BraindecError
+from braindec.ridge._backend import get_backend
 from braindec.ridge._fit import Linear, assemble, make_problem
 from braindec.ridge._halving import Search, search_all, search_halving
 from braindec.ridge._penalties import at_edge
@@ -88,7 +89,7 @@ class BandedFit:
 
         A band is taken around its training mean; the mean of the target is shared out in equal parts.
         """
-        return self.linear.predict(X, self.linear.refit.problem.design.bands)
+        return self.linear.predict_bands(X)
 
 
 def fit_banded(
@@ -135,24 +136,27 @@ def fit_banded(
     bands = _checked_bands(bands, np.shape(X)[-1] if np.ndim(X) else 0)
     rng = np.random.default_rng(seed)
     gammas = _draw_weights(n_draws, len(bands), rng) if gammas is None else _checked_weights(gammas, len(bands))
-    problem = make_problem(
-        X, Y, bands=bands, alphas=alphas, folds=folds, n_draws=len(gammas), scoring=scoring,
-        fit_intercept=fit_intercept, n_targets_batch=n_targets_batch, backend=backend, device=device, dtype=dtype,
-    )  # fmt: skip
-    targets, grid, t = problem.targets, problem.alphas, problem.targets.t
-    if not problem.choose:
-        search = Search.empty(len(grid), t, len(gammas), keep=False)
-    elif halving:
-        search = search_halving(problem.validation, gammas, targets, rng)
-    else:
-        search = search_all(problem.validation, gammas, targets)
-    alpha = np.where(targets.skipped, np.nan, grid[search.place])
-    linear = assemble(Refit(problem.validation, targets, alpha, search.draw, gammas), coef=coef)
-    gamma = np.where(targets.skipped, np.nan, gammas[search.draw].T)
-    best = np.where(np.isfinite(search.score), search.score, np.nan)
+    engine = get_backend(backend, device=device, dtype=dtype)
+    with engine.session():
+        problem = make_problem(
+            X, Y, bands=bands, alphas=alphas, folds=folds, n_draws=len(gammas), scoring=scoring,
+            fit_intercept=fit_intercept, n_targets_batch=n_targets_batch, backend=engine,
+        )  # fmt: skip
+        targets, grid = problem.targets, problem.alphas
+        if not problem.choose:
+            search = Search.empty(len(grid), targets.t, len(gammas), keep=False)
+        elif halving:
+            search = search_halving(problem.validation, gammas, targets, rng)
+        else:
+            search = search_all(problem.validation, gammas, targets)
+        skipped, alpha = targets.skipped, np.where(targets.skipped, np.nan, grid[search.place])
+        linear = assemble(Refit(problem.validation, targets, alpha, search.draw, gammas), coef=coef)
     return BandedFit(
-        alpha, gamma, grid, gammas, np.where(targets.skipped, -1, search.draw), search.scores, best, search.draw_scores, linear.coef,
-        linear.intercept, list(bands), at_edge(alpha, grid), targets.skipped, linear,
+        alpha=alpha, gamma=np.where(skipped, np.nan, gammas[search.draw].T), alphas=grid, gammas=gammas,
+        draw=np.where(skipped, -1, search.draw), cv_scores=search.scores,
+        cv_score=np.where(np.isfinite(search.score), search.score, np.nan), draw_scores=search.draw_scores,
+        coef=linear.coef, intercept=linear.intercept, band_names=list(bands), at_edge=at_edge(alpha, grid),
+        skipped=skipped, linear=linear,
     )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from braindec.ridge._backend import get_backend
 from braindec.ridge._fit import Linear, assemble, best_of, make_problem
 from braindec.ridge._penalties import at_edge
 from braindec.ridge._refit import Refit
@@ -112,19 +113,22 @@ def fit_ridge(
     BraindecError
         If shapes do not fit, X is not finite (the columns are named), a penalty, fold, backend or device is wrong.
     """
-    problem = make_problem(
-        X, Y, bands={"": slice(0, np.shape(X)[-1] if np.ndim(X) else 0)}, alphas=alphas, folds=folds, n_draws=1,
-        scoring=scoring, fit_intercept=fit_intercept, n_targets_batch=n_targets_batch, backend=backend, device=device,
-        dtype=dtype,
-    )  # fmt: skip
-    targets, grid, gammas = problem.targets, problem.alphas, np.ones((1, 1))
-    if problem.choose:
-        scores = problem.validation.scores(gammas[0], targets)
-    else:
-        scores = np.full((len(grid), targets.t), np.nan)
-    place, best = best_of(scores, targets.skipped)
-    alpha = np.where(targets.skipped, np.nan, grid[place])
-    linear = assemble(Refit(problem.validation, targets, alpha, np.zeros(targets.t, dtype=int), gammas), coef=coef)
+    engine = get_backend(backend, device=device, dtype=dtype)
+    bands = {"": slice(0, np.shape(X)[-1] if np.ndim(X) else 0)}
+    with engine.session():
+        problem = make_problem(
+            X, Y, bands=bands, alphas=alphas, folds=folds, n_draws=1, scoring=scoring, fit_intercept=fit_intercept,
+            n_targets_batch=n_targets_batch, backend=engine,
+        )  # fmt: skip
+        targets, grid, gammas = problem.targets, problem.alphas, np.ones((1, 1))
+        if problem.choose:
+            scores = problem.validation.scores(gammas[0], targets)
+        else:
+            scores = np.full((len(grid), targets.t), np.nan)
+        place, best = best_of(scores, targets.skipped)
+        alpha = np.where(targets.skipped, np.nan, grid[place])
+        refit = Refit(problem.validation, targets, alpha, np.zeros(targets.t, dtype=int), gammas)
+        linear = assemble(refit, coef=coef)
     return RidgeFit(
         alpha, grid, scores, best, linear.coef, linear.intercept, at_edge(alpha, grid), targets.skipped, linear
     )

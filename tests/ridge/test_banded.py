@@ -9,6 +9,7 @@ from sklearn.linear_model import Ridge
 import braindec.ridge._fit as engine
 from braindec.errors import BraindecError
 from braindec.ridge import contiguous_folds, fit_banded, fit_ridge, pearson, r2, split_r2
+from braindec.ridge._backend import get_backend
 from braindec.ridge._crossval import _next_steps
 from braindec.ridge._halving import cover
 from braindec.ridge.banded import _draw_weights
@@ -181,7 +182,7 @@ def test_scores_near_a_guess_are_the_scores(monkeypatch, dual):
     Y[:, 5] = 1.0
     problem_ = engine.make_problem(
         X, Y, bands=bands, alphas=ALPHAS, folds=contiguous_folds(160, 4), n_draws=2, scoring="r2", fit_intercept=True,
-        n_targets_batch=70, backend="numpy", device="cpu", dtype="float32",
+        n_targets_batch=70, backend=get_backend(),
     )  # fmt: skip
     gamma, rng = np.array([0.3, 0.7]), np.random.default_rng(0)
     full = problem_.validation.scores(gamma, problem_.targets)

@@ -7,7 +7,7 @@ import pytest
 
 import braindec.ridge._fit as engine
 from braindec.errors import BraindecError
-from braindec.ridge import fit_ridge
+from braindec.ridge import banded, fit_banded, fit_ridge, plain
 from braindec.ridge._backend import NumpyBackend, Places, get_backend
 from braindec.ridge._design import Design, prefer_dual
 from braindec.ridge._spectral import safe_eigh, safe_inverse, safe_solver
@@ -84,7 +84,7 @@ def test_fits_survive_when_every_factorisation_fails(monkeypatch, dual):
     rng = np.random.default_rng(0)
     X, Y = rng.standard_normal((60, 20)), rng.standard_normal((60, 5))
     expected = fit_ridge(X, Y, alphas=ALPHAS, dtype="float64")
-    monkeypatch.setattr(engine, "get_backend", lambda *a, **k: Failing("float64", jitter_helps=False))
+    monkeypatch.setattr(plain, "get_backend", lambda *a, **k: Failing("float64", jitter_helps=False))
     fit = fit_ridge(X, Y, alphas=ALPHAS, dtype="float64")
     assert np.allclose(fit.coef, expected.coef) and np.allclose(fit.cv_scores, expected.cv_scores)
 
@@ -157,3 +157,33 @@ def test_targets_that_lie_about_their_shape_or_kind_are_refused():
         Targets(Liar(), 20, centre=True, block=5)
     with pytest.raises(BraindecError, match="real numbers"):
         Targets(np.zeros((20, 2), dtype=complex), 20, centre=True, block=5)
+
+
+@pytest.mark.parametrize("dual", [False, True])
+def test_workers_change_nothing_and_leave_the_blas_as_it_was(monkeypatch, dual):
+    rng = np.random.default_rng(0)
+    X, Y = rng.standard_normal((90, 30)), rng.standard_normal((90, 700))
+    Y[:, ::2] += X @ rng.standard_normal((30, 350))
+    monkeypatch.setattr(engine, "prefer_dual", lambda *args, **kwargs: dual)
+    options = {"alphas": np.logspace(-1, 4, 9), "bands": {"a": slice(0, 10), "b": slice(10, 30)}, "n_draws": 6}
+    fits = []
+    for workers in (1, 3):
+        backend = NumpyBackend(workers=workers)
+        before = [library.num_threads for library in backend._blas.lib_controllers]
+        monkeypatch.setattr(banded, "get_backend", lambda *a, backend=backend, **k: backend)
+        fits.append(fit_banded(X, Y, **options))
+        assert [library.num_threads for library in backend._blas.lib_controllers] == before and backend._pool is None
+    assert np.array_equal(fits[0].alpha, fits[1].alpha) and np.array_equal(fits[0].draw, fits[1].draw)
+    assert np.allclose(fits[0].coef, fits[1].coef, atol=1e-5)
+
+
+def test_work_is_drawn_as_it_is_needed_and_comes_back_in_order():
+    backend, drawn, done = NumpyBackend(workers=2), [], []
+    with backend.session():
+        for result in backend.map(lambda k: k * k, (drawn.append(k) or k for k in range(20))):
+            assert len(drawn) - len(done) <= 3
+            done.append(result)
+    assert done == [k * k for k in range(20)]
+    with pytest.raises(ZeroDivisionError), backend.session():
+        list(backend.map(lambda k: 1 // k, [1, 0, 2]))
+    assert backend._pool is None
