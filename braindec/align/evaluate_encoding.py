@@ -222,7 +222,7 @@ def evaluate_encoding(
             for band, made in null.items():
                 gathered.null(block, band, *_null(task, part, found, made, of_bands if band else penalties, chosen))
     masks = gathered.regions(masks)
-    table = score_table(gathered.means, n_rows=len(np.unique(np.concatenate([s.test for s in splits]))), keys=keys or {},
+    table = score_table(gathered.means, n_rows=len(np.unique(np.concatenate([s.test for s in splits]))), n_folds=len(splits), keys=keys or {},
                         seed=seed, surrogate=kind, n_surrogates=n_surrogates)  # fmt: skip
     return gathered.encoding(
         table,
