@@ -166,7 +166,9 @@ def read_run(folder: str | Path) -> RunRecord:
         )
     left_out = {str(name) for name in made_by.get("left_out") or []}
     if left_out:
-        notes.append(f"Made with other settings, therefore not shown: {', '.join(sorted(left_out, key=natural))}.")
+        notes.append(
+            f"Made with other settings or another version of the recipe, therefore not shown (the same command runs them again): {', '.join(sorted(left_out, key=natural))}."
+        )
     failures, units = _failure_table(folder / "failures.csv", notes), []
     for place in (p for p in places if p.name not in left_out):
         status = _json(place / "status.json", notes)
@@ -179,7 +181,7 @@ def read_run(folder: str | Path) -> RunRecord:
                 _add(failures, unit_label(status.get("unit")) or place.name, str(error))
         else:
             notes.append(f"{place.name} is not finished: the same command goes on from there.")
-    summary = _read_summary(folder / "summary", notes)
+    summary = _read_summary(folder / "summary", notes) if units or not left_out else None  # a mean of what is not shown
     return RunRecord(folder, _well_formed({**request, **made_by}, notes), units, failures, summary, notes)
 
 

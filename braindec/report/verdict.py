@@ -74,6 +74,12 @@ class Verdict:
 def verdict(run: RunRecord) -> Verdict:
     """Put the outcome of a run into words."""
     failed = _failed(run)
+    if not run.units and run.made_by.get("left_out"):
+        return Verdict(
+            "empty",
+            "Nothing to show: the results were made with other settings or another version of the recipe",
+            failed,
+        )
     if not run.units:
         return Verdict("empty", "No unit finished: there is no score to judge", failed)
     n_permutations = permutations_of(run.made_by.get("config"))
@@ -206,10 +212,9 @@ def _group(run: RunRecord, first: str) -> list[str]:
     few = " With so few, it says little about people in general." if count < 6 else ""
     interval = f"[{number(row['low'])}, {number(row['high'])}]"
     p = p_phrase(row["p"]).removeprefix(", ")
+    how = "Cauchy, for tests that share stimuli" if "Cauchy" in str(row.get("note", "")) else "Fisher"
     tested = (
-        f" Tests combined (Fisher): {p}, against no {run.noun[0]} having information; it may come from one."
-        if p
-        else ""
+        f" Tests combined ({how}): {p}, against no {run.noun[0]} having information; it may come from one." if p else ""
     )
     return [
         f"Mean over {count} {run.noun[1]}: {number(row['value'])} {interval}, chance {number(row['chance'])}.{tested}{few}"

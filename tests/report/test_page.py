@@ -190,7 +190,7 @@ def test_unfinished_and_left_out_units_are_named(copy, folders):
     found = page_of(copy)
     assert (
         "subject-09 is not finished" in found.text
-        and "Made with other settings, therefore not shown: subject-05" in found.text
+        and "therefore not shown (the same command runs them again): subject-05" in found.text
     )
     assert "3 finished" in found.text
 

@@ -219,6 +219,19 @@ def test_the_page_is_about_scores_that_no_subject_lacks():
     assert verdict(run([unit("01", [{}, {"metric": "r2"}]), unit("02", other)])).block == "auc"
 
 
+def test_the_combined_p_is_named_as_it_was_made():
+    for note, word in (("mean of 2 units, Cauchy-combined p", "(Cauchy, for tests that share stimuli)"), ("Fisher's combined p", "(Fisher)")):
+        mean = pd.DataFrame([{"metric": "auc", "version": "1", "row": "decoded", **score(n=2), "note": note}])
+        points = verdict(run([unit("01", [{}]), unit("02", [{}])], summary=UnitRecord("summary", {}, mean, {}, None))).points
+        assert any(f"Tests combined {word}" in p for p in points)
+
+
+def test_results_that_are_all_left_out_are_not_called_unfinished():
+    record = run([])
+    record.made_by["left_out"] = ["subject-01"]
+    assert verdict(record).state == "empty" and "other settings" in verdict(record).headline
+
+
 def test_a_baseline_that_scores_higher_is_said():
     rows = [score(0.6), {"row": "ridge_baseline", **score(0.7)}, {"row": "from_scratch", **score(0.5)}]
     found = verdict(run([unit("01", rows), unit("02", rows)]))
