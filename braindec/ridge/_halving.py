@@ -24,7 +24,7 @@ _STRIDE, _FINE = 2, 8  # a grid of so many penalties or more is thinned while dr
 _GROWTH = 4  # the subsample of a round is so many times that of the round before
 _KEEP = 1 / 3  # share of the draws that a round keeps at most, and never fewer than the last round may have
 _LAST = 12  # draws that all targets may be scored with
-_ENOUGH = 0.998  # of what all draws gain over the best single one
+_ENOUGH = 0.9995  # of what all draws gain over the best single one
 
 
 @dataclass(eq=False)
