@@ -137,6 +137,7 @@ def run(config, unit, work):
         reliable=statistics.ceiling_threshold, stimuli=rows["stimulus_id"].to_numpy(),
         design=made.kind, regions=regions, test_bands=statistics.test_bands, n_surrogates=statistics.n_surrogates,
         unique=statistics.unique, seed=work.seed, keys=unit,
+        reach=max((round(d / made.step) for lags in made.delays.values() for d in lags), default=0) if made.kind == "time" else 0,
     )  # fmt: skip
     card = audit(made.rows, splits, records=found.records)
     maps = write_encoding_maps(found, responses, work.folder / "maps", unit)

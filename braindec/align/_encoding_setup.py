@@ -15,7 +15,7 @@ from braindec.signal.delays import run_blocks
 from braindec.stats.ceilings import Ceiling
 from braindec.types import Split
 
-__all__ = ["band_notes", "ceiling_rows", "check", "control_models", "end_notes", "gap_notes", "given_ceiling", "labels_of", "null_penalties", "repeat_notes", "stimulus_notes",
+__all__ = ["band_notes", "ceiling_rows", "check", "control_models", "end_notes", "gap_notes", "given_ceiling", "labels_of", "null_penalties", "repeat_notes", "standardise_notes", "stimulus_notes",
            "surrogates_of"]  # fmt: skip
 
 CONTROLS = ("one_penalty", "time_only", "oasm")
@@ -191,13 +191,15 @@ def stimulus_notes(splits: Sequence[Split], stimuli: np.ndarray | None) -> list[
             "repetitions of known stimuli, not for new ones. Split by stimulus_id for those."]  # fmt: skip
 
 
-def gap_notes(encoder: VoxelwiseEncoder, splits: Sequence[Split], runs: np.ndarray | None, design: str) -> list[str]:
+def gap_notes(
+    encoder: VoxelwiseEncoder, splits: Sequence[Split], runs: np.ndarray | None, design: str, reach: int = 0
+) -> list[str]:
     """Tell when training rows lie within the delays of a test row, and when runs are too short for surrogates."""
     if design != "time":
         return []
     n = len(splits[0].ids)
     blocks = run_blocks(runs, n)
-    reach = max(abs(int(d)) for d in encoder.delays)
+    reach = max(reach, *(abs(int(d)) for d in encoder.delays))
     near = 0
     for split in splits:
         test = np.zeros(n, dtype=bool)
@@ -216,6 +218,17 @@ def gap_notes(encoder: VoxelwiseEncoder, splits: Sequence[Split], runs: np.ndarr
     if short < _FEW_PHASES:
         notes.append(f"The shortest run has {short} rows: there are few different phase-randomised surrogates of it.")
     return notes
+
+
+def standardise_notes(Y: Any, splits: Sequence[Split], runs: np.ndarray | None) -> list[str]:
+    """Tell when responses were standardised by whole runs of which a split divides some."""
+    if getattr(Y, "standardise", "none") != "run" or runs is None:
+        return []
+    divided = {run for s in splits for run in set(runs[s.train]) & set(runs[s.test])}
+    if not divided:
+        return []
+    return [f"Responses have mean 0 and variance 1 in each run, test rows included, and {len(divided)} runs stand on both sides of a "
+            "split: training rows know the mean and scale of the test rows (split by run, or standardise: none)."]  # fmt: skip
 
 
 def end_notes(gathered: Any, n_surrogates: int, kind: str, penalties: str, shares: np.ndarray) -> list[str]:

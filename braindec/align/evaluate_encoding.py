@@ -33,6 +33,7 @@ from braindec.align._encoding_setup import (
     labels_of,
     null_penalties,
     repeat_notes,
+    standardise_notes,
     stimulus_notes,
     surrogates_of,
 )  # fmt: skip
@@ -122,7 +123,7 @@ def evaluate_encoding(
     encoder: VoxelwiseEncoder, bands: Mapping[str, np.ndarray], Y: Any, splits: Sequence[Split], *,
     runs: np.ndarray | None = None, repeats: np.ndarray | None = None, ceiling: Ceiling | np.ndarray | None = None,
     reliable: float | None = None, stimuli: np.ndarray | None = None, n_surrogates: int = 200, unique: bool = True, test_bands: Sequence[str] = (),
-    design: Literal["time", "trials"] = "time", penalties: Literal["auto", "chosen", "fixed"] = "auto", regions: Any = None,
+    design: Literal["time", "trials"] = "time", penalties: Literal["auto", "chosen", "fixed"] = "auto", reach: int = 0, regions: Any = None,
     controls: Sequence[str] = ("one_penalty", "time_only", "oasm"), oasm_sigma: float = 2.0, seed: int = 0,
     keys: Mapping[str, Any] | None = None,
 ) -> Encoding:  # fmt: skip
@@ -167,6 +168,9 @@ def evaluate_encoding(
         notes say which. For ``test_bands`` "auto" always chooses, however long that takes: a surrogate loses the
         correlation with the other bands, kept penalties do not suit what is left, and in simulations of bands that
         correlate at 0.9 the p-value of a band that adds nothing was below 0.05 in 14 to 23 % (chosen: 4 to 7 %).
+    reach : int
+        Rows that delays reach which the columns of the bands hold already; training rows nearer than that to a test row of
+        their run are counted and told.
     regions : mapping of str to mask or numbers, or labels of shape (n_targets,), optional
     controls : sequence of str
         Rows beside the score: "one_penalty" (plain ridge), "time_only" (place in the run), "oasm" (neighbourhood in time;
@@ -196,7 +200,11 @@ def evaluate_encoding(
     masks = as_regions(regions, n_targets)
     if reliable is not None and repeats is not None and ceiling is None:
         masks = with_reliable(masks, n_targets)
-    notes = [*stimulus_notes(splits, stimuli), *gap_notes(encoder, splits, runs, design)]
+    notes = [
+        *stimulus_notes(splits, stimuli),
+        *gap_notes(encoder, splits, runs, design, reach),
+        *standardise_notes(Y, splits, runs),
+    ]
     groups = stimuli if design == "trials" else None
     task = Task(encoder, bands, splits, runs, groups, held_out_units(splits, runs, groups), tuple(bands) if unique else (),
                 control_models(encoder, controls, bands, splits, runs, oasm_sigma, notes))  # fmt: skip

@@ -43,8 +43,8 @@ class Responses:
     rows : array of int, optional
         Rows that are kept (single trials); all by default.
     standardise : {"run", "none"}
-        "run": each channel has mean 0 and variance 1 in each run. A run is never split between training and test, so
-        nothing passes from one to the other.
+        "run": each channel has mean 0 and variance 1 in each run. Where runs are held out whole, nothing passes from one side
+        to the other; where a split divides runs, means and scales do, and the evaluation says so.
     """
 
     recordings: Sequence[Recording]

@@ -162,3 +162,20 @@ def test_intervals_hold_where_nothing_is_there():
         row = found.scores.iloc[0]
         held.append(row["low"] <= -0.01 <= row["high"])  # the expected score is a little below 0
     assert np.mean(held) > 0.9
+
+
+def test_delays_among_the_columns_and_scales_of_divided_runs_are_told(simulate):
+    class Standardised(np.ndarray):
+        standardise = "run"
+
+    data = simulate(n_runs=2, per_run=40, n_targets=3)
+    fold = np.tile(np.repeat([0, 1], 20), 2)  # halves of each run
+    how = {"runs": data.runs, "n_surrogates": 0, "unique": False, "controls": ()}
+    model = VoxelwiseEncoder(model="ridge", alphas=[1.0], inner_folds=2)
+    plain = evaluate_encoding(model, data.bands, data.Y, splits_of(fold), **how).notes
+    assert not any("the longest delay" in n or "variance 1" in n for n in plain)
+    told = evaluate_encoding(model, data.bands, data.Y.view(Standardised), splits_of(fold), reach=3, **how).notes
+    assert any("12 training rows" in n and "within 3 rows, the longest delay" in n for n in told)
+    assert any("2 runs stand on both sides" in n for n in told)
+    whole = evaluate_encoding(model, data.bands, data.Y.view(Standardised), data.splits, **how).notes
+    assert not any("variance 1" in n for n in whole)
