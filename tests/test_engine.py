@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -191,3 +192,18 @@ def test_wrong_calls(study):
 def test_unit_names_are_safe_folder_names():
     assert unit_name({"subject": "../../etc", "fold": "a b"}) == "subject-..-..-etc_fold-a-b"
     assert unit_name({}) == "all"
+
+
+def test_inputs_named_from_here_and_from_the_root_have_a_key(tmp_path, monkeypatch):
+    from braindec.engine.recipe import _short
+
+    (tmp_path / "data").mkdir()
+    for name in ("data/a.nii", "b.h5"):
+        (tmp_path / name).write_bytes(b"x")
+    monkeypatch.chdir(tmp_path)
+    recipe = load_recipe("voxelwise_encoding")
+    given = [Path("data/a.nii"), tmp_path / "b.h5"]
+    monkeypatch.setattr(recipe.module, "inputs", lambda config, unit: given)
+    _, inputs = recipe.key(recipe.config(None, ["data.root=data", "data.reader=fmri"]), {"subject": "01"})
+    assert sorted(inputs) == ["b.h5", "data/a.nii"]
+    assert _short(tmp_path / "b.h5", [tmp_path / "b.h5"]) == "b.h5"

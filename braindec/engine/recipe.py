@@ -111,7 +111,8 @@ class Recipe:
 
     def key(self, config: RecipeConfig, unit: Unit) -> tuple[str, dict[str, str]]:
         """Return the unit's key and the fingerprints of its input files."""
-        paths = [Path(p) for p in self.module.inputs(config, unit)]
+        given = self.module.inputs(config, unit)
+        paths = [Path(p).absolute() for p in given]  # some are named from the folder we are in, others from the root
         inputs = {_short(p, paths): fingerprint(p) for p in paths}
         parts = {"config": config.for_key(), "unit": unit, "recipe": self.name, "source": self.source,
                  "inputs": inputs, "version": __version__}  # fmt: skip

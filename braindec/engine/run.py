@@ -158,7 +158,8 @@ def gather(recipe: Recipe, config: RecipeConfig, out: Path, outcomes: Sequence[M
     if summary is not None:
         Result(summary.scores, summary.arrays, {**summary.made_by, **provenance()}).save(out / "summary")
         scores = pd.concat([scores, summary.scores], ignore_index=True) if len(summary.scores) else scores
-    write_text(out / "scores.csv", scores_csv(scores))
+    if results or not left_out or not (out / "scores.csv").is_file():  # scores of an older version are not thrown away
+        write_text(out / "scores.csv", scores_csv(scores))
     made_by = {**_request(recipe, config, None), **provenance(), "units": len(results), "failed": len(failures),
                "left_out": left_out}  # fmt: skip
     write_text(out / "made_by.json", json.dumps(json.loads(to_json(made_by)), indent=1))

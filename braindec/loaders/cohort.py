@@ -224,7 +224,7 @@ def overview(windows: Windows, column: str, source: Source | None = None) -> dic
         if column in trials
         else {},
         "runs": max(len(runs), 1) if len(runs.columns) else "not said",
-        "channels": f"{windows.n_channels} ({', '.join(f'{n} {k}' for k, n in first.channels['type'].value_counts().items())})",
+        "channels": ", ".join(f"{n:,} {k}" for k, n in first.channels["type"].value_counts().items()),
         "sampling frequency (Hz)": round(windows.sfreq, 4),
         "window (s)": f"{windows.tmin:.3g} to {windows.tmin + windows.n_times / windows.sfreq:.3g}",
         "space of positions": first.info.get("space") or "not said",

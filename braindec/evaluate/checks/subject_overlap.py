@@ -16,7 +16,11 @@ def check(context: Context) -> Finding:
     subject = context.rows.column("subject")
     if subject is None or len(set(subject)) < 2:
         n = 0 if subject is None else 1
-        return Finding("subject_overlap", "skip", f"{n} subjects named: nothing to be shared between subjects")
+        return Finding(
+            "subject_overlap",
+            "skip",
+            f"{n} subject{'' if n == 1 else 's'} named: nothing to be shared between subjects",
+        )
     shared = sorted({s for split in context.splits for s in set(subject[split.test]) & set(subject[split.train])})
     n = len(set(subject))
     owned = context.y is not None and len(set(zip(subject, context.y, strict=True))) == n and len(set(context.y)) > 1
