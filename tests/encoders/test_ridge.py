@@ -6,10 +6,10 @@ import torch
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.linear_model import RidgeCV
 
-from braindec.ridge import leave_group_out
-from braindec.ridge.leave_group_out import solve_ridge
 from braindec.encoders.ridge import Ridge, bin_weights
 from braindec.errors import BraindecError
+from braindec.ridge import leave_group_out
+from braindec.ridge.leave_group_out import solve_ridge
 
 
 def problem(n, p, q=3, seed=0):

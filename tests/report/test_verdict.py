@@ -220,9 +220,14 @@ def test_the_page_is_about_scores_that_no_subject_lacks():
 
 
 def test_the_combined_p_is_named_as_it_was_made():
-    for note, word in (("mean of 2 units, Cauchy-combined p", "(Cauchy, for tests that share stimuli)"), ("Fisher's combined p", "(Fisher)")):
+    for note, word in (
+        ("mean of 2 units, Cauchy-combined p", "(Cauchy, for tests that share stimuli)"),
+        ("Fisher's combined p", "(Fisher)"),
+    ):
         mean = pd.DataFrame([{"metric": "auc", "version": "1", "row": "decoded", **score(n=2), "note": note}])
-        points = verdict(run([unit("01", [{}]), unit("02", [{}])], summary=UnitRecord("summary", {}, mean, {}, None))).points
+        points = verdict(
+            run([unit("01", [{}]), unit("02", [{}])], summary=UnitRecord("summary", {}, mean, {}, None))
+        ).points
         assert any(f"Tests combined {word}" in p for p in points)
 
 
