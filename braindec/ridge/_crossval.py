@@ -12,16 +12,15 @@ a prediction or response without variance counts as 0.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
-from braindec.ridge._backend import Backend, Places
+from braindec.ridge._backend import Places
 from braindec.ridge._design import Design
-from braindec.ridge._operators import DualOperators, FoldRows, PrimalFolds, PrimalOperators, fold_rows
+from braindec.ridge._operators import DualOperators, FoldRows, PrimalFolds, PrimalOperators, anchored, fold_rows
 from braindec.ridge._targets import Targets
 from braindec.ridge.folds import Fold
 
@@ -59,9 +58,10 @@ class CrossValidation:
         return thinner
 
     def matrix(self, gamma: np.ndarray) -> Any:
-        """Weighted kernel (n, n) or Gram matrix (p, p) of all rows, float64."""
+        """Weighted kernel (n, n; anchored) or Gram matrix (p, p) of all rows, float64; a new array."""
         if self.dual:
-            return sum(float(weight) * kernel for weight, kernel in zip(gamma, self._kernels) if weight > 0)
+            kernel = sum(float(weight) * kernel for weight, kernel in zip(gamma, self._kernels) if weight > 0)
+            return anchored(kernel) if self.design.centre else kernel
         scale = self.design.backend.put(self.design.weights(gamma), exact=True)
         return self._primal.gram * scale[:, None] * scale[None, :]
 
@@ -72,27 +72,12 @@ class CrossValidation:
         step = self._at_a_time(operators)
         for start in range(0, len(self.alphas), step):
             places = range(start, min(start + step, len(self.alphas)))
-            matrices = _Lazy(operators, self.alphas).with_all(places, self.design.backend)
-
-            def work(item: tuple[slice, np.ndarray], places: range = places, matrices: _Lazy = matrices) -> None:
-                part, values = item
-                wanted = [_Request(place, 0, part.stop - part.start) for place in places]
-                block = self.design.backend.put(values)
-                for request, score in zip(wanted, self._evaluate(block, wanted, matrices, operators.bases)):
-                    scores[request.place, part] = score
-
-            self._each_block(work, targets)
+            matrices = self._matrices(operators, places)
+            wanted = np.zeros(scores.shape, dtype=bool)
+            wanted[start : places.stop] = True
+            self._fill(scores, wanted, targets, matrices, operators.bases)
         scores[:, targets.skipped] = np.nan
         return scores
-
-    def _each_block(self, work: Callable[[tuple[slice, np.ndarray]], None], targets: Targets) -> None:
-        """Call ``work`` with every block of targets, several at a time; they are read one after the other."""
-        backend = self.design.backend
-        n_blocks = -(-targets.t // targets.block)
-        n_blocks = min(-(-n_blocks // backend.workers) * backend.workers, max(1, targets.t // _NARROW))
-        parts = targets.slices(min(targets.block, -(-targets.t // n_blocks)))
-        for _ in backend.map(work, ((part, targets.read(part)) for part in parts)):
-            pass
 
     def scores_near(self, gamma: np.ndarray, targets: Targets, guess: np.ndarray) -> np.ndarray:
         """As :meth:`scores`, for penalties around a guess (t,) only: NaN elsewhere.
@@ -100,37 +85,49 @@ class CrossValidation:
         The guess and its neighbours are tried, then one more as long as the best so far is the last one tried: the top of
         a hill, which is the best of the grid where the score has a single hill.
         """
-        operators = self._operators(gamma)
-        if self._at_a_time(operators) < len(self.alphas):
-            return self.scores(gamma, targets)
+        operators, matrices = self._operators(gamma), {}
+        step = self._at_a_time(operators)
         scores = np.full((len(self.alphas), targets.t), np.nan)
-        near = np.abs(np.arange(len(self.alphas))[:, None] - guess) <= 1  # (place, target)
-        near[:, targets.skipped] = False
-        first = np.flatnonzero(near.any(axis=1))
-        matrices = _Lazy(operators, self.alphas).with_all(first, self.design.backend)
+        wanted = np.abs(np.arange(len(self.alphas))[:, None] - guess) <= 1  # (place, target)
+        wanted[:, targets.skipped] = False
+        while wanted.any():
+            places = np.flatnonzero(wanted.any(axis=1))
+            for portion in np.split(places, range(step, len(places), step)):
+                if step < len(self.alphas):
+                    matrices.clear()
+                matrices |= self._matrices(operators, [place for place in portion if place not in matrices])
+                now = np.zeros_like(wanted)
+                now[portion] = wanted[portion]
+                self._fill(scores, now, targets, matrices, operators.bases)
+            wanted = _next_steps(scores)
+        return scores
+
+    def _matrices(self, operators: DualOperators | PrimalOperators, places: Iterable[int]) -> dict[int, list[Any]]:
+        """Operators of all folds for some places of the grid, several at a time."""
+        places = [int(place) for place in places]
+        return dict(zip(places, self.design.backend.map(lambda place: operators.at(self.alphas[place]), places)))
+
+    def _fill(
+        self, scores: np.ndarray, wanted: np.ndarray, targets: Targets, matrices: Mapping[int, list[Any]],
+        bases: list[Any | None],
+    ) -> None:  # fmt: skip
+        """Score the wanted (place, target) pairs, several blocks of targets at a time."""
+        backend = self.design.backend
+        n_blocks = -(-targets.t // targets.block)
+        n_blocks = min(-(-n_blocks // backend.workers) * backend.workers, max(1, targets.t // _NARROW))
+        parts = targets.slices(min(targets.block, -(-targets.t // n_blocks)))
 
         def work(item: tuple[slice, np.ndarray]) -> None:
             part, values = item
-            block, found, wanted = self.design.backend.put(values), scores[:, part], near[:, part]
-            while wanted.any():
-                self._fill(found, wanted, block, matrices, operators.bases)
-                wanted = _next_steps(found)
+            columns, requests = _sorted_requests(wanted[:, part])
+            block = backend.put(values)
+            if len(columns) < block.shape[1] or (np.diff(columns) != 1).any():
+                block = backend.columns(block, Places(columns))
+            for request, score in zip(requests, self._evaluate(block, requests, matrices, bases)):
+                scores[request.place, part.start + columns[request.start : request.stop]] = score
 
-        self._each_block(work, targets)
-        return scores
-
-    def _fill(self, scores: np.ndarray, wanted: np.ndarray, block: Any, matrices: Any, bases: list[Any | None]) -> None:
-        """Scores of the wanted (place, target) pairs; each place wants neighbours once targets are sorted by place."""
-        columns = np.flatnonzero(wanted.any(axis=0))
-        columns = columns[np.argsort(wanted[:, columns].argmax(axis=0), kind="stable")]
-        requests = []
-        for place in np.flatnonzero(wanted.any(axis=1)):
-            inside = np.flatnonzero(wanted[place, columns])
-            for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1):
-                requests.append(_Request(int(place), int(run[0]), int(run[-1]) + 1))
-        chosen = self.design.backend.columns(block, Places(columns))
-        for request, score in zip(requests, self._evaluate(chosen, requests, matrices, bases)):
-            scores[request.place, columns[request.start : request.stop]] = score
+        for _ in backend.map(work, ((part, targets.read(part)) for part in parts if wanted[:, part].any())):
+            pass
 
     def _evaluate(
         self, block: Any, requests: list[_Request], matrices: Mapping[int, list[Any]], bases: list[Any | None]
@@ -224,24 +221,16 @@ class _Request:
     stop: int
 
 
-class _Lazy(dict):
-    """Operators of a penalty by its place in the grid, made when they are asked for."""
-
-    def __init__(self, operators: DualOperators | PrimalOperators, alphas: np.ndarray) -> None:
-        super().__init__()
-        self._operators, self._alphas, self._lock = operators, alphas, Lock()
-
-    def with_all(self, places: Iterable[int], backend: Backend) -> _Lazy:
-        """Make several, side by side."""
-        places = [int(place) for place in places]
-        self.update(zip(places, backend.map(lambda place: self._operators.at(self._alphas[place]), places)))
-        return self
-
-    def __missing__(self, place: int) -> list[Any]:
-        with self._lock:
-            if place not in self:
-                self[place] = self._operators.at(self._alphas[place])
-        return self[place]
+def _sorted_requests(wanted: np.ndarray) -> tuple[np.ndarray, list[_Request]]:
+    """Columns that want a place, sorted by the first that they want, and each place's runs of neighbours among them."""
+    columns = np.flatnonzero(wanted.any(axis=0))
+    columns = columns[np.argsort(wanted[:, columns].argmax(axis=0), kind="stable")]
+    requests = []
+    for place in np.flatnonzero(wanted.any(axis=1)):
+        inside = np.flatnonzero(wanted[place, columns])
+        runs = np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1)
+        requests += [_Request(int(place), int(run[0]), int(run[-1]) + 1) for run in runs]
+    return columns, requests
 
 
 def _next_steps(scores: np.ndarray) -> np.ndarray:

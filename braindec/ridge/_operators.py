@@ -24,14 +24,14 @@ import numpy as np
 
 from braindec.ridge._backend import Backend, Places
 from braindec.ridge._design import Design
-from braindec.ridge._spectral import safe_eigh, safe_inverse
+from braindec.ridge._spectral import largest_eigenvalue, safe_eigh, safe_inverse
 from braindec.ridge.folds import Fold
 
-__all__ = ["SINGLE", "DualOperators", "FoldRows", "PrimalFolds", "PrimalOperators", "fold_rows"]
+__all__ = ["SINGLE", "DualOperators", "FoldRows", "PrimalFolds", "PrimalOperators", "anchored", "fold_rows"]
 
-_TINY = 1e-10  # penalties below this share of the trace are solved on the training rows: the block formula cancels
+_TINY = 1e-10  # penalties below this share of the largest eigenvalue are solved on the training rows: the block formula cancels
 _HALF = 0.5  # so are folds that leave more rows out than this
-SINGLE = 1e-2  # penalties above this many mean diagonal entries: float32 is enough for the inverse
+SINGLE = 1e-3  # penalties above this share of the largest eigenvalue: factors in float32 are right to 1e-4 or better
 _TALL = 1.25  # test rows are replaced by projections when there are more than this many for each column
 _MEMORY = 400e6
 
@@ -56,25 +56,25 @@ class DualOperators:
     Parameters
     ----------
     kernel : (n, n) float64 device array
-        Of the centred features.
+        Of the centred features, anchored.
     folds : list of FoldRows
     design : Design
     """
 
     def __init__(self, kernel: Any, folds: list[FoldRows], design: Design) -> None:
-        self._kernel, self._folds, self._design = _anchored(kernel, design), folds, design
-        self._trace = float(design.backend.get(kernel.diagonal()).sum())
-        self._working = design.backend.cast(self._kernel)
+        self._kernel, self._folds, self._design = kernel, folds, design
+        self._largest = largest_eigenvalue(kernel)
+        self._working = design.backend.cast(kernel)
         self.bases: list[Any | None] = [None] * len(folds)
         self.size = sum(len(fold.test) * len(fold.train) for fold in folds)
 
     def at(self, alpha: float) -> list[Any]:
         """Operator of each fold for one penalty."""
         n = self._design.n
-        safe = [len(fold.removed) <= _HALF * n and alpha > _TINY * self._trace for fold in self._folds]
+        safe = [len(fold.removed) <= _HALF * n and alpha > _TINY * self._largest for fold in self._folds]
         inverse = None
         if any(safe):
-            kernel = self._working if alpha > SINGLE * self._trace / n else self._kernel
+            kernel = self._working if alpha > SINGLE * self._largest else self._kernel
             inverse = safe_inverse(kernel, alpha, self._design.backend)
             sums = inverse.sum(0)
         return [
@@ -110,16 +110,17 @@ def _refitted(kernel: Any, fold: FoldRows, alpha: float, design: Design) -> Any:
         mean = inner.mean(0)
         outer = outer - outer.mean(1)[:, None] - mean[None, :] + mean.mean()
         inner = inner - mean[:, None] - mean[None, :] + mean.mean()
-    return backend.cast(outer @ safe_inverse(_anchored(inner, design), alpha, backend))
+    return backend.cast(outer @ safe_inverse(anchored(inner) if design.centre else inner, alpha, backend))
 
 
-def _anchored(kernel: Any, design: Design) -> Any:
-    """Kernel with an eigenvalue of middling size for the constant, which has none when the features are centred.
+def anchored(kernel: Any) -> Any:
+    """Give the constant, which has eigenvalue 0 in a kernel of centred features, one of middling size (in place).
 
-    Responses are taken around their mean, so that its value is free; 0 would make the inverse of a small penalty lose
-    its digits.
+    Responses are taken around their mean, so that its value is free; 0 would cost the inverse of a small penalty its
+    digits.
     """
-    return kernel + kernel.diagonal().mean() / kernel.shape[0] if design.centre else kernel
+    kernel += kernel.diagonal().mean() / kernel.shape[0]
+    return kernel
 
 
 class PrimalFolds:

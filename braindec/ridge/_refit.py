@@ -10,7 +10,7 @@ import numpy as np
 
 from braindec.ridge._crossval import CrossValidation
 from braindec.ridge._operators import SINGLE
-from braindec.ridge._spectral import safe_solver
+from braindec.ridge._spectral import largest_eigenvalue, safe_solver
 from braindec.ridge._targets import Targets
 
 __all__ = ["Refit"]
@@ -40,6 +40,7 @@ class Refit:
     draw: np.ndarray
     gammas: np.ndarray
     _matrix: dict[int, Any] = field(default_factory=dict, repr=False)
+    _largest: dict[int, float] = field(default_factory=dict, repr=False)
     _solvers: dict[tuple[int, float], tuple[Callable, bool]] = field(default_factory=dict, repr=False)
 
     def blocks(self) -> Iterator[tuple[slice, np.ndarray]]:
@@ -69,7 +70,8 @@ class Refit:
     def _matrix_of(self, draw: int) -> Any:
         if draw not in self._matrix:  # pairs come sorted by draw: the last matrix is enough
             self._matrix.clear()
-            self._matrix[draw] = self.problem.matrix(self.gammas[draw])
+            self._matrix[draw] = matrix = self.problem.matrix(self.gammas[draw])
+            self._largest[draw] = largest_eigenvalue(matrix)
         return self._matrix[draw]
 
     def _solve(self, draw: int, alpha: float, columns: np.ndarray, matrix: Any, block: Any) -> tuple[np.ndarray, Any]:
@@ -87,7 +89,7 @@ class Refit:
         if (draw, alpha) in self._solvers:
             return self._solvers[draw, alpha]
         backend = self.problem.design.backend
-        exact = alpha <= SINGLE * float(backend.get(matrix.diagonal()).mean())
+        exact = alpha <= SINGLE * self._largest[draw]
         solver = safe_solver(matrix if exact else backend.cast(matrix), alpha, backend)
         if 8.0 * (len(self._solvers) + 1) * matrix.shape[0] ** 2 <= _MEMORY:
             self._solvers[draw, alpha] = solver, exact

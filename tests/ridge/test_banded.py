@@ -176,8 +176,10 @@ def test_next_steps_climb_to_the_top_of_the_grid():
 
 
 @pytest.mark.parametrize("dual", [False, True])
-def test_scores_near_a_guess_are_the_scores(monkeypatch, dual):
+@pytest.mark.parametrize("memory", [400e6, 1e5, 1.0])
+def test_scores_near_a_guess_are_the_scores(monkeypatch, dual, memory):
     force(monkeypatch, dual)
+    monkeypatch.setattr("braindec.ridge._crossval._MEMORY", memory)
     X, Y, _, _, bands = large(200)
     Y[:, 5] = 1.0
     problem_ = engine.make_problem(

@@ -7,10 +7,10 @@ import pytest
 
 import braindec.ridge._fit as engine
 from braindec.errors import BraindecError
-from braindec.ridge import banded, fit_banded, fit_ridge, plain
+from braindec.ridge import banded, contiguous_folds, fit_banded, fit_ridge, plain
 from braindec.ridge._backend import NumpyBackend, Places, get_backend
 from braindec.ridge._design import Design, prefer_dual
-from braindec.ridge._spectral import safe_eigh, safe_inverse, safe_solver
+from braindec.ridge._spectral import largest_eigenvalue, safe_eigh, safe_inverse, safe_solver
 from braindec.ridge._targets import Targets
 
 ALPHAS = [0.1, 1.0, 10.0, 100.0]
@@ -41,6 +41,27 @@ def test_inverse_of_many_tiles_is_symmetric():
     half = np.random.default_rng(0).standard_normal((700, 900))
     inverse = NumpyBackend().inverse(half @ half.T)
     assert np.array_equal(inverse, inverse.T) and np.allclose(inverse @ (half @ half.T), np.eye(700), atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_largest_eigenvalue(singular, name):
+    backend = get_backend(name)
+    for matrix in (singular, np.diag([3.0, 1.0, 0.0]), np.zeros((4, 4)), 7.0 + np.eye(30)):
+        found = largest_eigenvalue(backend.put(matrix, exact=True))
+        assert 0.5 * np.linalg.eigvalsh(matrix)[-1] <= found <= 1.0001 * np.linalg.eigvalsh(matrix)[-1] + 1e-12
+
+
+@pytest.mark.parametrize("dual", [False, True])
+def test_single_precision_holds_where_one_component_dwarfs_the_others(monkeypatch, dual):
+    """A kernel with one huge eigenvalue: small penalties are solved in float64 (X'y itself is float32 in primal form)."""
+    monkeypatch.setattr(engine, "prefer_dual", lambda *args, **kwargs: dual)
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 150)) + 300.0 * rng.standard_normal((120, 1)) * rng.standard_normal(150)
+    Y = X @ rng.standard_normal((150, 20)) * 0.01 + 5.0 * rng.standard_normal((120, 20))
+    options = {"alphas": np.logspace(-1, 8, 10), "folds": contiguous_folds(120, 4)}
+    single, double = (fit_ridge(X, Y, dtype=dtype, **options) for dtype in ("float32", "float64"))
+    safe = slice(0 if dual else 3, None)
+    assert np.allclose(single.cv_scores[safe], double.cv_scores[safe], atol=2e-3)
 
 
 class Failing(NumpyBackend):
