@@ -24,7 +24,7 @@ _STRIDE, _FINE = 2, 8  # a grid of so many penalties or more is thinned while dr
 _GROWTH = 4  # the subsample of a round is so many times that of the round before
 _KEEP = 1 / 3  # share of the draws that a round keeps at most, and never fewer than the last round may have
 _LAST = 12  # draws that all targets may be scored with
-_ENOUGH = 0.9995  # of what all draws gain over the best single one
+_ENOUGH = 0.999  # of what all draws gain over the best single one
 
 
 @dataclass(eq=False)
@@ -89,14 +89,16 @@ def search_halving(
     order = rng.permutation(np.flatnonzero(~targets.skipped))
     size, draws = max(_FEWEST, int(len(order) * _FIRST)), np.arange(len(gammas))
     coarse = validation.with_every(_STRIDE) if len(validation.alphas) >= _FINE else validation
+    guess = None
     while len(draws) > 2 and size * 2 <= len(order):
         sample = Targets(targets.gather(np.sort(order[:size])), targets.n, centre=False, block=targets.block)
         found = _search_near(coarse, gammas, draws, sample, keep=True)
         draws = draws[cover(found.best[draws], max(_LAST, int(np.ceil(len(draws) * _KEEP))))]
+        guess = int(np.searchsorted(validation.alphas, coarse.alphas[int(np.median(found.place))]))
         size *= _GROWTH
         if len(draws) <= _LAST:
             break
-    return _search_near(validation, gammas, draws, targets, keep=False)
+    return _search_near(validation, gammas, draws, targets, keep=False, guess=guess)
 
 
 def cover(scores: np.ndarray, size: int) -> np.ndarray:
@@ -114,10 +116,15 @@ def cover(scores: np.ndarray, size: int) -> np.ndarray:
 
 
 def _search_near(
-    validation: CrossValidation, gammas: np.ndarray, draws: np.ndarray, targets: Targets, *, keep: bool
-) -> Search:
+    validation: CrossValidation, gammas: np.ndarray, draws: np.ndarray, targets: Targets, *, keep: bool,
+    guess: int | None = None,
+) -> Search:  # fmt: skip
+    """Score draws near the best penalty so far; the first draw with all penalties, or near one guess for all targets."""
     search = Search.empty(len(validation.alphas), targets.t, len(gammas), keep=keep)
     for k, draw in enumerate(draws):
-        near = validation.scores_near(gammas[draw], targets, search.place) if k else None
-        search.update(int(draw), validation.scores(gammas[draw], targets) if near is None else near)
+        if k == 0 and guess is None:
+            found = validation.scores(gammas[draw], targets)
+        else:
+            found = validation.scores_near(gammas[draw], targets, search.place if k else np.full(targets.t, guess))
+        search.update(int(draw), found)
     return search

@@ -14,7 +14,7 @@ _GRID = 10.0 ** np.arange(-3.0, 5.5, 0.5)  # 17 penalties, in units of the mean 
 
 
 def penalty_grid(alphas: Any, mean_eigenvalue: float) -> np.ndarray:
-    """Penalties to try, (n_alphas,) float64: those that were given, or for "auto" a wide grid in units of the features."""
+    """Penalties to try, (n_alphas,) float64, rising: those given, or for "auto" a wide grid in units of the features."""
     if isinstance(alphas, str):
         if alphas != "auto":
             raise BraindecError(f"penalties {alphas!r}", allowed="'auto', a number or a list of numbers")
@@ -27,7 +27,7 @@ def penalty_grid(alphas: Any, mean_eigenvalue: float) -> np.ndarray:
         raise BraindecError("ridge penalties must be positive numbers", found=np.array2string(grid, threshold=12))
     if len(np.unique(grid)) < len(grid):
         raise BraindecError("a penalty is in the grid twice", found=np.array2string(grid, threshold=12))
-    return grid
+    return np.sort(grid)
 
 
 def at_edge(alpha: np.ndarray, alphas: np.ndarray) -> dict[str, int]:

@@ -35,7 +35,7 @@ class RidgeFit:
     alpha : array of shape (t,)
         Penalty of each target; NaN for skipped targets.
     alphas : array of shape (n_alphas,)
-        The grid.
+        The grid, in rising order.
     cv_scores : array of shape (n_alphas, t)
         Cross-validated score of each penalty; all NaN when there was nothing to choose.
     cv_score : array of shape (t,)

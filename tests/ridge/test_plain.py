@@ -176,6 +176,12 @@ def test_automatic_grid_follows_the_scale_of_the_features():
     assert np.isclose(one.alphas[6], values.mean())
 
 
+def test_the_order_of_the_penalties_does_not_matter():
+    X, Y = problem()
+    one, two = fit_ridge(X, Y, alphas=ALPHAS), fit_ridge(X, Y, alphas=ALPHAS[::-1])
+    assert np.array_equal(one.alphas, two.alphas) and np.array_equal(one.alpha, two.alpha)
+
+
 def test_one_penalty_needs_no_folds():
     X, Y = problem()
     fit = fit_ridge(X, Y, alphas=3.0, dtype="float64")
