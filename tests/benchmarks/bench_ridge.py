@@ -70,8 +70,12 @@ def ours(job: dict, X: np.ndarray, Y: np.ndarray) -> Callable[[np.ndarray], np.n
 
     options = {"alphas": ALPHAS, "folds": contiguous_folds(len(X), 5), "backend": job["backend"]}
     if job["kind"] == "banded":
-        bands = {"one": slice(0, BAND), "two": slice(BAND, 2 * BAND)}
-        return fit_banded(X, Y, bands=bands, gammas=weights(job["draws"]), halving=job["halving"], **options).predict
+        X, mean = X - X.mean(axis=0), X.mean(axis=0)  # as for himalaya
+        fit = fit_banded(
+            X, Y, bands={"one": slice(0, BAND), "two": slice(BAND, 2 * BAND)}, gammas=weights(job["draws"]),
+            halving=job["halving"], fit_intercept=False, **options,
+        )  # fmt: skip
+        return lambda new: fit.predict(new - mean)
     return fit_ridge(X, Y, **options).predict
 
 
@@ -140,7 +144,11 @@ def measure(threads: int, repeats: int, **job: object) -> dict:
         out = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
         runs.append(json.loads(out.splitlines()[-1]))
     best = {key: min(run[key] for run in runs) for key in runs[0]}
-    label = " ".join(str(value) for key, value in job.items() if key not in ("kind", "folder", "draws"))
+    label = " ".join(
+        {"batch": f"batch {value}", "halving": "halving" if value else "all draws"}.get(key, str(value))
+        for key, value in job.items()
+        if key not in ("kind", "folder", "draws")
+    )
     r = f", held-out r {best['r']:.5f}" if "r" in best else ""
     print(
         f"  {job['kind']:7s} {label:32s} {best['wall']:7.1f} s, processor {best['cpu']:7.1f} s, "
