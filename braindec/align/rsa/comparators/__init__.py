@@ -1,0 +1,1 @@
+"""Comparators of dissimilarity matrices; one a file."""

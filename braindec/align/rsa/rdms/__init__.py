@@ -1,0 +1,1 @@
+"""Measures of dissimilarity; one a file."""

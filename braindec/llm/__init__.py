@@ -1,0 +1,1 @@
+"""Language models as sets of units: activations, scores of units and heads, interventions."""
