@@ -26,6 +26,9 @@ LISTED = {
     "metrics": "evaluate.metrics",
     "controls": "evaluate.controls",
     "checks": "evaluate.checks",
+    "unit-scores": "llm.scores",
+    "rdms": "align.rsa.rdms",
+    "comparators": "align.rsa.comparators",
     "pictures": "viz",
 }
 
