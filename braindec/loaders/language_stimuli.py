@@ -17,7 +17,7 @@ from braindec.errors import BraindecError
 from braindec.loaders._language_files import read_corpus, read_localizer, read_word_pairs
 from braindec.loaders._language_items import make_word_pairs, make_years
 from braindec.loaders._language_nonwords import Nonwords, make_language
-from braindec.loaders._language_words import ADJECTIVES, NOUNS, VERBS, adjectives_of, plural, sentence
+from braindec.loaders._language_words import NOUNS, VERBS, adjectives_of, plural, sentence
 
 __all__ = [
     "TaggedCorpus",
