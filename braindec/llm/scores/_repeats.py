@@ -1,0 +1,170 @@
+"""Random tokens said twice: where heads look when they meet a token again, against prompts in which nothing repeats.
+
+A prompt is [start token,] ``length`` different random tokens and the same tokens again; its control has the same first
+half and other tokens in the second. Position i of the second half asks about keys around the earlier occurrence,
+``i - length + lag``. What a head does because of where things stand, it does in the control too.
+
+Source: Elhage et al. 2021 (A mathematical framework for transformer circuits); Olsson et al. 2022 (In-context learning
+and induction heads).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from braindec.errors import BraindecError
+from braindec.llm.score import Probe
+
+__all__ = ["LAGS", "Attended", "attended", "by_lag", "make_repeats", "more_than_control", "repeats_of"]
+
+LAGS = 5
+_N_PROMPTS, _LENGTH = 16, 32
+_SMALLEST = np.finfo(np.float32).tiny  # attention that underflowed; its logarithm stays finite
+
+
+@dataclass(frozen=True)
+class Attended:
+    """Attention of every head in repeated prompts and in their controls.
+
+    Parameters
+    ----------
+    heads : DataFrame
+        model, layer, head; one row a head.
+    repeated, control : array of shape (n_heads, n_prompts, 2 * LAGS + 1)
+        Mean attention to each lag from the earlier occurrence.
+    log_repeated : array of shape (n_heads, n_prompts, 2 * LAGS + 1)
+        Mean logarithm of attention: the score before the softmax, up to a constant of the head.
+    previous : array of shape (n_heads, n_prompts)
+        Mean attention to the token before, at all positions of the control.
+    chance, previous_chance : float
+        What uniform attention over the allowed keys would give.
+    """
+
+    heads: pd.DataFrame
+    repeated: np.ndarray
+    control: np.ndarray
+    log_repeated: np.ndarray
+    previous: np.ndarray
+    chance: float
+    previous_chance: float
+
+
+def make_repeats(
+    vocabulary: np.ndarray, *, n_prompts: int, length: int, start: int | None, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return token ids of repeated prompts and of their controls, each (n_prompts, [1 +] 2 * length).
+
+    Raises
+    ------
+    BraindecError
+        If the vocabulary is too small for prompts without accidental repeats.
+    """
+    if len(vocabulary) < 2 * length:
+        raise BraindecError(f"prompts of {length} different tokens and {length} others need {2 * length} tokens",
+                            found=f"a vocabulary of {len(vocabulary)}", fix="ask for a smaller length")  # fmt: skip
+    drawn = np.stack([rng.choice(vocabulary, 2 * length, replace=False) for _ in range(n_prompts)])
+    repeated = np.concatenate([drawn[:, :length], drawn[:, :length]], axis=1)
+    if start is None:
+        return repeated, drawn
+    first = np.full((n_prompts, 1), start)
+    return np.concatenate([first, repeated], axis=1), np.concatenate([first, drawn], axis=1)
+
+
+def by_lag(pattern: np.ndarray, *, length: int, offset: int = 0, lags: int = LAGS) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean attention, and its mean logarithm, by lag from the earlier occurrence.
+
+    Parameters
+    ----------
+    pattern : array of shape (batch, head, query, key)
+        Attention; rows sum to 1.
+    length : int
+        Of the half that is repeated, more than ``2 * lags``.
+    offset : int
+        Tokens before the first half.
+
+    Returns
+    -------
+    mean, mean_log : array of shape (batch, head, 2 * lags + 1)
+        Over the positions whose earlier occurrence has all these lags within the first half.
+    """
+    origin = np.arange(lags, length - lags)
+    queries = offset + length + origin
+    keys = offset + origin[:, None] + np.arange(-lags, lags + 1)  # (query, lag)
+    found = pattern[:, :, queries[:, None], keys]
+    return found.mean(axis=2), np.log(np.maximum(found, _SMALLEST)).mean(axis=2)
+
+
+def more_than_control(repeated: np.ndarray, control: np.ndarray) -> np.ndarray:
+    """Return one-sided p (n_heads,) that prompts (n_heads, n_prompts) draw more attention than their controls do.
+
+    A paired t-test over prompts, which are independent draws; a head whose attention never differs has p = 1.
+    """
+    difference = repeated - control
+    same = difference.std(axis=1) <= 1e-12 * np.maximum(np.abs(repeated).max(axis=1), 1e-300)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p = stats.ttest_1samp(difference, 0.0, axis=1, alternative="greater").pvalue
+    return np.where(same, np.where(difference.mean(axis=1) > 1e-12, 0.0, 1.0), p)
+
+
+def repeats_of(probe: Probe) -> Attended:
+    """Return the attention of the heads of the probe's model; run once for all scores that need it."""
+    return probe.once("attention to repeats", lambda: attended(probe, probe.options.get("repeats", {})))
+
+
+def attended(probe: Probe, options: dict[str, int]) -> Attended:
+    """Run repeated prompts and their controls; ``options``: ``n_prompts``, ``length``."""
+    lm = probe.model
+    room = (lm.max_length - 1) // 2
+    n_prompts, length = options.get("n_prompts", _N_PROMPTS), min(options.get("length", _LENGTH), room)
+    if length < 2 * LAGS + 2:
+        raise BraindecError(f"lags up to {LAGS} need {2 * LAGS + 2} tokens said twice", found=f"a context of {lm.max_length}",
+                            fix="use a model with a longer context")  # fmt: skip
+    special = set(lm.tokenizer.all_special_ids)
+    vocabulary = np.array([i for i in range(min(lm.vocab_size, len(lm.tokenizer))) if i not in special])
+    start = lm.tokenizer.bos_token_id
+    rng = np.random.default_rng([probe.seed, 11])
+    prompts = make_repeats(vocabulary, n_prompts=n_prompts, length=length, start=start, rng=rng)
+    offset = int(start is not None)
+    repeated, logs, _, names = _patterns(probe, prompts[0], length, offset)
+    control, _, previous, _ = _patterns(probe, prompts[1], length, offset)
+    heads = pd.DataFrame([(lm.name, layer, head) for layer, head in names], columns=["model", "layer", "head"])
+    n = prompts[0].shape[1]
+    queries = offset + length + np.arange(LAGS, length - LAGS)
+    allowed = np.full(n, n) if lm.bidirectional else np.arange(1, n + 1)
+    return Attended(heads, repeated, control, logs, previous, float((1 / allowed[queries]).mean()),
+                    float((1 / allowed[offset + 1:]).mean()))  # fmt: skip
+
+
+def _patterns(
+    probe: Probe, tokens: np.ndarray, length: int, offset: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, int]]]:
+    """Return attention by lag, its logarithm, attention to the token before, each (head, prompt, ...), and the heads."""
+    from braindec.llm.extract import iterate_activations
+
+    n_heads: dict[int, int] = {}
+    kept: dict[int, list[tuple[np.ndarray, ...]]] = {}
+    rows: list[np.ndarray] = []
+    for batch in iterate_activations(probe.model, [list(map(int, t)) for t in tokens], sites=("attn_pattern",),
+                                     layers=probe.layers, batch_size=probe.batch_size):  # fmt: skip
+        rows.append(np.asarray(batch.rows))
+        for layer, pattern in batch.attention.items():
+            array = pattern.float().cpu().numpy()
+            n_heads[layer] = array.shape[1]
+            at = np.arange(offset + 1, array.shape[2])
+            kept.setdefault(layer, []).append(
+                (*by_lag(array, length=length, offset=offset), array[:, :, at, at - 1].mean(axis=2))
+            )
+    if not kept:
+        raise BraindecError(
+            f"{probe.model.name} has no attention heads", fix="scores of heads need a model with attention"
+        )
+    order = np.argsort(np.concatenate(rows))
+    parts = [
+        np.concatenate([np.concatenate([b[k] for b in kept[layer]])[order].swapaxes(0, 1) for layer in sorted(kept)])
+        for k in range(3)
+    ]
+    return parts[0], parts[1], parts[2], [(layer, h) for layer in sorted(kept) for h in range(n_heads[layer])]
