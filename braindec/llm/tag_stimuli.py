@@ -1,0 +1,348 @@
+"""Text for frequency tagging: trials of disjoint sentences, and control conditions that keep what must be kept.
+
+A language model answers the same text with the same numbers, so a sentence that is used in two trials makes them
+dependent: every sentence goes into one trial only, and every trial is a text with a context of its own. Text is joined as
+it is written (words by spaces, characters by nothing) and never marked up for the tokenizer.
+
+Controls, from the one that keeps most to the one that keeps least:
+
+* ``slot_shuffle``: each word stays in its slot, but the words of a new sentence come from different sentences. Word classes
+  at their places, word lengths and frequencies are kept; the sentences are not. *The* control for tags of sentence structure.
+* ``within_sentence_shuffle``: words stay in their sentence, in an order in which no two neighbours were neighbours before.
+  Word classes leave their slots: a unit that follows word classes differs from this control too.
+* ``nonsense``: all words dealt anew to all slots.
+* an untrained network (:func:`braindec.llm.tiny.untrained`) on the same text.
+
+A control is made of *other* sentences than the condition (:func:`tag_conditions`): made of the same ones its mean response
+is alike by construction, and a test between them finds less than its level.
+
+Source: Ding et al. 2016 (Nat Neurosci 19:158); Frank & Yang 2018 (PLoS ONE 13:e0197304) for the need of class-preserving
+controls.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from braindec.errors import BraindecError, did_you_mean
+from braindec.stats.tagging import Design
+
+__all__ = [
+    "CONTROLS",
+    "TagTrials",
+    "design",
+    "nonsense",
+    "slot_shuffle",
+    "tag_conditions",
+    "tag_trials",
+    "tag_words",
+    "within_sentence_shuffle",
+]
+
+Sentences = Sequence[Sequence[str]]
+_TRIES = 2000
+
+
+def design(
+    sentence: int = 4, *, phrases: Mapping[str, int] | None = None, n_sentences: int = 9, unit_rate: float = 4.0, drop: int = 1,
+    unit: str = "word",
+) -> Design:  # fmt: skip
+    """Return a design, with a warning for each thing that limits what it can show.
+
+    Parameters
+    ----------
+    sentence : int
+        Units of a sentence.
+    phrases : mapping of str to int, optional
+        Spans of levels between the unit and the sentence, e.g. ``{"phrase": 2}`` (the default for 4 units), or
+        ``{"phrase2": 2, "phrase4": 4}`` for 8. Any hierarchy; spans that do not tile the sentence are warned of.
+    n_sentences : int
+        Sentences of a trial, the dropped ones included.
+    unit_rate : float
+        Units a second, Hz.
+    drop : int
+        Sentences dropped at the onset.
+    unit : str
+        Name of the fastest level: "word" or "character".
+
+    Raises
+    ------
+    BraindecError
+        If a level is off-bin (with the numbers of sentences that fit) or the levels make no hierarchy.
+    """
+    between = dict(phrases) if phrases is not None else ({"phrase": 2} if sentence == 4 else {})
+    made = Design({unit: 1, **between, "sentence": sentence}, n_sentences=n_sentences, unit_rate=unit_rate, drop=drop)
+    for note in made.notes:
+        warnings.warn(note, UserWarning, stacklevel=2)
+    return made
+
+
+@dataclass(frozen=True)
+class TagTrials:
+    """Trials of one condition as text.
+
+    Parameters
+    ----------
+    condition : str
+    design : Design
+    trials : list of list of str
+        Units of each trial, in order.
+    sources : list of list of int
+        Which sentences of the corpus each trial holds.
+    unit : {"word", "character"}
+    notes : list of str
+    """
+
+    condition: str
+    design: Design
+    trials: list[list[str]]
+    sources: list[list[int]]
+    unit: str = "word"
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def separator(self) -> str:
+        """What stands between units."""
+        return " " if self.unit == "word" else ""
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Name -> text of each trial, e.g. "sentence-003"."""
+        return {f"{self.condition}-{k:03d}": self.separator.join(units) for k, units in enumerate(self.trials)}
+
+    def words(self) -> pd.DataFrame:
+        """Return the words table (see :mod:`braindec.llm.words`) with the columns ``condition`` and ``position``."""
+        return tag_words([self])
+
+    def __len__(self) -> int:
+        return len(self.trials)
+
+
+def tag_words(conditions: Sequence[TagTrials] | Mapping[str, TagTrials]) -> pd.DataFrame:
+    """Return one words table of several conditions, ready for ``extract(lm, table, pool="word")``.
+
+    Columns: text_id (the trial), word_index, word, start, stop (characters of the text), stimulus_id, condition, position
+    (unit within its sentence); ``attrs["texts"]`` holds the texts.
+    """
+    rows, texts = [], {}
+    for made in conditions.values() if isinstance(conditions, Mapping) else conditions:
+        gap = len(made.separator)
+        for name, units in zip(made.texts, made.trials, strict=True):
+            if name in texts:
+                raise BraindecError(f"two conditions have the trial {name}", fix="name conditions differently")
+            texts[name], at = made.separator.join(units), 0
+            for k, unit in enumerate(units):
+                rows.append(
+                    (name, k, unit, at, at + len(unit), f"{name}/{k}", made.condition, k % made.design.sentence)
+                )
+                at += len(unit) + gap
+    columns = ["text_id", "word_index", "word", "start", "stop", "stimulus_id", "condition", "position"]
+    table = pd.DataFrame(rows, columns=columns)
+    table.attrs["texts"] = texts
+    return table
+
+
+def tag_trials(
+    sentences: Sentences,
+    design: Design,
+    *,
+    condition: str = "sentence",
+    unit: Literal["word", "character"] = "word",
+    seed: int = 0,
+) -> TagTrials:
+    """Deal sentences into trials, each sentence into one trial at most, in random order.
+
+    Parameters
+    ----------
+    sentences : sequence of sequence of str
+        Units of each sentence; no sentence may stand there twice.
+    design : Design
+    condition : str
+        Name.
+    unit : {"word", "character"}
+    seed : int
+
+    Raises
+    ------
+    BraindecError
+        If a sentence comes twice, has another length than the design says, or there are too few for two trials.
+    """
+    _check(sentences, design.sentence, unit)
+    n = len(sentences) // design.n_sentences
+    if n < 2:
+        raise BraindecError(
+            f"{len(sentences)} sentences do not make 2 trials of {design.n_sentences} sentences each, none used twice",
+            allowed=f"at least {2 * design.n_sentences} sentences, or trials of at most {len(sentences) // 2} sentences",
+            fix="more sentences, or a shorter trial: design(..., n_sentences=...)",
+        )
+    order = np.random.default_rng([seed, 401]).permutation(len(sentences))[: n * design.n_sentences].reshape(n, -1)
+    trials = [[u for k in row for u in sentences[k]] for row in order]
+    left = len(sentences) - order.size
+    notes = (
+        [f"{condition}: {n} trials of {design.n_sentences} sentences; {left} sentences are left over."] if left else []
+    )
+    return TagTrials(condition, design, trials, order.tolist(), unit, notes)
+
+
+def slot_shuffle(sentences: Sentences, *, seed: int = 0) -> list[list[str]]:
+    """Deal the words of each slot anew: same words in each slot, no two words of a new sentence from one sentence.
+
+    Raises
+    ------
+    BraindecError
+        If there are fewer sentences than slots.
+    """
+    length = _same_length(sentences)
+    n = len(sentences)
+    if n < length:
+        raise BraindecError(
+            f"sentences of {length} units need at least {length} of them to be dealt anew", found=f"{n}"
+        )
+    rng = np.random.default_rng([seed, 402])
+    order, shifts = rng.permutation(n), rng.permutation(n)[:length]
+    return [[sentences[order[(i + s) % n]][slot] for slot, s in enumerate(shifts)] for i in range(n)]
+
+
+def within_sentence_shuffle(sentences: Sentences, *, seed: int = 0) -> list[list[str]]:
+    """Reorder the words of each sentence so that no two neighbours were neighbours in this order before.
+
+    Raises
+    ------
+    BraindecError
+        If a sentence has no such order (fewer than 3 units, or repeated words).
+    """
+    rng = np.random.default_rng([seed, 403])
+    out = []
+    for units in sentences:
+        units = list(units)
+        before = set(pairwise(units))
+        for _ in range(_TRIES):
+            new = [units[k] for k in rng.permutation(len(units))]
+            if not before & set(pairwise(new)):
+                break
+        else:
+            raise BraindecError(
+                f"no order of {' '.join(units)!r} is free of its own neighbours", fix="leave the sentence out; 3 units or more are needed"
+            )  # fmt: skip
+        out.append(new)
+    return out
+
+
+def nonsense(sentences: Sentences, *, seed: int = 0) -> list[list[str]]:
+    """Deal all words of all sentences anew to all slots; no two neighbours of a sentence were neighbours before.
+
+    Raises
+    ------
+    BraindecError
+        If no such deal is found (very few words).
+    """
+    length = _same_length(sentences)
+    rng = np.random.default_rng([seed, 404])
+    words = [u for units in sentences for u in units]
+    before = {pair for units in sentences for pair in pairwise(units)}
+    order = rng.permutation(len(words))
+    for _ in range(_TRIES):
+        dealt = np.array(words, dtype=object)[order]
+        bad = [k for k in range(len(words) - 1) if (k + 1) % length and (dealt[k], dealt[k + 1]) in before]
+        if not bad:
+            return [dealt[i : i + length].tolist() for i in range(0, len(words), length)]
+        for k in bad:  # trade the second of a surviving pair for any other word
+            other = int(rng.integers(len(words)))
+            order[[k + 1, other]] = order[[other, k + 1]]
+    raise BraindecError(
+        "these words cannot be dealt without a pair of neighbours that was there before", found=f"{len(words)} words"
+    )
+
+
+CONTROLS: dict[str, Callable[..., list[list[str]]]] = {
+    "slot_shuffle": slot_shuffle,
+    "within_sentence_shuffle": within_sentence_shuffle,
+    "nonsense": nonsense,
+}
+
+
+def tag_conditions(
+    sentences: Sentences, design: Design, *, controls: Sequence[str] = ("slot_shuffle",), unit: Literal["word", "character"] = "word",
+    seed: int = 0,
+) -> dict[str, TagTrials]:  # fmt: skip
+    """Make a condition and its controls of two disjoint halves of the sentences.
+
+    Parameters
+    ----------
+    sentences : sequence of sequence of str
+    design : Design
+    controls : sequence of str
+        Of :data:`CONTROLS`; all are made of the half that the condition does not use.
+    unit : {"word", "character"}
+    seed : int
+
+    Returns
+    -------
+    dict of str to TagTrials
+        "sentence" first, then the controls.
+
+    Raises
+    ------
+    BraindecError
+        If a control is unknown, or there are too few sentences.
+    """
+    for name in controls:
+        if name not in CONTROLS:
+            raise BraindecError(
+                f"there is no control {name!r}{did_you_mean(name, CONTROLS)}", allowed=", ".join(CONTROLS)
+            )
+    _check(sentences, design.sentence, unit)
+    needed = 4 * design.n_sentences
+    if len(sentences) < needed:
+        raise BraindecError(
+            f"two disjoint halves with 2 trials of {design.n_sentences} sentences each need {needed} sentences",
+            found=f"{len(sentences)}", fix=f"trials of at most {len(sentences) // 4} sentences, or more sentences",
+        )  # fmt: skip
+    order = np.random.default_rng([seed, 405]).permutation(len(sentences))
+    half = len(sentences) // 2
+    mine, others = sorted(order[:half].tolist()), sorted(order[half : 2 * half].tolist())
+    made = {"sentence": tag_trials([sentences[k] for k in mine], design, unit=unit, seed=seed)}
+    for name in controls:
+        dealt = CONTROLS[name]([sentences[k] for k in others], seed=seed)
+        made[name] = tag_trials(_apart(dealt, name), design, condition=name, unit=unit, seed=seed + 1)
+    return made
+
+
+def _apart(dealt: list[list[str]], name: str) -> list[list[str]]:
+    """Sentences dealt anew may come out alike by accident; the second one goes."""
+    return [list(units) for units in dict.fromkeys(map(tuple, dealt))]
+
+
+def _same_length(sentences: Sentences) -> int:
+    lengths = {len(s) for s in sentences}
+    if len(lengths) != 1 or 0 in lengths:
+        raise BraindecError("sentences must all have the same number of units", found=f"lengths {sorted(lengths)[:8]}")
+    return lengths.pop()
+
+
+def _check(sentences: Sentences, length: int, unit: str) -> None:
+    if unit not in ("word", "character"):
+        raise BraindecError(f"no unit {unit!r}", allowed="word, character")
+    wrong = next((k for k, s in enumerate(sentences) if isinstance(s, str) or len(s) != length), None)
+    if wrong is not None:
+        raise BraindecError(
+            f"sentence {wrong} does not have {length} units", found=repr(sentences[wrong]),
+            fix="give lists of units: read_corpus does that for files",
+        )  # fmt: skip
+    place: dict[tuple[str, ...], int] = {}
+    for k, units in enumerate(sentences):
+        if any(not u or u != u.strip() or (unit == "word" and " " in u) for u in units):
+            raise BraindecError(f"sentence {k} has an empty unit, or one with spaces", found=repr(list(units)))
+        first = place.setdefault(tuple(units), k)
+        if first != k:
+            raise BraindecError(
+                f"sentences {first} and {k} are the same; trials made of them would depend on one another",
+                found=" ".join(units), fix="keep one of them",
+            )  # fmt: skip
