@@ -1,0 +1,270 @@
+"""Open a language model from a folder or the local hub cache: safetensors only, no remote code, parts by introspection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from braindec.errors import BraindecError, did_you_mean
+from braindec.llm.architecture import Architecture, Block
+
+__all__ = ["LanguageModel", "describe", "load_model", "wrap"]
+
+UNLIMITED = 2**31 - 1
+DTYPES = ("float32", "float16", "bfloat16", "float64")
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A language model, its tokenizer and its parts.
+
+    Parameters
+    ----------
+    model : Module
+        In evaluation mode, without gradients.
+    tokenizer : fast tokenizer of transformers, or None
+        None for a plain torch model that is only given token ids.
+    name : str
+        Stands in the units table.
+    architecture : Architecture
+    device : device
+    fresh : callable, optional
+        Makes the same model with fresh weights.
+    """
+
+    model: nn.Module
+    tokenizer: Any
+    name: str
+    architecture: Architecture
+    device: torch.device
+    fresh: Callable[[], nn.Module] | None = field(default=None, repr=False)
+
+    @property
+    def n_layers(self) -> int:
+        """Number of blocks."""
+        return len(self.architecture.blocks)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks, in order."""
+        return self.architecture.blocks
+
+    @property
+    def hidden_size(self) -> int:
+        """Width of the residual stream."""
+        return self.architecture.hidden_size
+
+    @property
+    def bidirectional(self) -> bool:
+        """Whether a token sees the tokens after it (BERT and its kin)."""
+        return self.architecture.bidirectional
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of rows of the token embedding."""
+        return _vocab_size(self.model, self.tokenizer)
+
+    @property
+    def max_length(self) -> int:
+        """Longest row of tokens; a very large number when there is no limit."""
+        config = getattr(self.model, "config", None)
+        config = config.get_text_config() if hasattr(config, "get_text_config") else config
+        said = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "max_length")]
+        said += [getattr(self.model, "max_length", None), getattr(self.tokenizer, "model_max_length", None)]
+        limits = [int(n) for n in said if isinstance(n, (int, float)) and 0 < n < UNLIMITED]
+        return min(limits, default=UNLIMITED)
+
+    def n_units(self, site: str, layer: int) -> int:
+        """Return the number of units of a site."""
+        from braindec.llm.sites import width_of
+
+        return width_of(self, site, layer)
+
+    def n_heads(self, layer: int) -> int:
+        """Return the number of attention heads of a layer (0: it has no attention)."""
+        return self.architecture.blocks[layer].n_heads or 0
+
+    def run(self, tokens: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
+        """Run the model on token ids of shape (batch, token), padded on the right where ``mask`` is 0."""
+        return run_model(self.model, tokens, mask)
+
+    def logits(self, tokens: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the scores of the next token, shape (batch, token, vocabulary), float32."""
+        out = self.run(tokens.to(self.device), None if mask is None else mask.to(self.device))
+        logits = out if isinstance(out, torch.Tensor) else getattr(out, "logits", None)
+        if not isinstance(logits, torch.Tensor) or logits.ndim != 3 or logits.shape[-1] < self.vocab_size:
+            raise BraindecError(f"{self.name} does not predict tokens", fix="load it with its language-model head")
+        return logits.float()
+
+    def __repr__(self) -> str:
+        return f"<LanguageModel {self.name}: {self.n_layers} layers x {self.hidden_size}, {self.device}>"
+
+
+def load_model(
+    path_or_name: str | Path, *, device: str = "cpu", dtype: str = "float32", revision: str | None = None
+) -> LanguageModel:
+    """Open a model from a folder, or by name from the local hub cache (nothing is downloaded).
+
+    Parameters
+    ----------
+    path_or_name : str or Path
+        A folder with config.json, *.safetensors and a tokenizer; or a name such as "openai-community/gpt2" that is
+        already in the cache.
+    device : str
+    dtype : {"float32", "float16", "bfloat16", "float64"}
+        How the weights are held.
+    revision : str, optional
+        Branch, tag or commit, for a name.
+
+    Raises
+    ------
+    BraindecError
+        If the folder lacks its configuration, tokenizer or safetensors (weights in pickles are refused), or if the
+        model needs code of its own, which is never run.
+    """
+    import transformers
+
+    if dtype not in DTYPES:
+        raise BraindecError(f"no dtype {dtype!r}{did_you_mean(dtype, DTYPES)}", allowed=", ".join(DTYPES))
+    name = str(path_or_name)
+    is_folder = Path(name).expanduser().is_dir()
+    if is_folder:
+        name = str(Path(name).expanduser())
+        _check_folder(Path(name))
+    elif Path(name).suffix or Path(name).is_absolute() or name.startswith((".", "~")):
+        raise BraindecError(f"there is no folder {name}", allowed="a folder with config.json and *.safetensors")
+    where = {"revision": revision, "local_files_only": True, "trust_remote_code": False}
+    config = _from(name, is_folder, "configuration", transformers.AutoConfig.from_pretrained, **where)
+    if getattr(config, "is_encoder_decoder", False):
+        raise BraindecError(
+            f"{name} has an encoder and a decoder", fix="open one of them with transformers and use wrap()"
+        )
+    tokenizer = _from(name, is_folder, "tokenizer", transformers.AutoTokenizer.from_pretrained, **where)
+    kind = _model_class(config)
+    model = _from(
+        name, is_folder, "weights", kind.from_pretrained, dtype=getattr(torch, dtype), use_safetensors=True, **where
+    )
+    short = Path(name).resolve().name if is_folder else name
+    return describe(model.to(device), tokenizer=tokenizer, name=short)
+
+
+def wrap(
+    module: nn.Module, *, tokenizer: Any = None, name: str, blocks: Sequence[nn.Module] | None = None,
+    fresh: Callable[[], nn.Module] | None = None,
+) -> LanguageModel:  # fmt: skip
+    """Make a :class:`LanguageModel` of any torch module that takes token ids (batch, token).
+
+    Parameters
+    ----------
+    module : Module
+        Its forward takes token ids, and ``attention_mask`` if it has such a parameter. For surprisal it returns
+        scores (batch, token, vocabulary), as they are or as an attribute ``logits``. An attribute ``max_length``
+        limits texts, ``vocab_size`` says how many tokens there are (found from its embedding otherwise).
+    tokenizer : fast tokenizer of transformers, tokenizers.Tokenizer, or None
+        None: only token ids can be given.
+    name : str
+    blocks : sequence of Module, optional
+        The layers; the longest list of equal blocks that run when not given.
+    fresh : callable, optional
+        Makes the model anew, for :func:`~braindec.llm.tiny.untrained`.
+    """
+    return describe(module, tokenizer=tokenizer, name=name, blocks=blocks, fresh=fresh)
+
+
+def describe(
+    model: nn.Module, *, tokenizer: Any, name: str, blocks: Sequence[nn.Module] | None = None,
+    fresh: Callable[[], nn.Module] | None = None,
+) -> LanguageModel:  # fmt: skip
+    """Freeze ``model``, find its parts and return it with them."""
+    from braindec.llm._trace import introspect
+
+    if tokenizer is not None and not hasattr(tokenizer, "is_fast") and hasattr(tokenizer, "encode_batch"):
+        from transformers import PreTrainedTokenizerFast
+
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    if tokenizer is not None and not getattr(tokenizer, "is_fast", False):
+        raise BraindecError(
+            f"the tokenizer of {name} gives no character offsets", found=type(tokenizer).__name__,
+            allowed="a fast tokenizer (tokenizer.json)", fix="convert it with transformers and save it again",
+        )  # fmt: skip
+    model.eval().requires_grad_(False)
+    n_words = _vocab_size(model, tokenizer)
+    architecture = introspect(model, lambda tokens: run_model(model, tokens), vocab_size=n_words, blocks=blocks)
+    return LanguageModel(model, tokenizer, name, architecture, next(model.parameters()).device, fresh)
+
+
+def run_model(model: nn.Module, tokens: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
+    """Call ``model`` with what its forward takes: token ids, and the attention mask where it has one."""
+    import inspect
+
+    if hasattr(model, "config") and hasattr(type(model), "from_pretrained"):
+        mask = torch.ones_like(tokens) if mask is None else mask
+        return model(input_ids=tokens, attention_mask=mask, use_cache=False)
+    if mask is not None and "attention_mask" in inspect.signature(model.forward).parameters:
+        return model(tokens, attention_mask=mask)
+    return model(tokens)
+
+
+def _vocab_size(model: nn.Module, tokenizer: Any) -> int:
+    embedding = model.get_input_embeddings() if hasattr(model, "get_input_embeddings") else None
+    if embedding is None and isinstance(getattr(model, "vocab_size", None), int):
+        return int(model.vocab_size)  # type: ignore[arg-type]
+    if embedding is None:
+        embedding = next((m for m in model.modules() if isinstance(m, nn.Embedding)), None)
+    weight = getattr(embedding, "weight", None)
+    if weight is not None:
+        return int(weight.shape[0])
+    return len(tokenizer) if tokenizer is not None else 2
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise BraindecError(
+            f"{folder} has no config.json", found=", ".join(sorted(p.name for p in folder.iterdir())[:8]) or "nothing",
+            allowed="a model folder: config.json, *.safetensors, tokenizer.json",
+        )  # fmt: skip
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"))
+    if not pickles:
+        raise BraindecError(f"{folder} has no weights", allowed="*.safetensors")
+    raise BraindecError(
+        f"{folder} holds its weights in pickles, which can run code when they are opened",
+        found=", ".join(pickles[:5]), allowed="*.safetensors",
+        fix="if you trust the file, convert it once: python -c \"import transformers as t; "
+        f"t.AutoModelForCausalLM.from_pretrained('{folder}').save_pretrained('{folder}-safe'); "
+        f"t.AutoTokenizer.from_pretrained('{folder}').save_pretrained('{folder}-safe')\"",
+    )  # fmt: skip
+
+
+def _model_class(config: Any) -> Any:
+    """Return the class that the configuration names, with its head; else the generic one."""
+    import transformers
+
+    for said in getattr(config, "architectures", None) or ():
+        kind = getattr(transformers, said, None)
+        if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
+            return kind
+    return transformers.AutoModelForCausalLM
+
+
+def _from(name: str, is_folder: bool, what: str, opener: Callable[..., Any], **options: Any) -> Any:
+    try:
+        return opener(name, **options)
+    except Exception as error:
+        said = " ".join(str(error).split())[:300]
+        if "trust_remote_code" in said or "custom code" in said:
+            raise BraindecError(
+                f"{name} needs code of its own, which is never run", fix="use a model that transformers knows"
+            ) from error
+        fix = f"put the {what} of the model into the folder" if is_folder else f"fetch it first: hf download {name}"
+        if "safetensors" in said:
+            fix = "weights must be *.safetensors: convert them with model.save_pretrained(folder)"
+        raise BraindecError(
+            f"the {what} of {name} cannot be opened", found=f"{type(error).__name__}: {said}", fix=fix
+        ) from error
