@@ -11,6 +11,7 @@ and induction heads).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,10 @@ from scipy import stats
 from braindec.errors import BraindecError
 from braindec.llm.score import Probe
 
-__all__ = ["LAGS", "Attended", "attended", "by_lag", "make_repeats", "more_than_control", "repeats_of"]
+if TYPE_CHECKING:
+    from braindec.llm.load import LanguageModel
+
+__all__ = ["LAGS", "Attended", "attended", "by_lag", "make_repeats", "more_than_control", "plain_tokens", "repeats_of"]
 
 LAGS = 5
 _N_PROMPTS, _LENGTH = 16, 32
@@ -110,6 +114,12 @@ def more_than_control(repeated: np.ndarray, control: np.ndarray) -> np.ndarray:
     return np.where(same, np.where(difference.mean(axis=1) > 1e-12, 0.0, 1.0), p)
 
 
+def plain_tokens(lm: LanguageModel) -> np.ndarray:
+    """Return the numbers of all tokens but special ones."""
+    special = set(lm.tokenizer.all_special_ids)
+    return np.array([i for i in range(min(lm.vocab_size, len(lm.tokenizer))) if i not in special])
+
+
 def repeats_of(probe: Probe) -> Attended:
     """Return the attention of the heads of the probe's model; run once for all scores that need it."""
     return probe.once("attention to repeats", lambda: attended(probe, probe.options.get("repeats", {})))
@@ -123,11 +133,9 @@ def attended(probe: Probe, options: dict[str, int]) -> Attended:
     if length < 2 * LAGS + 2:
         raise BraindecError(f"lags up to {LAGS} need {2 * LAGS + 2} tokens said twice", found=f"a context of {lm.max_length}",
                             fix="use a model with a longer context")  # fmt: skip
-    special = set(lm.tokenizer.all_special_ids)
-    vocabulary = np.array([i for i in range(min(lm.vocab_size, len(lm.tokenizer))) if i not in special])
     start = lm.tokenizer.bos_token_id
     rng = np.random.default_rng([probe.seed, 11])
-    prompts = make_repeats(vocabulary, n_prompts=n_prompts, length=length, start=start, rng=rng)
+    prompts = make_repeats(plain_tokens(lm), n_prompts=n_prompts, length=length, start=start, rng=rng)
     offset = int(start is not None)
     repeated, logs, _, names = _patterns(probe, prompts[0], length, offset)
     control, _, previous, _ = _patterns(probe, prompts[1], length, offset)
