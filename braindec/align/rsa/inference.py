@@ -1,0 +1,274 @@
+"""Inference on models of representational geometry: scores, intervals, tests and ceilings in one table.
+
+Every number comes with what it speaks about. Intervals and the p-values ``p_bootstrap``, ``p_to_ceiling`` and those of
+differences hold for new subjects and new conditions (or for what ``bootstrap`` names); ``p`` asks whether a model knows which
+condition is which, by permuted condition labels, and ``p_max`` does so for the best of all models, regions and times;
+``p_subjects`` asks whether subjects agree on the sign, with these conditions.
+
+Source: Schütt et al. 2023 (eLife 12:e82566); Nili et al. 2014 (PLoS Comput Biol 10:e1003553); Kriegeskorte et al. 2008
+(Front Syst Neurosci 2:4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from braindec.align.rsa._draws import codes_of
+from braindec.align.rsa.bootstrap import Bootstrap, bootstrap_rsa, t_interval, t_test
+from braindec.align.rsa.compare import Comparator, comparator_of
+from braindec.align.rsa.permutation import Permuted, condition_orders, permutation_test
+from braindec.align.rsa.rdm import RDMs
+from braindec.errors import BraindecError
+from braindec.stats.fdr import fdr_bh, holm
+from braindec.stats.permutation import sign_flip_test
+
+__all__ = ["Inference", "infer"]
+
+_CELLS = ("region", "hemisphere", "roi", "band", "time")
+
+
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """What :func:`infer` found.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        One row a model and cell (region, time): ``metric``, ``version``, ``row`` ("decoded", "noise_ceiling_lower",
+        "noise_ceiling_upper"), ``model``, ``value``, ``chance``, ``low``, ``high``, ``p``, ``q``, ``p_max``,
+        ``p_bootstrap``, ``p_subjects``, ``p_to_ceiling``, ``variance``, ``dof``, ``n`` (subjects), ``n_conditions``, ``note``.
+    differences : DataFrame
+        One row a pair of models and cell: ``model``, ``other``, ``value``, ``low``, ``high``, ``p``, ``q`` (false discovery
+        rate), ``p_holm`` (family-wise).
+    notes : list of str
+        What the numbers speak about, for the reader.
+    bootstraps : dict
+        The resampled scores of each cell, for further questions.
+    """
+
+    scores: pd.DataFrame
+    differences: pd.DataFrame
+    notes: list[str]
+    bootstraps: dict[tuple, Bootstrap] = field(default_factory=dict)
+
+    @property
+    def decoded(self) -> pd.DataFrame:
+        """The rows of models, without ceilings."""
+        return self.scores[self.scores["row"] == "decoded"].reset_index(drop=True)
+
+    def __repr__(self) -> str:
+        return f"<Inference {len(self.decoded)} scores, {len(self.differences)} differences>"
+
+
+def infer(
+    models: RDMs,
+    data: RDMs,
+    *,
+    comparator: str | Comparator = "rho_a",
+    bootstrap: str = "two-factor",
+    n: int = 1000,
+    permutations: int = 1000,
+    subject: str = "subject",
+    by: Sequence[str] | None = None,
+    condition_groups: Sequence[Any] | None = None,
+    strata: Sequence[Any] | None = None,
+    level: float = 0.95,
+    dof: str = "satterthwaite",
+    seed: int = 0,
+) -> Inference:
+    """Score models against data, with ceilings, intervals, tests and differences between models.
+
+    Parameters
+    ----------
+    models : RDMs
+        One matrix a model, named by the column ``model`` of its table (or its first column).
+    data : RDMs
+        Matrices of subjects; several of one subject (sessions) are averaged within the subject.
+    comparator : str or Comparator
+        A name of ``align.rsa.comparators``.
+    bootstrap : {"two-factor", "subjects", "conditions", "none"}
+        What intervals and bootstrap p-values generalise to. With one subject "two-factor" becomes "conditions" (a note says
+        so).
+    n, permutations : int
+        Resamples; orders of condition labels (0: no permutation test).
+    subject : str
+        Column of the data's table.
+    by : sequence of str, optional
+        Columns whose values are scored apart; region, hemisphere, roi, band and time by default, where they are there.
+    condition_groups : sequence, shape (n_conditions,), optional
+        Conditions that depend on one another (sentences of a passage); drawn and permuted together.
+    strata : sequence, shape (n_conditions,), optional
+        Labels are permuted within these only.
+    level : float
+        Of the intervals.
+    dof : {"satterthwaite", "min"}
+        Degrees of freedom of two-factor tests.
+    seed : int
+
+    Raises
+    ------
+    BraindecError
+        If conditions differ, cells are missing, or there are too few subjects or conditions for what is asked.
+    """
+    comparator = comparator_of(comparator)
+    data = data.aligned_to(models)
+    _complete(models, data)
+    names = _names(models)
+    by = [c for c in _CELLS if c in data.table] if by is None else list(by)
+    cells = _cells(data, by, subject)
+    bootstrap, notes = _what_can_be_asked(bootstrap, cells, data.n_conditions)
+    groups = None if condition_groups is None else np.asarray(condition_groups)
+    made = {
+        key: bootstrap_rsa(models.values, data.values[rows], comparator=comparator, kind=bootstrap, n=n,
+                           subjects=who, condition_groups=groups, rng=seed)
+        for key, (rows, who) in cells.items()
+    }  # fmt: skip
+    permuted = None
+    if permutations:
+        orders = condition_orders(data.n_conditions, n=permutations, rng=seed + 1, blocks=groups,
+                                  strata=None if strata is None else np.asarray(strata))  # fmt: skip
+        shares = [1.0 / np.bincount(who)[who] for _, who in cells.values()]
+        permuted = permutation_test(models.values, [data.values[rows] for rows, _ in cells.values()],
+                                    comparator=comparator, orders=orders, shares=shares)  # fmt: skip
+        notes.append(_about_permutations(permuted, permutations))
+    tables, pairs = [], []
+    for place, (key, found) in enumerate(made.items()):
+        cell = dict(zip(by, key, strict=True))
+        tables.append(_score_rows(found, names, comparator, cell, permuted, place, level, dof, seed))
+        pairs.append(_difference_rows(found, names, comparator, cell, level, dof))
+    scores, differences = pd.concat(tables, ignore_index=True), pd.concat(pairs, ignore_index=True)
+    scores["n_conditions"] = data.n_conditions
+    tested = scores["row"] == "decoded"
+    scores.loc[tested, "q"] = fdr_bh(scores.loc[tested, "p"].to_numpy(dtype=float))
+    for column, adjust in (("q", fdr_bh), ("p_holm", holm)):
+        differences[column] = adjust(differences["p"].to_numpy(dtype=float))
+    return Inference(scores, differences, [*notes, *_about(comparator, bootstrap, made)], made)
+
+
+def _complete(models: RDMs, data: RDMs) -> None:
+    for what, rdms in (("models", models), ("data", data)):
+        bad = ~np.isfinite(rdms.values)
+        if bad.any():
+            raise BraindecError(
+                f"inference needs every cell of the {what}", found=f"{int(bad.sum())} missing, in {int(bad.any(axis=1).sum())} of {len(bad)} matrices",
+                fix="keep the conditions that all of them have: rdms.subset(names)",
+            )  # fmt: skip
+
+
+def _names(models: RDMs) -> list[str]:
+    table = models.table
+    if "model" in table:
+        names = table["model"]
+    elif len(table.columns):
+        names = table.astype(str).agg(" ".join, axis=1)
+    else:
+        names = pd.Series([f"model-{i}" for i in range(len(models))])
+    names = names.astype(str)
+    if names.duplicated().any():
+        raise BraindecError("two models have one name", found=", ".join(names[names.duplicated()].unique()[:5]),
+                            fix="give the models' table a column 'model' with different names")  # fmt: skip
+    return list(names)
+
+
+def _cells(data: RDMs, by: Sequence[str], subject: str) -> dict[tuple, tuple[np.ndarray, np.ndarray]]:
+    """Rows and subject numbers of each cell, in order of first appearance."""
+    missing = [c for c in by if c not in data.table]
+    if missing:
+        raise BraindecError(
+            f"the table of the data has no column {missing[0]!r}", allowed=", ".join(map(str, data.table))
+        )
+    who = data.table[subject].astype(str).to_numpy() if subject in data.table else np.arange(len(data)).astype(str)
+    keys = list(data.table[list(by)].itertuples(index=False, name=None)) if by else [()] * len(data)
+    out = {}
+    for key in dict.fromkeys(keys):
+        rows = np.array([i for i, k in enumerate(keys) if k == key])
+        out[key] = rows, codes_of(who[rows], len(rows))
+    return out
+
+
+def _what_can_be_asked(bootstrap: str, cells: dict, n_conditions: int) -> tuple[str, list[str]]:
+    fewest = min(who.max() + 1 for _, who in cells.values())
+    if bootstrap == "two-factor" and fewest < 2:
+        return "conditions", [
+            "One subject: intervals and bootstrap p-values hold for new conditions in this subject, not for new subjects."
+        ]
+    return bootstrap, []
+
+
+def _score_rows(
+    found: Bootstrap, names: list[str], comparator: Comparator, cell: dict, permuted: Permuted | None, place: int,
+    level: float, dof: str, seed: int,
+) -> pd.DataFrame:  # fmt: skip
+    v = found.variances(dof=dof)
+    k, zero = len(names), comparator.chance
+    chance = permuted.chance[:, place] if permuted is not None and not np.isfinite(zero) else np.full(k, zero)
+    low, high = t_interval(found.scores, v.models, v.dof_models, level=level)
+    by_subject = np.stack([found.each[:, found.subject == s].mean(axis=1) for s in range(found.n_subjects)], axis=1)
+    signs = [
+        sign_flip_test(row - c, rng=seed) if len(row) > 1 and np.isfinite(c) else np.nan
+        for row, c in zip(by_subject, chance, strict=True)
+    ]
+    table = pd.DataFrame({
+        **cell, "model": names, "metric": comparator.name, "version": comparator.version, "row": "decoded", "value": found.scores,
+        "chance": chance, "low": low, "high": high,
+        "p": permuted.p[:, place] if permuted is not None else t_test(found.scores - chance, v.models, v.dof_models, two_sided=False),
+        "q": np.nan, "p_max": permuted.p_max[:, place] if permuted is not None else np.nan,
+        "p_bootstrap": t_test(found.scores - chance, v.models, v.dof_models, two_sided=False), "p_subjects": signs,
+        "p_to_ceiling": t_test(found.scores - found.ceilings[0], v.to_ceiling[:, 0], v.dof_to_ceiling[:, 0], two_sided=True),
+        "variance": v.models, "dof": v.dof_models, "n": found.n_subjects, "note": "",
+    })  # fmt: skip
+    bounds = pd.DataFrame([
+        {**cell, "model": "", "metric": comparator.name, "version": comparator.version, "row": f"noise_ceiling_{end}", "value": value,
+         "chance": np.nan, "low": np.nan, "high": np.nan, "variance": variance, "n": found.n_subjects, "note": note}
+        for end, value, variance, note in zip(("lower", "upper"), found.ceilings, v.ceilings,
+                                              ("each subject from the others' mean", "each subject from the mean of all"), strict=True)
+        if np.isfinite(value)
+    ])  # fmt: skip
+    return pd.concat([table, bounds], ignore_index=True) if len(bounds) else table
+
+
+def _difference_rows(
+    found: Bootstrap, names: list[str], comparator: Comparator, cell: dict, level: float, dof: str
+) -> pd.DataFrame:
+    v = found.variances(dof=dof)
+    first, second = np.triu_indices(len(names), 1)
+    value = found.scores[first] - found.scores[second]
+    variance, degrees = v.differences[first, second], v.dof_differences[first, second]
+    low, high = t_interval(value, variance, degrees, level=level)
+    return pd.DataFrame({
+        **{c: [x] * len(first) for c, x in cell.items()}, "model": [names[i] for i in first], "other": [names[i] for i in second],
+        "metric": comparator.name, "value": value, "low": low, "high": high, "p": t_test(value, variance, degrees, two_sided=True),
+        "variance": variance, "dof": degrees, "n": found.n_subjects,
+    })  # fmt: skip
+
+
+def _about_permutations(permuted: Permuted, n: int) -> str:
+    return (
+        f"p: condition labels of each model permuted {n:,} times (rows and columns together), one-sided; it cannot fall below {permuted.floor:.2g}. "
+        "p_max: against the largest standardised score of all models, regions and times."
+    )
+
+
+def _about(comparator: Comparator, bootstrap: str, made: dict[tuple, Bootstrap]) -> list[str]:
+    one = next(iter(made.values()))
+    told = {"two-factor": "new subjects and new conditions", "subjects": "new subjects with these conditions",
+            "conditions": "new conditions in these subjects", "none": "new subjects with these conditions"}[bootstrap]  # fmt: skip
+    units = {
+        "two-factor": f"{one.n_subjects} subjects and {one.n_conditions} conditions",
+        "conditions": f"{one.n_conditions} conditions",
+    }.get(bootstrap, f"{one.n_subjects} subjects")
+    notes = [
+        f"{comparator.name}: {comparator.describe}. Intervals and p_bootstrap speak about {told} ({units} resampled)."
+    ]
+    if np.isfinite(one.ceilings[0]):
+        notes.append("Noise ceilings: a subject's matrix from the pooled matrices of the other subjects (lower) and of all (upper); scores are not divided by them.")  # fmt: skip
+    if not np.isfinite(comparator.chance):
+        notes.append(
+            f"{comparator.name} of unrelated matrices is not 0; chance is the mean over permuted condition labels."
+        )
+    return notes
