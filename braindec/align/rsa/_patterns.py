@@ -42,6 +42,25 @@ class Grouping:
         averaged = rows if self.weights is None else self.weights @ rows
         return averaged.reshape(*self.present.shape, -1)
 
+    def complete_enough(self, measure: Measure) -> None:
+        """Raise unless ``measure`` can work with the conditions that the runs hold."""
+        present = self.present
+        if measure.incomplete is None:
+            run, condition = np.argwhere(~present)[0]
+            raise BraindecError(
+                f"{measure.name} needs every condition in every run",
+                found=f"{int((~present).sum())} of {present.size} are missing, e.g. {self.names[condition]!r} in run {run + 1}",
+                fix="leave these conditions or runs out, or use crossnobis, which takes runs that lack conditions",
+            )
+        together = present.T.astype(int) @ present
+        if together.min() < 2:
+            a, b = np.argwhere(together < 2)[0]
+            raise BraindecError(
+                f"{measure.name} needs two runs that hold both conditions of every pair",
+                found=f"{self.names[a]!r} and {self.names[b]!r} share {together[a, b]}",
+                fix="leave one of the two conditions out",
+            )
+
 
 @dataclass(frozen=True, eq=False)
 class Patterns:
@@ -106,22 +125,9 @@ class Patterns:
         return measure.distances(kernel, self.n_units)
 
     def _incomplete(self, measure: Measure) -> np.ndarray:
+        self.grouping.complete_enough(measure)
         present = self.grouping.present
-        if measure.incomplete is None:
-            run, condition = np.argwhere(~present)[0]
-            raise BraindecError(
-                f"{measure.name} needs every condition in every run",
-                found=f"{int((~present).sum())} of {present.size} are missing, e.g. {self.names[condition]!r} in run {run + 1}",
-                fix="leave these conditions or runs out, or use crossnobis, which takes runs that lack conditions",
-            )
-        together = present.T.astype(int) @ present
-        if together.min() < 2:
-            a, b = np.argwhere(together < 2)[0]
-            raise BraindecError(
-                f"{measure.name} needs two runs that hold both conditions of every pair",
-                found=f"{self.names[a]!r} and {self.names[b]!r} share {together[a, b]}",
-                fix="leave one of the two conditions out",
-            )
+        assert measure.incomplete is not None
         total = sum(measure.incomplete(block, present) for block in self.blocks())
         return total / self.n_units
 
