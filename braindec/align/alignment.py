@@ -1,0 +1,366 @@
+"""Units of models against brain recordings: encoding, RSA and CKA in one call, each score with its controls.
+
+``align_units`` joins the units of language models with the responses to the same items and returns one long table: models x
+regions x scores x rows. The row "decoded" is the score of the layer that was chosen on training folds; beside it stand each
+layer, the largest score of any layer with its optimism, the noise ceiling by name (nothing is ever clamped), neighbourhood in
+time (OASM), nuisance (position, length, pace), what the units add to nuisance (``unique_r2``), untrained networks, random
+units, and p-values by fitting again on surrogate responses. Items that stand in order are held out by whole passages or
+contiguous blocks; a shuffled split is refused.
+
+Source: the defaults follow Feghhi et al. 2024 (arXiv:2406.01538) and Hadidi et al. 2025 (bioRxiv 2025.03.09.642245) on what
+inflates such scores; Schrimpf et al. 2021 (PNAS 118:e2105646118) for the kind of comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from braindec.align._alignment_data import BrainItems, Layer, brain_items, layers_of, values_of, with_item_columns
+from braindec.align._alignment_encoding import Encoded, encode, encode_unique, fold_rows, nuisance_design
+from braindec.align._alignment_null import Surrogates, make_surrogates
+from braindec.align._alignment_splits import Held, hold_out
+from braindec.align._alignment_table import ModelScores, calls, finish, rows_of_model, shared_rows
+from braindec.align.alignment_controls import nuisance_bands, oasm_features, random_sets, untrained_list
+from braindec.align.layer_choice import LayerChoice, choose_layers
+from braindec.errors import BraindecError
+from braindec.evaluate.finding import Finding
+from braindec.stats.ceilings import Ceiling, noise_ceiling
+from braindec.types import Features, Windows
+
+__all__ = ["Alignment", "align_units"]
+
+SCORES = ("encoding", "rsa", "cka")
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """What :func:`align_units` found.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Long: metric, version, row, model, region, layer, value, chance, low, high, p, q, p_max, n, n_targets, leaky, note.
+        ``q``: false discovery rate over models and regions (of one metric); ``p_max``: family-wise over layers and regions.
+    calls : DataFrame
+        One row a model and region: what the rows together allow to say.
+    choices : dict of (model, metric) to LayerChoice
+    regions : list of str
+    targets : DataFrame
+        One row a target and model: r, p, q (false discovery rate over targets) of the layer chosen for all channels.
+    null : dict of str to array
+        For figures: "MODEL/METRIC" -> (n_surrogates, n_regions).
+    findings : list of Finding
+        As the audit's: leaks, and controls that are off.
+    notes : list of str
+    """
+
+    table: pd.DataFrame
+    calls: pd.DataFrame
+    choices: Mapping[tuple[str, str], LayerChoice]
+    regions: Sequence[str]
+    targets: pd.DataFrame
+    null: Mapping[str, np.ndarray] = field(default_factory=dict)
+    findings: Sequence[Finding] = ()
+    notes: Sequence[str] = ()
+    held: Held | None = None
+    layers: Mapping[str, Sequence[Layer]] = field(default_factory=dict)
+    ceiling: Ceiling | None = None
+
+    def rows(self, **keys: Any) -> pd.DataFrame:
+        """Rows of the table with these values, e.g. ``rows(metric="pearson", row="decoded")``."""
+        kept = np.ones(len(self.table), dtype=bool)
+        for column, value in keys.items():
+            if column not in self.table:
+                raise BraindecError(f"the table has no column {column!r}", allowed=", ".join(self.table))
+            kept &= (self.table[column] == value).to_numpy()
+        return self.table[kept]
+
+    def value(self, **keys: Any) -> float:
+        """The one value with these keys; BraindecError unless there is exactly one."""
+        found = self.rows(**keys)
+        if len(found) != 1:
+            raise BraindecError(f"{len(found)} rows have {keys}", allowed="exactly one")
+        return float(found["value"].iloc[0])
+
+
+def align_units(
+    models: Mapping[str, Features], brain: Windows | Features | BrainItems, *, scores: Sequence[str] = SCORES,
+    regions: Any = None, split: Any = "auto", groups: Any = None, n_folds: int = 5, inner_folds: int = 4, buffer: int | None = None,
+    ordered: bool | None = None, allow_leaky: bool = False, untrained: Any = None, nuisance: Any = None, n_surrogates: int = 200,
+    n_random_sets: int = 20, ceiling: Any = "auto", window: tuple[float, float] | None = None, comparator: str = "spearman",
+    oasm_sigma: float = 2.0, seed: int = 0, keys: Mapping[str, Any] | None = None,
+) -> Alignment:  # fmt: skip
+    """Compare units of models with the responses of one subject.
+
+    Parameters
+    ----------
+    models : mapping of str to Features
+        Units of each model for the same items (joined on ``stimulus_id``); the units table has ``layer`` and ``site``.
+    brain : Windows or Features
+        Betas, epochs (averaged over ``window``), or a table of items and regions; :func:`timed_items` makes one of runs.
+    scores : sequence of {"encoding", "rsa", "cka"}
+    regions : str, mapping or labels, optional
+        A column of the channels, masks by name, or one label a channel; the column "region" by default.
+    split : str or list of Split
+        See :func:`braindec.align._alignment_splits.hold_out`: "auto" holds out whole passages (the one column that says what
+        belongs together), else contiguous blocks; "shuffled" is refused where items stand in order.
+    groups : str or labels, optional
+        What belongs together, where the columns leave it open.
+    n_folds, inner_folds : int
+        Outer folds; inner folds choose penalties and layers inside the training rows.
+    buffer : int, optional
+        Rows beside a contiguous test block that leave training.
+    ordered : bool, optional
+        Items stand in an order in time; by default where a column says so.
+    allow_leaky : bool
+        Take a shuffled split after all: every row is marked.
+    untrained : mapping of str to sequence of Features, or sequence of Features
+        The same network before training, 5 seeds or more.
+    nuisance : mapping of str to array or Features, optional
+        Bands added to position, length and pace, which are always made.
+    n_surrogates : int
+        The smallest p is 1 / (n + 1); 0 for none.
+    n_random_sets : int
+        Sets of as many units as the chosen layer, drawn from the whole model.
+    ceiling : "auto", None, Ceiling or array of shape (n_targets,)
+        "auto": from repetitions of items, where there are any.
+    comparator : str
+        Of the RSA: spearman, pearson, rho_a or cosine.
+    oasm_sigma : float
+        Width of the neighbourhood in rows.
+    keys : mapping, optional
+        Columns put before the table (subject, ...).
+
+    Raises
+    ------
+    BraindecError
+        If models and brain share no items, a split leaks, or it is unclear which items belong together.
+    """
+    scores = _check(models, scores)
+    data = brain if isinstance(brain, BrainItems) else brain_items(brain, regions=regions, window=window)
+    rows = with_item_columns(data, models)
+    held = hold_out(rows, split=split, groups=groups, n_folds=n_folds, buffer=buffer, runs=data.runs, ordered=ordered,
+                    allow_leaky=allow_leaky, kind=data.kind, reach=int(rows.attrs.get("reach", 0)))  # fmt: skip
+    bands = nuisance_bands(rows, groups=held.groups if held.by != "time" else None, runs=data.runs, extra=nuisance)
+    job = _Job(data, rows, held, bands, inner_folds=inner_folds, n_surrogates=n_surrogates, seed=seed, comparator=comparator,
+               oasm_sigma=oasm_sigma)  # fmt: skip
+    share = _ceiling(ceiling, data, rows)
+    fresh = untrained_list(untrained, list(models))
+    found: list[ModelScores] = []
+    for name, features in tqdm(models.items(), desc="models", disable=None, leave=False):
+        for score in scores:
+            found.append(job.model(name, features, score, fresh[name], n_random_sets))
+    shared = {score: job.shared(score) for score in scores}
+    context = {
+        "data": data,
+        "held": held,
+        "ceiling": share,
+        "n_rows": len(data),
+        "seed": seed,
+        "words": job.words,
+        "keys": dict(keys or {}),
+    }
+    tables = [rows_of_model(one, shared[one.score], context) for one in found]
+    table = finish(
+        pd.concat([*tables, *(shared_rows(shared[s], s, context) for s in scores)], ignore_index=True), context
+    )
+    findings, notes = _told(job, table, found, fresh, share, n_random_sets)
+    return Alignment(
+        table, calls(table, list(models)), {(m.model, m.metric): m.choice for m in found}, list(data.regions), _targets(found, data),
+        {f"{m.model}/{m.metric}": m.choice.null for m in found}, findings, notes, held, {m.model: m.layers for m in found}, share,
+    )  # fmt: skip
+
+
+class _Job:
+    """Everything that all models share: folds, surrogates, masks, nuisance."""
+
+    def __init__(
+        self, data: BrainItems, rows: pd.DataFrame, held: Held, bands: Mapping[str, np.ndarray], *, inner_folds: int,
+        n_surrogates: int, seed: int, comparator: str, oasm_sigma: float,
+    ) -> None:  # fmt: skip
+        self.data, self.rows, self.held, self.bands, self.seed = data, rows, held, bands, seed
+        self.comparator, self.oasm_sigma, self.n_surrogates = comparator, oasm_sigma, n_surrogates
+        self.folds = fold_rows(held, inner_folds=inner_folds)
+        self.masks = np.stack(list(data.regions.values()))
+        self.surrogates = make_surrogates(
+            len(data), n_surrogates, groups=held.groups, runs=data.runs, kind=data.kind, seed=seed
+        )
+        self.words = {"encoding": self.surrogates.words}
+        self.nuisance = nuisance_design(bands, len(data), most=max(4, min(len(f.train) for f in self.folds) // 8))
+        self.edge: dict[str, tuple[int, int]] = {}
+        self._geometry: Any = None
+
+    def model(
+        self, name: str, features: Features, score: str, untrained: Sequence[Features], n_random: int
+    ) -> ModelScores:
+        """All scores of one model by one kind of comparison."""
+        layers, values = layers_of(features, name), values_of(features, self.data, name)
+        engine = self._engine(score)
+        whole = [engine.layer(values[:, layer.columns], surrogates=True) for layer in layers]
+        choice = choose_layers(np.stack([w.train for w in whole]), np.stack([w.test for w in whole]), [la.name for la in layers],
+                               full=engine.full(whole))  # fmt: skip
+        unique = engine.unique([values[:, layer.columns] for layer in layers], choice)
+        seeds = [self._untrained(other, layers, name, engine) for other in untrained]
+        random = self._random(features, values, layers, choice, engine, n_random)
+        return ModelScores(name, score, engine.metric, layers, whole, choice, unique, seeds, random)
+
+    def shared(self, score: str) -> dict[str, Any]:
+        """Scores that no model enters: neighbourhood in time, nuisance."""
+        engine, out = self._engine(score), {}
+        oasm = oasm_features(len(self.data), runs=self.data.runs, sigma=self.oasm_sigma)
+        if oasm is not None:
+            out["oasm"] = engine.layer(oasm, surrogates=True)
+        if self.nuisance.shape[1]:
+            out["nuisance"] = engine.layer(self.nuisance, surrogates=True)
+        return out
+
+    def _engine(self, score: str) -> Any:
+        if score == "encoding":
+            return _Encoding(self)
+        if self._geometry is None:
+            from braindec.align._alignment_geometry import ItemGeometry
+
+            self._geometry = ItemGeometry(self)
+        self.words[score] = self._geometry.words
+        return self._geometry.engine(score)
+
+    def _untrained(
+        self, other: Features, layers: Sequence[Layer], name: str, engine: Any
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Layer scores (n_layers, n_regions) and nested scores (n_regions,) of one untrained network."""
+        theirs = layers_of(other, f"{name}, untrained")
+        if [t.name for t in theirs] != [la.name for la in layers]:
+            raise BraindecError(f"an untrained network of {name!r} has other layers", found=f"{[t.name for t in theirs][:6]}",
+                                allowed=f"{[la.name for la in layers][:6]}")  # fmt: skip
+        values = values_of(other, self.data, f"{name}, untrained")
+        whole = [engine.layer(values[:, layer.columns], surrogates=False) for layer in theirs]
+        choice = choose_layers(np.stack([w.train for w in whole]), np.stack([w.test for w in whole]), [la.name for la in layers],
+                               full=engine.full(whole))  # fmt: skip
+        return engine.full(whole)[:, 0], choice.value
+
+    def _random(
+        self, features: Features, values: np.ndarray, layers: Sequence[Layer], choice: LayerChoice, engine: Any, n: int
+    ) -> np.ndarray:  # fmt: skip
+        """Scores of random units, as many as the layer most often chosen for all channels, (n_sets, n_regions)."""
+        layer = layers[int(choice.usual[0])]
+        rng = np.random.default_rng([self.seed, 21])
+        sets = random_sets(pd.DataFrame(features.units), layer.columns, n_sets=n, rng=rng, whole_layer=True)
+        found = [engine.full([engine.layer(values[:, columns], surrogates=False)])[0, 0] for columns in sets]
+        return np.stack(found) if found else np.zeros((0, len(self.masks)))
+
+
+class _Encoding:
+    """Encoding scores of a set of units."""
+
+    metric = "pearson"
+
+    def __init__(self, job: _Job) -> None:
+        self.job = job
+
+    def layer(self, X: np.ndarray, *, surrogates: bool) -> Encoded:
+        job = self.job
+        return encode(X, job.data.Y, job.folds, job.masks, job.surrogates if surrogates else None)
+
+    def full(self, whole: Sequence[Encoded]) -> np.ndarray:
+        """Score of each layer, (n_layers, 1 + n_surrogates, n_regions)."""
+        return np.stack([w.test.mean(axis=0) for w in whole])
+
+    def unique(self, values: Sequence[np.ndarray], choice: LayerChoice) -> dict[str, Any] | None:
+        """R2 that the chosen layers add to nuisance: value, null, pieces of each region."""
+        job = self.job
+        if not job.nuisance.shape[1]:
+            return None
+        n_folds, n_regions = choice.place.shape
+        by_fold = np.full((n_folds, 1 + len(job.surrogates), n_regions), np.nan)
+        pieces: list[list[np.ndarray]] = [[] for _ in range(n_regions)]
+        for place in np.unique(choice.place):
+            mine = [f for f in range(n_folds) if (choice.place[f] == place).any()]
+            gained, parts = encode_unique(
+                values[place], job.nuisance, job.data.Y, [job.folds[f] for f in mine], job.masks, job.surrogates
+            )
+            for k, fold in enumerate(mine):
+                here = choice.place[fold] == place
+                by_fold[fold][:, here] = gained[k][:, here]
+                for region in np.flatnonzero(here):
+                    pieces[region].append(parts[k][:, region])
+        mean = by_fold.mean(axis=0)
+        return {
+            "metric": "unique_r2",
+            "value": mean[0],
+            "null": mean[1:],
+            "pieces": [np.concatenate(p) for p in pieces],
+        }
+
+
+def _check(models: Mapping[str, Features], scores: Sequence[str]) -> list[str]:
+    if not isinstance(models, Mapping) or not models:
+        raise BraindecError("which models?", found=type(models).__name__, fix='align_units({"gpt2": features}, brain)')
+    for name, features in models.items():
+        if not isinstance(features, Features):
+            raise BraindecError(f"the units of {name!r} are not Features", found=type(features).__name__)
+    wanted = [scores] if isinstance(scores, str) else list(dict.fromkeys(scores))
+    unknown = [s for s in wanted if s not in SCORES]
+    if unknown or not wanted:
+        raise BraindecError(
+            f"there is no score {unknown[0]!r}" if unknown else "no score was asked for", allowed=", ".join(SCORES)
+        )
+    return wanted
+
+
+def _ceiling(ceiling: Any, data: BrainItems, rows: pd.DataFrame) -> Ceiling | None:
+    """The noise ceiling of the targets that are scored, or None."""
+    if ceiling is None:
+        return None
+    if isinstance(ceiling, str):
+        if ceiling != "auto":
+            raise BraindecError(
+                f"a ceiling called {ceiling!r} is unknown", allowed='"auto", None, a Ceiling, or one share a channel'
+            )
+        if data.kind != "items" or not rows["stimulus_id"].duplicated().any():
+            return None
+        return noise_ceiling(data.Y, rows["stimulus_id"].to_numpy())
+    found = ceiling if isinstance(ceiling, Ceiling) else Ceiling(np.asarray(ceiling, dtype=float), "given")
+    share = np.asarray(found.share, dtype=float)
+    if share.shape == (data.n_all,) and data.n_all != data.Y.shape[1]:
+        share = share[data.targets["place"].to_numpy()]
+    if share.shape != (data.Y.shape[1],):
+        raise BraindecError(
+            "the ceiling does not fit the channels", found=f"shape {share.shape}", allowed=f"({data.n_all},)"
+        )
+    return Ceiling(share, found.kind, found.n_averaged, note=found.note)
+
+
+def _targets(found: Sequence[ModelScores], data: BrainItems) -> pd.DataFrame:
+    from braindec.stats.fdr import fdr_bh
+
+    tables = []
+    for one in found:
+        if one.score != "encoding":
+            continue
+        best = one.whole[int(one.choice.usual[0])]
+        n = best.test.shape[1] - 1
+        table = data.targets.assign(model=one.model, layer=one.layers[int(one.choice.usual[0])].name, r=best.targets)
+        table["p"] = (1 + best.exceed) / (1 + n) if n else np.nan
+        table["q"] = fdr_bh(table["p"].to_numpy(dtype=float))
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def _told(
+    job: _Job,
+    table: pd.DataFrame,
+    found: Sequence[ModelScores],
+    fresh: Mapping[str, Sequence[Features]],
+    share: Ceiling | None,
+    n_random: int,
+) -> tuple[list[Finding], list[str]]:
+    """Findings and sentences for the reader."""
+    from braindec.align._alignment_notes import told
+
+    return told(job, table, found, fresh, share, n_random)

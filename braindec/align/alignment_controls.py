@@ -1,0 +1,173 @@
+"""Controls of an alignment: what neighbourhood, position, length and pace explain, untrained networks, random units.
+
+A score of a language model says something about language when it beats what needs none: place in the passage, number of
+words and letters, the pace of words (nuisance), neighbourhood in time (OASM), the same network before training, and as many
+units taken at random.
+
+Source: Feghhi et al. 2024 (arXiv:2406.01538), Hadidi et al. 2025 (bioRxiv 2025.03.09.642245) for OASM and the simple model,
+which accounts for untrained networks on Pereira 2018, Fedorenko 2016 and Blank 2014; AlKhamissi et al. 2025 (NAACL) for random units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from braindec.align.baselines import oasm_band, position_band
+from braindec.errors import BraindecError
+from braindec.types import Features
+
+__all__ = ["nuisance_bands", "oasm_features", "random_sets", "untrained_list"]
+
+_TEXT = ("text", "sentence", "word", "stimulus")
+_NUMBERS = ("n_words", "n_tokens", "n_letters", "length", "word_rate", "duration", "log_frequency", "frequency")
+_OASM_ROWS = 3000
+
+
+def nuisance_bands(
+    rows: pd.DataFrame, *, groups: np.ndarray | None = None, runs: np.ndarray | None = None, extra: Any = None
+) -> dict[str, np.ndarray]:
+    """Describe items by what needs no language.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One row an item, in order.
+    groups : array of shape (n,), optional
+        Passage or story of each row.
+    runs : array of shape (n,), optional
+    extra : mapping of str to array of shape (n, p), or Features, optional
+        More bands (word rate, frequency, surprisal, static embeddings, ...).
+
+    Returns
+    -------
+    dict of str to array of shape (n, p)
+        "position" (place in the group and in the run), "length" (words, letters, letters a word, where there is a text),
+        "numbers" (columns of the table such as n_words, duration, log_frequency), and the bands of ``extra``; bands that never
+        change are left out.
+    """
+    n = len(rows)
+    bands: dict[str, np.ndarray] = {"position": _position(n, groups, runs)}
+    text = next((c for c in _TEXT if c in rows and _is_text(rows[c])), None)
+    if text is not None:
+        bands["length"] = _length(rows[text].astype(str))
+    found = [c for c in _NUMBERS if c in rows and pd.api.types.is_numeric_dtype(rows[c]) and rows[c].notna().all()]
+    if found:
+        bands["numbers"] = rows[found].to_numpy(dtype=float)
+    if (
+        "onset" in rows
+        and runs is None
+        and pd.api.types.is_numeric_dtype(rows["onset"])
+        and rows["onset"].is_monotonic_increasing
+    ):
+        gaps = np.diff(rows["onset"].to_numpy(dtype=float), append=np.nan)
+        gaps[-1] = gaps[-2] if n > 1 else 0.0
+        bands["pace"] = np.clip(gaps, 0, 5 * np.median(gaps) + 1e-9)[:, None]
+    if isinstance(extra, Features):
+        bands["given"] = extra.of(rows["stimulus_id"])
+    elif extra is not None:
+        for name, values in dict(extra).items():
+            values = values.of(rows["stimulus_id"]) if isinstance(values, Features) else np.asarray(values, dtype=float)
+            bands[str(name)] = values.reshape(len(values), -1)
+    return {name: _checked(name, values, n) for name, values in bands.items() if np.ptp(values, axis=0).any()}
+
+
+def oasm_features(n: int, *, runs: np.ndarray | None = None, sigma: float = 2.0) -> np.ndarray | None:
+    """Neighbourhood in time (OASM), or None for so many rows that the matrix would not fit."""
+    return None if n > _OASM_ROWS else oasm_band(n, blocks=runs, sigma=sigma)
+
+
+def untrained_list(untrained: Any, names: Sequence[str]) -> dict[str, list[Features]]:
+    """The untrained networks of each model.
+
+    Parameters
+    ----------
+    untrained : mapping of str to sequence of Features, or sequence of Features (when there is one model), or None
+
+    Raises
+    ------
+    BraindecError
+        If a name is unknown, or several models share one list.
+    """
+    if untrained is None:
+        return {name: [] for name in names}
+    if not isinstance(untrained, Mapping):
+        if len(names) > 1:
+            raise BraindecError("which model are these untrained networks of?", found=f"{len(names)} models",
+                                fix='untrained={"model": [features of seed 0, ...]}')  # fmt: skip
+        untrained = {names[0]: untrained}
+    unknown = [n for n in untrained if n not in names]
+    if unknown:
+        raise BraindecError(f"untrained networks of an unknown model {unknown[0]!r}", allowed=", ".join(names))
+    return {name: list(untrained.get(name) or []) for name in names}
+
+
+def random_sets(
+    units: pd.DataFrame, chosen: np.ndarray, *, n_sets: int, rng: np.random.Generator, whole_layer: bool = False
+) -> list[np.ndarray]:
+    """Sets of units to compare a set with.
+
+    Parameters
+    ----------
+    units : DataFrame
+        All units.
+    chosen : array of int
+        Numbers of the set's units.
+    n_sets : int
+    rng : Generator
+    whole_layer : bool
+        The set is a layer: sets are drawn from all layers, as no others of that layer are left. Otherwise each set has
+        as many units of each layer (and site) as the set itself, none of them in the set.
+
+    Returns
+    -------
+    list of array of int
+        Empty where there is nothing else to draw from.
+    """
+    chosen = np.asarray(chosen, dtype=int)
+    if whole_layer:
+        if len(chosen) >= len(units):
+            return []
+        return [np.sort(rng.permutation(len(units))[: len(chosen)]) for _ in range(n_sets)]
+    from braindec.llm.controls import matched_random_units
+
+    match = tuple(c for c in ("layer", "site") if c in units)
+    return [np.asarray(s) for s in matched_random_units(units, chosen, n_sets=n_sets, match=match, rng=rng)]
+
+
+def _position(n: int, groups: np.ndarray | None, runs: np.ndarray | None) -> np.ndarray:
+    """Legendre polynomials of the place in the run, and of the place and its inverse in the group."""
+    parts = [position_band(n, runs=runs, degree=3)]
+    if groups is not None and len(set(np.asarray(groups).tolist())) > 1:
+        labels = np.asarray(groups).astype(str)
+        place = pd.Series(np.arange(n)).groupby(labels).cumcount().to_numpy(dtype=float)
+        if place.max() > 0:
+            parts.append(np.stack([place, place**2, 1 / (1 + place), place == 0], axis=1))
+    return np.concatenate([p for p in parts if np.ptp(p, axis=0).any()] or [np.zeros((n, 1))], axis=1)
+
+
+def _length(texts: pd.Series) -> np.ndarray:
+    words = texts.str.split().str.len().to_numpy(dtype=float)
+    letters = texts.str.len().to_numpy(dtype=float)
+    return np.stack([words, letters, letters / np.maximum(words, 1)], axis=1)
+
+
+def _is_text(column: pd.Series) -> bool:
+    kept = column.dropna()
+    return len(kept) == len(column) > 0 and all(isinstance(v, str) for v in kept)
+
+
+def _checked(name: str, values: np.ndarray, n: int) -> np.ndarray:
+    if len(values) != n:
+        raise BraindecError(
+            f"the nuisance band {name!r} does not fit the items", found=f"{len(values)} rows for {n} items"
+        )
+    if not np.isfinite(values).all():
+        raise BraindecError(
+            f"the nuisance band {name!r} holds values that are not finite",
+            found=f"{int((~np.isfinite(values)).sum())} values",
+        )
+    return values
