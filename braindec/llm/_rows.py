@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from braindec.errors import BraindecError
 from braindec.llm.words import texts_of, tokens_of_words, word_spans, words_table
@@ -122,28 +123,45 @@ def word_rows(
     table = texts if isinstance(texts, pd.DataFrame) else words_table(texts)
     wholes = texts_of(table)
     encoded = encode(lm, list(wholes.values()), list(wholes), special_tokens=special_tokens)
-    names = table["text_id"].astype(str).to_numpy()
-    index = table["word_index"].to_numpy(dtype=int)
+    places, said = place_words(lm, table, encoded)
     rows: list[Row] = []
-    without: list[tuple[str, str]] = []
-    unknown = 0
     for text in encoded:
-        spans = word_spans(table, text.name)
-        place = tokens_of_words(text.offsets, spans, text.special)  # type: ignore[arg-type]
-        mine = np.flatnonzero(names == text.name)
-        gone = [k for k in mine if place[index[k], 0] == place[index[k], 1]]
-        without += [(table["word"].iloc[k], text.name) for k in gone]
-        if gone:
-            continue
-        unknown += _unknown(lm, text, place[index[mine]])
-        first = int(np.flatnonzero(~text.special)[0])
+        mine, index = rows_of_text(table, text.name)
+        place = places[text.name]
         if context is None:
-            rows.append(Row(text.tokens, [(int(k), np.arange(*place[index[k]])) for k in mine]))
+            rows.append(Row(text.tokens, [(int(k), np.arange(*place[w])) for k, w in zip(mine, index, strict=True)]))
             continue
-        starts = place[np.maximum(index[mine] - context, 0), 0]
-        starts = np.where(index[mine] <= context, first, starts)  # what stands before the first word is its own
+        starts = place[np.maximum(index - context, 0), 0]
+        starts[index <= context] = np.flatnonzero(~text.special)[0]  # what stands before the first word goes with it
         rows += [_window(text, int(a), int(place[w, 1]), int(k), np.arange(*place[w]))
-                 for k, w, a in zip(mine, index[mine], starts, strict=True)]  # fmt: skip
+                 for k, w, a in zip(mine, index, starts, strict=True)]  # fmt: skip
+    return rows, table, said
+
+
+def rows_of_text(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of a words table that belong to a text, and which words of it they are."""
+    mine = np.flatnonzero(table["text_id"].astype(str).to_numpy() == name)
+    return mine, table["word_index"].to_numpy(dtype=int)[mine]
+
+
+def place_words(
+    lm: LanguageModel, table: pd.DataFrame, encoded: Sequence[Encoded]
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Return the first and one past the last token of all words of each text, and warnings.
+
+    Raises
+    ------
+    BraindecError
+        If a word of the table has no token.
+    """
+    places, without, unknown = {}, [], 0
+    for text in encoded:
+        place = tokens_of_words(text.offsets, word_spans(table, text.name), text.special)  # type: ignore[arg-type]
+        places[text.name] = place
+        mine, index = rows_of_text(table, text.name)
+        gone = place[index, 0] == place[index, 1]
+        without += [(table["word"].iloc[k], text.name) for k in mine[gone]]
+        unknown += _unknown(lm, text, place[index])
     if without:
         word, name = without[0]
         raise BraindecError(
@@ -152,7 +170,7 @@ def word_rows(
             fix="take out these words or characters, or use a model whose tokenizer knows them",
         )
     said = [f"{unknown} of {len(table)} words hold a token for unknown characters"] if unknown else []
-    return rows, table, said
+    return places, said
 
 
 def _unknown(lm: LanguageModel, text: Encoded, place: np.ndarray) -> int:
@@ -195,3 +213,30 @@ def check_lengths(lm: LanguageModel, rows: Sequence[Row], name: Any, *, pool: st
         found=f"{lengths[worst]} tokens; {len(long)} of {len(rows)} are too long",
         allowed=f"{lm.max_length} tokens", fix=fix,
     )  # fmt: skip
+
+
+def batches(rows: Sequence[Any], batch_size: int, *, limit: int | None = None) -> Iterator[np.ndarray]:
+    """Yield row numbers, rows of similar length together, the longest first: what does not fit in memory fails at once.
+
+    With ``limit``, a batch has at most that many tokens (or one row).
+    """
+    if batch_size < 1:
+        raise BraindecError(f"batch_size={batch_size} rows cannot be run", allowed="1 or more")
+    order = np.argsort([-len(row.tokens) for row in rows], kind="stable")
+    start = 0
+    while start < len(order):
+        longest = len(rows[order[start]].tokens)
+        size = batch_size if limit is None else min(batch_size, max(1, limit // longest))
+        yield order[start : start + size]
+        start += size
+
+
+def padded(lm: LanguageModel, rows: Sequence[Any]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return tokens and mask, shape (row, token), padded on the right so that positions are those of each text."""
+    longest = max(len(row.tokens) for row in rows)
+    fill = getattr(lm.tokenizer, "pad_token_id", None) or 0
+    tokens = np.full((len(rows), longest), fill, dtype=np.int64)
+    mask = np.zeros((len(rows), longest), dtype=np.int64)
+    for k, row in enumerate(rows):
+        tokens[k, : len(row.tokens)], mask[k, : len(row.tokens)] = row.tokens, 1
+    return torch.from_numpy(tokens).to(lm.device), torch.from_numpy(mask).to(lm.device)

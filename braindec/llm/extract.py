@@ -18,7 +18,7 @@ import torch
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.files import check_room, written_whole
-from braindec.llm._rows import Row, check_lengths, encode, text_rows, token_rows, word_rows
+from braindec.llm._rows import Row, batches, check_lengths, encode, padded, text_rows, token_rows, word_rows
 from braindec.llm.sites import Slot, capture, resolve, run_until_read, units_of
 from braindec.types.features import Features
 from braindec.types.storage import hdf5, to_json, write_table
@@ -83,8 +83,8 @@ def iterate_activations(
     rows = [Row(text.tokens, [(k, np.arange(0))]) for k, text in enumerate(encoded)]
     check_lengths(lm, rows, lambda item: names[item], pool="none", context=None)
     with capture(lm, slots, stop=True, change=lambda _, v: v.to(torch.float32, copy=True)) as seen:
-        for chosen in _batches(rows, batch_size):
-            tokens, mask = _padded(lm, [rows[k] for k in chosen])
+        for chosen in batches(rows, batch_size):
+            tokens, mask = padded(lm, [rows[k] for k in chosen])
             with torch.no_grad():
                 run_until_read(lm, tokens, mask)
             shape = (*tokens.shape, -1)
@@ -274,26 +274,6 @@ def _plan(
     return text_rows(encoded, pool), items, []
 
 
-def _batches(rows: Sequence[Row], batch_size: int) -> Iterator[np.ndarray]:
-    """Yield row numbers, rows of similar length together, the longest first: what does not fit fails at once."""
-    if batch_size < 1:
-        raise BraindecError(f"batch_size={batch_size} rows cannot be run", allowed="1 or more")
-    order = np.argsort([-len(row.tokens) for row in rows], kind="stable")
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
-
-
-def _padded(lm: LanguageModel, rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return tokens and mask, shape (row, token), padded on the right so that positions are those of each text."""
-    longest = max(len(row.tokens) for row in rows)
-    fill = getattr(lm.tokenizer, "pad_token_id", None) or 0
-    tokens = np.full((len(rows), longest), fill, dtype=np.int64)
-    mask = np.zeros((len(rows), longest), dtype=np.int64)
-    for k, row in enumerate(rows):
-        tokens[k, : len(row.tokens)], mask[k, : len(row.tokens)] = row.tokens, 1
-    return torch.from_numpy(tokens).to(lm.device), torch.from_numpy(mask).to(lm.device)
-
-
 def _pooled(
     lm: LanguageModel, rows: list[Row], slots: list[Slot],
     columns: dict[tuple[int, str], tuple[Any, np.ndarray]], *, mean: bool, batch_size: int,
@@ -322,11 +302,11 @@ def _pooled(
         now["out"][:, place] = block
         return True
 
-    batches = list(_batches(rows, batch_size))
+    todo = list(batches(rows, batch_size))
     with capture(lm, slots, stop=True, change=pool) as seen:
-        for chosen in tqdm(batches, desc=f"{lm.name} activations", disable=None, leave=False):
+        for chosen in tqdm(todo, desc=f"{lm.name} activations", disable=None, leave=False):
             some = [rows[k] for k in chosen]
-            tokens, mask = _padded(lm, some)
+            tokens, mask = padded(lm, some)
             items = [item for row in some for item in row.items]
             sizes = [len(t) for _, t in items]
             owner = np.repeat(np.arange(len(some)), [sum(len(t) for _, t in row.items) for row in some])

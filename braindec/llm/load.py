@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,13 @@ class LanguageModel:
     def n_heads(self, layer: int) -> int:
         """Return the number of attention heads of a layer (0: it has no attention)."""
         return self.architecture.blocks[layer].n_heads or 0
+
+    def to(self, *, device: str | None = None, dtype: str | None = None) -> LanguageModel:
+        """Move the weights to a device or type (in place, as torch does) and return the model that stands there."""
+        if dtype is not None and dtype not in DTYPES:
+            raise BraindecError(f"no dtype {dtype!r}{did_you_mean(dtype, DTYPES)}", allowed=", ".join(DTYPES))
+        self.model.to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
+        return replace(self, device=next(self.model.parameters()).device)
 
     def run(self, tokens: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
         """Run the model on token ids of shape (batch, token), padded on the right where ``mask`` is 0."""

@@ -15,13 +15,13 @@ import torch
 from torch import nn
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.llm.source import KINDS
 
 if TYPE_CHECKING:
     from braindec.llm.load import LanguageModel
 
 __all__ = ["KINDS", "made_up_texts", "tiny_model", "train_on", "untrained"]
 
-KINDS = ("gpt2", "llama", "qwen", "gemma", "neox", "bert", "mamba")
 VOCABULARY = 2000
 
 

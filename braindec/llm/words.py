@@ -170,7 +170,8 @@ def tokens_of_words(offsets: np.ndarray, spans: np.ndarray, special: np.ndarray 
     starts, stops = offsets[place, 0], offsets[place, 1]
     first = np.searchsorted(stops, spans[:, 0], side="right")  # the first token that ends after the word begins
     last = np.searchsorted(starts, spans[:, 1], side="left")  # the first token that begins after the word has ended
-    found = np.zeros((len(spans), 2), dtype=int)
+    ends = np.append(place, len(offsets))
+    found = np.repeat(ends[first][:, None], 2, axis=1)
     some = last > first
-    found[some, 0], found[some, 1] = place[first[some]], place[last[some] - 1] + 1
+    found[some, 1] = place[last[some] - 1] + 1
     return found
