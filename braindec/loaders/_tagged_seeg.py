@@ -24,12 +24,6 @@ REGIONS: dict[str, tuple[tuple[float, float, float], dict[str, float]]] = {
     "Insula": ((-38.0, 4.0, 2.0), {"word": 0.2}),
     "Hippocampus": ((-28.0, -20.0, -16.0), {}),
 }
-# which rates are there in each condition
-CONDITIONS: dict[str, tuple[str, ...]] = {
-    "sentence": ("sentence", "phrase", "word"),
-    "phrase": ("phrase", "word"),
-    "random": ("word",),
-}
 _VOLT = 20e-6  # standard deviation of the background
 _CORNER = 0.1  # Hz: the background is flat below
 
@@ -92,7 +86,7 @@ def tagged_seeg(
     duration : float, optional
         s a trial, 9 by default: 1 s to drop, and 8 s in which all rates are whole numbers of periods.
     conditions : mapping, optional
-        Condition -> rates there; sentence: all, phrase: phrase and word, random: word.
+        Condition -> rates there; by default sentence: all, phrase: all but the slowest, random: the fastest.
     texts : mapping, optional
         Condition -> what was said in each trial; kept as the column ``text``. Their number is the number of trials.
     n_trials : int
@@ -174,8 +168,9 @@ def tagged_recordings(
         gap = duration + 1.0
         events = pd.DataFrame({
             "onset": 1.0 + gap * np.arange(len(shown)), "duration": duration, "trial_type": [name for name, _ in shown],
-            "stimulus_id": [f"{name}-{k:03d}" for name, k in shown], "concept_id": [name for name, _ in shown],
+            "stimulus_id": [f"{name}-{k:03d}" for name, k in shown],
         })  # fmt: skip
+        events["concept_id"] = events["stimulus_id"]  # each trial has words of its own
         if texts:
             events["text"] = [texts[name][k] if name in texts else "n/a" for name, k in shown]
         n_times = round((1.0 + gap * len(shown)) * sfreq)
@@ -205,7 +200,8 @@ def _settle(
     found = rates or (of_design("rates") if design is not None else None) or {"sentence": 1.0, "phrase": 2.0, "word": 4.0}  # fmt: skip
     found = {str(name): float(rate) for name, rate in dict(found).items()}
     length = float(duration or (of_design("duration") if design is not None else None) or 9.0)
-    used = dict(conditions or {name: tuple(r for r in there if r in found) for name, there in CONDITIONS.items()})
+    slow = sorted(found, key=lambda name: found[name])
+    used = dict(conditions or {"sentence": tuple(slow), "phrase": tuple(slow[1:] or slow), "random": tuple(slow[-1:])})
     for name, there in used.items():
         if unknown := [rate for rate in there if rate not in found]:
             raise BraindecError(
