@@ -30,6 +30,7 @@ __all__ = [
     "Reliability",
     "Selection",
     "Welch",
+    "reliability_of",
     "split_half",
     "top_units",
     "welch_t",
@@ -310,8 +311,12 @@ def split_half(
         Layer of each unit.
     """
     a, b = matrix_of(a), matrix_of(b)
-    odd = welch_t(a[::2], b[::2], absolute=absolute).t
-    even = welch_t(a[1::2], b[1::2], absolute=absolute).t
+    odd, even = (welch_t(a[h::2], b[h::2], absolute=absolute).t for h in (0, 1))
+    return reliability_of(odd, even, groups=groups)
+
+
+def reliability_of(odd: np.ndarray, even: np.ndarray, *, groups: np.ndarray | None = None) -> Reliability:
+    """Correlate two maps of t, shape (n_units,), over the units that have both."""
     known = ~np.isnan(odd) & ~np.isnan(even)
     x, y = odd[known], even[known]
     code = np.unique(np.asarray(groups)[known], return_inverse=True)[1] if groups is not None else np.zeros(len(x), int)
