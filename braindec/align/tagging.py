@@ -18,13 +18,14 @@ import numpy as np
 import pandas as pd
 
 from braindec.align._hftp import WHY_NOT, hftp
+from braindec.align._tag_similarity import SpectraSimilarity, spectra_similarity
 from braindec.align._tag_trials import Trials, trials_of
 from braindec.errors import BraindecError, did_you_mean
 from braindec.stats.binomial import clopper_pearson
 from braindec.stats.fdr import fdr_bh
 from braindec.stats.tagging import Design, TagArrays, fitting_lengths, spectrum, tag_arrays
 
-__all__ = ["Tagging", "layer_curve", "region_summary", "tag"]
+__all__ = ["SpectraSimilarity", "Tagging", "layer_curve", "region_summary", "spectra_similarity", "tag"]
 
 _KEEP = 6_000_000  # numbers of spectra that are kept
 

@@ -32,6 +32,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.llm.words import words_table
 from braindec.stats.tagging import Design
 
 __all__ = [
@@ -131,21 +132,19 @@ def tag_words(conditions: Sequence[TagTrials] | Mapping[str, TagTrials]) -> pd.D
     Columns: text_id (the trial), word_index, word, start, stop (characters of the text), stimulus_id, condition, position
     (unit within its sentence); ``attrs["texts"]`` holds the texts.
     """
-    rows, texts = [], {}
-    for made in conditions.values() if isinstance(conditions, Mapping) else conditions:
-        gap = len(made.separator)
-        for name, units in zip(made.texts, made.trials, strict=True):
-            if name in texts:
-                raise BraindecError(f"two conditions have the trial {name}", fix="name conditions differently")
-            texts[name], at = made.separator.join(units), 0
-            for k, unit in enumerate(units):
-                rows.append(
-                    (name, k, unit, at, at + len(unit), f"{name}/{k}", made.condition, k % made.design.sentence)
-                )
-                at += len(unit) + gap
-    columns = ["text_id", "word_index", "word", "start", "stop", "stimulus_id", "condition", "position"]
-    table = pd.DataFrame(rows, columns=columns)
-    table.attrs["texts"] = texts
+    made = list(conditions.values() if isinstance(conditions, Mapping) else conditions)
+    if len({m.unit for m in made}) != 1:
+        raise BraindecError("one table holds conditions of one kind of unit", found=", ".join(m.unit for m in made) or "none")
+    names = [name for m in made for name in m.texts]
+    if len(set(names)) < len(names):
+        raise BraindecError("two conditions have one name", found=", ".join(m.condition for m in made))
+    units = dict(zip(names, (u for m in made for u in m.trials), strict=True))
+    table = words_table(units, separator=made[0].separator)
+    spans = {m.condition: m.design.sentence for m in made}
+    condition = table["text_id"].str.rsplit("-", n=1).str[0]
+    kept = dict(table.attrs)
+    table = table.assign(condition=condition, position=table["word_index"] % condition.map(spans))
+    table.attrs.update(kept)
     return table
 
 
