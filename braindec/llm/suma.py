@@ -103,7 +103,7 @@ class Suma(nn.Module):
                                 found=f"{num_cycles} cycles, {num_heads} heads, width {hidden_size}")  # fmt: skip
         self.vocab_size, self.max_length, self.num_cycles = vocab_size, max_length, num_cycles
         self.embed_tokens = nn.Embedding(vocab_size, hidden_size)
-        self.block = Block(hidden_size, num_heads)
+        self.layers = nn.ModuleList([Block(hidden_size, num_heads)])  # a list, as in any model, of which there is one
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         for parameter in self.parameters():
             if parameter.ndim == 2 and not parameter.is_meta:
@@ -113,7 +113,7 @@ class Suma(nn.Module):
         """Map token ids (batch, token) to hidden states (batch, token, unit)."""
         x = self.embed_tokens(tokens)
         for _ in range(self.num_cycles):
-            x = self.block(x, attention_mask)
+            x = self.layers[0](x, attention_mask)
         return x
 
 
@@ -146,7 +146,5 @@ def suma(preset: str = "tiny", *, tokenizer: Any, seed: int = 0, device: str = "
         raise BraindecError("the vocabulary is smaller than the tokenizer's",
                             found=f"{options['vocab_size']:,} and {len(tokenizer):,} tokens")  # fmt: skip
     network = Suma(**options, seed=seed).to(device)
-    blocks = [network.block]
-    return wrap(
-        network, tokenizer=tokenizer, name=f"suma-{preset}-{seed}", blocks=blocks, fresh=lambda: Suma(**options)
-    )
+    name = f"suma-{preset}-{seed}"
+    return wrap(network, tokenizer=tokenizer, name=name, fresh=lambda: Suma(**options))

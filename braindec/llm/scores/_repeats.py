@@ -19,11 +19,22 @@ from scipy import stats
 
 from braindec.errors import BraindecError
 from braindec.llm.score import Probe
+from braindec.llm.scores._labelled import option
 
 if TYPE_CHECKING:
     from braindec.llm.load import LanguageModel
 
-__all__ = ["LAGS", "Attended", "attended", "by_lag", "make_repeats", "more_than_control", "plain_tokens", "repeats_of"]
+__all__ = [
+    "LAGS",
+    "Attended",
+    "attended",
+    "by_lag",
+    "head_layers",
+    "make_repeats",
+    "more_than_control",
+    "plain_tokens",
+    "repeats_of",
+]
 
 LAGS = 5
 _N_PROMPTS, _LENGTH = 16, 32
@@ -99,7 +110,7 @@ def by_lag(pattern: np.ndarray, *, length: int, offset: int = 0, lags: int = LAG
     queries = offset + length + origin
     keys = offset + origin[:, None] + np.arange(-lags, lags + 1)  # (query, lag)
     found = pattern[:, :, queries[:, None], keys]
-    return found.mean(axis=2), np.log(np.maximum(found, _SMALLEST)).mean(axis=2)
+    return found.mean(axis=2, dtype=float), np.log(np.maximum(found, _SMALLEST)).mean(axis=2, dtype=float)
 
 
 def more_than_control(repeated: np.ndarray, control: np.ndarray) -> np.ndarray:
@@ -120,16 +131,37 @@ def plain_tokens(lm: LanguageModel) -> np.ndarray:
     return np.array([i for i in range(min(lm.vocab_size, len(lm.tokenizer))) if i not in special])
 
 
+def head_layers(probe: Probe, site: str) -> list[int]:
+    """Return the layers of the probe that have attention heads to read at ``site``.
+
+    Raises
+    ------
+    BraindecError
+        If there are none; the message has the model's reason.
+    """
+    blocks = probe.model.architecture.blocks
+    asked = range(len(blocks)) if probe.layers is None else probe.layers
+    layers = [layer for layer in asked if site in blocks[layer].taps and blocks[layer].n_heads]
+    if not layers:
+        why = next((blocks[layer].missing.get(site) for layer in asked), None)
+        raise BraindecError(f"{probe.model.name} has no attention heads to read", found=why or "no heads",
+                            fix="scores of heads need a model with attention")  # fmt: skip
+    return layers
+
+
 def repeats_of(probe: Probe) -> Attended:
     """Return the attention of the heads of the probe's model; run once for all scores that need it."""
-    return probe.once("attention to repeats", lambda: attended(probe, probe.options.get("repeats", {})))
+    return probe.once(
+        "attention to repeats",
+        lambda: attended(probe, **option(probe, "repeats", {"n_prompts": _N_PROMPTS, "length": _LENGTH})),
+    )
 
 
-def attended(probe: Probe, options: dict[str, int]) -> Attended:
-    """Run repeated prompts and their controls; ``options``: ``n_prompts``, ``length``."""
+def attended(probe: Probe, *, n_prompts: int, length: int) -> Attended:
+    """Run repeated prompts and their controls."""
     lm = probe.model
     room = (lm.max_length - 1) // 2
-    n_prompts, length = options.get("n_prompts", _N_PROMPTS), min(options.get("length", _LENGTH), room)
+    length = min(length, room)
     if length < 2 * LAGS + 2:
         raise BraindecError(f"lags up to {LAGS} need {2 * LAGS + 2} tokens said twice", found=f"a context of {lm.max_length}",
                             fix="use a model with a longer context")  # fmt: skip
@@ -153,23 +185,20 @@ def _patterns(
     """Return attention by lag, its logarithm, attention to the token before, each (head, prompt, ...), and the heads."""
     from braindec.llm.extract import iterate_activations
 
+    layers = head_layers(probe, "attn_pattern")
     n_heads: dict[int, int] = {}
     kept: dict[int, list[tuple[np.ndarray, ...]]] = {}
     rows: list[np.ndarray] = []
     for batch in iterate_activations(probe.model, [list(map(int, t)) for t in tokens], sites=("attn_pattern",),
-                                     layers=probe.layers, batch_size=probe.batch_size):  # fmt: skip
+                                     layers=layers, batch_size=probe.batch_size):  # fmt: skip
         rows.append(np.asarray(batch.rows))
         for layer, pattern in batch.attention.items():
             array = pattern.float().cpu().numpy()
             n_heads[layer] = array.shape[1]
             at = np.arange(offset + 1, array.shape[2])
             kept.setdefault(layer, []).append(
-                (*by_lag(array, length=length, offset=offset), array[:, :, at, at - 1].mean(axis=2))
+                (*by_lag(array, length=length, offset=offset), array[:, :, at, at - 1].mean(axis=2, dtype=float))
             )
-    if not kept:
-        raise BraindecError(
-            f"{probe.model.name} has no attention heads", fix="scores of heads need a model with attention"
-        )
     order = np.argsort(np.concatenate(rows))
     parts = [
         np.concatenate([np.concatenate([b[k] for b in kept[layer]])[order].swapaxes(0, 1) for layer in sorted(kept)])

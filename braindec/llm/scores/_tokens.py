@@ -19,14 +19,16 @@ import pandas as pd
 
 from braindec.errors import BraindecError
 from braindec.llm.score import Probe
+from braindec.llm.scores._labelled import option
 
 if TYPE_CHECKING:
     from braindec.llm.load import LanguageModel
 
-__all__ = ["TokenSample", "per_unit", "sample_model", "text_list", "token_sample", "token_windows"]
+__all__ = ["TokenSample", "per_unit", "sample_model", "text_list", "token_sample", "token_windows", "windows_of"]
 
 _MIN_WINDOWS = 4
 _MAX_BYTES = 1_000_000_000
+_OPTIONS = {"length": 64, "max_tokens": 20_000, "max_bytes": _MAX_BYTES}
 
 
 @dataclass(frozen=True)
@@ -135,16 +137,21 @@ def sample_model(
     return TokenSample(lm.name, tokens, flat, folder)
 
 
+def windows_of(probe: Probe) -> np.ndarray:
+    """Return the token windows of the probe's stimuli "texts"."""
+    options = option(probe, "texts", _OPTIONS)
+    texts = text_list(probe.need("texts"))
+    return token_windows(probe.model, texts, length=options["length"], max_tokens=options["max_tokens"])
+
+
 def token_sample(probe: Probe) -> TokenSample:
     """Return the activations of the probe's model over its stimuli "texts"; extracted once."""
 
     def make() -> TokenSample:
-        options = dict(probe.options.get("texts", {}))
-        max_bytes = options.pop("max_bytes", _MAX_BYTES)
-        tokens = token_windows(probe.model, text_list(probe.need("texts")), **options)
+        tokens = windows_of(probe)
         sites = [s for s in probe.sites if s != "attn_pattern"]
         return sample_model(probe.model, tokens, sites=sites, layers=probe.layers, batch_size=probe.batch_size,
-                            max_bytes=max_bytes)  # fmt: skip
+                            max_bytes=option(probe, "texts", _OPTIONS)["max_bytes"])  # fmt: skip
 
     return probe.once("token sample", make)
 

@@ -44,10 +44,28 @@ def unembedding_of(lm: LanguageModel, *, fold: bool = True) -> torch.Tensor:
     if weight.shape[1] != lm.architecture.hidden_size:
         raise BraindecError(f"the unembedding of {lm.name} does not read the residual stream",
                             found=f"{weight.shape[1]} inputs, {lm.architecture.hidden_size} units")  # fmt: skip
+    _check_direct(lm)
     if not fold or norm is None:
         return weight
     weight = weight * gain_of(norm, weight.shape[1]).to(weight)
     return weight - weight.mean(dim=1, keepdim=True) if centres(norm, weight.shape[1]) else weight
+
+
+def _check_direct(lm: LanguageModel) -> None:
+    """Raise unless norm and unembedding are all that stands between the last layer and the order of the logits."""
+    from braindec.llm.extract import iterate_activations
+
+    tokens = [[(7 * k + 3) % lm.vocab_size for k in range(6)]]
+    last = lm.n_layers - 1
+    batch = next(iter(iterate_activations(lm, tokens, sites=("resid_post",), layers=[last])))
+    ours = lens_logits(lm, batch.values[last, "resid_post"])[0]
+    theirs = lm.logits(batch.tokens)[0].to(ours)
+    both = torch.stack([ours, theirs]).argsort(dim=-1).argsort(dim=-1).double()
+    both -= both.mean(dim=-1, keepdim=True)
+    agreement = torch.nn.functional.cosine_similarity(both[0], both[1], dim=-1)
+    if float(agreement.min()) < 0.99:
+        raise BraindecError(f"between the residual stream and the tokens of {lm.name} stands more than a norm and a linear map",
+                            found=f"rank correlation of logits {float(agreement.min()):.2f}")  # fmt: skip
 
 
 def gain_of(norm: torch.nn.Module, width: int) -> torch.Tensor:
@@ -83,5 +101,9 @@ def lens_logits(lm: LanguageModel, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def token_names(lm: LanguageModel, ids: list[int]) -> list[str]:
-    """Return tokens as text, spaces visible as they stand."""
-    return [lm.tokenizer.decode([int(i)]) for i in ids]
+    """Return tokens as text; what cannot be printed (line ends, control characters) as its escape."""
+    return ["".join(c if c.isprintable() else _escape(c) for c in lm.tokenizer.decode([int(i)])) for i in ids]
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode()

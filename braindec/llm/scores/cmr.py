@@ -16,20 +16,23 @@ import pandas as pd
 from braindec.llm.score import Probe, UnitScore
 from braindec.llm.scores._cmr_fit import MAX_DISTANCE, MIN_INDUCTION, cmr_like, fit_cmr
 from braindec.llm.scores._cmr_model import cmr_grid
+from braindec.llm.scores._labelled import option
 from braindec.llm.scores._repeats import LAGS, more_than_control, repeats_of
 from braindec.stats.fdr import fdr_bh
 
 __all__ = ["cmr", "cmr_grid", "cmr_like", "fit_cmr"]
 
+DEFAULTS = {"max_distance": MAX_DISTANCE, "min_induction": MIN_INDUCTION, "sharpness": 4.0}
+
 
 def _table(probe: Probe) -> pd.DataFrame:
-    options = dict(probe.options.get("cmr", {}))
+    options = option(probe, "cmr", DEFAULTS)
     found = repeats_of(probe)
-    fit = fit_cmr(found.log_repeated.mean(axis=1), cmr_grid(n_lags=LAGS, sharpness=options.get("sharpness", 4.0)))
+    fit = fit_cmr(found.log_repeated.mean(axis=1), cmr_grid(n_lags=LAGS, sharpness=options["sharpness"]))
     here = found.repeated[..., LAGS + 1]
     q = fdr_bh(more_than_control(here, found.control[..., LAGS + 1]))
-    like = cmr_like(fit.distance, fit.corner, here.mean(axis=1), max_distance=options.get("max_distance", MAX_DISTANCE),
-                    min_induction=options.get("min_induction", MIN_INDUCTION))  # fmt: skip
+    like = cmr_like(fit.distance, fit.corner, here.mean(axis=1), max_distance=options["max_distance"],
+                    min_induction=options["min_induction"])  # fmt: skip
     table = found.heads.assign(cmr=fit.distance, cmr_corner=fit.corner, cmr_selected=like & (q <= 0.05))
     for k, name in enumerate(("beta_enc", "beta_rec", "gamma_ft")):
         table[f"cmr_{name}"] = fit.params[:, k]

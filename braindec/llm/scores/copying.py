@@ -20,7 +20,8 @@ import torch
 
 from braindec.errors import BraindecError
 from braindec.llm.score import Probe, UnitScore
-from braindec.llm.scores._repeats import plain_tokens
+from braindec.llm.scores._labelled import option
+from braindec.llm.scores._repeats import head_layers, plain_tokens
 from braindec.llm.scores._unembed import unembedding_of
 from braindec.stats.fdr import fdr_bh
 
@@ -71,20 +72,19 @@ def _table(probe: Probe) -> pd.DataFrame:
     from braindec.llm.architecture import weight_of
     from braindec.llm.extract import iterate_activations
 
-    options = {"n_tokens": 128, "n_permutations": 999, **probe.options.get("copying", {})}
+    options = option(probe, "copying", {"n_tokens": 128, "n_permutations": 999})
+    layers = head_layers(probe, "head_out")
     lm, rng = probe.model, np.random.default_rng([probe.seed, 12])
     tokens = plain_tokens(lm)
     tokens = np.sort(rng.choice(tokens, min(options["n_tokens"], len(tokens)), replace=False))
     columns = unembedding_of(lm)[torch.as_tensor(tokens)]  # (token, unit)
     rows: list[np.ndarray] = []
     kept: dict[int, list[torch.Tensor]] = {}
-    for batch in iterate_activations(lm, [[int(t)] * _SAID for t in tokens], sites=("head_out",), layers=probe.layers,
+    for batch in iterate_activations(lm, [[int(t)] * _SAID for t in tokens], sites=("head_out",), layers=layers,
                                      batch_size=probe.batch_size):  # fmt: skip
         rows.append(np.asarray(batch.rows))
         for (layer, _), values in batch.values.items():
             kept.setdefault(layer, []).append(values[:, -1].float().cpu())
-    if not kept:
-        raise BraindecError(f"{lm.name} has no attention heads", fix="scores of heads need a model with attention")
     order = np.argsort(np.concatenate(rows))
     found = []
     for layer in sorted(kept):

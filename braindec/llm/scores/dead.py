@@ -19,6 +19,7 @@ import pandas as pd
 from scipy import stats
 
 from braindec.llm.score import Probe, UnitScore
+from braindec.llm.scores._labelled import option
 from braindec.llm.scores._tokens import TokenSample, per_unit
 
 __all__ = ["dead", "active_share"]
@@ -32,7 +33,7 @@ def active_share(values: np.ndarray, *, threshold: float = 0.0, rectified: bool 
 
 
 def _table(probe: Probe) -> pd.DataFrame:
-    threshold = float(probe.options.get("dead", {}).get("threshold", 0.0))
+    threshold = float(option(probe, "dead", {"threshold": 0.0})["threshold"])
 
     def measure(sample: TokenSample, layer: int, site: str, values: np.ndarray) -> Mapping[str, np.ndarray]:
         share = active_share(values, threshold=threshold, rectified=site in _RECTIFIED)

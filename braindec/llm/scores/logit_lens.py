@@ -20,7 +20,7 @@ from scipy import stats
 
 from braindec.errors import BraindecError
 from braindec.llm.score import Probe, UnitScore
-from braindec.llm.scores._tokens import text_list, token_windows
+from braindec.llm.scores._tokens import windows_of
 from braindec.llm.scores._unembed import lens_logits
 
 __all__ = ["logit_lens"]
@@ -61,8 +61,7 @@ def _measures(logits: torch.Tensor, final: torch.Tensor, target: torch.Tensor) -
 
 def _table(probe: Probe) -> pd.DataFrame:
     lm = probe.model
-    options = {k: v for k, v in probe.options.get("texts", {}).items() if k != "max_bytes"}
-    tokens = token_windows(lm, text_list(probe.need("texts")), **options)
+    tokens = windows_of(probe)
     found: dict[int, np.ndarray] = {}
     for rows, layers in lens_batches(probe, [list(map(int, t)) for t in tokens]):
         target = torch.as_tensor(tokens[rows, 1:])

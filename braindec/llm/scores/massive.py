@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.llm.score import Probe, UnitScore
+from braindec.llm.scores._labelled import option
 from braindec.llm.scores._tokens import TokenSample, per_unit
 from braindec.llm.scores._unembed import token_names
 
@@ -28,7 +29,7 @@ _SAMPLE = 4_000_000  # values that the median is taken over
 
 
 def _table(probe: Probe) -> pd.DataFrame:
-    ratio = float(probe.options.get("massive", {}).get("ratio", 100.0))
+    ratio = float(option(probe, "massive", {"ratio": 100.0})["ratio"])
     lm = probe.model
 
     def measure(sample: TokenSample, layer: int, site: str, values: np.ndarray) -> Mapping[str, object]:

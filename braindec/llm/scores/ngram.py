@@ -21,6 +21,7 @@ import pandas as pd
 from scipy import sparse
 
 from braindec.llm.score import Probe, UnitScore
+from braindec.llm.scores._labelled import option
 from braindec.llm.scores._tokens import TokenSample, per_unit
 from braindec.llm.scores._unembed import token_names
 
@@ -96,7 +97,7 @@ def _types(values: np.ndarray, labels: np.ndarray, n: int) -> np.ndarray:
 
 
 def _table(probe: Probe) -> pd.DataFrame:
-    options = {"shrink": 1.0, "n_top": 5, **probe.options.get("ngram", {})}
+    options = option(probe, "ngram", {"shrink": 1.0, "n_top": 5})
     lm = probe.model
 
     def measure(sample: TokenSample, layer: int, site: str, values: np.ndarray) -> Mapping[str, object]:

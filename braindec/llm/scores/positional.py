@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.llm.score import Probe, UnitScore
+from braindec.llm.scores._labelled import option
 from braindec.llm.scores._tokens import TokenSample, per_unit
 from braindec.stats.fdr import fdr_bh
 from braindec.stats.permutation import permutation_p
@@ -76,7 +77,7 @@ def position_share(
 
 
 def _table(probe: Probe) -> pd.DataFrame:
-    n_permutations = int(probe.options.get("positional", {}).get("n_permutations", 199))
+    n_permutations = int(option(probe, "positional", {"n_permutations": 199})["n_permutations"])
     rng = np.random.default_rng([probe.seed, 13])
 
     def measure(sample: TokenSample, layer: int, site: str, values: np.ndarray) -> Mapping[str, np.ndarray]:

@@ -23,6 +23,7 @@ from scipy.fft import dct
 
 from braindec.errors import BraindecError
 from braindec.llm.score import Probe, UnitScore
+from braindec.llm.scores._labelled import option
 from braindec.llm.scores._tokens import TokenSample, sample_model, token_sample
 
 __all__ = ["universal", "Block", "Partners", "as_block", "best_partners", "rotate_columns"]
@@ -166,7 +167,7 @@ def _partners(
 
 
 def _table(probe: Probe) -> pd.DataFrame:
-    options = {"threshold": 0.5, "n_rotations": 1, "same_site": True, **probe.options.get("universal", {})}
+    options = option(probe, "universal", {"threshold": 0.5, "n_rotations": 1, "same_site": True})
     models = list(probe.need("seeds"))
     if not models:
         raise BraindecError("universal units need at least one model of another seed", found="an empty list")

@@ -23,6 +23,7 @@ import torch
 
 from braindec.errors import BraindecError
 from braindec.llm.score import Probe, UnitScore
+from braindec.llm.scores._labelled import option
 from braindec.llm.scores._repeats import more_than_control
 from braindec.llm.scores._unembed import lens_logits
 from braindec.llm.scores.logit_lens import SITE, lens_batches
@@ -38,7 +39,7 @@ _BEFORE, _BETWEEN = "Anna wrote down these words:", ". After a while she read th
 
 def _lists(probe: Probe) -> tuple[list[list[str]], list[list[str]]]:
     """Return lists of nouns, and for each another one without a word in common."""
-    options = {"n_lists": 24, "n_words": 8, **probe.options.get("verbatim_memory", {})}
+    options = option(probe, "verbatim_memory", {"n_lists": 24, "n_words": 8})
     nouns = list(dict.fromkeys(probe.stimuli.get("nouns", NOUNS)))
     n = options["n_words"]
     if len(nouns) < 2 * n:

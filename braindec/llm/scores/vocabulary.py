@@ -7,7 +7,7 @@ in. ``vocabulary`` is the kurtosis of these logits over the vocabulary (3 for a 
 tokens that gain and lose most, with ``vocabulary_token`` the number of the first.
 ``vocabulary_kind``: "prediction" (kurtosis > 10, skew > 0: it speaks for a few tokens), "suppression" (kurtosis > 10,
 skew < 0), "partition" (not heavy-tailed, but variance far above the layer's: it parts the vocabulary), "entropy"
-(weights among the longest of the layer with a variance of logits among the smallest: it acts on the norm), else "".
+(weights among the longest of the layer with a variance of logits among the smallest: it acts on the norm), "other".
 Options: ``top`` (5 tokens), ``max_bytes`` of one chunk of logits.
 Source: Gurnee et al. 2024 (Universal neurons in GPT2 language models, sections 4 and 5); Geva et al. 2022
 (EMNLP, Transformer feed-forward layers build predictions); Stolfo et al. 2024 (NeurIPS, Confidence regulation neurons).
@@ -25,6 +25,7 @@ import torch
 
 from braindec.errors import BraindecError
 from braindec.llm.score import Probe, UnitScore
+from braindec.llm.scores._labelled import option
 from braindec.llm.scores._unembed import token_names, unembedding_of
 
 __all__ = ["vocabulary", "logit_moments", "neuron_kinds", "same_top_token"]
@@ -74,8 +75,8 @@ def logit_moments(
 
 
 def neuron_kinds(kurtosis: np.ndarray, skew: np.ndarray, variance: np.ndarray, norm: np.ndarray) -> np.ndarray:
-    """Return "prediction", "suppression", "partition", "entropy" or "" for each neuron of one layer."""
-    kinds = np.full(len(kurtosis), "", dtype=object)
+    """Return "prediction", "suppression", "partition", "entropy" or "other" for each neuron of one layer."""
+    kinds = np.full(len(kurtosis), "other", dtype=object)
     spread, length = _robust_z(variance), _robust_z(norm)
     with np.errstate(invalid="ignore"):
         heavy = kurtosis > HEAVY
@@ -133,7 +134,7 @@ def _directions(probe: Probe) -> Iterator[tuple[int, torch.Tensor, torch.Tensor 
 
 
 def _table(probe: Probe) -> pd.DataFrame:
-    options = dict(probe.options.get("vocabulary", {}))
+    options = option(probe, "vocabulary", {"top": 5, "max_bytes": _MAX_BYTES})
     lm = probe.model
     unembedding = unembedding_of(lm)
     tables = []
