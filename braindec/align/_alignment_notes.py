@@ -73,7 +73,7 @@ def _oasm_finding(table: pd.DataFrame) -> list[Finding]:
     if not len(mine):
         return []
     worst = mine.loc[mine["value"].idxmax()]
-    evidence = {r: v for r, v in zip(mine["region"], mine["value"], strict=True)}
+    evidence = dict(zip(mine["region"], mine["value"], strict=True))
     if worst["value"] > _OASM:
         return [Finding("oasm", "fail", f"neighbourhood in time alone reaches r = {worst['value']:.3f} in {worst['region']} (limit {_OASM}): the split leaks, "
                         "or noise reaches across its borders", evidence, "hold out longer blocks, or more rows beside them (buffer=)",

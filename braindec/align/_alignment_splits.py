@@ -128,7 +128,7 @@ def hold_out(
         together = _blocks_of(n, runs, n_folds) if by == "time" else ids
     neighbours = _belongs(together, candidates, ordered)
     share = _near(splits, neighbours, runs)
-    leaky = ordered and share > _NEAR or _straddles(splits, together)
+    leaky = (ordered and share > _NEAR) or _straddles(splits, together)
     if leaky and not allow_leaky:
         ways = [f'split="{c}"' for c in candidates] or (['split="run"'] if runs is not None else [])
         out = " or ".join([*ways, 'split="time"'])

@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from braindec.align._alignment_data import BrainItems, Layer, brain_items, layers_of, values_of, with_item_columns
 from braindec.align._alignment_encoding import Encoded, encode, encode_unique, fold_rows, nuisance_design
-from braindec.align._alignment_null import Surrogates, make_surrogates
+from braindec.align._alignment_null import make_surrogates
 from braindec.align._alignment_splits import Held, hold_out
 from braindec.align._alignment_table import ModelScores, calls, finish, rows_of_model, shared_rows
 from braindec.align.alignment_controls import nuisance_bands, oasm_features, random_sets, untrained_list
@@ -202,7 +202,7 @@ class _Job:
         """All scores of one model by one kind of comparison."""
         layers, values = layers_of(features, name), values_of(features, self.data, name)
         engine = self._engine(score)
-        whole = [engine.layer(values[:, layer.columns], surrogates=True) for layer in layers]
+        whole = engine.layers([values[:, layer.columns] for layer in layers], surrogates=True)
         choice = choose_layers(np.stack([w.train for w in whole]), np.stack([w.test for w in whole]), [la.name for la in layers],
                                full=engine.full(whole))  # fmt: skip
         unique = engine.unique([values[:, layer.columns] for layer in layers], choice)
@@ -215,9 +215,9 @@ class _Job:
         engine, out = self._engine(score), {}
         oasm = oasm_features(len(self.data), runs=self.data.runs, sigma=self.oasm_sigma)
         if oasm is not None:
-            out["oasm"] = engine.layer(oasm, surrogates=True)
+            out["oasm"] = engine.layers([oasm], surrogates=True)[0]
         if self.nuisance.shape[1]:
-            out["nuisance"] = engine.layer(self.nuisance, surrogates=True)
+            out["nuisance"] = engine.layers([self.nuisance], surrogates=False)[0]
         return out
 
     def _engine(self, score: str) -> Any:
@@ -239,7 +239,7 @@ class _Job:
             raise BraindecError(f"an untrained network of {name!r} has other layers", found=f"{[t.name for t in theirs][:6]}",
                                 allowed=f"{[la.name for la in layers][:6]}")  # fmt: skip
         values = values_of(other, self.data, f"{name}, untrained")
-        whole = [engine.layer(values[:, layer.columns], surrogates=False) for layer in theirs]
+        whole = engine.layers([values[:, layer.columns] for layer in theirs], surrogates=False)
         choice = choose_layers(np.stack([w.train for w in whole]), np.stack([w.test for w in whole]), [la.name for la in layers],
                                full=engine.full(whole))  # fmt: skip
         return engine.full(whole)[:, 0], choice.value
@@ -251,8 +251,9 @@ class _Job:
         layer = layers[int(choice.usual[0])]
         rng = np.random.default_rng([self.seed, 21])
         sets = random_sets(pd.DataFrame(features.units), layer.columns, n_sets=n, rng=rng, whole_layer=True)
-        found = [engine.full([engine.layer(values[:, columns], surrogates=False)])[0, 0] for columns in sets]
-        return np.stack(found) if found else np.zeros((0, len(self.masks)))
+        if not sets:
+            return np.zeros((0, len(self.masks)))
+        return engine.full(engine.layers([values[:, columns] for columns in sets], surrogates=False))[:, 0]
 
 
 class _Encoding:
@@ -263,9 +264,10 @@ class _Encoding:
     def __init__(self, job: _Job) -> None:
         self.job = job
 
-    def layer(self, X: np.ndarray, *, surrogates: bool) -> Encoded:
-        job = self.job
-        return encode(X, job.data.Y, job.folds, job.masks, job.surrogates if surrogates else None)
+    def layers(self, values: Sequence[np.ndarray], *, surrogates: bool) -> list[Encoded]:
+        """Scores of several sets of units."""
+        job, drawn = self.job, self.job.surrogates if surrogates else None
+        return [encode(X, job.data.Y, job.folds, job.masks, drawn) for X in values]
 
     def full(self, whole: Sequence[Encoded]) -> np.ndarray:
         """Score of each layer, (n_layers, 1 + n_surrogates, n_regions)."""
