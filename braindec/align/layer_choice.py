@@ -122,6 +122,8 @@ def choose_layers(
     value = taken.mean(axis=0)
     whole = test.mean(axis=1) if full is None else full
     largest = whole.max(axis=0)
+    if len(layers) == 1:  # nothing was chosen
+        value = whole[0]
     return LayerChoice(list(layers), place[:, 0], value[0], value[1:], taken[:, 0], np.argmax(whole[:, 0], axis=0),
                        largest[0], largest[1:])  # fmt: skip
 
