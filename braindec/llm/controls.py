@@ -17,7 +17,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError, did_you_mean
 
-_NEAREST = 8  # candidates of like activation that one is drawn from
+_NEAREST = 5  # candidates of like activation that one is drawn from
 
 __all__ = ["match_quality", "matched_random_units"]
 
