@@ -133,7 +133,9 @@ def spectra_similarity(
         f"the conditions of the channels' trials {n_permutations:,} times."
     ]  # fmt: skip
     if select is not None:
-        notes.append(f"The {select} most similar channels of a region were chosen on one half of the trials and scored on the other, both ways.")
+        notes.append(
+            f"The {select} most similar channels of a region were chosen on one half of the trials and scored on the other, both ways."
+        )
     return SpectraSimilarity(table, null, grid, notes)
 
 
@@ -146,7 +148,9 @@ def _trials(signal: Any, condition: str, sfreq: float | None) -> Trials:
         made = trials_of(signal, None, condition=condition, by=None, blocks=None)[0]
     made.sfreq = made.sfreq or sfreq
     if made.sfreq is None:
-        raise BraindecError("the sampling frequency of the channels is not known", fix="give sfreq=(units, channels) in Hz")
+        raise BraindecError(
+            "the sampling frequency of the channels is not known", fix="give sfreq=(units, channels) in Hz"
+        )
     return made
 
 
@@ -166,7 +170,11 @@ def _grid(design: Design, band: tuple[float, float], left: float | None, right: 
 def _labels(units: pd.DataFrame, given: str | Sequence[Any], what: str) -> np.ndarray:
     if isinstance(given, str):
         if given not in units:
-            raise BraindecError(f"the {what} have no column {given!r}", allowed=", ".join(map(str, units)), fix="give one label for each")
+            raise BraindecError(
+                f"the {what} have no column {given!r}",
+                allowed=", ".join(map(str, units)),
+                fix="give one label for each",
+            )
         return units[given].to_numpy()
     labels = np.asarray(given)
     if len(labels) != len(units):
@@ -181,7 +189,10 @@ def _coefficients(trials: Trials, design: Design, grid: np.ndarray) -> np.ndarra
         raise BraindecError(
             "trials are shorter than the design says", found=f"{trials.values.shape[1] / sfreq:g} s", allowed=f"{design.duration:g} s"
         )  # fmt: skip
-    return apply_table(fourier_table(n, sfreq, grid, detrend="linear"), trials.values[:, first : first + n].astype(np.float64, copy=False))
+    return apply_table(
+        fourier_table(n, sfreq, grid, detrend="linear"),
+        trials.values[:, first : first + n].astype(np.float64, copy=False),
+    )
 
 
 def _whitened(c: np.ndarray) -> np.ndarray:
@@ -262,7 +273,12 @@ def _halves(c: np.ndarray, labels: np.ndarray, part: np.ndarray) -> list[np.ndar
 
 
 def _scores(
-    c: np.ndarray, labels: np.ndarray, part: np.ndarray, models: np.ndarray, members: list[np.ndarray], select: int | None
+    c: np.ndarray,
+    labels: np.ndarray,
+    part: np.ndarray,
+    models: np.ndarray,
+    members: list[np.ndarray],
+    select: int | None,
 ) -> tuple[np.ndarray, list[list[np.ndarray]]]:
     """Similarity (layer, region), and the distances (pair, channel) of the channels that were scored, by layer and region."""
     value = np.empty((len(models), len(members)))

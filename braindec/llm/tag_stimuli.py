@@ -10,6 +10,9 @@ Controls, from the one that keeps most to the one that keeps least:
   at their places, word lengths and frequencies are kept; the sentences are not. *The* control for tags of sentence structure.
 * ``within_sentence_shuffle``: words stay in their sentence, in an order in which no two neighbours were neighbours before.
   Word classes leave their slots: a unit that follows word classes differs from this control too.
+* ``reverse``: every sentence back to front. A unit that follows single words tags alike in magnitude (not in phase), whatever
+  their classes, so compare with ``statistic="stronger"``; one that follows order does not.
+* ``phrase_shuffle``: phrases stay whole and are dealt anew to all places: phrases without sentences.
 * ``nonsense``: all words dealt anew to all slots.
 * an untrained network (:func:`braindec.llm.tiny.untrained`) on the same text.
 
@@ -40,6 +43,8 @@ __all__ = [
     "TagTrials",
     "design",
     "nonsense",
+    "phrase_shuffle",
+    "reverse",
     "slot_shuffle",
     "tag_conditions",
     "tag_trials",
@@ -134,7 +139,9 @@ def tag_words(conditions: Sequence[TagTrials] | Mapping[str, TagTrials]) -> pd.D
     """
     made = list(conditions.values() if isinstance(conditions, Mapping) else conditions)
     if len({m.unit for m in made}) != 1:
-        raise BraindecError("one table holds conditions of one kind of unit", found=", ".join(m.unit for m in made) or "none")
+        raise BraindecError(
+            "one table holds conditions of one kind of unit", found=", ".join(m.unit for m in made) or "none"
+        )
     names = [name for m in made for name in m.texts]
     if len(set(names)) < len(names):
         raise BraindecError("two conditions have one name", found=", ".join(m.condition for m in made))
@@ -260,9 +267,35 @@ def nonsense(sentences: Sentences, *, seed: int = 0) -> list[list[str]]:
     )
 
 
+def reverse(sentences: Sentences, *, seed: int = 0) -> list[list[str]]:
+    """Turn each sentence back to front (``seed`` changes nothing)."""
+    return [list(units)[::-1] for units in sentences]
+
+
+def phrase_shuffle(sentences: Sentences, *, seed: int = 0, span: int = 2) -> list[list[str]]:
+    """Deal whole phrases of ``span`` units anew to all places of all sentences.
+
+    Raises
+    ------
+    BraindecError
+        If phrases do not tile the sentence.
+    """
+    length = _same_length(sentences)
+    if span < 1 or length % span:
+        raise BraindecError(
+            f"phrases of {span} units do not tile sentences of {length}", allowed="a divisor of the sentence length"
+        )
+    phrases = [list(units[i : i + span]) for units in sentences for i in range(0, length, span)]
+    order = np.random.default_rng([seed, 406]).permutation(len(phrases))
+    per = length // span
+    return [[u for k in order[i : i + per] for u in phrases[k]] for i in range(0, len(phrases), per)]
+
+
 CONTROLS: dict[str, Callable[..., list[list[str]]]] = {
     "slot_shuffle": slot_shuffle,
     "within_sentence_shuffle": within_sentence_shuffle,
+    "reverse": reverse,
+    "phrase_shuffle": phrase_shuffle,
     "nonsense": nonsense,
 }
 
@@ -309,7 +342,9 @@ def tag_conditions(
     mine, others = sorted(order[:half].tolist()), sorted(order[half : 2 * half].tolist())
     made = {"sentence": tag_trials([sentences[k] for k in mine], design, unit=unit, seed=seed)}
     for name in controls:
-        dealt = CONTROLS[name]([sentences[k] for k in others], seed=seed)
+        spans = [s for s in design.levels.values() if 1 < s < design.sentence]
+        more = {"span": min(spans, default=1)} if name == "phrase_shuffle" else {}
+        dealt = CONTROLS[name]([sentences[k] for k in others], seed=seed, **more)
         made[name] = tag_trials(_apart(dealt, name), design, condition=name, unit=unit, seed=seed + 1)
     return made
 

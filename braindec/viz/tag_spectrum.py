@@ -71,7 +71,9 @@ def tag_spectrum(
     outside = {k: v for k, v in rates.items() if not frequencies[0] - step <= v <= frequencies[-1] + step}
     if outside:
         raise BraindecError(
-            "a rate lies outside the spectrum", found=str(outside), allowed=f"{frequencies[0]:g} to {frequencies[-1]:g} Hz"
+            "a rate lies outside the spectrum",
+            found=str(outside),
+            allowed=f"{frequencies[0]:g} to {frequencies[-1]:g} Hz",
         )
     figure, ax = canvas(ax, height=3.1)
     floor = lines[lines > 0].min() / 2
@@ -84,8 +86,17 @@ def tag_spectrum(
         if low is not None and high is not None:
             ends = [np.atleast_2d(numbers(k, v)) for k, v in (("low", low), ("high", high))]
             if any(e.shape != lines.shape for e in ends):
-                raise BraindecError("low and high must have the shape of spectra", found=f"{ends[0].shape}, {ends[1].shape}")
-            ax.fill_between(frequencies, np.maximum(ends[0][i], floor), np.maximum(ends[1][i], floor), color=colour, alpha=0.15, linewidth=0)
+                raise BraindecError(
+                    "low and high must have the shape of spectra", found=f"{ends[0].shape}, {ends[1].shape}"
+                )
+            ax.fill_between(
+                frequencies,
+                np.maximum(ends[0][i], floor),
+                np.maximum(ends[1][i], floor),
+                color=colour,
+                alpha=0.15,
+                linewidth=0,
+            )
         ax.plot(frequencies, np.maximum(line, floor), color=colour, linestyle="-" if i == 0 else (0, (4, 1.5)),
                 marker="o" if i == 0 and len(frequencies) <= 80 else None, markersize=3, linewidth=1.4, label=names[i])  # fmt: skip
     ax.set_yscale("log")

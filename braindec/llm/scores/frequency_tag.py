@@ -34,7 +34,9 @@ def _score(probe: Probe) -> pd.DataFrame:
     options = dict(probe.options.get("frequency_tag", {}))
     unknown = [k for k in options if k not in ("control", "n_permutations", "statistic")]
     if unknown:
-        raise BraindecError(f"the score frequency_tag has no option {unknown[0]!r}", allowed="control, n_permutations, statistic")
+        raise BraindecError(
+            f"the score frequency_tag has no option {unknown[0]!r}", allowed="control, n_permutations, statistic"
+        )
     names = list(made) if hasattr(made, "keys") else []
     if len(names) < 2 or not all(isinstance(made[n], TagTrials) for n in names):
         raise BraindecError(
@@ -43,7 +45,9 @@ def _score(probe: Probe) -> pd.DataFrame:
         )  # fmt: skip
     control = options.pop("control", names[1])
     if control not in names[1:]:
-        raise BraindecError(f"there is no control {control!r}{did_you_mean(str(control), names[1:])}", allowed=", ".join(names[1:]))
+        raise BraindecError(
+            f"there is no control {control!r}{did_you_mean(str(control), names[1:])}", allowed=", ".join(names[1:])
+        )
     design = made[names[0]].design
     features = probe.once(
         ("frequency_tag", names[0], control, tuple(probe.sites), None if probe.layers is None else tuple(probe.layers)),
@@ -52,8 +56,9 @@ def _score(probe: Probe) -> pd.DataFrame:
     )  # fmt: skip
     first = round(design.onset * design.unit_rate)
     x, y = (
-        features.load(np.flatnonzero((features.items["condition"] == name).to_numpy()))
-        .reshape(len(made[name]), design.n_units, -1)[:, first:]
+        features.load(np.flatnonzero((features.items["condition"] == name).to_numpy())).reshape(
+            len(made[name]), design.n_units, -1
+        )[:, first:]
         for name in (names[0], control)
     )
     rates = design.observable()
@@ -65,7 +70,9 @@ def _score(probe: Probe) -> pd.DataFrame:
         for column in _COLUMNS:
             table[f"{prefix}_{column}"] = getattr(found, column)[r]
     if "frequency_tag" not in table:
-        raise BraindecError("the design has no level called sentence below the Nyquist frequency", found=", ".join(rates))
+        raise BraindecError(
+            "the design has no level called sentence below the Nyquist frequency", found=", ".join(rates)
+        )
     return table
 
 

@@ -1,0 +1,217 @@
+"""From tags of units and channels to the rows and pictures of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import mannwhitneyu, t
+
+from braindec.align.tagging import SpectraSimilarity, Tagging, layer_curve
+from braindec.stats.binomial import clopper_pearson
+
+__all__ = ["auc_row", "channel_rows", "panels", "shares", "similarity_rows", "unit_rows"]
+
+ALPHA = 0.05
+VERSION = "1"
+
+
+def shares(tagging: Tagging) -> dict[str, float]:
+    """Return the share of units with p <= 0.05 at each rate."""
+    return {rate: float((tagging.of(rate)["p"].dropna() <= ALPHA).mean()) for rate in tagging.rates}
+
+
+def _row(metric: str, row: str, region: str, band: str, value: float, chance: float, low: float, high: float, p: float, n: int,
+         note: str) -> dict[str, Any]:  # fmt: skip
+    return {"metric": metric, "version": VERSION, "row": row, "region": region, "band": band, "value": value, "chance": chance,
+            "low": low, "high": high, "p": p, "n": n, "note": note}  # fmt: skip
+
+
+def _spread(values: Sequence[float]) -> float:
+    """Half the 95 % interval of one more network: networks differ, and their units are no independent draws."""
+    return float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1)) if len(values) > 1 else np.nan
+
+
+def unit_rows(
+    found: Mapping[str, Tagging], untrained: Mapping[str, Sequence[Mapping[str, float]]]
+) -> list[dict[str, Any]]:
+    """Return rows of shares of tagged units, against each control, beside untrained networks.
+
+    The first control is the headline. What it is compared with is the same share in untrained networks: ``chance`` is their
+    mean, p is that of the difference from one more such network (t over networks), because units of one network depend on one
+    another and a control that changes word classes tags untrained units too. Where the control keeps word classes
+    (slot_shuffle), untrained networks must be at 5 %: that is the row "untrained".
+    """
+    rows = []
+    for place, (control, tagging) in enumerate(found.items()):
+        n_units = len(tagging.units)
+        for rate, value in shares(tagging).items():
+            null = [s[rate] for s in untrained.get(control, [])]
+            mean, spread = (float(np.mean(null)), _spread(null)) if null else (ALPHA, np.nan)
+            p = np.nan
+            if len(null) > 1:
+                error = np.std(null, ddof=1) * np.sqrt(1 + 1 / len(null))
+                p = float(t.sf((value - mean) / error, len(null) - 1)) if error > 0 else float(value <= mean)
+            if not np.isfinite(spread):
+                ends = clopper_pearson(round(value * n_units), n_units)
+            else:
+                ends = max(value - spread, 0.0), min(value + spread, 1.0)
+            name = "decoded" if place == 0 else f"against {control}"
+            beside = (
+                f"chance is the mean of {len(null)} untrained networks"
+                if null
+                else "chance is the level of the test; units depend on one another"
+            )
+            rows.append(
+                _row(
+                    "tagged_units",
+                    name,
+                    "units",
+                    rate,
+                    value,
+                    mean,
+                    *ends,
+                    p,
+                    n_units,
+                    f"p <= {ALPHA} against {control}; {beside}",
+                )
+            )
+            if null:
+                se = spread / np.sqrt(len(null))
+                strict = control == "slot_shuffle"
+                rows.append(_row("tagged_units", "untrained" if strict else f"untrained against {control}", "units", rate, mean,
+                                 ALPHA if strict else mean, max(mean - se, 0.0), min(mean + se, 1.0), np.nan, len(null),
+                                 f"mean over {len(null)} untrained networks, against {control}" + ("; must be at 5 %" if strict else "")))  # fmt: skip
+    return rows
+
+
+def channel_rows(tagging: Tagging, control: str, *, region: str | None = "region") -> list[dict[str, Any]]:
+    """Return rows of shares of tagged channels, of all and of each region; p is family-wise (the largest statistic)."""
+    rows = []
+    for rate in tagging.rates:
+        table = tagging.of(rate)
+        parts = {"all channels": table} | (
+            {str(k): part for k, part in table.groupby(region)} if region and region in table else {}
+        )
+        for name, part in parts.items():
+            known = part[part["p"].notna()]
+            k, n = int((known["p"] <= ALPHA).sum()), len(known)
+            if not n:
+                continue
+            # p_max is corrected over all channels; with q where the test has no permutations
+            p = (
+                float(known["p_max"].min())
+                if known["p_max"].notna().any()
+                else float(min(1.0, known["p"].min() * len(table)))
+            )
+            rows.append(_row("tagged_channels", "decoded", name, rate, k / n, ALPHA, *clopper_pearson(k, n), p, n,
+                             f"share with p <= {ALPHA} against {control}; p: any channel here, corrected over all of them"))  # fmt: skip
+    return rows
+
+
+def similarity_rows(
+    found: SpectraSimilarity, untrained: SpectraSimilarity | None = None, *, best: str = "all layers"
+) -> list[dict[str, Any]]:
+    """Return one row a region, over units of all layers together, beside the same of an untrained network."""
+    rows = []
+    for name, similarity in (("decoded", found), ("untrained network", untrained)):
+        if similarity is None:
+            continue
+        for r in similarity.table.itertuples():
+            note = (
+                f"{best}; chance is the mean of the null; halves of the brain's trials agree with rho = {r.ceiling:.2f}"
+            )
+            rows.append(_row("spectra_rho", name, str(r.region), "", r.value, r.chance, r.low, r.high, r.p, r.n, note))
+    return rows
+
+
+def auc_row(what: str, rate: str, statistic: np.ndarray, planted: np.ndarray, note: str) -> dict[str, Any] | None:
+    """Return the row that says how well what was planted is told from the rest; None where nothing was planted."""
+    known = np.isfinite(statistic)
+    a, b = statistic[known & planted], statistic[known & ~planted]
+    if not len(a) or not len(b):
+        return None
+    u, p = mannwhitneyu(a, b, alternative="greater")
+    auc = float(u / (len(a) * len(b)))
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)  # Hanley & McNeil 1982
+    error = np.sqrt((auc * (1 - auc) + (len(a) - 1) * (q1 - auc**2) + (len(b) - 1) * (q2 - auc**2)) / (len(a) * len(b)))
+    return _row("auc_planted", "decoded", what, rate, auc, 0.5, max(auc - 1.96 * error, 0.0), min(auc + 1.96 * error, 1.0), float(p),
+                len(a), f"{len(a)} planted of {len(a) + len(b)}; {note}")  # fmt: skip
+
+
+def _relative(spectra: np.ndarray) -> np.ndarray:
+    """Mean over units (bin, unit) of power relative to each unit's own mean, so that loud units do not stand for all."""
+    level = spectra.mean(axis=0)
+    kept = level > 0
+    return (spectra[:, kept] / level[kept]).mean(axis=1) if kept.any() else spectra.mean(axis=1)
+
+
+def panels(
+    units: Mapping[str, Tagging], channels: Tagging, similarity: SpectraSimilarity | None, *, condition: str, control: str,
+    untrained_curve: pd.DataFrame | None = None, top: float | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:  # fmt: skip
+    """Return the pictures of the report and their arrays."""
+    arrays: dict[str, np.ndarray] = {}
+    made: list[dict[str, Any]] = []
+    headline = next(iter(units))
+    first = units[headline]
+    for key, tagging, names, what in (
+        ("units", first, ["sentence", headline], "units"), ("channels", channels, [condition, control], "channels"),
+    ):  # fmt: skip
+        if tagging.spectra is None or tagging.frequencies is None:
+            continue
+        inside = tagging.frequencies <= (top or np.inf)
+        lines = [_relative(tagging.spectra[inside])]
+        if tagging.control_spectra is not None:
+            lines.append(_relative(tagging.control_spectra[inside]))
+        arrays[f"{key}/frequencies"], arrays[f"{key}/spectra"] = tagging.frequencies[inside], np.stack(lines)
+        made.append({
+            "draw": "tag_spectrum", "title": f"Spectrum of {what}",
+            "args": {"frequencies": f"@{key}/frequencies", "spectra": f"@{key}/spectra", "rates": tagging.rates, "labels": names[: len(lines)],
+                     "ylabel": "evoked power (relative)", "n": len(tagging.units), "what": what},
+            "caption": f"Power of the mean response over {tagging.n_trials} trials ({tagging.n_control} of the control), of each of the {what} relative "
+            "to its own mean over frequencies, then averaged over all, tagged or not. Compare the tagged bins with the bins beside them.",
+        })  # fmt: skip
+    made += _bars(first, "layer", "units", "Tagged units by layer", f"p <= 0.05 against {headline}. Dark lines: 95 % intervals as if units were "
+                  "independent, so too narrow. The dashed line is what the test gives where condition and control do not differ; untrained "
+                  "networks are in the table of scores.", arrays)  # fmt: skip
+    if "region" in channels.units:
+        made += _bars(
+            channels,
+            "region",
+            "channels",
+            "Tagged channels by region",
+            f"p <= 0.05 against {control}. Dark lines: 95 % intervals.",
+            arrays,
+        )
+    if similarity is not None:
+        regions = list(dict.fromkeys(similarity.table["region"]))
+        layers = list(dict.fromkeys(similarity.table["layer"]))
+        arrays["similarity/value"] = similarity.matrix()
+        made.append({
+            "draw": "roi_bars", "title": "Similarity of layers and regions",
+            "args": {"values": "@similarity/value", "names": [str(r) for r in regions], "series": [f"layer {x}" for x in layers], "label": "Spearman's rho"},
+            "caption": "Do a layer and a region tell the conditions apart alike? Dissimilarities of their spectra, rank-correlated; "
+            "p in the arrays, over all layers in the table.",
+        })  # fmt: skip
+    return made, arrays
+
+
+def _bars(
+    tagging: Tagging, by: str, key: str, title: str, caption: str, arrays: dict[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    table = layer_curve(tagging, by=by, on="p", alpha=ALPHA)
+    rates = list(tagging.rates)
+    groups = list(dict.fromkeys(table[by]))
+    for column in ("share", "low", "high"):
+        wide = table.pivot(index="rate", columns=by, values=column).loc[rates, groups]
+        arrays[f"{key}/by_{by}/{column}"] = wide.to_numpy(dtype=float)
+    names = [f"layer {g}" if by == "layer" else str(g) for g in groups]
+    return [{
+        "draw": "roi_bars", "title": title,
+        "args": {"values": f"@{key}/by_{by}/share", "low": f"@{key}/by_{by}/low", "high": f"@{key}/by_{by}/high", "names": names, "series": rates,
+                 "chance": ALPHA, "label": "share tagged"},
+        "caption": caption,
+    }]  # fmt: skip
