@@ -1,6 +1,6 @@
 """Inference on models of representational geometry: scores, intervals, tests and ceilings in one table.
 
-Every number comes with what it speaks about. Intervals and the p-values ``p_bootstrap``, ``p_to_ceiling`` and those of
+Every number comes with what it speaks about. Intervals and the p-values ``p_population``, ``p_to_ceiling`` and those of
 differences hold for new subjects and new conditions (or for what ``bootstrap`` names); ``p`` asks whether a model knows which
 condition is which, by permuted condition labels, and ``p_max`` does so for the best of all models, regions and times;
 ``p_subjects`` asks whether subjects agree on the sign, with these conditions.
@@ -18,18 +18,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braindec.align.rsa._draws import codes_of
+from braindec.align.rsa._influence import INFLUENCE
+from braindec.align.rsa._tables import cells_of, complete, names_of
 from braindec.align.rsa.bootstrap import Bootstrap, bootstrap_rsa, t_interval, t_test
 from braindec.align.rsa.compare import Comparator, comparator_of
 from braindec.align.rsa.permutation import Permuted, condition_orders, permutation_test
 from braindec.align.rsa.rdm import RDMs
-from braindec.errors import BraindecError
 from braindec.stats.fdr import fdr_bh, holm
 from braindec.stats.permutation import sign_flip_test
 
 __all__ = ["Inference", "infer"]
-
-_CELLS = ("region", "hemisphere", "roi", "band", "time")
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +39,7 @@ class Inference:
     scores : DataFrame
         One row a model and cell (region, time): ``metric``, ``version``, ``row`` ("decoded", "noise_ceiling_lower",
         "noise_ceiling_upper"), ``model``, ``value``, ``chance``, ``low``, ``high``, ``p``, ``q``, ``p_max``,
-        ``p_bootstrap``, ``p_subjects``, ``p_to_ceiling``, ``variance``, ``dof``, ``n`` (subjects), ``n_conditions``, ``note``.
+        ``p_population``, ``p_subjects``, ``p_to_ceiling``, ``variance``, ``dof``, ``n`` (subjects), ``n_conditions``, ``note``.
     differences : DataFrame
         One row a pair of models and cell: ``model``, ``other``, ``value``, ``low``, ``high``, ``p``, ``q`` (false discovery
         rate), ``p_holm`` (family-wise).
@@ -71,6 +69,7 @@ def infer(
     *,
     comparator: str | Comparator = "rho_a",
     bootstrap: str = "two-factor",
+    method: str = "components",
     n: int = 1000,
     permutations: int = 1000,
     subject: str = "subject",
@@ -92,10 +91,13 @@ def infer(
     comparator : str or Comparator
         A name of ``align.rsa.comparators``.
     bootstrap : {"two-factor", "subjects", "conditions", "none"}
-        What intervals and bootstrap p-values generalise to. With one subject "two-factor" becomes "conditions" (a note says
+        What intervals and population p-values generalise to. With one subject "two-factor" becomes "conditions" (a note says
         so).
+    method : {"components", "bootstrap"}
+        Where variances come from; see :mod:`braindec.align.rsa.bootstrap`. Comparators without components, and grouped
+        conditions, are resampled (a note says so).
     n, permutations : int
-        Resamples; orders of condition labels (0: no permutation test).
+        Resamples of method "bootstrap"; orders of condition labels (0: no permutation test).
     subject : str
         Column of the data's table.
     by : sequence of str, optional
@@ -117,14 +119,17 @@ def infer(
     """
     comparator = comparator_of(comparator)
     data = data.aligned_to(models)
-    _complete(models, data)
-    names = _names(models)
-    by = [c for c in _CELLS if c in data.table] if by is None else list(by)
-    cells = _cells(data, by, subject)
-    bootstrap, notes = _what_can_be_asked(bootstrap, cells, data.n_conditions)
+    complete(models=models, data=data)
+    names = names_of(models)
+    by, cells = cells_of(data, by, subject)
+    bootstrap, notes = _what_can_be_asked(bootstrap, cells)
+    if method == "components" and (condition_groups is not None or comparator.name not in INFLUENCE):
+        method = "bootstrap"
+        why = "grouped conditions" if condition_groups is not None else comparator.name
+        notes.append(f"Variances come from {n:,} bootstrap resamples, as components are not known for {why}; they are conservative with few conditions.")  # fmt: skip
     groups = None if condition_groups is None else np.asarray(condition_groups)
     made = {
-        key: bootstrap_rsa(models.values, data.values[rows], comparator=comparator, kind=bootstrap, n=n,
+        key: bootstrap_rsa(models.values, data.values[rows], comparator=comparator, kind=bootstrap, method=method, n=n,
                            subjects=who, condition_groups=groups, rng=seed)
         for key, (rows, who) in cells.items()
     }  # fmt: skip
@@ -150,52 +155,11 @@ def infer(
     return Inference(scores, differences, [*notes, *_about(comparator, bootstrap, made)], made)
 
 
-def _complete(models: RDMs, data: RDMs) -> None:
-    for what, rdms in (("models", models), ("data", data)):
-        bad = ~np.isfinite(rdms.values)
-        if bad.any():
-            raise BraindecError(
-                f"inference needs every cell of the {what}", found=f"{int(bad.sum())} missing, in {int(bad.any(axis=1).sum())} of {len(bad)} matrices",
-                fix="keep the conditions that all of them have: rdms.subset(names)",
-            )  # fmt: skip
-
-
-def _names(models: RDMs) -> list[str]:
-    table = models.table
-    if "model" in table:
-        names = table["model"]
-    elif len(table.columns):
-        names = table.astype(str).agg(" ".join, axis=1)
-    else:
-        names = pd.Series([f"model-{i}" for i in range(len(models))])
-    names = names.astype(str)
-    if names.duplicated().any():
-        raise BraindecError("two models have one name", found=", ".join(names[names.duplicated()].unique()[:5]),
-                            fix="give the models' table a column 'model' with different names")  # fmt: skip
-    return list(names)
-
-
-def _cells(data: RDMs, by: Sequence[str], subject: str) -> dict[tuple, tuple[np.ndarray, np.ndarray]]:
-    """Rows and subject numbers of each cell, in order of first appearance."""
-    missing = [c for c in by if c not in data.table]
-    if missing:
-        raise BraindecError(
-            f"the table of the data has no column {missing[0]!r}", allowed=", ".join(map(str, data.table))
-        )
-    who = data.table[subject].astype(str).to_numpy() if subject in data.table else np.arange(len(data)).astype(str)
-    keys = list(data.table[list(by)].itertuples(index=False, name=None)) if by else [()] * len(data)
-    out = {}
-    for key in dict.fromkeys(keys):
-        rows = np.array([i for i, k in enumerate(keys) if k == key])
-        out[key] = rows, codes_of(who[rows], len(rows))
-    return out
-
-
-def _what_can_be_asked(bootstrap: str, cells: dict, n_conditions: int) -> tuple[str, list[str]]:
+def _what_can_be_asked(bootstrap: str, cells: dict) -> tuple[str, list[str]]:
     fewest = min(who.max() + 1 for _, who in cells.values())
     if bootstrap == "two-factor" and fewest < 2:
         return "conditions", [
-            "One subject: intervals and bootstrap p-values hold for new conditions in this subject, not for new subjects."
+            "One subject: intervals and population p-values hold for new conditions in this subject, not for new subjects."
         ]
     return bootstrap, []
 
@@ -218,7 +182,7 @@ def _score_rows(
         "chance": chance, "low": low, "high": high,
         "p": permuted.p[:, place] if permuted is not None else t_test(found.scores - chance, v.models, v.dof_models, two_sided=False),
         "q": np.nan, "p_max": permuted.p_max[:, place] if permuted is not None else np.nan,
-        "p_bootstrap": t_test(found.scores - chance, v.models, v.dof_models, two_sided=False), "p_subjects": signs,
+        "p_population": t_test(found.scores - zero, v.models, v.dof_models, two_sided=False), "p_subjects": signs,
         "p_to_ceiling": t_test(found.scores - found.ceilings[0], v.to_ceiling[:, 0], v.dof_to_ceiling[:, 0], two_sided=True),
         "variance": v.models, "dof": v.dof_models, "n": found.n_subjects, "note": "",
     })  # fmt: skip
@@ -263,7 +227,7 @@ def _about(comparator: Comparator, bootstrap: str, made: dict[tuple, Bootstrap])
         "conditions": f"{one.n_conditions} conditions",
     }.get(bootstrap, f"{one.n_subjects} subjects")
     notes = [
-        f"{comparator.name}: {comparator.describe}. Intervals and p_bootstrap speak about {told} ({units} resampled)."
+        f"{comparator.name}: {comparator.describe}. Intervals and p_population speak about {told} ({units} resampled)."
     ]
     if np.isfinite(one.ceilings[0]):
         notes.append("Noise ceilings: a subject's matrix from the pooled matrices of the other subjects (lower) and of all (upper); scores are not divided by them.")  # fmt: skip
