@@ -23,8 +23,9 @@ def balance(A: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
     n = A.shape[1]
     pairs = n * (n - 1) / 2
     untied_a, untied_b = (np.array([pairs - _tied(row) for row in rows]) for rows in (A, B))
-    surplus = np.array([[kendalltau(a, b).statistic for b in B] for a in A])
-    return surplus * np.sqrt(untied_a)[:, None] * np.sqrt(untied_b), untied_a, untied_b, pairs
+    tau = np.array([[kendalltau(a, b).statistic for b in B] for a in A]).reshape(len(A), len(B))
+    surplus = np.where(np.isnan(tau), 0.0, tau) * np.sqrt(untied_a)[:, None] * np.sqrt(untied_b)  # NaN: all cells tied
+    return surplus, untied_a, untied_b, pairs
 
 
 def _tied(row: np.ndarray) -> float:

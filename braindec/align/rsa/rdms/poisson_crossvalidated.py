@@ -2,6 +2,7 @@
 the run left out, mean over units and runs; 0 in expectation for conditions that do not differ.
 
 Source: Schütt et al. 2023 (eLife 12:e82566), appendix on Poisson dissimilarities.
+Differs from the reference in: the mean over all left-out runs is returned; rsatoolbox 0.3.2 returns the last one's.
 """
 
 from __future__ import annotations
