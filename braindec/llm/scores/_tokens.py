@@ -92,8 +92,8 @@ def token_windows(lm: LanguageModel, texts: Sequence[str], *, length: int = 64, 
     """
     length = min(length, lm.max_length)
     ids: list[int] = []
-    for text in texts:
-        ids += lm.tokenizer(text, add_special_tokens=False)["input_ids"]
+    for k, text in enumerate(texts):
+        ids += lm.tokenizer(f" {text}" if k else text, add_special_tokens=False)["input_ids"]
         if len(ids) >= max_tokens:
             break
     ids = ids[:max_tokens]
