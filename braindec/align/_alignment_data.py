@@ -40,6 +40,8 @@ class BrainItems:
     runs : array of shape (n,) or None
         Run of each row: rows of a run are neighbours in order.
     notes : list of str
+    bands : dict of str to array of shape (n, p)
+        Nuisance that came with the responses (the rate of words in volumes).
     """
 
     Y: np.ndarray
@@ -50,6 +52,7 @@ class BrainItems:
     kind: str = "items"
     runs: np.ndarray | None = None
     notes: Sequence[str] = field(default_factory=list)
+    bands: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.Y)
@@ -117,7 +120,7 @@ def brain_items(
         notes.append(
             f"{int((~usable).sum()):,} of {len(usable):,} channels are constant or not finite: they get no score."
         )
-    masks = as_regions(_labels(regions, targets), values.shape[1])
+    masks = as_regions(region_labels(regions, targets), values.shape[1])
     masks = {name: mask[usable] for name, mask in masks.items() if mask[usable].any()}
     kept = targets[usable].assign(place=np.flatnonzero(usable)).reset_index(drop=True)
     return BrainItems(values[:, usable], rows, masks, kept, len(usable), "items", runs_of(rows), notes)
@@ -196,7 +199,7 @@ def _averaged(windows: Windows, window: tuple[float, float] | None, notes: list[
     return windows.load()[:, :, inside].mean(axis=2)
 
 
-def _labels(regions: Any, targets: pd.DataFrame) -> Any:
+def region_labels(regions: Any, targets: pd.DataFrame) -> Any:
     """Regions as masks or labels; the column "region" of the table by default, where it names any."""
     if isinstance(regions, str):
         if regions not in targets:

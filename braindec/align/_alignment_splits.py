@@ -158,7 +158,12 @@ def _together(
             )
         return labels, "groups"
     if kind == "time":
-        return (None, "") if runs is None else (runs.astype(str), "run")
+        labels = rows["content"].to_numpy(dtype=object).astype(str) if "content" in rows else runs
+        return (
+            (None, "")
+            if labels is None or len(set(labels.tolist())) < 2
+            else (np.asarray(labels).astype(str), "content" if "content" in rows else "run")
+        )
     if isinstance(split, str) and split in rows:
         return _column(rows, split), split
     if len(candidates) > 1 and split == "auto":

@@ -16,7 +16,7 @@ from braindec.stats.ceilings import Ceiling, normalized
 from braindec.stats.fdr import fdr_bh
 from braindec.stats.permutation import permutation_p
 
-__all__ = ["COLUMNS", "ModelScores", "calls", "finish", "rows_of_model", "shared_rows"]
+__all__ = ["COLUMNS", "ModelScores", "calls", "finish", "profiles", "rows_of_model", "shared_rows"]
 
 COLUMNS = ["metric", "version", "row", "model", "region", "layer", "value", "chance", "low", "high", "p", "q", "p_max", "n", "n_targets",
            "leaky", "note"]  # fmt: skip
@@ -91,6 +91,24 @@ def shared_rows(shared: Mapping[str, Any], score: str, context: Mapping[str, Any
 
 
 _METRIC = {"encoding": "pearson", "rsa": "rsa", "cka": "cka"}
+
+
+def profiles(found: Sequence[ModelScores], context: Mapping[str, Any]) -> pd.DataFrame:
+    """Scores of every layer with the range of untrained networks."""
+    rows = []
+    for one in found:
+        full = np.stack([_full(w)[0] for w in one.whole])  # (layer, region)
+        fresh = (
+            np.stack([layers for layers, _ in one.untrained])
+            if len(one.untrained)
+            else np.full((1, *full.shape), np.nan)
+        )
+        for k, region in enumerate(context["data"].regions):
+            for place, layer in enumerate(one.layers):
+                low, high, _ = interval(one.whole[place], k, float(full[place, k]), context)
+                rows.append({"model": one.model, "metric": one.metric, "region": region, "layer": layer.name, "value": full[place, k], "low": low,
+                             "high": high, "untrained_low": fresh[:, place, k].min(), "untrained_high": fresh[:, place, k].max()})  # fmt: skip
+    return pd.DataFrame(rows)
 
 
 def finish(table: pd.DataFrame, context: Mapping[str, Any]) -> pd.DataFrame:

@@ -25,7 +25,7 @@ from braindec.align._alignment_data import BrainItems, Layer, brain_items, layer
 from braindec.align._alignment_encoding import Encoded, encode, encode_unique, fold_rows, nuisance_design
 from braindec.align._alignment_null import make_surrogates
 from braindec.align._alignment_splits import Held, hold_out
-from braindec.align._alignment_table import ModelScores, calls, finish, rows_of_model, shared_rows
+from braindec.align._alignment_table import ModelScores, calls, finish, profiles, rows_of_model, shared_rows
 from braindec.align.alignment_controls import nuisance_bands, oasm_features, random_sets, untrained_list
 from braindec.align.layer_choice import LayerChoice, choose_layers
 from braindec.errors import BraindecError
@@ -58,6 +58,12 @@ class Alignment:
     findings : list of Finding
         As the audit's: leaks, and controls that are off.
     notes : list of str
+    held : Held
+        The folds.
+    layers : dict of str to list of Layer
+    ceiling : Ceiling or None
+    profiles : DataFrame
+        One row a model, metric, region and layer: value, low, high, and the range of untrained networks.
     """
 
     table: pd.DataFrame
@@ -71,6 +77,7 @@ class Alignment:
     held: Held | None = None
     layers: Mapping[str, Sequence[Layer]] = field(default_factory=dict)
     ceiling: Ceiling | None = None
+    profiles: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def rows(self, **keys: Any) -> pd.DataFrame:
         """Rows of the table with these values, e.g. ``rows(metric="pearson", row="decoded")``."""
@@ -148,6 +155,7 @@ def align_units(
     held = hold_out(rows, split=split, groups=groups, n_folds=n_folds, buffer=buffer, runs=data.runs, ordered=ordered,
                     allow_leaky=allow_leaky, kind=data.kind, reach=int(rows.attrs.get("reach", 0)))  # fmt: skip
     bands = nuisance_bands(rows, groups=held.groups if held.by != "time" else None, runs=data.runs, extra=nuisance)
+    bands |= dict(data.bands)
     job = _Job(data, rows, held, bands, inner_folds=inner_folds, n_surrogates=n_surrogates, seed=seed, comparator=comparator,
                oasm_sigma=oasm_sigma)  # fmt: skip
     share = _ceiling(ceiling, data, rows)
@@ -174,6 +182,7 @@ def align_units(
     return Alignment(
         table, calls(table, list(models)), {(m.model, m.metric): m.choice for m in found}, list(data.regions), _targets(found, data),
         {f"{m.model}/{m.metric}": m.choice.null for m in found}, findings, notes, held, {m.model: m.layers for m in found}, share,
+        profiles(found, context),
     )  # fmt: skip
 
 
