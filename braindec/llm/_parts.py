@@ -155,6 +155,15 @@ def _mlp(reader: _Reader, mixer: Call | None, projection: Call | None) -> dict[s
             dict.fromkeys(("mlp_pre", "mlp_act", "mlp_out"), "the block has no MLP of two linear maps")
         )
         return parts
+    if len(linear) > len(ups) + 1:
+        why = f"the MLP has {len(linear)} linear maps: which of them reads its hidden layer is not clear"
+        reader.missing.update(mlp_pre=why, mlp_act=why)
+        whole = next((c for c in reader.tops() if all(x in reader.inside(c) for x in linear)), None)
+        if whole is None:
+            reader.missing["mlp_out"] = why
+        else:
+            reader.tap("mlp_out", whole, "output")
+        return parts
     reader.tap("mlp_out", down, "output")
     reader.tap("mlp_act", down, "input")
     act = next((c for c in rest if ups[0].ended < c.began < down.began and _is_activation(c)), None)
@@ -175,7 +184,7 @@ def _mlp(reader: _Reader, mixer: Call | None, projection: Call | None) -> dict[s
 
 
 def _has_experts(module: nn.Module) -> bool:
-    if any(p.ndim == 3 for p in module.parameters()):
+    if any(p.ndim == 3 and p.shape[0] > 1 for p in module.parameters()):
         return True
     lists = [m for m in module.modules() if isinstance(m, nn.ModuleList)]
     return any(len(m) > 1 and all(any(is_linear(x) for x in e.modules()) for e in m) for m in lists)
@@ -189,8 +198,8 @@ def _is_activation(call: Call) -> bool:
 
 def _middle(reader: _Reader, mlp: dict[str, Call | None]) -> None:
     """Find the residual stream between attention and MLP."""
-    if "attn_out" not in reader.taps:
-        reader.missing["resid_mid"] = "the block has no attention"
+    if "attn_out" not in reader.taps and "mixer_out" not in reader.taps:
+        reader.missing["resid_mid"] = "nothing in the block mixes tokens"
         return
     up = mlp["mlp_up"]
     if up is None:

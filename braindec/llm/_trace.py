@@ -186,7 +186,12 @@ def _perturbed(args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     """Return the arguments of a block with its hidden states changed: row 1 in its first token, row 2 in its last."""
 
     def change(hidden: torch.Tensor) -> torch.Tensor:
-        hidden = hidden[:1].repeat(3, *(1,) * (hidden.ndim - 1))
+        if hidden.ndim != 3 or tuple(hidden.shape[:2]) != (3, N_TOKENS):
+            raise BraindecError(
+                "the blocks do not take hidden states of (batch, token, unit)", found=f"shape {tuple(hidden.shape)}",
+                fix="wrap the model so that its blocks do",
+            )  # fmt: skip
+        hidden = hidden[:1].repeat(3, 1, 1)
         hidden[1, 0] = -hidden[1, 0].roll(1, -1) + hidden[1, 1]
         hidden[2, -1] = -hidden[2, -1].roll(1, -1) + hidden[2, 0]
         return hidden

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from braindec.llm.architecture import Architecture, Block
 __all__ = ["LanguageModel", "describe", "load_model", "wrap"]
 
 UNLIMITED = 2**31 - 1
+_FEWEST_TOKENS = 8
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 
 
@@ -77,6 +80,11 @@ class LanguageModel:
         said = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "max_length")]
         said += [getattr(self.model, "max_length", None), getattr(self.tokenizer, "model_max_length", None)]
         limits = [int(n) for n in said if isinstance(n, (int, float)) and 0 < n < UNLIMITED]
+        limits += [
+            m.num_embeddings - m.padding_idx - 1  # positions counted from after the padding's, as in RoBERTa
+            for m in self.model.modules()
+            if isinstance(m, nn.Embedding) and m.padding_idx is not None and m.num_embeddings in limits
+        ]
         return min(limits, default=UNLIMITED)
 
     def n_units(self, site: str, layer: int) -> int:
@@ -152,10 +160,16 @@ def load_model(
             f"{name} has an encoder and a decoder", fix="open one of them with transformers and use wrap()"
         )
     tokenizer = _from(name, is_folder, "tokenizer", transformers.AutoTokenizer.from_pretrained, **where)
+    if len(tokenizer) < _FEWEST_TOKENS:  # transformers makes an empty one where there is none
+        raise BraindecError(
+            f"{name} has no tokenizer", allowed="tokenizer.json (or vocab.json and merges.txt, or tokenizer.model)",
+            fix="save the tokenizer of the model into the folder: tokenizer.save_pretrained(folder)",
+        )  # fmt: skip
     kind = _model_class(config)
-    model = _from(
-        name, is_folder, "weights", kind.from_pretrained, dtype=getattr(torch, dtype), use_safetensors=True, **where
-    )
+    with _silent_off_terminal():
+        model = _from(
+            name, is_folder, "weights", kind.from_pretrained, dtype=getattr(torch, dtype), use_safetensors=True, **where
+        )
     short = Path(name).resolve().name if is_folder else name
     return describe(model.to(device), tokenizer=tokenizer, name=short)
 
@@ -258,6 +272,21 @@ def _model_class(config: Any) -> Any:
         if isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel):
             return kind
     return transformers.AutoModelForCausalLM
+
+
+@contextmanager
+def _silent_off_terminal() -> Iterator[None]:
+    """Keep the progress bar of transformers to terminals, as all others."""
+    from transformers.utils import logging
+
+    if sys.stderr.isatty() or not logging.is_progress_bar_enabled():
+        yield
+        return
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
 
 
 def _from(name: str, is_folder: bool, what: str, opener: Callable[..., Any], **options: Any) -> Any:
