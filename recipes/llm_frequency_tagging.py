@@ -153,10 +153,11 @@ def run(config, unit, work):
     features = features_of(config, lambda: lm, "model", conditions, work)
     found = tags_of(config, features, conditions, design)
     nulls, plain = {c: [] for c in found}, None
-    for k in range(config.units.n_untrained):
-        values = features_of(config, lambda k=k: untrained(lm, config.seed + 1 + k), f"untrained-{k + 1}", conditions, work)
+    for k in range(config.units.n_untrained):  # each network reads texts dealt anew, as another experiment would
+        other = tag_conditions(sentences, design, controls=said.controls, unit=said.unit, seed=config.seed + 1 + k)
+        values = features_of(config, lambda k=k: untrained(lm, config.seed + 1 + k), f"untrained-{k + 1}", other, work)
         plain = values if plain is None else plain
-        for control, tagging in tags_of(config, values, conditions, design).items():
+        for control, tagging in tags_of(config, values, other, design).items():
             nulls[control].append(shares(tagging))
     windows, planted = windows_of(config, unit, design, work.cache)
     brain = config.brain
@@ -164,18 +165,18 @@ def run(config, unit, work):
                    n_permutations=config.n_permutations, seed=work.seed)  # fmt: skip
     rows = [*channel_rows(channels, brain.control), *unit_rows(found, nulls)]
     headline = next(iter(found))
-    other = list(found)[min(1, len(found) - 1)]  # planted units follow the order of word classes: a control that breaks it
-    for rate in channels.rates:
+    order = list(found)[min(1, len(found) - 1)]  # planted units follow the order of word classes: a control that breaks it
+    for rate in sorted(channels.rates, key=channels.rates.get):
         if planted is not None:
             there = planted.tagged(unit["subject"], rate) & (rate not in planted.conditions[brain.control])
             rows.append(auc_row("channels", rate, channels.of(rate)["statistic"].to_numpy(), there, f"against {brain.control}"))
-        if truth is not None and rate in found[other].rates and f"tagged_{rate}" in truth:
+        if truth is not None and rate in found[order].rates and f"tagged_{rate}" in truth:
             keys = ["layer", "site", "index"]
             there = pd.MultiIndex.from_frame(features.units[keys]).isin(pd.MultiIndex.from_frame(truth[f"tagged_{rate}"][keys]))
-            rows.append(auc_row("units", rate, found[other].of(rate)["statistic"].to_numpy(), there, f"against {other}"))
+            rows.append(auc_row("units", rate, found[order].of(rate)["statistic"].to_numpy(), there, f"against {order}"))
     like, similarity = {a: b for a, b in brain.like.items() if a in conditions}, None
     if len(like) > 1 and "region" in channels.units and config.events.column == "trial_type":
-        options = dict(design=design, conditions=like, seed=work.seed)
+        options = {"design": design, "conditions": like, "seed": work.seed}
         similarity = spectra_similarity(features, windows, **options)
         whole = np.zeros(len(features.units), dtype=int)
         together = [None if f is None else spectra_similarity(f, windows, **options, layer=whole) for f in (features, plain)]

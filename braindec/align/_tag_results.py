@@ -16,11 +16,13 @@ __all__ = ["auc_row", "channel_rows", "panels", "shares", "similarity_rows", "un
 
 ALPHA = 0.05
 VERSION = "1"
+_LINES = 4
 
 
 def shares(tagging: Tagging) -> dict[str, float]:
     """Return the share of units with p <= 0.05 at each rate."""
-    return {rate: float((tagging.of(rate)["p"].dropna() <= ALPHA).mean()) for rate in tagging.rates}
+    rates = sorted(tagging.rates, key=tagging.rates.get)
+    return {rate: float((tagging.of(rate)["p"].dropna() <= ALPHA).mean()) for rate in rates}
 
 
 def _row(metric: str, row: str, region: str, band: str, value: float, chance: float, low: float, high: float, p: float, n: int,
@@ -47,6 +49,7 @@ def unit_rows(
     rows = []
     for place, (control, tagging) in enumerate(found.items()):
         n_units = len(tagging.units)
+        strict = control == "slot_shuffle"
         for rate, value in shares(tagging).items():
             null = [s[rate] for s in untrained.get(control, [])]
             mean, spread = (float(np.mean(null)), _spread(null)) if null else (ALPHA, np.nan)
@@ -80,7 +83,7 @@ def unit_rows(
             )
             if null:
                 se = spread / np.sqrt(len(null))
-                strict = control == "slot_shuffle"
+
                 rows.append(_row("tagged_units", "untrained" if strict else f"untrained against {control}", "units", rate, mean,
                                  ALPHA if strict else mean, max(mean - se, 0.0), min(mean + se, 1.0), np.nan, len(null),
                                  f"mean over {len(null)} untrained networks, against {control}" + ("; must be at 5 %" if strict else "")))  # fmt: skip
@@ -90,7 +93,7 @@ def unit_rows(
 def channel_rows(tagging: Tagging, control: str, *, region: str | None = "region") -> list[dict[str, Any]]:
     """Return rows of shares of tagged channels, of all and of each region; p is family-wise (the largest statistic)."""
     rows = []
-    for rate in tagging.rates:
+    for rate in sorted(tagging.rates, key=tagging.rates.get):  # the slowest first: sentences
         table = tagging.of(rate)
         parts = {"all channels": table} | (
             {str(k): part for k, part in table.groupby(region)} if region and region in table else {}
@@ -158,14 +161,15 @@ def panels(
     headline = next(iter(units))
     first = units[headline]
     for key, tagging, names, what in (
-        ("units", first, ["sentence", headline], "units"), ("channels", channels, [condition, control], "channels"),
+        ("units", first, ["sentence", *units], "units"), ("channels", channels, [condition, control], "channels"),
     ):  # fmt: skip
         if tagging.spectra is None or tagging.frequencies is None:
             continue
         inside = tagging.frequencies <= (top or np.inf)
         lines = [_relative(tagging.spectra[inside])]
-        if tagging.control_spectra is not None:
-            lines.append(_relative(tagging.control_spectra[inside]))
+        for one in [*units.values()] if key == "units" else [channels]:
+            if one.control_spectra is not None and len(lines) < _LINES:
+                lines.append(_relative(one.control_spectra[inside]))
         arrays[f"{key}/frequencies"], arrays[f"{key}/spectra"] = tagging.frequencies[inside], np.stack(lines)
         made.append({
             "draw": "tag_spectrum", "title": f"Spectrum of {what}",
@@ -203,7 +207,7 @@ def _bars(
     tagging: Tagging, by: str, key: str, title: str, caption: str, arrays: dict[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     table = layer_curve(tagging, by=by, on="p", alpha=ALPHA)
-    rates = list(tagging.rates)
+    rates = sorted(tagging.rates, key=tagging.rates.get)
     groups = list(dict.fromkeys(table[by]))
     for column in ("share", "low", "high"):
         wide = table.pivot(index="rate", columns=by, values=column).loc[rates, groups]

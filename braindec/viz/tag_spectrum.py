@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from braindec.errors import BraindecError
 from braindec.viz._style import CONTROL, INK, SERIES, canvas, grid, legend_above, numbers, styled, texts
@@ -77,10 +78,7 @@ def tag_spectrum(
         )
     figure, ax = canvas(ax, height=3.1)
     floor = lines[lines > 0].min() / 2
-    for name, rate in rates.items():
-        ax.axvline(rate, color=CONTROL, linewidth=5, alpha=0.25, zorder=0)
-        ax.annotate(f"{name}\n{rate:g} Hz", (rate, 1), xycoords=("data", "axes fraction"), xytext=(0, -3), textcoords="offset points",
-                    ha="right" if rate > frequencies[-1] - 2 * step else "center", va="top", fontsize=7.5, color=INK)  # fmt: skip
+    _mark(ax, rates, frequencies, step)
     for i, line in enumerate(lines):
         colour = SERIES[i % len(SERIES)]
         if low is not None and high is not None:
@@ -100,6 +98,10 @@ def tag_spectrum(
         ax.plot(frequencies, np.maximum(line, floor), color=colour, linestyle="-" if i == 0 else (0, (4, 1.5)),
                 marker="o" if i == 0 and len(frequencies) <= 80 else None, markersize=3, linewidth=1.4, label=names[i])  # fmt: skip
     ax.set_yscale("log")
+    decades = np.log10(max(lines.max(), 2 * floor) / floor)
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0,) if decades > 2.5 else (1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
     bottom, top = ax.get_ylim()
     ax.set_ylim(bottom, top * (top / bottom) ** 0.22 if rates else top)  # room for the names of the rates
     ax.set_xlim(frequencies[0] - step, frequencies[-1] + step)
@@ -108,3 +110,17 @@ def tag_spectrum(
     grid(ax)
     legend_above(ax, title)
     return figure
+
+
+def _mark(ax: Axes, rates: Mapping[str, float], frequencies: np.ndarray, step: float) -> None:
+    """Grey bands at the rates with their names, one below the other where they are close."""
+    span = frequencies[-1] - frequencies[0] + 2 * step
+    ends: list[float] = []  # right end of the last name of each line of names
+    for name, rate in sorted(rates.items(), key=lambda item: item[1]):
+        ax.axvline(rate, color=CONTROL, linewidth=5, alpha=0.25, zorder=0)
+        wide = 0.021 * len(name) * span
+        left = min(rate - wide / 2, frequencies[-1] + step - wide)
+        row = next((k for k, end in enumerate(ends) if end < left), len(ends))
+        ends[row : row + 1] = [left + wide]
+        ax.annotate(f"{name}\n{rate:g} Hz", (left + wide / 2, 1), xycoords=("data", "axes fraction"), xytext=(0, -3 - 20 * row),
+                    textcoords="offset points", ha="center", va="top", fontsize=7.5, color=INK)  # fmt: skip
