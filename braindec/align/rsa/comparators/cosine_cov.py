@@ -3,7 +3,7 @@
 Cells that share a condition have dependent errors. Dividing by their covariance makes the cosine the most sensitive
 one; without ``sigma_k`` it equals linear CKA of the patterns (of squared Euclidean distances).
 Source: Diedrichsen, Berlot, Mur, Schütt, Shahbazi & Kriegeskorte 2021 (Neurons, Behavior, Data analysis and Theory 5),
-equations 9 to 16; the form without a matrix of pairs x pairs is derived in ``_vectors.gram``.
+equations 9 to 16; the form without a matrix of pairs x pairs is derived in ``_vectors.whitened``.
 """
 
 from __future__ import annotations
