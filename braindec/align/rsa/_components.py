@@ -17,7 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from braindec.align.rsa.rdm import cells_to_square, n_conditions_of
+from braindec.align.rsa._jackknife import linear_jackknife
+from braindec.align.rsa.rdm import cells_to_square
 
 __all__ = ["Components", "components"]
 
@@ -34,15 +35,15 @@ class Components:
         Over new subjects, conditions as they are; 0 with one subject.
     conditions : array of shape (n_statistics, n_statistics)
         Over new conditions, subjects as they are.
+    linear : array of shape (n_statistics, n_statistics)
+        Jackknife covariance over conditions of these means, to compare with that of what they stand for
+        (:mod:`._jackknife`).
     """
 
     both: np.ndarray
     subjects: np.ndarray
     conditions: np.ndarray
-
-    def covariances(self) -> dict[str, np.ndarray]:
-        """The three by name."""
-        return {"both": self.both, "subjects": self.subjects, "conditions": self.conditions}
+    linear: np.ndarray
 
 
 def components(subjects: Iterable[np.ndarray]) -> Components:
@@ -55,8 +56,7 @@ def components(subjects: Iterable[np.ndarray]) -> Components:
 
     Notes
     -----
-    Standardising by the same cells makes pseudo-values a little too even; ``(n / (n - 1))^2`` for n conditions takes
-    that back to first order. Estimates can be negative where there is next to no variance.
+    Estimates can be negative where there is next to no variance.
     """
     means, each, total = [], 0.0, 0.0
     for values in subjects:
@@ -64,15 +64,14 @@ def components(subjects: Iterable[np.ndarray]) -> Components:
         each = each + _disjoint(values)
         total = total + values
     found, n_subjects = np.array(means), len(means)
-    n = n_conditions_of(np.shape(total)[1])
+    total = np.asarray(total)
     square = np.outer(found.mean(axis=0), found.mean(axis=0))
-    whole = _disjoint(np.asarray(total))
-    small = (n / (n - 1)) ** 2
-    conditions = small * (square - whole / n_subjects**2)
+    whole, linear = _disjoint(total), linear_jackknife(total / n_subjects)
+    conditions = square - whole / n_subjects**2
     if n_subjects == 1:
-        return Components(conditions, np.zeros_like(square), conditions)
-    both = small * (square - (whole - each) / (n_subjects * (n_subjects - 1)))
-    return Components(both, np.cov(found, rowvar=False).reshape(square.shape) / n_subjects, conditions)
+        return Components(conditions, np.zeros_like(square), conditions, linear)
+    both = square - (whole - each) / (n_subjects * (n_subjects - 1))
+    return Components(both, np.cov(found, rowvar=False).reshape(square.shape) / n_subjects, conditions, linear)
 
 
 def _disjoint(values: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import stats
 
 from braindec.align.rsa._components import Components
+from braindec.align.rsa._jackknife import inflation
 from braindec.errors import BraindecError, did_you_mean
 
 __all__ = ["Tested", "population_test", "population_variance", "satterthwaite"]
@@ -34,12 +35,23 @@ def satterthwaite(subjects: np.ndarray, conditions: np.ndarray, n_subjects: int,
 
 
 def population_variance(
-    found: Components, weights: np.ndarray, n_subjects: int, n_conditions: int, kind: str
+    found: Components,
+    weights: np.ndarray,
+    n_subjects: int,
+    n_conditions: int,
+    kind: str,
+    jackknife: np.ndarray | None = None,
 ) -> tuple[float, float]:
-    """Return variance and degrees of freedom of ``weights @ means`` over what ``kind`` names."""
+    """Return variance and degrees of freedom of ``weights @ means`` over what ``kind`` names.
+
+    ``jackknife`` is the covariance over conditions of the statistics themselves, which the components are scaled to.
+    """
     if kind not in _KINDS:
         raise BraindecError(f"unknown bootstrap {kind!r}{did_you_mean(kind, _KINDS)}", allowed=", ".join(_KINDS))
     both, s, c = (float(weights @ part @ weights) for part in (found.both, found.subjects, found.conditions))
+    if jackknife is not None:
+        bend = float(inflation(np.array(weights @ jackknife @ weights), np.array(weights @ found.linear @ weights)))
+        both, c = both * bend, c * bend
     if kind == "conditions" or n_subjects == 1:
         return max(c, 0.0), n_conditions - 1.0
     if kind == "subjects":
@@ -48,17 +60,11 @@ def population_variance(
 
 
 def population_test(
-    found: Components,
-    value: float,
-    n_subjects: int,
-    n_conditions: int,
-    kind: str,
-    level: float,
-    weights: np.ndarray | None = None,
-) -> Tested:
+    found: Components, value: float, n_subjects: int, n_conditions: int, kind: str, level: float,
+    jackknife: np.ndarray | None = None,
+) -> Tested:  # fmt: skip
     """Test whether a mean is above 0 for the population that ``kind`` names."""
-    weights = np.ones(1) if weights is None else weights
-    variance, dof = population_variance(found, weights, n_subjects, n_conditions, kind)
+    variance, dof = population_variance(found, np.ones(1), n_subjects, n_conditions, kind, jackknife)
     error = np.sqrt(max(variance, np.finfo(float).tiny))
     half = float(stats.t.isf((1 - level) / 2, dof) * error)
     return Tested(float(stats.t.sf(value / error, dof)), value - half, value + half, variance, dof)

@@ -1,8 +1,8 @@
 """Variance of RSA scores over subjects and conditions: exact components, or three bootstraps as weighted sums.
 
 By default variances are those of a U-statistic of subjects and conditions (:mod:`._components`), without resampling. With
-random subjects and conditions (10 to 40 conditions, 4 to 20 subjects) tests of scores and of differences then hold 3 to
-7 % at a nominal 5 %, where the two-factor bootstrap holds 0.5 to 4 %: it counts what single pairs of conditions bring
+random subjects and conditions (12 to 48 conditions, 4 to 20 subjects) tests of scores and of differences then hold 3 to
+8 % at a nominal 5 %, where the two-factor bootstrap holds 0 to 4.5 %: it counts what single pairs of conditions bring
 three times. Tests against the ceiling hold 1 to 3 % either way.
 
 The bootstrap makes three of one set of draws: subjects and conditions together, subjects alone, conditions alone. The
@@ -30,6 +30,7 @@ from braindec.align.rsa._components import components
 from braindec.align.rsa._draws import Draws, codes_of, draw
 from braindec.align.rsa._evaluate import evaluate, shares
 from braindec.align.rsa._influence import INFLUENCE, ceiling_pseudo_values, pseudo_values
+from braindec.align.rsa._jackknife import deletions, inflation, jackknife_covariance
 from braindec.align.rsa._population import satterthwaite
 from braindec.align.rsa.compare import Comparator, comparator_of
 from braindec.align.rsa.rdm import n_conditions_of
@@ -121,7 +122,9 @@ class Bootstrap:
         if self.kind == "two-factor":
             parts = [contrast[name] for name in ("both", "subjects", "conditions")]
             if self.exact:
-                v = [np.maximum(np.maximum(b, s), c) for b, s, c in zip(*parts, strict=True)]
+                bends = [inflation(*pair) for pair in zip(contrast["jackknife"], contrast["linear"], strict=True)]
+                parts[2] = [c * bend for c, bend in zip(parts[2], bends, strict=True)]
+                v = [np.maximum(np.maximum(b * bend, s), c) for b, s, c, bend in zip(*parts, bends, strict=True)]
                 scale_s, scale_c = 1.0, 1.0
             else:
                 v = [combine_factors(*p, n_subjects=n_s, n_conditions=n_c) for p in zip(*parts, strict=True)]
@@ -132,6 +135,9 @@ class Bootstrap:
             n = n_s if name == "subjects" else n_c
             scale = 1.0 if self.exact or self.kind == "none" else n / (n - 1)
             v = [scale * np.maximum(part, 0.0) for part in contrast[name]]
+            if self.exact and name == "conditions":
+                bends = [inflation(*pair) for pair in zip(contrast["jackknife"], contrast["linear"], strict=True)]
+                v = [part * bend for part, bend in zip(v, bends, strict=True)]
             d = [np.full(part.shape, n - 1.0) for part in v]
         return Variances(*v, *d[:3])
 
@@ -246,7 +252,7 @@ def _exact(
             found=f"{comparator.name}, {len(np.unique(group))} groups of {len(group)} conditions",
             allowed=", ".join(INFLUENCE), fix="method='bootstrap'",
         )  # fmt: skip
-    several = subject.max() > 0
+    several = bool(subject.max() > 0)
     ceiling = ceiling_pseudo_values(data, subject, comparator.name) if several else None
 
     def rows():  # type: ignore[no-untyped-def]
@@ -255,12 +261,18 @@ def _exact(
             parts = np.mean([pseudo_values(data[i], models, comparator.name) for i in mine], axis=0)
             yield parts if ceiling is None else np.vstack([parts, ceiling[mine].mean(axis=0)])
 
-    k = len(models)
-    place = np.append(np.arange(k), k) if several else np.arange(k)
+    found, k, n = components(rows()), len(models), len(group)
+    left_out = np.ones((len(deletions(n)), n))
+    left_out[np.arange(len(left_out)), deletions(n)] = 0.0
+    one = Draws(np.ones((1, n)), np.ones((1, len(data))))
+    drawn = Draws(left_out, np.ones((len(left_out), len(data))))
+    values = evaluate(models, data, one, drawn, comparator, "conditions", subject)[2]["conditions"][:, : k + several]
+    parts = {"both": found.both, "subjects": found.subjects, "conditions": found.conditions, "linear": found.linear,
+             "jackknife": jackknife_covariance(values, n)}  # fmt: skip
     out = {}
-    for name, covariance in components(rows()).covariances().items():
+    for name, covariance in parts.items():
         out[name] = np.full((k + 2, k + 2), np.nan)
-        out[name][np.ix_(place, place)] = covariance
+        out[name][: k + several, : k + several] = covariance
     return out
 
 

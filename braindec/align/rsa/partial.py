@@ -1,6 +1,6 @@
 """Partial RSA: what a model shares with the data beyond confounds such as length or position.
 
-Model and data matrices are ranked (or taken as they are), what the confound matrices predict is taken away from both, and
+Model and data matrices are taken as they are (or ranked), what the confound matrices predict is taken away from both, and
 the rests are correlated, subject by subject. Three questions are answered: ``p`` permutes the conditions of the model's
 rest, with the confounds taken away again each time; ``p_population`` is a t-test over new subjects and new conditions from
 variance components (the rests' pseudo-values are those of a Pearson correlation, as regression weights are at their
@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from braindec.align.rsa._components import components
-from braindec.align.rsa._draws import codes_of
 from braindec.align.rsa._influence import linear_pseudo_values
-from braindec.align.rsa._population import Tested, population_test
+from braindec.align.rsa._jackknife import leave_one_grams
+from braindec.align.rsa._population import population_test
 from braindec.align.rsa._tables import cells_of, complete, names_of
 from braindec.align.rsa.comparators._vectors import ranked
 from braindec.align.rsa.permutation import condition_orders, permuted_cells
@@ -30,7 +30,7 @@ from braindec.errors import BraindecError
 from braindec.stats.fdr import fdr_bh
 from braindec.stats.permutation import permutation_p, sign_flip_test
 
-__all__ = ["partial_rsa", "rests"]
+__all__ = ["basis_of", "mean_by_subject", "partial_rsa", "rest_of", "standardised"]
 
 _FLAT = 1e-10  # share of variance that a matrix must keep beyond the confounds
 
@@ -40,7 +40,7 @@ def partial_rsa(
     data: RDMs,
     confounds: RDMs,
     *,
-    form: str = "rank",
+    form: str = "linear",
     bootstrap: str = "two-factor",
     permutations: int = 1000,
     subject: str = "subject",
@@ -55,8 +55,10 @@ def partial_rsa(
     ----------
     models, data, confounds : RDMs
         Over the same conditions. A model that is among the confounds by name is left out of its own confounds.
-    form : {"rank", "linear"}
-        Partial correlation of ranks or of the dissimilarities themselves.
+    form : {"linear", "rank"}
+        Partial correlation of the dissimilarities themselves, or of their ranks. Ranks leave a part of the confounds in place
+        where these add up with what else drives the data: with squared distances, which do, 21 to 70 % of models that share
+        nothing but confounds with the data were called significant, against 3 to 8 % of the linear form.
     bootstrap : {"two-factor", "subjects", "conditions"}
         What intervals and ``p_population`` generalise to; with one subject, "conditions".
     permutations : int
@@ -83,20 +85,20 @@ def partial_rsa(
     names, others = names_of(models), names_of(confounds)
     by, cells = cells_of(data, by, subject)
     prepare = ranked if form == "rank" else np.asarray
-    M, D, C = (_standard(prepare(r.values)) for r in (models, data, confounds))
+    M, D, C = (standardised(prepare(r.values)) for r in (models, data, confounds))
     orders = condition_orders(data.n_conditions, n=permutations, rng=seed,
                               strata=None if strata is None else np.asarray(strata)) if permutations else None  # fmt: skip
     rows = []
     for name, model in zip(names, M, strict=True):
         used = [i for i, other in enumerate(others) if other != name]
-        basis = _basis(C[used])
-        rest = _rest(model[None], basis, f"model {name}")[0]
+        basis = basis_of(C[used])
+        rest = rest_of(model[None], basis, f"model {name}")[0]
         moved = None if orders is None else _permuted_rests(rest, basis, orders)
         for key, (place, who) in cells.items():
             raw = D[place] @ model / len(model)
-            given = _rest(D[place], basis, "a data matrix")
+            given = rest_of(D[place], basis, "a data matrix")
             rows.append({**dict(zip(by, key, strict=True)), "model": name,
-                         **_test(rest, given, moved, codes_of(who, len(who)), bootstrap, level, seed), "raw": _by_subject(raw[:, None], who).mean(),
+                         **_test(rest, given, moved, who, bootstrap, level, seed, _leave_one_out(model, D[place], C[used], who)), "raw": mean_by_subject(raw[:, None], who).mean(),
                          "note": "given " + ", ".join(others[i] for i in used) if used else "no confounds"})  # fmt: skip
     table = pd.DataFrame(rows)
     table.insert(len(by) + 1, "metric", f"partial_{form}")
@@ -105,55 +107,65 @@ def partial_rsa(
     return table
 
 
-def rests(rows: np.ndarray, confounds: np.ndarray) -> np.ndarray:
-    """Return rows (n, n_pairs) without their mean and what confounds (m, n_pairs) predict linearly, of mean square 1."""
-    return _rest(_standard(rows), _basis(_standard(confounds)), "a matrix")
-
-
 def _test(
-    rest: np.ndarray, given: np.ndarray, moved: np.ndarray | None, who: np.ndarray, bootstrap: str, level: float, seed: int
+    rest: np.ndarray, given: np.ndarray, moved: np.ndarray | None, who: np.ndarray, bootstrap: str, level: float, seed: int,
+    left_out: np.ndarray,
 ) -> dict[str, float]:  # fmt: skip
-    values = _by_subject(linear_pseudo_values(rest, given), who)  # (subject, pair)
+    values = mean_by_subject(linear_pseudo_values(rest, given), who)  # (subject, pair)
     each = values.mean(axis=1)
-    tested: Tested = population_test(
-        components(v[None] for v in values), each.mean(), len(each), rest.shape[0], bootstrap, level
-    )
+    n_conditions = n_conditions_of(len(rest))
+    tested = population_test(components(v[None] for v in values), float(each.mean()), len(each), n_conditions, bootstrap, level,
+                             jackknife_covariance(left_out[:, None], n_conditions))  # fmt: skip
     p = np.nan
     if moved is not None:
-        mean = _by_subject(given, who).mean(axis=0)  # the score is linear in the data's rest
+        mean = mean_by_subject(given, who).mean(axis=0)  # the score is linear in the data's rest
         p = permutation_p(float(each.mean()), moved @ mean / len(mean))
     return {"value": float(each.mean()), "low": tested.low, "high": tested.high, "p": p, "p_population": tested.p,
             "p_subjects": sign_flip_test(each, rng=seed) if len(each) > 1 else np.nan,
             "variance": tested.variance, "dof": tested.dof, "n": len(each)}  # fmt: skip
 
 
+def _leave_one_out(model: np.ndarray, data: np.ndarray, confounds: np.ndarray, who: np.ndarray) -> np.ndarray:
+    """The mean partial correlation without each condition in turn, (n_deletions,), from sums of products."""
+    rows = np.concatenate([model[None], data, confounds, np.ones((1, len(model)))])
+    kept, away = np.arange(1 + len(data)), np.arange(1 + len(data), len(rows))
+    grams = leave_one_grams(rows)
+    back = np.linalg.pinv(grams[:, away[:, None], away], hermitian=True) @ grams[:, away[:, None], kept]
+    left = grams[:, kept[:, None], kept] - np.matmul(grams[:, kept[:, None], away], back)
+    size = np.maximum(np.einsum("bii->bi", left), np.finfo(float).tiny)
+    each = left[:, 0, 1:] / np.sqrt(size[:, :1] * size[:, 1:])
+    return mean_by_subject(each.T, who).mean(axis=0)
+
+
 def _permuted_rests(rest: np.ndarray, basis: np.ndarray, orders: np.ndarray) -> np.ndarray:
     """The model's rest with permuted conditions, the confounds taken away again, (n_orders, n_pairs), of mean square 1."""
     moved = np.concatenate([permuted_cells(rest[None], order) for order in orders])
-    return _rest(moved, basis, "a permuted model")
+    return rest_of(moved, basis, "a permuted model")
 
 
-def _by_subject(rows: np.ndarray, who: np.ndarray) -> np.ndarray:
+def mean_by_subject(rows: np.ndarray, who: np.ndarray) -> np.ndarray:
+    """Return the mean of the rows of each subject, (n_subjects, ...)."""
     return np.stack([rows[who == s].mean(axis=0) for s in np.unique(who)])
 
 
-def _standard(rows: np.ndarray) -> np.ndarray:
+def standardised(rows: np.ndarray) -> np.ndarray:
+    """Return rows with mean 0 and mean square 1; a constant one is 0."""
     rows = np.asarray(rows, dtype=float)
     rows = rows - rows.mean(axis=1, keepdims=True)
     size = np.sqrt(np.mean(rows**2, axis=1, keepdims=True))
     return rows / np.where(size > 0, size, 1.0)
 
 
-def _basis(confounds: np.ndarray) -> np.ndarray:
-    """Orthonormal rows that span the confounds, (rank, n_pairs)."""
+def basis_of(confounds: np.ndarray) -> np.ndarray:
+    """Return orthonormal rows that span the confounds, (rank, n_pairs)."""
     if not len(confounds):
         return confounds
     _, size, axes = np.linalg.svd(confounds, full_matrices=False)
     return axes[size > 1e-10 * size.max()]
 
 
-def _rest(rows: np.ndarray, basis: np.ndarray, what: str) -> np.ndarray:
-    """Rows without their part in the basis, of mean square 1."""
+def rest_of(rows: np.ndarray, basis: np.ndarray, what: str) -> np.ndarray:
+    """Return rows without their part in the basis, of mean square 1; BraindecError where nothing is left."""
     left = rows - (rows @ basis.T) @ basis
     size = np.mean(left**2, axis=1)
     flat = size < _FLAT * np.maximum(np.mean(rows**2, axis=1), _FLAT)
