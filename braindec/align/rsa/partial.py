@@ -20,12 +20,12 @@ import pandas as pd
 
 from braindec.align.rsa._components import components
 from braindec.align.rsa._influence import linear_pseudo_values
-from braindec.align.rsa._jackknife import leave_one_grams
+from braindec.align.rsa._jackknife import jackknife_covariance, leave_one_grams
 from braindec.align.rsa._population import population_test
 from braindec.align.rsa._tables import cells_of, complete, names_of
 from braindec.align.rsa.comparators._vectors import ranked
 from braindec.align.rsa.permutation import condition_orders, permuted_cells
-from braindec.align.rsa.rdm import RDMs
+from braindec.align.rsa.rdm import RDMs, n_conditions_of
 from braindec.errors import BraindecError
 from braindec.stats.fdr import fdr_bh
 from braindec.stats.permutation import permutation_p, sign_flip_test
