@@ -13,7 +13,7 @@ from braindec.types import Features
 
 _BLOCK = 4_000_000  # numbers of float64 worked on at once: 32 MB
 
-__all__ = ["Rows", "open_rows", "paired"]
+__all__ = ["Rows", "away_from_mean", "open_rows", "paired"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +123,13 @@ def paired(X: Any, Y: Any) -> tuple[Rows, Rows]:
     """Open both with their items in the order of the first."""
     first = open_rows(X)
     return first, open_rows(Y).joined(first)
+
+
+def away_from_mean(block: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Take the mean of each unit from a block of items; what is only rounding becomes zero."""
+    away = block - mean
+    away[np.abs(away) <= 1e-13 * np.abs(mean)] = 0.0
+    return away
 
 
 def _all_of(rows: np.ndarray, n: int) -> bool:

@@ -24,7 +24,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from braindec.align._cka_sources import Rows, open_rows, paired
+from braindec.align._cka_sources import Rows, away_from_mean, open_rows, paired
 from braindec.errors import BraindecError, did_you_mean
 from braindec.stats.permutation import permutation_p, permute_within
 
@@ -234,7 +234,7 @@ def _gram(rows: Rows, how: _How) -> np.ndarray:
     """Kernel matrix (n, n) of centred items, summed over blocks of units."""
     gram = np.zeros((rows.n_items,) * 2)
     for block in rows.units():
-        block = block - block.mean(axis=0)
+        block = away_from_mean(block, block.mean(axis=0))
         gram += block @ block.T
     if how.kernel == "linear":
         return gram
@@ -278,7 +278,7 @@ def _by_units(first: Rows, second: Rows, debiased: bool) -> tuple[float, float, 
     norms = np.zeros((2, n))
     start = 0
     for blocks in zip(first.items(), second.items(), strict=True):
-        x, y = (block - mean for block, mean in zip(blocks, means, strict=True))
+        x, y = (away_from_mean(block, mean) for block, mean in zip(blocks, means, strict=True))
         for place, (a, b) in enumerate(((x, y), (x, x), (y, y))):
             products[place] = products[place] + a.T @ b
         norms[:, start : start + len(x)] = np.einsum("ip,ip->i", x, x), np.einsum("ip,ip->i", y, y)

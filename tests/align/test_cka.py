@@ -158,7 +158,7 @@ def test_permutations_within_groups_keep_what_groups_share():
         (lambda X, Y: cka(X[:3], Y[:3]), "at least 4 items"),
         (lambda X, Y: cka(X[:30], Y), "same items"),
         (lambda X, Y: cka(X, Y, kernel="linar"), "did you mean 'linear'"),
-        (lambda X, Y: cka(np.ones_like(X), Y), "items of X do not differ"),
+        (lambda X, Y: cka(np.full_like(X, 0.1), Y), "items of X do not differ"),
         (lambda X, Y: cka(np.where(X > 6, np.nan, X), Y), "finite values"),
         (lambda X, Y: cka(X, Y, kernel="rbf", bandwidth=0), "positive"),
         (lambda X, Y: cka(X, Y, batch=3), "at least 4 items"),

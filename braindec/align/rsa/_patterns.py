@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import csr_array
+from tqdm import tqdm
 
 from braindec.align.rsa.measure import Measure
 from braindec.errors import BraindecError
@@ -98,11 +99,12 @@ class Patterns:
             return patterns * self.whitening[start:stop]
         return patterns @ self.whitening
 
-    def blocks(self):
+    def blocks(self) -> Iterator[np.ndarray]:
         """Yield patterns in blocks of units; all of them at once when a full noise matrix mixes units."""
         whole = self.whitening is not None and self.whitening.ndim == 2
         step = self.n_units if whole else max(64, _BLOCK // max(self.n_rows, len(self.names)))
-        for start in range(0, self.n_units, step):
+        starts = range(0, self.n_units, step)
+        for start in tqdm(starts, desc="units", leave=False, disable=None if len(starts) > 20 else True):
             yield self.read(start, min(start + step, self.n_units))
 
     def dissimilarities(self, measure: Measure) -> np.ndarray:

@@ -45,7 +45,7 @@ class RDMs:
     Raises
     ------
     BraindecError
-        If shapes do not fit, a condition stands twice or a cell is infinite.
+        If shapes do not fit or a condition stands twice.
 
     Examples
     --------

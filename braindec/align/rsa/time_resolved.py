@@ -28,7 +28,7 @@ from braindec.types import Windows
 
 _BLOCK = 16_000_000  # numbers of windows read at once
 
-__all__ = ["TimeResolved", "time_resolved_rdms", "time_resolved_rsa"]
+__all__ = ["TimeResolved", "cells_by_time", "time_resolved_rdms", "time_resolved_rsa"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,17 +170,24 @@ def time_resolved_rsa(
     values = np.stack([compare(models, one, **options) for one in subjects])
     lower = upper = None
     if len(subjects) > 1:
-        aligned = [one.aligned_to(models) for one in subjects]
-        bounds = [
-            list(noise_ceiling(RDMs(np.stack([one.values[t] for one in aligned]), models.conditions), **options))
-            for t in range(len(times))
-        ]
+        each = cells_by_time(subjects, models)
+        bounds = [list(noise_ceiling(RDMs(cells, models.conditions), **options)) for cells in each]
         lower, upper = np.array(bounds).T
     keys = [
         c for c in subjects[0].table if c not in ("time", "start", "stop") and all(c in one.table for one in subjects)
     ]
     table = pd.concat([one.table[keys].iloc[:1] for one in subjects], ignore_index=True)
     return TimeResolved(values, times, models.table, table, lower, upper, subjects[0].measure, comparator.name)
+
+
+def cells_by_time(data: RDMs | Sequence[RDMs], models: RDMs) -> list[np.ndarray]:
+    """Return, for each time, the cells of all subjects (n_subject, n_pairs) in the models' order of conditions.
+
+    This is what :func:`braindec.align.rsa.permutation.permutation_test` takes, which corrects for all times and models
+    by the largest score of each permutation.
+    """
+    aligned = [one.aligned_to(models).values for one in ([data] if isinstance(data, RDMs) else data)]
+    return list(np.stack(aligned, axis=1))
 
 
 def _stretches(windows: Windows, width: float | None, step: float | None) -> tuple[np.ndarray, int]:

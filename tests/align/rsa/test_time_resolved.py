@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from braindec.align.rsa.noise import noise_from_repeats
+from braindec.align.rsa.permutation import condition_orders, permutation_test
 from braindec.align.rsa.rdm import RDMs, compute_rdm
-from braindec.align.rsa.time_resolved import time_resolved_rdms, time_resolved_rsa
+from braindec.align.rsa.time_resolved import cells_by_time, time_resolved_rdms, time_resolved_rsa
 from braindec.errors import BraindecError
 from braindec.types import Windows
 
@@ -78,6 +79,21 @@ def test_a_planted_moment_is_found_in_every_subject():
     assert found.lower[25] > 0.5 > abs(found.lower[:20].mean()) and (found.lower < found.upper).all()
     single = time_resolved_rsa(data[0], model, comparator="spearman")
     assert np.allclose(single.values[0], found.values[0]) and single.lower is None
+
+
+def test_the_largest_score_of_permutations_finds_the_moment_and_nothing_else():
+    subjects = [trials(seed, plant=True) for seed in range(3)]
+    data = [time_resolved_rdms(w, measure="crossnobis") for w, _, _ in subjects]
+    model = subjects[0][2].subset([f"w{i}" for i in reversed(range(N))])
+    cells = cells_by_time(data, model)
+    assert len(cells) == TIMES and cells[0].shape == (3, model.n_pairs)
+    found = permutation_test(
+        model.values, cells, comparator="pearson", orders=condition_orders(N, n=199, rng=np.random.default_rng(0))
+    )
+    p = np.asarray(found.p_max).reshape(-1)
+    assert (p[20:30] <= 0.05).all() and (np.delete(p, np.s_[20:30]) > 0.05).all()
+    mean = time_resolved_rsa(data, model, comparator="pearson").values.mean(axis=0)
+    assert np.allclose(np.asarray(found.observed).reshape(-1), mean.reshape(-1), atol=1e-10)
 
 
 @pytest.mark.parametrize(
