@@ -12,11 +12,10 @@ import pandas as pd
 from braindec.align._encoding_table import as_regions
 from braindec.align.responses import trial_responses
 from braindec.errors import BraindecError, did_you_mean
+from braindec.stats.ceilings import Ceiling, noise_ceiling
 from braindec.types import Features, Windows
 
 __all__ = ["BrainItems", "Layer", "brain_items", "layers_of", "values_of"]
-
-_IDS = ("stimulus_id",)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +41,8 @@ class BrainItems:
     notes : list of str
     bands : dict of str to array of shape (n, p)
         Nuisance that came with the responses (the rate of words in volumes).
+    ceiling : Ceiling or None
+        From repetitions.
     """
 
     Y: np.ndarray
@@ -53,6 +54,7 @@ class BrainItems:
     runs: np.ndarray | None = None
     notes: Sequence[str] = field(default_factory=list)
     bands: Mapping[str, np.ndarray] = field(default_factory=dict)
+    ceiling: Ceiling | None = None
 
     def __len__(self) -> int:
         return len(self.Y)
@@ -79,7 +81,7 @@ class Layer:
 
 
 def brain_items(
-    brain: Windows | Features, *, regions: Any = None, window: tuple[float, float] | None = None
+    brain: Windows | Features, *, regions: Any = None, window: tuple[float, float] | None = None, average: bool = True
 ) -> BrainItems:
     """Return the responses of one subject to items.
 
@@ -89,6 +91,9 @@ def brain_items(
         Betas or epochs (averaged over ``window``, s; over all samples by default), or a table of items.
     regions : str, mapping or labels, optional
         A column of the channels (units), masks by name, or one label a channel; the column "region" by default.
+    average : bool
+        Average repetitions of an item; their ceiling is found before. Where repetitions come in another order each time, the
+        noise of neighbours in time then falls on other items each time.
     """
     notes: list[str] = []
     if isinstance(brain, Windows):
@@ -123,7 +128,16 @@ def brain_items(
     masks = as_regions(region_labels(regions, targets), values.shape[1])
     masks = {name: mask[usable] for name, mask in masks.items() if mask[usable].any()}
     kept = targets[usable].assign(place=np.flatnonzero(usable)).reset_index(drop=True)
-    return BrainItems(values[:, usable], rows, masks, kept, len(usable), "items", runs_of(rows), notes)
+    values, ceiling = values[:, usable], None
+    if rows["stimulus_id"].duplicated().any():
+        count = rows["stimulus_id"].value_counts()
+        times = max(1, round(float(count.mean()))) if average else 1
+        ceiling = noise_ceiling(values, rows["stimulus_id"].to_numpy(), n_averaged=times)
+        if average:
+            values, rows = _over_repetitions(values, rows)
+            seen = f"{count.min()}" if count.min() == count.max() else f"{count.min()} to {count.max()}"
+            notes.append(f"Repetitions of an item ({seen} of each) were averaged: {len(rows):,} items.")
+    return BrainItems(values, rows, masks, kept, len(usable), "items", runs_of(rows), notes, ceiling=ceiling)
 
 
 def runs_of(rows: pd.DataFrame) -> np.ndarray | None:
@@ -182,6 +196,17 @@ def with_item_columns(brain: BrainItems, models: Mapping[str, Features]) -> pd.D
             if column not in rows:
                 rows[column] = items[column].reindex(rows["stimulus_id"]).to_numpy()
     return rows
+
+
+def _over_repetitions(values: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarray, pd.DataFrame]:
+    """Means over rows of one item, in order of first appearance; columns that differ between repetitions are left out."""
+    codes, names = pd.factorize(rows["stimulus_id"])
+    order, counts = np.argsort(codes, kind="stable"), np.bincount(codes)
+    mean = np.add.reduceat(values[order].astype(np.float64), np.cumsum(counts) - counts, axis=0) / counts[:, None]
+    table = rows.iloc[[int(order[k]) for k in np.cumsum(counts) - counts]].reset_index(drop=True)
+    text = rows.astype(str).groupby(codes)
+    constant = [c for c in rows if text[c].nunique().max() == 1]
+    return mean.astype(np.float32), table[constant].assign(stimulus_id=names.to_numpy(dtype=object))
 
 
 def _averaged(windows: Windows, window: tuple[float, float] | None, notes: list[str]) -> np.ndarray:

@@ -24,6 +24,7 @@ __all__ = ["Held", "group_columns", "hold_out"]
 GROUPS = ("concept_id", "text_id", "passage_id", "passage", "story_id", "story", "sentence_id", "paragraph", "document")
 _ORDER = ("onset", "run", "word_index", "position", "event_index")
 _SHUFFLED = {"shuffled", "shuffle", "random", "kfold", "shufflesplit", "iid"}
+_BORDER = 6  # rows
 _NEAR = 0.5  # share of test rows with a training neighbour above which a split is a shuffled one
 _WHY = ("items beside one another share content and noise; on Pereira 2018 a model without any content reaches r = 0.45 with a "
         "shuffled split, GPT2-XL 0.40 (0.00 and 0.14 with whole passages held out)")  # fmt: skip
@@ -97,7 +98,8 @@ def hold_out(
         Column or labels of what belongs together, where the table leaves it open.
     n_folds : int
     buffer : int, optional
-        Rows beside a test block that leave training; by default ``reach``, and at least 2 in contiguous blocks.
+        Rows beside the test rows (in their run) that leave training where rows are ordered; by default ``reach``, at least 6 rows
+        (or less: a quarter of the rows of a fold), as noise that drifts reaches across the border of a passage.
     runs : array of shape (n,), optional
     ordered : bool, optional
         Rows stand in an order in time; by default where a column says so. False: the order was random for each subject.
@@ -184,6 +186,7 @@ def _named(
 ) -> tuple[list[Split], str, np.ndarray | None]:  # fmt: skip
     """Folds by name."""
     n = len(rows)
+    width = (max(reach, min(_BORDER, n // (4 * n_folds))) if ordered else 0) if buffer is None else buffer
     if split.lower() in _SHUFFLED:
         order = np.random.default_rng(0).permutation(n)
         tests = [np.sort(order[k::n_folds]) for k in range(n_folds)]
@@ -199,13 +202,12 @@ def _named(
         if count < 2:
             raise BraindecError(f"all rows have one {by}: nothing can be held out by it", fix='split="time"')
         return (
-            _splits(group_folds(together, min(n_folds, count), buffer=buffer or 0, order=runs), by, ids),
+            _splits(group_folds(together, min(n_folds, count), buffer=width, order=runs), by, ids),
             by,
             together,
         )
     if not ordered:
         return _splits(group_folds(ids, min(n_folds, n)), "stimulus_id", ids), "stimulus_id", ids
-    width = max(reach, 2) if buffer is None else buffer
     return _splits(contiguous_folds(n, n_folds, runs=runs, buffer=width), "time", ids), "time", together
 
 

@@ -23,6 +23,7 @@ COLUMNS = ["metric", "version", "row", "model", "region", "layer", "value", "cha
 CHOSEN = "chosen on training folds"
 EVERY = "every model"
 ALPHA = 0.05
+_LONGER = float(np.sqrt(2.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class ModelScores:
         Scores of each layer, with all surrogates.
     choice : LayerChoice
     unique : dict or None
-        ``metric``, ``value`` (n_regions,), ``null`` (n_surrogates, n_regions) and ``pieces`` (or ``low`` and ``high``).
+        ``metric``, ``value`` (n_regions,), ``null`` (n_surrogates, n_regions) and ``pieces``.
     untrained : list of (array (n_layers, n_regions), array (n_regions,))
         Layer scores and nested scores of each seed.
     random : array of shape (n_sets, n_regions)
@@ -77,10 +78,14 @@ def rows_of_model(one: ModelScores, shared: Mapping[str, Any], context: Mapping[
 def shared_rows(shared: Mapping[str, Any], score: str, context: Mapping[str, Any]) -> pd.DataFrame:
     """Rows that no model enters, for each region."""
     words = {"oasm": "neighbourhood in time only (smoothed identity of rows): anything above 0 is a leak",
+             "neighbourhood": "neighbourhood in time only (smoothed identity of rows): how much of the geometry is drift",
              "nuisance": "position, length and pace only, fitted like a layer"}  # fmt: skip
     rows = []
-    for name, found in shared.items():
+    for kind, found in shared.items():
         full = _full(found)
+        name = (
+            "neighbourhood" if kind == "oasm" and score != "encoding" else kind
+        )  # without training rows nothing can leak
         for k, region in enumerate(context["data"].regions):
             low, high, note = interval(found, k, float(full[0, k]), context)
             p = float(permutation_p(full[0, k], full[1:, k])) if len(full) > 1 and name == "oasm" else np.nan
@@ -203,9 +208,13 @@ def _call(decoded: pd.Series, unique: pd.DataFrame, seeds: pd.Series, nuisance: 
 
 
 def interval(
-    found: Any, region: int, value: float, context: Mapping[str, Any], pieces: Any = None
+    found: Any, region: int, value: float, context: Mapping[str, Any], pieces: Any = None, longer: float = _LONGER
 ) -> tuple[float, float, str]:
-    """95 % interval around a score: of held-out pieces, or what the score brought along."""
+    """95 % interval around a score: of held-out pieces, or what the score brought along.
+
+    Models of two folds train on one another's rows: intervals are longer by the root of 2 (Nadeau & Bengio 2003, Machine Learning
+    52:239), unless ``longer`` says otherwise.
+    """
     if pieces is None and hasattr(found, "low"):
         return float(found.low[region]), float(found.high[region]), found.how
     each = np.concatenate([p[:, region] for p in found.pieces]) if pieces is None else np.asarray(pieces)
@@ -213,7 +222,6 @@ def interval(
     if len(each) < 2:
         return -1.0, 1.0, "one held-out piece only: the interval is everything"
     made = bootstrap_interval(each, rng=np.random.default_rng([context["seed"], region]))
-    longer = np.sqrt(2.0)  # folds train on one another (Nadeau & Bengio 2003)
     centre = each.mean()
     return (
         value + longer * (made.low - centre),
@@ -280,10 +288,8 @@ def _unique(one: ModelScores, k: int, context: Mapping[str, Any]) -> list[dict[s
     if one.unique is None:
         return []
     found, value = one.unique, float(one.unique["value"][k])
-    if "pieces" in found:
-        low, high, how = interval(None, k, value, context, found["pieces"][k])
-    else:
-        low, high, how = float(found["low"][k]), float(found["high"][k]), found["how"]
+    longer = _LONGER if one.score == "encoding" else 1.0
+    low, high, how = interval(None, k, value, context, found["pieces"][k], longer)
     null = found["null"][:, k]
     p = float(permutation_p(value, null)) if len(null) and np.isfinite(value) else np.nan
     return [{"metric": found["metric"], "row": "decoded", "layer": CHOSEN if len(one.layers) > 1 else one.layers[0].name, "value": value, "low": low,

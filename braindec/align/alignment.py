@@ -30,7 +30,7 @@ from braindec.align.alignment_controls import nuisance_bands, oasm_features, ran
 from braindec.align.layer_choice import LayerChoice, choose_layers
 from braindec.errors import BraindecError
 from braindec.evaluate.finding import Finding
-from braindec.stats.ceilings import Ceiling, noise_ceiling
+from braindec.stats.ceilings import Ceiling
 from braindec.types import Features, Windows
 
 __all__ = ["Alignment", "align_units"]
@@ -100,7 +100,7 @@ def align_units(
     models: Mapping[str, Features], brain: Windows | Features | BrainItems, *, scores: Sequence[str] = SCORES,
     regions: Any = None, split: Any = "auto", groups: Any = None, n_folds: int = 5, inner_folds: int = 4, buffer: int | None = None,
     ordered: bool | None = None, allow_leaky: bool = False, untrained: Any = None, nuisance: Any = None, n_surrogates: int = 200,
-    n_random_sets: int = 20, ceiling: Any = "auto", window: tuple[float, float] | None = None, comparator: str = "spearman",
+    n_random_sets: int = 20, ceiling: Any = "auto", window: tuple[float, float] | None = None, average: bool = True, comparator: str = "spearman",
     oasm_sigma: float = 2.0, seed: int = 0, keys: Mapping[str, Any] | None = None,
 ) -> Alignment:  # fmt: skip
     """Compare units of models with the responses of one subject.
@@ -137,6 +137,10 @@ def align_units(
         Sets of as many units as the chosen layer, drawn from the whole model.
     ceiling : "auto", None, Ceiling or array of shape (n_targets,)
         "auto": from repetitions of items, where there are any.
+    window : (float, float), optional
+        s; the part of epochs that is averaged.
+    average : bool
+        Average repetitions of an item first.
     comparator : str
         Of the RSA: spearman, pearson, rho_a or cosine.
     oasm_sigma : float
@@ -150,7 +154,9 @@ def align_units(
         If models and brain share no items, a split leaks, or it is unclear which items belong together.
     """
     scores = _check(models, scores)
-    data = brain if isinstance(brain, BrainItems) else brain_items(brain, regions=regions, window=window)
+    data = (
+        brain if isinstance(brain, BrainItems) else brain_items(brain, regions=regions, window=window, average=average)
+    )
     rows = with_item_columns(data, models)
     held = hold_out(rows, split=split, groups=groups, n_folds=n_folds, buffer=buffer, runs=data.runs, ordered=ordered,
                     allow_leaky=allow_leaky, kind=data.kind, reach=int(rows.attrs.get("reach", 0)))  # fmt: skip
@@ -158,7 +164,7 @@ def align_units(
     bands |= dict(data.bands)
     job = _Job(data, rows, held, bands, inner_folds=inner_folds, n_surrogates=n_surrogates, seed=seed, comparator=comparator,
                oasm_sigma=oasm_sigma)  # fmt: skip
-    share = _ceiling(ceiling, data, rows)
+    share = _ceiling(ceiling, data)
     fresh = untrained_list(untrained, list(models))
     found: list[ModelScores] = []
     for name, features in tqdm(models.items(), desc="models", disable=None, leave=False):
@@ -324,7 +330,7 @@ def _check(models: Mapping[str, Features], scores: Sequence[str]) -> list[str]:
     return wanted
 
 
-def _ceiling(ceiling: Any, data: BrainItems, rows: pd.DataFrame) -> Ceiling | None:
+def _ceiling(ceiling: Any, data: BrainItems) -> Ceiling | None:
     """The noise ceiling of the targets that are scored, or None."""
     if ceiling is None:
         return None
@@ -333,9 +339,7 @@ def _ceiling(ceiling: Any, data: BrainItems, rows: pd.DataFrame) -> Ceiling | No
             raise BraindecError(
                 f"a ceiling called {ceiling!r} is unknown", allowed='"auto", None, a Ceiling, or one share a channel'
             )
-        if data.kind != "items" or not rows["stimulus_id"].duplicated().any():
-            return None
-        return noise_ceiling(data.Y, rows["stimulus_id"].to_numpy())
+        return data.ceiling
     found = ceiling if isinstance(ceiling, Ceiling) else Ceiling(np.asarray(ceiling, dtype=float), "given")
     share = np.asarray(found.share, dtype=float)
     if share.shape == (data.n_all,) and data.n_all != data.Y.shape[1]:

@@ -122,7 +122,7 @@ def _bars(found: Alignment, arrays: dict[str, np.ndarray]) -> list[dict[str, Any
     for model, metric in found.choices:
         series = {"chosen layer": _rows(found, metric, "decoded", model), "untrained": _rows(found, metric, "untrained_mean", model),
                   "random units": _rows(found, metric, "random_units", model), "nuisance": _rows(found, metric, "nuisance", None),
-                  "neighbours in time": _rows(found, metric, "oasm", None)}  # fmt: skip
+                  "neighbours in time": _rows(found, metric, "oasm" if metric == "pearson" else "neighbourhood", None)}  # fmt: skip
         kept = {k: v for k, v in series.items() if np.isfinite(v[0]).any()}
         key = f"bars/{model}/{metric}"
         for place, name in enumerate(("value", "low", "high")):
