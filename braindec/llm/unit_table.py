@@ -273,9 +273,11 @@ def _beside(path: Path) -> Path:
 def _of_features(features: Features) -> UnitTable:
     if features.info.get("kind") != "unit table" or features.units is None:
         raise BraindecError("these features are no unit table", found=str(features.info.get("kind", "other features")))
-    wide = features.units.copy()
-    for name, values in zip(features.ids, features.load(), strict=True):
-        wide[name] = values.astype(float)
-        if name in features.info["flags"]:
-            wide[name] = wide[name].map({0.0: False, 1.0: True})
-    return UnitTable(wide[features.info["columns"]], pd.DataFrame(features.info["about"]))
+    units = features.units.copy()
+    for text in (c for c in units if c not in UNIT):
+        units[text] = units[text].replace("", np.nan)
+    numbers = pd.DataFrame(dict(zip(features.ids, features.load().astype(float), strict=True)))
+    for name in features.info["flags"]:
+        numbers[name] = numbers[name].map({0.0: False, 1.0: True})
+    wide = pd.concat([units, numbers], axis=1)[features.info["columns"]]
+    return UnitTable(wide, pd.DataFrame(features.info["about"]))
