@@ -34,6 +34,7 @@ LINEAR = ("cosine", "pearson", "cosine_cov", "corr_cov")
 _CENTRED = {"pearson", "corr_cov"}
 _WHITENED = {"cosine_cov", "corr_cov"}
 _BLOCK = 4096  # pairs that are multiplied at a time: memory stays flat
+_RESAMPLES = 128  # that are whitened at a time
 _TINY = 1e-14
 
 
@@ -153,18 +154,21 @@ def _whitened(
     rows: np.ndarray, copies: np.ndarray, left: np.ndarray, right: np.ndarray, sums: np.ndarray, means: np.ndarray
 ) -> np.ndarray:
     """Inner products under the inverse covariance of entries; see the head of this module."""
-    turned = copies.T
-    n = turned.sum(axis=0)
-    t = n + 2 - 2 * turned  # (condition, resample)
-    over = turned / t
-    rest = 1 + over.sum(axis=0)
-    row_sums = np.matmul(cells_to_square(rows), turned)  # (row, condition, resample)
-    row_sums -= means[:, None, :] * (n - turned)  # each entry less the mean, over the n - m_i others
-    along = np.einsum("rcb,cb->rb", row_sums, over)
-    out = np.empty_like(sums)
-    heavy = row_sums * over
-    for place, (a, b) in enumerate(zip(left, right, strict=True)):
-        out[place] = sums[place] - np.einsum("cb,cb->b", heavy[a], row_sums[b]) + along[a] * along[b] / rest
+    squares, out = cells_to_square(rows), np.empty_like(sums)
+    for start in range(0, len(copies), _RESAMPLES):
+        part = slice(start, start + _RESAMPLES)
+        drawn = copies[part]  # (resample, condition)
+        n = drawn.sum(axis=1, keepdims=True)
+        over = drawn / (n + 2 - 2 * drawn)
+        row_sums = np.matmul(squares, drawn.T).transpose(2, 0, 1)  # (resample, row, condition)
+        row_sums -= (
+            means[:, part].T[:, :, None] * (n - drawn)[:, None, :]
+        )  # each entry less the mean, over n - m_i others
+        heavy = row_sums * over[:, None, :]
+        along = heavy.sum(axis=2)
+        taken = np.matmul(heavy, row_sums.swapaxes(1, 2))
+        taken -= along[:, :, None] * along[:, None, :] / (1 + over.sum(axis=1))[:, None, None]
+        out[:, part] = sums[:, part] - taken[:, left, right].T
     return out / 2
 
 

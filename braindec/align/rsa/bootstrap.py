@@ -36,7 +36,17 @@ from braindec.align.rsa.compare import Comparator, comparator_of
 from braindec.align.rsa.rdm import n_conditions_of
 from braindec.errors import BraindecError, did_you_mean
 
-__all__ = ["Bootstrap", "KINDS", "Variances", "bootstrap_rsa", "combine_factors", "t_interval", "t_test"]
+__all__ = [
+    "Bootstrap",
+    "KINDS",
+    "Variances",
+    "bootstrap_rsa",
+    "combine_factors",
+    "covariance_of",
+    "enough_units",
+    "t_interval",
+    "t_test",
+]
 
 KINDS = ("two-factor", "subjects", "conditions", "none")
 _FEW_CONDITIONS = 5
@@ -103,7 +113,7 @@ class Bootstrap:
 
     def covariances(self) -> dict[str, np.ndarray]:
         """Covariance of scores and ceilings, (n_models + 2, n_models + 2): "both", "subjects", "conditions"."""
-        return self.exact or {name: _covariance(values) for name, values in self.draws.items()}
+        return self.exact or {name: covariance_of(values) for name, values in self.draws.items()}
 
     def variances(self, *, dof: str = "satterthwaite") -> Variances:
         """Variances of scores, differences and distances to ceilings over the units that ``kind`` names.
@@ -191,7 +201,7 @@ def bootstrap_rsa(
     if models.shape[1] != data.shape[1]:
         raise BraindecError("models and data have other numbers of pairs", found=f"{models.shape}, {data.shape}")
     subject, group = codes_of(subjects, len(data)), codes_of(condition_groups, n_conditions)
-    _enough(kind, subject.max() + 1, group.max() + 1)
+    enough_units(kind, subject.max() + 1, group.max() + 1)
     exact = _exact(models, data, comparator, subject, group) if method == "components" and kind != "none" else {}
     one = Draws(np.ones((1, n_conditions)), np.ones((1, len(data))))
     drawn = one if exact or kind == "none" else draw(group, subject, n=n, rng=np.random.default_rng(rng))
@@ -227,7 +237,8 @@ def t_interval(
     return value - half, value + half
 
 
-def _enough(kind: str, n_subjects: int, n_conditions: int) -> None:
+def enough_units(kind: str, n_subjects: int, n_conditions: int) -> None:
+    """Refuse a bootstrap of fewer than 2 subjects or 5 conditions."""
     if kind not in KINDS:
         raise BraindecError(f"unknown bootstrap {kind!r}{did_you_mean(kind, KINDS)}", allowed=", ".join(KINDS))
     if kind != "conditions" and n_subjects < 2:
@@ -276,8 +287,8 @@ def _exact(
     return out
 
 
-def _covariance(values: np.ndarray) -> np.ndarray:
-    """Covariance over resamples; a ceiling that some resamples do not have is left out of them alone."""
+def covariance_of(values: np.ndarray) -> np.ndarray:
+    """Return the covariance over resamples; a ceiling that some resamples do not have is left out of them alone."""
     n_all = values.shape[1]
     out = np.full((n_all, n_all), np.nan)
     finite = np.isfinite(values).all(axis=1)

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from braindec.align.rsa._crossval import cross_validate_models
 from braindec.align.rsa._influence import INFLUENCE
-from braindec.align.rsa._tables import cells_of, complete, names_of
+from braindec.align.rsa._tables import cells_of, complete
 from braindec.align.rsa.bootstrap import Bootstrap, bootstrap_rsa, t_interval, t_test
 from braindec.align.rsa.compare import Comparator, comparator_of
+from braindec.align.rsa.models import Model, Select, as_models
 from braindec.align.rsa.permutation import Permuted, condition_orders, permutation_test
 from braindec.align.rsa.rdm import RDMs
 from braindec.stats.fdr import fdr_bh, holm
@@ -64,7 +66,7 @@ class Inference:
 
 
 def infer(
-    models: RDMs,
+    models: RDMs | Sequence[Model],
     data: RDMs,
     *,
     comparator: str | Comparator = "rho_a",
@@ -84,8 +86,10 @@ def infer(
 
     Parameters
     ----------
-    models : RDMs
-        One matrix a model, named by the column ``model`` of its table (or its first column).
+    models : RDMs or sequence of Model
+        One matrix a model, named by the column ``model`` of its table; or :class:`Fixed`, :class:`Weighted` and
+        :class:`Select` models, over the conditions of ``data`` in that order. If one of them is fitted, all are scored on
+        held-out conditions and subjects.
     data : RDMs
         Matrices of subjects; several of one subject (sessions) are averaged within the subject.
     comparator : str or Comparator
@@ -118,27 +122,35 @@ def infer(
         If conditions differ, cells are missing, or there are too few subjects or conditions for what is asked.
     """
     comparator = comparator_of(comparator)
-    data = data.aligned_to(models)
-    complete(models=models, data=data)
-    names = names_of(models)
+    if isinstance(models, RDMs):
+        data = data.aligned_to(models)
+        complete(models=models)
+    complete(data=data)
+    families = as_models(models)
+    names, fitted = [m.name for m in families], any(m.flexible for m in families)
     by, cells = cells_of(data, by, subject)
     bootstrap, notes = _what_can_be_asked(bootstrap, cells)
-    if method == "components" and (condition_groups is not None or comparator.name not in INFLUENCE):
+    if method == "components" and (fitted or condition_groups is not None or comparator.name not in INFLUENCE):
         method = "bootstrap"
-        why = "grouped conditions" if condition_groups is not None else comparator.name
+        why = "fitted models" if fitted else "grouped conditions" if condition_groups is not None else comparator.name
         notes.append(f"Variances come from {n:,} bootstrap resamples, as components are not known for {why}; they are conservative with few conditions.")  # fmt: skip
     groups = None if condition_groups is None else np.asarray(condition_groups)
-    made = {
-        key: bootstrap_rsa(models.values, data.values[rows], comparator=comparator, kind=bootstrap, method=method, n=n,
-                           subjects=who, condition_groups=groups, rng=seed)
-        for key, (rows, who) in cells.items()
-    }  # fmt: skip
+    how = {"comparator": comparator, "kind": bootstrap, "n": n, "condition_groups": groups, "rng": seed}
+    made: dict[tuple, Bootstrap] = {}
+    for key, (rows, who) in cells.items():
+        if fitted:
+            made[key] = cross_validate_models(families, data.values[rows], subjects=who, **how)
+        else:
+            matrices = np.concatenate([m.parts for m in families])
+            made[key] = bootstrap_rsa(matrices, data.values[rows], subjects=who, method=method, **how)
+    if fitted:
+        notes += _about_fits(families, made)
     permuted = None
-    if permutations:
+    if permutations and not fitted:
         orders = condition_orders(data.n_conditions, n=permutations, rng=seed + 1, blocks=groups,
                                   strata=None if strata is None else np.asarray(strata))  # fmt: skip
         shares = [1.0 / np.bincount(who)[who] for _, who in cells.values()]
-        permuted = permutation_test(models.values, [data.values[rows] for rows, _ in cells.values()],
+        permuted = permutation_test(matrices, [data.values[rows] for rows, _ in cells.values()],
                                     comparator=comparator, orders=orders, shares=shares)  # fmt: skip
         notes.append(_about_permutations(permuted, permutations))
     tables, pairs = [], []
@@ -216,6 +228,22 @@ def _about_permutations(permuted: Permuted, n: int) -> str:
         f"p: condition labels of each model permuted {n:,} times (rows and columns together), one-sided; it cannot fall below {permuted.floor:.2g}. "
         "p_max: against the largest standardised score of all models, regions and times."
     )
+
+
+def _about_fits(models: Sequence[Model], made: dict[tuple, Bootstrap]) -> list[str]:
+    notes = [
+        "All models are scored on held-out conditions and subjects, because some are fitted; p is that of the population, as labels are not permuted."
+    ]
+    for key, found in made.items():
+        where = f" ({', '.join(map(str, key))})" if key else ""
+        for model, weights in zip(models, getattr(found, "weights", ()), strict=False):
+            if model.flexible:
+                mean = weights.mean(axis=0)
+                said = ", ".join(f"{model.labels[i]} {mean[i]:.2f}" for i in np.argsort(-mean)[:4] if mean[i] > 0)
+                notes.append(
+                    f"{model.name}{where}: {'chosen in this share of fits' if isinstance(model, Select) else 'mean share of the weight'}: {said}."
+                )
+    return notes
 
 
 def _about(comparator: Comparator, bootstrap: str, made: dict[tuple, Bootstrap]) -> list[str]:
