@@ -20,7 +20,7 @@ from braindec.evaluate.results import group_scores
 from braindec.llm.extract import extract
 from braindec.llm.planted import planted_model, planted_sentences
 from braindec.llm.source import ModelSource
-from braindec.llm.tag_stimuli import tag_conditions, tag_words
+from braindec.llm.tag_stimuli import sharing_note, tag_conditions, tag_words, token_sharing
 from braindec.llm.tiny import untrained
 from braindec.loaders.cohort import Channels, Epochs, Events, Steps, event_windows, source_of, subject_units
 from braindec.loaders.language_stimuli import make_tagged_corpus, read_corpus
@@ -184,6 +184,7 @@ def run(config, unit, work):
     made, arrays = panels(found, channels, similarity, condition=brain.condition, control=brain.control, top=2 * design.unit_rate)
     notes = [*(f"Units: {n}" for n in found[headline].notes), *(f"Channels: {n}" for n in channels.notes if n not in found[headline].notes),
              *(f"Similarity: {n}" for n in (similarity.notes if similarity else []))]  # fmt: skip
+    notes = [*sharing_note(token_sharing(lm.tokenizer, tag_words(conditions))), *notes]
     overview = {"model": lm.name, "units": f"{len(features.units):,} ({', '.join(config.units.sites)})", "untrained networks": config.units.n_untrained,
                 "trials of text": {name: len(c) for name, c in conditions.items()}, "trial": f"{design.n_sentences} sentences of {design.sentence} "
                 f"{said.unit}s, {design.drop} dropped", "trials of the brain": {str(k): int(v) for k, v in windows.trials[config.events.column].value_counts().items()},
