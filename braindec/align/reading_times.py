@@ -2,11 +2,12 @@
 
 Words of a text depend on one another, so that nothing here treats them as independent: p-values come from surprisal turned
 around within each text (its order, and that of the times, stay what they are; only which word meets which time
-changes), intervals from resampling whole texts, and models are fitted and scored on different texts.
+changes), intervals from resampling whole texts, and models are fitted and scored on different texts (on deviations from the mean of
+each text: how fast a text is read is not to be predicted).
 
 Partial correlations and gains ask what surprisal adds. There the part of surprisal that the controls (word length, log
 frequency, and the same of the preceding words: spill-over) do not explain is turned around, and the controls stay with
-their words, as does what squares and cubes of them say; every model is fitted again for each turn.
+their words, as does what any curve in them says (bins of each); every model is fitted again for each turn.
 
 Source: Smith & Levy 2013 (Cognition 128:302) for surprisal and spill-over; Goodkind & Bicknell 2018 (CMCL) and Wilcox et al.
 2020 (CogSci) for the gain in log-likelihood; Freedman & Lane 1983 (J Bus Econ Stat 1:292) for permuting residuals.
@@ -101,7 +102,9 @@ def relate_reading_times(
     code = pd.factorize(kept[text])[0]
     starts = np.flatnonzero(np.diff(code, prepend=-1))
     y = np.log(kept[time].to_numpy(dtype=float)) if log_time else kept[time].to_numpy(dtype=float)
-    base = np.column_stack([np.ones(len(kept)), *(lagged[c] for c in lagged if not c.startswith("_predictor"))])
+    columns = {own: [v for c, v in lagged.items() if c.startswith("_predictor") == own] for own in (True, False)}
+    base, added = (np.column_stack([np.empty((len(kept), 0)), *columns[own]]) for own in (False, True))
+    _check_free(added, base, predictor)
     rng = np.random.default_rng(seed)
     turns = [_turn(starts, len(kept), rng) for _ in range(n_permutations)]
     weights = rng.multinomial(len(starts), np.full(len(starts), 1 / len(starts)), size=n_bootstrap)
@@ -114,7 +117,7 @@ def relate_reading_times(
             continue
         base_ranks = np.column_stack([np.ones(len(kept)), *(ranks[c] for c in given)])
         mine, theirs = _residual(ranks[predictor], base_ranks), _residual(ranks[time], base_ranks)
-        kept_part, free = _bent(mine[:, None], base_ranks)
+        kept_part, free = _split(mine[:, None], np.column_stack([base_ranks, _curves(base_ranks[:, 1:])]))
         null[metric] = np.array([_correlation(kept_part[:, 0] + free[turn, 0], theirs) for turn in turns])
         draws = _resampled(
             np.column_stack([ranks[time], ranks[predictor], *(ranks[c] for c in given)]), starts, weights
@@ -124,7 +127,7 @@ def relate_reading_times(
         rows.append(_row(metric, "decoded", value, null[metric], draws, len(starts), len(kept), note))
     rows += [_control(c, ranks, time, starts, weights, len(kept)) for c in names]
 
-    gain, null["delta_log_likelihood"] = _gains(y, base, lagged, starts, turns, spillover)
+    gain, null["delta_log_likelihood"] = _gains(y, base, added, starts, turns)
     counts = np.diff(np.append(starts, len(kept)))
     draws = (weights @ gain) / (weights @ counts)
     note = f"nats a word; base: {', '.join(c for c in lagged if not c.startswith('_')) or 'mean'}; {len(starts)} texts held out in turn"
@@ -186,6 +189,14 @@ def _words(
     return kept, {k: v[whole] for k, v in lagged.items()}, notes
 
 
+def _check_free(added: np.ndarray, base: np.ndarray, predictor: str) -> None:
+    X = np.column_stack([np.ones(len(base)), base])
+    if (_residual(added, X).std(axis=0) < 1e-8 * added.std(axis=0)).any():
+        raise BraindecError(
+            f"the controls determine the predictor {predictor!r}", fix="leave out the control that says the same"
+        )
+
+
 def _spans(starts: np.ndarray, n: int) -> list[tuple[int, int]]:
     return list(zip(starts.tolist(), [*starts[1:].tolist(), n], strict=True))
 
@@ -199,15 +210,25 @@ def _residual(y: np.ndarray, X: np.ndarray) -> np.ndarray:
     return y - X @ np.linalg.lstsq(X, y, rcond=None)[0]
 
 
-def _bent(residual: np.ndarray, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Split what a straight fit to the columns of X leaves of each predictor: what squares and cubes of them say, and the rest.
+def _curves(X: np.ndarray) -> np.ndarray:
+    """Which bin of each column a row lies in: any curve in a column is, about, a sum of these, shape (n, n_bins)."""
+    wide = [np.empty((len(X), 0))]
+    for column in X.T:
+        values, place = np.unique(column, return_inverse=True)
+        n_bins = min(20, max(2, len(X) // 36))
+        if len(values) > n_bins:  # word length has a bin for each value
+            edges = np.unique(np.quantile(column, np.linspace(0, 1, n_bins + 1)))
+            values, place = edges[1:], np.searchsorted(edges[1:-1], column, side="left")
+        wide.append((place.reshape(-1, 1) == np.arange(1, len(values))).astype(float))
+    return np.column_stack(wide)
+
+
+def _split(residual: np.ndarray, flexible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Split what a straight fit to the controls leaves of each predictor: what curves in them say, and the rest.
 
     A bent relation of word length with both times and surprisal would look like an effect of surprisal; it stays in the null.
     """
-    Z = X[:, 1:] - X[:, 1:].mean(axis=0)
-    Z = Z / np.where(Z.std(axis=0) > 0, Z.std(axis=0), 1.0)
-    wide = np.column_stack([np.ones(len(Z)), Z, Z**2, Z**3])
-    bent = wide @ np.linalg.lstsq(wide, residual, rcond=None)[0]
+    bent = flexible @ np.linalg.lstsq(flexible, residual, rcond=None)[0]
     return bent, residual - bent
 
 
@@ -255,30 +276,30 @@ def _row(
 
 
 def _gains(
-    y: np.ndarray, base: np.ndarray, lagged: Mapping[str, np.ndarray], starts: np.ndarray, turns: Sequence[np.ndarray], spillover: int
+    y: np.ndarray, base: np.ndarray, added: np.ndarray, starts: np.ndarray, turns: Sequence[np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Gain in held-out log-likelihood of each text, and its mean a word for each turn of the predictor."""
     spans = _spans(starts, len(y))
-    scale = base[:, 1:].std(axis=0)
-    B = np.column_stack([base[:, :1], (base[:, 1:] - base[:, 1:].mean(axis=0)) / np.where(scale > 0, scale, 1.0)])
-    y = (y - y.mean()) / y.std()  # the gain does not depend on the unit
-    added = np.column_stack([v for k, v in lagged.items() if k.startswith("_predictor")])
-    # what the controls say of the predictor stays with its word: it is in the base model already
-    free = _residual(added, B)
-    spread = free.std(axis=0)
-    if (spread < 1e-9 * np.maximum(added.std(axis=0), 1e-300)).any():
-        raise BraindecError(
-            "the controls determine the predictor", fix="leave out the control that is the predictor itself"
-        )
-    free = free / spread
-    bent, rest = _bent(free, B)
-    alone = _held_out(_grams(B, y, spans), spans)
-    gain = _held_out(_grams(np.column_stack([B, free]), y, spans), spans) - alone
+    # texts differ in speed and in mean surprisal for reasons of their own: effects are those within texts
+    y, base, added, curves = (_within(v, spans) for v in (y[:, None], base, added, _curves(base)))
+    y = y[:, 0] / y.std()  # the gain does not depend on the unit
+    free = _residual(added, base)  # what the controls say of the predictor stays with its word: it is in the base model
+    free = free / free.std(axis=0)
+    bent, rest = _split(free, np.column_stack([base, curves]))
+    alone = _held_out(_grams(base, y, spans), spans)
+    gain = _held_out(_grams(np.column_stack([base, free]), y, spans), spans) - alone
     null = [
-        float((_held_out(_grams(np.column_stack([B, bent + rest[turn]]), y, spans), spans) - alone).sum() / len(y))
+        float((_held_out(_grams(np.column_stack([base, bent + rest[turn]]), y, spans), spans) - alone).sum() / len(y))
         for turn in tqdm(turns, desc="refitting on turned surprisal", disable=None, leave=False)
     ]
     return gain, np.array(null)
+
+
+def _within(values: np.ndarray, spans: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Columns without the means of texts, of unit variance where they vary."""
+    out = np.concatenate([values[a:b] - values[a:b].mean(axis=0) for a, b in spans])
+    spread = out.std(axis=0)
+    return out / np.where(spread > 0, spread, 1.0)
 
 
 def _grams(X: np.ndarray, y: np.ndarray, spans: Sequence[tuple[int, int]]) -> np.ndarray:
