@@ -120,22 +120,32 @@ def random_sets(
     rng : Generator
     whole_layer : bool
         The set is a layer: sets are drawn from all layers, as no others of that layer are left. Otherwise each set has
-        as many units of each layer (and site) as the set itself, none of them in the set.
+        as many units of each layer (and site) as the set itself.
 
     Returns
     -------
     list of array of int
-        Empty where there is nothing else to draw from.
+        Empty where there is nothing else to draw from. Units of the set itself may be drawn, as in any permutation test: sets
+        from the rest of the units are no null, because a set that holds much by chance leaves less for the others, and p-values of a
+        choice at random are then too often near 0 and near 1.
     """
-    chosen = np.asarray(chosen, dtype=int)
+    chosen = np.unique(np.asarray(chosen, dtype=int))
+    if len(chosen) >= len(units):
+        return []
     if whole_layer:
-        if len(chosen) >= len(units):
-            return []
         return [np.sort(rng.permutation(len(units))[: len(chosen)]) for _ in range(n_sets)]
-    from braindec.llm.controls import matched_random_units
-
-    match = tuple(c for c in ("layer", "site") if c in units)
-    return [np.asarray(s) for s in matched_random_units(units, chosen, n_sets=n_sets, match=match, rng=rng)]
+    match = [c for c in ("layer", "site") if c in units]
+    stratum = (
+        units.groupby(match, sort=False, dropna=False).ngroup().to_numpy() if match else np.zeros(len(units), dtype=int)
+    )
+    wanted = np.bincount(stratum[chosen], minlength=int(stratum.max()) + 1)
+    pools = {k: np.flatnonzero(stratum == k) for k in np.flatnonzero(wanted)}
+    if all(len(pool) == wanted[k] for k, pool in pools.items()):
+        return []
+    return [
+        np.sort(np.concatenate([rng.permutation(pool)[: wanted[k]] for k, pool in pools.items()]))
+        for _ in range(n_sets)
+    ]
 
 
 def _position(n: int, groups: np.ndarray | None, runs: np.ndarray | None) -> np.ndarray:
