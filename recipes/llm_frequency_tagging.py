@@ -102,7 +102,9 @@ def model_of(config, design):
     if said.corpus:
         sentences = read_corpus(said.corpus, unit=said.unit)
     elif planted:
-        texts = planted_sentences(2 * said.n, config.seed, n_words=design.sentence, words_per_sentence=design.sentence, whole=True)
+        texts = planted_sentences(
+            2 * said.n, config.seed, n_words=design.sentence, words_per_sentence=design.sentence, whole=True
+        )
         sentences = [text.split() for text in dict.fromkeys(texts)][: said.n]
     else:
         sentences = make_tagged_corpus(said.n, design.sentence, config.seed)
@@ -120,7 +122,14 @@ def features_of(config, lm, name, conditions, work):
     def make(file):
         work.folder.mkdir(parents=True, exist_ok=True)
         path = work.folder / f"{name}.h5"
-        extract(lm(), tag_words(conditions), pool="word", sites=tuple(config.units.sites), layers=config.units.layers, path=path)
+        extract(
+            lm(),
+            tag_words(conditions),
+            pool="word",
+            sites=tuple(config.units.sites),
+            layers=config.units.layers,
+            path=path,
+        )
         with hdf5(path, "r") as source:
             for part in source:
                 source.copy(part, file)
@@ -139,9 +148,20 @@ def tags_of(config, features, conditions, design):
 def windows_of(config, unit, design, cache):
     """Trials of a subject, and what was planted (None for recordings)."""
     if has_data(config):
-        return event_windows(source_of(config.data), unit["subject"], events=config.events, epochs=config.epochs, steps=config.signal,
+        epochs = (
+            config.epochs
+            if config.epochs.tmax is not None
+            else Epochs(tmin=config.epochs.tmin, tmax=config.epochs.tmin + design.duration)
+        )
+        return event_windows(source_of(config.data), unit["subject"], events=config.events, epochs=epochs, steps=config.signal,
                              channels=config.channels, cache=cache)[0], None  # fmt: skip
-    made, truth = tagged_seeg(design, n_subjects=config.brain.n_subjects, n_channels=config.brain.n_channels, snr=config.brain.snr, seed=config.seed)
+    made, truth = tagged_seeg(
+        design,
+        n_subjects=config.brain.n_subjects,
+        n_channels=config.brain.n_channels,
+        snr=config.brain.snr,
+        seed=config.seed,
+    )
     return made[int(unit["subject"]) - 1], truth
 
 
@@ -165,23 +185,35 @@ def run(config, unit, work):
                    n_permutations=config.n_permutations, seed=work.seed)  # fmt: skip
     rows = [*channel_rows(channels, brain.control), *unit_rows(found, nulls)]
     headline = next(iter(found))
-    order = list(found)[min(1, len(found) - 1)]  # planted units follow the order of word classes: a control that breaks it
+    order = list(found)[
+        min(1, len(found) - 1)
+    ]  # planted units follow the order of word classes: a control that breaks it
     for rate in sorted(channels.rates, key=channels.rates.get):
         if planted is not None:
             there = planted.tagged(unit["subject"], rate) & (rate not in planted.conditions[brain.control])
-            rows.append(auc_row("channels", rate, channels.of(rate)["statistic"].to_numpy(), there, f"against {brain.control}"))
+            rows.append(
+                auc_row("channels", rate, channels.of(rate)["statistic"].to_numpy(), there, f"against {brain.control}")
+            )
         if truth is not None and rate in found[order].rates and f"tagged_{rate}" in truth:
             keys = ["layer", "site", "index"]
-            there = pd.MultiIndex.from_frame(features.units[keys]).isin(pd.MultiIndex.from_frame(truth[f"tagged_{rate}"][keys]))
-            rows.append(auc_row("units", rate, found[order].of(rate)["statistic"].to_numpy(), there, f"against {order}"))
+            there = pd.MultiIndex.from_frame(features.units[keys]).isin(
+                pd.MultiIndex.from_frame(truth[f"tagged_{rate}"][keys])
+            )
+            rows.append(
+                auc_row("units", rate, found[order].of(rate)["statistic"].to_numpy(), there, f"against {order}")
+            )
     like, similarity = {a: b for a, b in brain.like.items() if a in conditions}, None
     if len(like) > 1 and "region" in channels.units and config.events.column == "trial_type":
         options = {"design": design, "conditions": like, "seed": work.seed}
         similarity = spectra_similarity(features, windows, **options)
         whole = np.zeros(len(features.units), dtype=int)
-        together = [None if f is None else spectra_similarity(f, windows, **options, layer=whole) for f in (features, plain)]
+        together = [
+            None if f is None else spectra_similarity(f, windows, **options, layer=whole) for f in (features, plain)
+        ]
         rows += similarity_rows(*together)
-    made, arrays = panels(found, channels, similarity, condition=brain.condition, control=brain.control, top=2 * design.unit_rate)
+    made, arrays = panels(
+        found, channels, similarity, condition=brain.condition, control=brain.control, top=2 * design.unit_rate
+    )
     notes = [*(f"Units: {n}" for n in found[headline].notes), *(f"Channels: {n}" for n in channels.notes if n not in found[headline].notes),
              *(f"Similarity: {n}" for n in (similarity.notes if similarity else []))]  # fmt: skip
     notes = [*sharing_note(token_sharing(lm.tokenizer, tag_words(conditions))), *notes]
@@ -190,7 +222,9 @@ def run(config, unit, work):
                 f"{said.unit}s, {design.drop} dropped", "trials of the brain": {str(k): int(v) for k, v in windows.trials[config.events.column].value_counts().items()},
                 "channels": windows.n_channels, "sampling frequency (Hz)": windows.sfreq}  # fmt: skip
     table = pd.DataFrame([r for r in rows if r is not None])
-    return Result(table, {**channels.arrays(), **arrays}, {"overview": overview, "panels": made, "notes": notes, "citations": []})
+    return Result(
+        table, {**channels.arrays(), **arrays}, {"overview": overview, "panels": made, "notes": notes, "citations": []}
+    )
 
 
 def summary(config, results):

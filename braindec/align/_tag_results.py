@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from scipy.stats import mannwhitneyu, t
 
 from braindec.align.tagging import SpectraSimilarity, Tagging, layer_curve
@@ -36,15 +35,23 @@ def _spread(values: Sequence[float]) -> float:
     return float(t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1)) if len(values) > 1 else np.nan
 
 
+def _beyond(value: float, null: Sequence[float]) -> float:
+    """p of a share against one more untrained network (t over networks); NaN for fewer than two."""
+    if len(null) < 2:
+        return np.nan
+    error = np.std(null, ddof=1) * np.sqrt(1 + 1 / len(null))
+    return float(t.sf((value - np.mean(null)) / error, len(null) - 1)) if error > 0 else float(value <= np.mean(null))
+
+
 def unit_rows(
     found: Mapping[str, Tagging], untrained: Mapping[str, Sequence[Mapping[str, float]]]
 ) -> list[dict[str, Any]]:
     """Return rows of shares of tagged units, against each control, beside untrained networks.
 
-    The first control is the headline. What it is compared with is the same share in untrained networks: ``chance`` is their
-    mean, p is that of the difference from one more such network (t over networks), because units of one network depend on one
-    another and a control that changes word classes tags untrained units too. Where the control keeps word classes
-    (slot_shuffle), untrained networks must be at 5 %: that is the row "untrained".
+    The first control is the headline. What a share is compared with is the same share in untrained networks: p and interval are
+    those of one more such network (t over networks), because units of one network depend on one another, and a control that
+    moves word classes tags untrained units too, so that ``chance`` is their mean. Where the control keeps word classes
+    (slot_shuffle) chance is 5 %, and untrained networks must be there: that is the row "untrained".
     """
     rows = []
     for place, (control, tagging) in enumerate(found.items()):
@@ -53,39 +60,19 @@ def unit_rows(
         for rate, value in shares(tagging).items():
             null = [s[rate] for s in untrained.get(control, [])]
             mean, spread = (float(np.mean(null)), _spread(null)) if null else (ALPHA, np.nan)
-            p = np.nan
-            if len(null) > 1:
-                error = np.std(null, ddof=1) * np.sqrt(1 + 1 / len(null))
-                p = float(t.sf((value - mean) / error, len(null) - 1)) if error > 0 else float(value <= mean)
+            p = _beyond(value, null)
             if not np.isfinite(spread):
                 ends = clopper_pearson(round(value * n_units), n_units)
             else:
                 ends = max(value - spread, 0.0), min(value + spread, 1.0)
-            name = "decoded" if place == 0 else f"against {control}"
-            beside = (
-                f"chance is the mean of {len(null)} untrained networks"
-                if null
-                else "chance is the level of the test; units depend on one another"
-            )
-            rows.append(
-                _row(
-                    "tagged_units",
-                    name,
-                    "units",
-                    rate,
-                    value,
-                    mean,
-                    *ends,
-                    p,
-                    n_units,
-                    f"p <= {ALPHA} against {control}; {beside}",
-                )
-            )
+            told = f"p <= {ALPHA} against {control}; p and interval from {len(null)} untrained networks on texts dealt anew" if null else (
+                f"p <= {ALPHA} against {control}; no untrained networks: the interval takes units for independent")  # fmt: skip
+            rows.append(_row("tagged_units", "decoded" if place == 0 else f"against {control}", "units", rate, value,
+                             ALPHA if strict else mean, *ends, p, n_units, told))  # fmt: skip
             if null:
-                se = spread / np.sqrt(len(null))
-
+                error = spread / np.sqrt(len(null))
                 rows.append(_row("tagged_units", "untrained" if strict else f"untrained against {control}", "units", rate, mean,
-                                 ALPHA if strict else mean, max(mean - se, 0.0), min(mean + se, 1.0), np.nan, len(null),
+                                 ALPHA if strict else mean, max(mean - error, 0.0), min(mean + error, 1.0), np.nan, len(null),
                                  f"mean over {len(null)} untrained networks, against {control}" + ("; must be at 5 %" if strict else "")))  # fmt: skip
     return rows
 
@@ -153,7 +140,7 @@ def _relative(spectra: np.ndarray) -> np.ndarray:
 
 def panels(
     units: Mapping[str, Tagging], channels: Tagging, similarity: SpectraSimilarity | None, *, condition: str, control: str,
-    untrained_curve: pd.DataFrame | None = None, top: float | None = None,
+    top: float | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:  # fmt: skip
     """Return the pictures of the report and their arrays."""
     arrays: dict[str, np.ndarray] = {}
@@ -176,20 +163,19 @@ def panels(
             "args": {"frequencies": f"@{key}/frequencies", "spectra": f"@{key}/spectra", "rates": tagging.rates, "labels": names[: len(lines)],
                      "ylabel": "evoked power (relative)", "n": len(tagging.units), "what": what},
             "caption": f"Power of the mean response over {tagging.n_trials} trials ({tagging.n_control} of the control), of each of the {what} relative "
-            "to its own mean over frequencies, then averaged over all, tagged or not. Compare the tagged bins with the bins beside them.",
+            "to its own mean over frequencies, then averaged over all, tagged or not." + (" What a model knows of "
+            "positions has power in any bin: compare conditions, not bins." if key == "units" else " Compare the tagged bins with those beside them."),
         })  # fmt: skip
-    made += _bars(first, "layer", "units", "Tagged units by layer", f"p <= 0.05 against {headline}. Dark lines: 95 % intervals as if units were "
-                  "independent, so too narrow. The dashed line is what the test gives where condition and control do not differ; untrained "
-                  "networks are in the table of scores.", arrays)  # fmt: skip
+    slowest = min(first.rates, key=first.rates.get)
+    made += _bars({rate: (first, rate) for rate in sorted(first.rates, key=first.rates.get)}, "layer", "units", f"Tagged units by layer, against {headline}",
+                  f"Share with p <= {ALPHA} against {headline}. Dark lines: 95 % intervals as if units were independent, so too narrow.", arrays)  # fmt: skip
+    if len(units) > 1:
+        made += _bars({name: (found, slowest) for name, found in units.items()}, "layer", "controls", f"Units tagged at the rate of the {slowest}, by control",
+                      "The same condition against each control. Only slot_shuffle keeps word classes in their places: against the others "
+                      "units that follow single words are tagged too, in untrained networks as well (rows \"untrained against ...\").", arrays)  # fmt: skip
     if "region" in channels.units:
-        made += _bars(
-            channels,
-            "region",
-            "channels",
-            "Tagged channels by region",
-            f"p <= 0.05 against {control}. Dark lines: 95 % intervals.",
-            arrays,
-        )
+        made += _bars({rate: (channels, rate) for rate in sorted(channels.rates, key=channels.rates.get)}, "region", "channels",
+                      "Tagged channels by region", f"Share with p <= {ALPHA} against {control}. Dark lines: 95 % intervals.", arrays)  # fmt: skip
     if similarity is not None:
         regions = list(dict.fromkeys(similarity.table["region"]))
         layers = list(dict.fromkeys(similarity.table["layer"]))
@@ -204,18 +190,24 @@ def panels(
 
 
 def _bars(
-    tagging: Tagging, by: str, key: str, title: str, caption: str, arrays: dict[str, np.ndarray]
+    series: Mapping[str, tuple[Tagging, str]],
+    by: str,
+    key: str,
+    title: str,
+    caption: str,
+    arrays: dict[str, np.ndarray],
 ) -> list[dict[str, Any]]:
-    table = layer_curve(tagging, by=by, on="p", alpha=ALPHA)
-    rates = sorted(tagging.rates, key=tagging.rates.get)
-    groups = list(dict.fromkeys(table[by]))
+    """Bars of the share of tagged units in each group, one series for each (tagging, rate)."""
+    tables = [
+        layer_curve(tagging, rate=rate, by=by, on="p", alpha=ALPHA).set_index(by) for tagging, rate in series.values()
+    ]
+    groups = list(tables[0].index)
     for column in ("share", "low", "high"):
-        wide = table.pivot(index="rate", columns=by, values=column).loc[rates, groups]
-        arrays[f"{key}/by_{by}/{column}"] = wide.to_numpy(dtype=float)
+        arrays[f"{key}/by_{by}/{column}"] = np.stack([t[column].to_numpy(dtype=float) for t in tables])
     names = [f"layer {g}" if by == "layer" else str(g) for g in groups]
     return [{
         "draw": "roi_bars", "title": title,
-        "args": {"values": f"@{key}/by_{by}/share", "low": f"@{key}/by_{by}/low", "high": f"@{key}/by_{by}/high", "names": names, "series": rates,
-                 "chance": ALPHA, "label": "share tagged"},
+        "args": {"values": f"@{key}/by_{by}/share", "low": f"@{key}/by_{by}/low", "high": f"@{key}/by_{by}/high", "names": names,
+                 "series": list(series), "chance": ALPHA, "label": "share tagged"},
         "caption": caption,
     }]  # fmt: skip
