@@ -64,7 +64,7 @@ def tagged_seeg(
     n_channels: int = 24,
     n_trials: int = 24,
     n_runs: int = 2,
-    snr: float = 0.5,
+    snr: float = 1.0,
     tagged: float = 0.3,
     sfreq: float = 64.0,
     exponent: float = 1.0,
@@ -94,8 +94,9 @@ def tagged_seeg(
     n_runs : int
         Trials are dealt to runs at random.
     snr : float
-        Power of a tag over the expected power of the background in that frequency bin of one whole trial. At the default
-        of 0.5 and 24 trials, tagged channels are told from others with an area under the curve above 0.95.
+        Power of a tag over the expected power of the background in that frequency bin of one whole trial. At 0.5 and 24
+        trials, tagged channels are told from others with an area under the curve above 0.95 by the mean coefficient of
+        a condition; tests against a control condition need the default of 1.
     tagged : float
         Share of channels that follow each rate, spread over the regions as REGIONS says.
     exponent : float

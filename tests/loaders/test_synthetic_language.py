@@ -199,7 +199,7 @@ def evoked(windows, condition, frequency, sfreq=64.0):
 
 
 def test_tagged_channels_are_found_at_the_documented_snr():
-    windows, truth = tagged_seeg(seed=0)
+    windows, truth = tagged_seeg(snr=0.5, seed=0)
     assert len(windows) == 3 and windows[0].shape == (72, 24, 576) and windows[0].modality == "ieeg"
     for rate, frequency in truth.rates.items():
         for condition, there in truth.conditions.items():
