@@ -68,9 +68,10 @@ def compare_networks(
 ) -> pd.DataFrame:
     """Return what trained networks have of each score, against untrained networks, and one of these against the others.
 
-    ``value`` is the mean of trained networks (of the last untrained one in the control row "untrained"), ``chance`` that of
-    (the other) untrained ones, ``low`` and ``high`` the 95 % interval of the difference, put around the value; p is
-    one-sided, from t over networks with one variance for both kinds, because units of one network depend on one another.
+    ``value`` is the mean of trained networks (of the last untrained one in the control row "untrained", which only the
+    first of ``scores`` has), ``chance`` that of (the other) untrained ones, ``low`` and ``high`` the 95 % interval of the
+    difference, put around the value; p is one-sided (two-sided for the control), from t over networks with one variance
+    for both kinds, because units of one network depend on one another.
     """
     rows = []
     for score in scores:
@@ -82,19 +83,23 @@ def compare_networks(
             continue
         against = f"{told[0][2]}; {_counted(len(mine), 'trained network')} against {len(null)} untrained, whose mean is the chance level"
         among = f"{told[0][2]}; one untrained network against {len(null) - 1} others"
-        for name, a, b, note in (("decoded", mine, null, against), ("untrained", null[-1:], null[:-1], among)):
+        kinds = [("decoded", mine, null, against)]
+        if score == scores[0]:  # one control for the headline: of many, one in twenty is off by chance
+            kinds.append(("untrained", null[-1:], null[:-1], among))
+        for name, a, b, note in kinds:
             if b and len(a) + len(b) >= 3:
-                rows.append({"metric": score, "version": VERSION, "row": name, **_difference(np.array(a), np.array(b)),
+                rows.append({"metric": score, "version": VERSION, "row": name, **_difference(np.array(a), np.array(b), name == "untrained"),
                              "n": told[0][1], "note": note})  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _difference(a: np.ndarray, b: np.ndarray) -> dict[str, float]:
+def _difference(a: np.ndarray, b: np.ndarray, two_sided: bool) -> dict[str, float]:
     """Return value, chance, low, high and p of the networks ``a`` against the networks ``b``."""
     freedom = len(a) + len(b) - 2
     spread = np.sqrt((a.var() * len(a) + b.var() * len(b)) / freedom * (1 / len(a) + 1 / len(b)))
     difference = a.mean() - b.mean()
-    p = float(stats.t.sf(difference / spread, freedom)) if spread > 0 else float(difference <= 0)
+    size = abs(difference) if two_sided else difference
+    p = float(min((1 + two_sided) * stats.t.sf(size / spread, freedom), 1.0)) if spread > 0 else float(size <= 0)
     half = float(stats.t.ppf(0.975, freedom) * spread)
     return {"value": a.mean(), "chance": b.mean(), "low": a.mean() - half, "high": a.mean() + half, "p": p}
 
@@ -214,7 +219,7 @@ def _curve(
 def _caption(table: UnitTable, score: str) -> str:
     described: Mapping[str, str] = dict(zip(table.about["score"], table.about["describe"], strict=True))
     text = described[score]
-    return f"{text[0].upper()}{text[1:]}: mean over units of a layer. Grey: the means of untrained networks."
+    return f"{text[0].upper()}{text[1:]} ({_CURVES[score][2]}): mean over units of a layer. Grey: the means of untrained networks."
 
 
 def _counted(n: int, what: str) -> str:

@@ -102,8 +102,11 @@ class Suma(nn.Module):
             raise BraindecError("SUMA needs at least one cycle, and heads that divide its width",
                                 found=f"{num_cycles} cycles, {num_heads} heads, width {hidden_size}")  # fmt: skip
         self.vocab_size, self.max_length, self.num_cycles = vocab_size, max_length, num_cycles
-        self.embed_tokens = nn.Embedding(vocab_size, hidden_size)
-        self.layers = nn.ModuleList([Block(hidden_size, num_heads)])  # a list, as in any model, of which there is one
+        with torch.random.fork_rng(devices=[], enabled=seed is not None):  # PyTorch's own first draws are thrown away
+            self.embed_tokens = nn.Embedding(vocab_size, hidden_size)
+            self.layers = nn.ModuleList(
+                [Block(hidden_size, num_heads)]
+            )  # a list, as in any model, of which there is one
         generator = None if seed is None else torch.Generator().manual_seed(seed)
         for parameter in self.parameters():
             if parameter.ndim == 2 and not parameter.is_meta:

@@ -1,6 +1,6 @@
 """Previous-token heads: mean attention to the token just before, over random tokens.
 
-Reads no stimuli. ``previous_token_chance`` is what uniform attention over the allowed keys gives; ``previous_token_low``
+Reads no stimuli. ``previous_token`` is that mean, ``previous_token_chance`` what uniform attention over the allowed keys gives; ``previous_token_low``
 and ``previous_token_high`` are the ends of the 95 % interval over prompts (t), ``previous_token_p`` tests whether the
 mean is above that chance level (one-sided t over prompts).
 Source: Elhage et al. 2021 (A mathematical framework for transformer circuits).

@@ -69,7 +69,7 @@ def as_block(values: np.ndarray, *, seed: tuple[int, ...] = (0,), n_rotations: i
     mean, deviation, within = _spread(values, covariance=n_rotations > 0)
     seeds = tuple((*seed, k) for k in range(n_rotations))
     turned = [np.sqrt(np.maximum(_turned_variance(within, s), 0.0)) for s in seeds]
-    return Block(values, mean, deviation, np.reshape(turned, (n_rotations, -1)), seeds)
+    return Block(values, mean, deviation, np.reshape(turned, (n_rotations, values.shape[1])), seeds)
 
 
 def best_partners(values: np.ndarray, others: Mapping[int, Block]) -> Partners:
