@@ -26,15 +26,23 @@ controls.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.llm._tag_controls import (
+    CONTROLS,
+    Sentences,
+    nonsense,
+    phrase_shuffle,
+    reverse,
+    slot_shuffle,
+    within_sentence_shuffle,
+)
 from braindec.llm.words import tokens_of_words, words_table
 from braindec.stats.tagging import Design
 
@@ -53,9 +61,6 @@ __all__ = [
     "token_sharing",
     "within_sentence_shuffle",
 ]
-
-Sentences = Sequence[Sequence[str]]
-_TRIES = 2000
 
 
 def design(
@@ -150,10 +155,10 @@ def tag_words(conditions: Sequence[TagTrials] | Mapping[str, TagTrials]) -> pd.D
     units = dict(zip(names, (u for m in made for u in m.trials), strict=True))
     table = words_table(units, separator=made[0].separator)
     spans = {m.condition: m.design.sentence for m in made}
+    kept, table.attrs = table.attrs, {}  # pandas would copy the texts at each step
     condition = table["text_id"].str.rsplit("-", n=1).str[0]
-    kept = dict(table.attrs)
     table = table.assign(condition=condition, position=table["word_index"] % condition.map(spans))
-    table.attrs.update(kept)
+    table.attrs = kept
     return table
 
 
@@ -199,100 +204,6 @@ def tag_trials(
     return TagTrials(condition, design, trials, order.tolist(), unit, notes)
 
 
-def slot_shuffle(sentences: Sentences, *, seed: int = 0) -> list[list[str]]:
-    """Deal the words of each slot anew: same words in each slot, no two words of a new sentence from one sentence.
-
-    Raises
-    ------
-    BraindecError
-        If there are fewer sentences than slots.
-    """
-    length = _same_length(sentences)
-    n = len(sentences)
-    if n < length:
-        raise BraindecError(
-            f"sentences of {length} units need at least {length} of them to be dealt anew", found=f"{n}"
-        )
-    rng = np.random.default_rng([seed, 402])
-    order, shifts = rng.permutation(n), rng.permutation(n)[:length]
-    return [[sentences[order[(i + s) % n]][slot] for slot, s in enumerate(shifts)] for i in range(n)]
-
-
-def within_sentence_shuffle(sentences: Sentences, *, seed: int = 0) -> list[list[str]]:
-    """Reorder the words of each sentence so that no two neighbours were neighbours in this order before.
-
-    Raises
-    ------
-    BraindecError
-        If a sentence has no such order (one unit, or the same words again).
-    """
-    rng = np.random.default_rng([seed, 403])
-    out = []
-    for units in sentences:
-        units = list(units)
-        before = set(pairwise(units))
-        for _ in range(_TRIES):
-            new = [units[k] for k in rng.permutation(len(units))]
-            if not before & set(pairwise(new)):
-                break
-        else:
-            raise BraindecError(
-                f"no order of {' '.join(units)!r} is free of its own neighbours", fix="leave the sentence out"
-            )  # fmt: skip
-        out.append(new)
-    return out
-
-
-def nonsense(sentences: Sentences, *, seed: int = 0) -> list[list[str]]:
-    """Deal all words of all sentences anew to all slots; no two neighbours of a sentence were neighbours before.
-
-    Raises
-    ------
-    BraindecError
-        If no such deal is found (very few words).
-    """
-    length = _same_length(sentences)
-    rng = np.random.default_rng([seed, 404])
-    words = [u for units in sentences for u in units]
-    before = {pair for units in sentences for pair in pairwise(units)}
-    order = rng.permutation(len(words))
-    for _ in range(_TRIES):
-        dealt = np.array(words, dtype=object)[order]
-        bad = [k for k in range(len(words) - 1) if (k + 1) % length and (dealt[k], dealt[k + 1]) in before]
-        if not bad:
-            return [dealt[i : i + length].tolist() for i in range(0, len(words), length)]
-        for k in bad:  # trade the second of a surviving pair for any other word
-            other = int(rng.integers(len(words)))
-            order[[k + 1, other]] = order[[other, k + 1]]
-    raise BraindecError(
-        "these words cannot be dealt without a pair of neighbours that was there before", found=f"{len(words)} words"
-    )
-
-
-def reverse(sentences: Sentences, *, seed: int = 0) -> list[list[str]]:
-    """Turn each sentence back to front (``seed`` changes nothing)."""
-    return [list(units)[::-1] for units in sentences]
-
-
-def phrase_shuffle(sentences: Sentences, *, seed: int = 0, span: int = 2) -> list[list[str]]:
-    """Deal whole phrases of ``span`` units anew to all places of all sentences.
-
-    Raises
-    ------
-    BraindecError
-        If phrases do not tile the sentence.
-    """
-    length = _same_length(sentences)
-    if span < 1 or length % span:
-        raise BraindecError(
-            f"phrases of {span} units do not tile sentences of {length}", allowed="a divisor of the sentence length"
-        )
-    phrases = [list(units[i : i + span]) for units in sentences for i in range(0, length, span)]
-    order = np.random.default_rng([seed, 406]).permutation(len(phrases))
-    per = length // span
-    return [[u for k in order[i : i + per] for u in phrases[k]] for i in range(0, len(phrases), per)]
-
-
 def token_sharing(tokenizer: Any, table: pd.DataFrame) -> pd.DataFrame:
     """Return how the tokenizer cuts the units of each condition, one row a condition.
 
@@ -311,9 +222,12 @@ def token_sharing(tokenizer: Any, table: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         condition, shared (share of units that have a token in common with the unit before), tokens (mean number a unit).
     """
-    rows = []
-    for name, part in table.groupby("text_id", sort=False):
-        coded = tokenizer(table.attrs["texts"][name], add_special_tokens=False, return_offsets_mapping=True)
+    rows, texts = [], table.attrs["texts"]
+    bare = pd.DataFrame(
+        {c: table[c].to_numpy() for c in ("text_id", "start", "stop", "condition")}
+    )  # pandas copies attrs at each step
+    for name, part in bare.groupby("text_id", sort=False):
+        coded = tokenizer(texts[name], add_special_tokens=False, return_offsets_mapping=True)
         place = tokens_of_words(np.array(coded["offset_mapping"]), part[["start", "stop"]].to_numpy())
         shared = place[1:, 0] < place[:-1, 1]
         rows.append((part["condition"].iloc[0], shared.mean(), np.diff(place, axis=1).mean()))
@@ -329,15 +243,6 @@ def sharing_note(sharing: pd.DataFrame, *, apart: float = 0.02) -> list[str]:
     told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
     return [f"Tokens span several units more often in some conditions than in others ({told}): the tokenizer itself marks what stands together, and "
             "units of untrained networks are tagged by it. Use a tokenizer with a token a unit, or read no tag beyond those of untrained networks."]  # fmt: skip
-
-
-CONTROLS: dict[str, Callable[..., list[list[str]]]] = {
-    "slot_shuffle": slot_shuffle,
-    "within_sentence_shuffle": within_sentence_shuffle,
-    "reverse": reverse,
-    "phrase_shuffle": phrase_shuffle,
-    "nonsense": nonsense,
-}
 
 
 def tag_conditions(
@@ -392,13 +297,6 @@ def tag_conditions(
 def _apart(dealt: list[list[str]], name: str) -> list[list[str]]:
     """Sentences dealt anew may come out alike by accident; the second one goes."""
     return [list(units) for units in dict.fromkeys(map(tuple, dealt))]
-
-
-def _same_length(sentences: Sentences) -> int:
-    lengths = {len(s) for s in sentences}
-    if len(lengths) != 1 or 0 in lengths:
-        raise BraindecError("sentences must all have the same number of units", found=f"lengths {sorted(lengths)[:8]}")
-    return lengths.pop()
 
 
 def _check(sentences: Sentences, length: int, unit: str) -> None:
