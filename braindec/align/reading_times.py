@@ -41,8 +41,8 @@ class ReadingTimes:
     ----------
     scores : DataFrame
         Columns metric, version, row, value, chance, low, high, p, n, note. Metrics: ``spearman``, ``partial_spearman`` and
-        ``delta_log_likelihood`` (nats a word, held-out texts). Row "decoded" is the predictor; rows named after a control have
-        its own Spearman correlation.
+        ``delta_log_likelihood`` (nats a word, held-out texts). Row "decoded" is the predictor, "turned" the same turned around
+        within texts (mean and 95 % of the null); rows named after a control have its own Spearman correlation.
     null : mapping of str to array of shape (n_permutations,)
         Each metric with the predictor turned around within texts.
     per_text : DataFrame
@@ -101,7 +101,10 @@ def relate_reading_times(
     kept, lagged, notes = _words(table, predictor, time, text, names, spillover)
     code = pd.factorize(kept[text])[0]
     starts = np.flatnonzero(np.diff(code, prepend=-1))
-    y = np.log(kept[time].to_numpy(dtype=float)) if log_time else kept[time].to_numpy(dtype=float)
+    y = kept[time].to_numpy(dtype=float)
+    if log_time and y.min() <= 0:
+        raise BraindecError("a time of 0 has no logarithm", found=f"{int((y <= 0).sum())} words", fix="leave them out")
+    y = np.log(y) if log_time else y
     columns = {own: [v for c, v in lagged.items() if c.startswith("_predictor") == own] for own in (True, False)}
     base, added = (np.column_stack([np.empty((len(kept), 0)), *columns[own]]) for own in (False, True))
     _check_free(added, base, predictor)
@@ -132,6 +135,7 @@ def relate_reading_times(
     draws = (weights @ gain) / (weights @ counts)
     note = f"nats a word; base: {', '.join(c for c in lagged if not c.startswith('_')) or 'mean'}; {len(starts)} texts held out in turn"
     rows.append(_row("delta_log_likelihood", "decoded", float(gain.sum() / counts.sum()), null["delta_log_likelihood"], draws, len(starts), len(kept), note))  # fmt: skip
+    rows += [_null_row(metric, values, len(kept)) for metric, values in null.items() if len(values)]
     each = [
         _correlation(rankdata(kept[predictor].to_numpy()[a:b]), rankdata(kept[time].to_numpy()[a:b]))
         for a, b in _spans(starts, len(kept))
@@ -273,6 +277,13 @@ def _row(
     chance = float(null.mean()) if len(null) else 0.0
     return {"metric": metric, "version": VERSION, "row": row, "value": value, "chance": chance, "low": low, "high": high, "p": p, "n": n,
             "note": note}  # fmt: skip
+
+
+def _null_row(metric: str, null: np.ndarray, n: int) -> dict[str, object]:
+    """What the predictor is worth when it meets the words of other places in the text."""
+    low, high = np.quantile(null, [0.025, 0.975])
+    return {"metric": metric, "version": VERSION, "row": "turned", "value": float(null.mean()), "chance": 0.0, "low": float(low), "high": float(high),
+            "p": np.nan, "n": n, "note": f"turned around within texts {len(null)} times; range is that of the null"}  # fmt: skip
 
 
 def _gains(

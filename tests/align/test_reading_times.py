@@ -47,6 +47,8 @@ def test_values_are_those_of_the_definitions():
     r = spearmanr(table[["time", "surprisal", "n_letters"]]).statistic
     partial = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
     assert np.isclose(rows["value"]["partial_spearman"], partial)
+    turned = found.scores[found.scores["row"] == "turned"].set_index("metric")
+    assert set(turned.index) == set(rows.index) and np.allclose(turned["value"], rows["chance"][turned.index])
     gains = []
     own = table.drop(columns="text_id") - table.groupby("text_id").transform("mean")
     for text in table["text_id"].unique():  # by hand: fit on the other texts, Gaussian likelihood of this one
@@ -151,6 +153,7 @@ def test_interval_covers_over_texts():
         ({}, {"predictor": "surprise"}, "no column 'surprise'; did you mean 'surprisal'"),
         ({"text_id": "1"}, {}, "at least 2 are needed"),
         ({"surprisal": 1.0}, {}, "the same for all words"),
+        ({"time": 0.0}, {"log_time": True}, "the same for all words|no logarithm"),
         ({}, {"spillover": -1}, "number of preceding words"),
         ({}, {"controls": ["surprisal"]}, "determine the predictor"),
     ],
