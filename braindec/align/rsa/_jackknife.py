@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from braindec.align.rsa.rdm import cells_to_square
+from braindec.align.rsa.rdm import cells_to_square, n_conditions_of
 
-__all__ = ["deletions", "inflation", "jackknife_covariance", "leave_one_grams", "linear_jackknife"]
+__all__ = ["deletions", "inflation", "jackknife_covariance", "leave_one_grams", "left_out", "linear_jackknife"]
 
 _MOST = 128  # conditions that are left out in turn; more say the same
 _LARGEST = 4.0
@@ -31,12 +31,26 @@ def jackknife_covariance(values: np.ndarray, n: int) -> np.ndarray:
     return (n - 1) / n * (n / len(values)) * centred.T @ centred
 
 
-def linear_jackknife(values: np.ndarray) -> np.ndarray:
+def left_out(n: int, group: np.ndarray | None = None) -> np.ndarray:
+    """Return which conditions are kept in each deletion of a condition or group, float of shape (n_deletions, n)."""
+    group = np.arange(n) if group is None else group
+    kept = np.ones((len(deletions(int(group.max()) + 1)), n))
+    for row, g in zip(kept, deletions(int(group.max()) + 1), strict=True):
+        row[group == g] = 0.0
+    return kept
+
+
+def linear_jackknife(values: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
     """Return the jackknife covariance of plain means over pairs of ``values`` (k, n_pairs)."""
-    rows = np.stack([cells_to_square(v).sum(axis=1) for v in values])  # (statistic, condition)
-    n = rows.shape[1]
-    picked = rows[:, deletions(n)]
-    return jackknife_covariance(((values.sum(axis=1)[:, None] - picked) / (values.shape[1] - n + 1)).T, n)
+    conditions = n_conditions_of(values.shape[1])
+    kept = left_out(conditions, group)
+    sizes = kept.sum(axis=1)
+    sums = np.stack(
+        [np.sum((kept @ cells_to_square(v)) * kept, axis=1) for v in values], axis=1
+    )  # (deletion, statistic)
+    return jackknife_covariance(
+        sums / (sizes * (sizes - 1))[:, None], conditions if group is None else int(group.max()) + 1
+    )
 
 
 def inflation(actual: np.ndarray, linear: np.ndarray) -> np.ndarray:
@@ -46,8 +60,13 @@ def inflation(actual: np.ndarray, linear: np.ndarray) -> np.ndarray:
     return np.clip(np.where(np.isfinite(ratio) & (linear > 0), ratio, 1.0), 1.0, _LARGEST)
 
 
-def leave_one_grams(rows: np.ndarray) -> np.ndarray:
-    """Return sums of products of rows (k, n_pairs) over the pairs without a condition, (n_deletions, k, k)."""
+def leave_one_grams(rows: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
+    """Return sums of products of rows (k, n_pairs) over the pairs without a condition or group, (n_deletions, k, k)."""
     squares = cells_to_square(rows)
-    picked = squares[:, deletions(squares.shape[1])]  # (row, deletion, condition)
-    return rows @ rows.T - np.einsum("rij,sij->irs", picked, picked, optimize=True)
+    n = squares.shape[1]
+    if group is None or len(np.unique(group)) == n:
+        picked = squares[:, deletions(n)]  # (row, deletion, condition)
+        return rows @ rows.T - np.einsum("rij,sij->irs", picked, picked, optimize=True)
+    first, second = np.triu_indices(n, 1)
+    kept = left_out(n, group) > 0
+    return np.stack([rows[:, k[first] & k[second]] @ rows[:, k[first] & k[second]].T for k in kept])

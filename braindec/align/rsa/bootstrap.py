@@ -30,7 +30,7 @@ from braindec.align.rsa._components import components
 from braindec.align.rsa._draws import Draws, codes_of, draw
 from braindec.align.rsa._evaluate import evaluate, shares
 from braindec.align.rsa._influence import INFLUENCE, ceiling_pseudo_values, pseudo_values
-from braindec.align.rsa._jackknife import deletions, inflation, jackknife_covariance
+from braindec.align.rsa._jackknife import inflation, jackknife_covariance, left_out
 from braindec.align.rsa._population import satterthwaite
 from braindec.align.rsa.compare import Comparator, comparator_of
 from braindec.align.rsa.rdm import n_conditions_of
@@ -179,7 +179,7 @@ def bootstrap_rsa(
         ceilings that count as fixed.
     method : {"bootstrap", "components"}
         Draw resamples, or compute covariances exactly to first order (only for comparators of
-        :data:`braindec.align.rsa._influence.INFLUENCE`, and for conditions without groups).
+        :data:`braindec.align.rsa._influence.INFLUENCE`).
     n : int
         Resamples.
     subjects : array of shape (n_rdm,), optional
@@ -257,12 +257,9 @@ def _exact(
     models: np.ndarray, data: np.ndarray, comparator: Comparator, subject: np.ndarray, group: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Covariances of scores and the lower ceiling from components; rows and columns of the upper ceiling are NaN."""
-    if comparator.name not in INFLUENCE or len(np.unique(group)) < len(group):
-        raise BraindecError(
-            "variance components need a comparator with known pseudo-values and conditions without groups",
-            found=f"{comparator.name}, {len(np.unique(group))} groups of {len(group)} conditions",
-            allowed=", ".join(INFLUENCE), fix="method='bootstrap'",
-        )  # fmt: skip
+    if comparator.name not in INFLUENCE:
+        raise BraindecError("variance components need a comparator with known pseudo-values", found=comparator.name,
+                            allowed=", ".join(INFLUENCE), fix="method='bootstrap'")  # fmt: skip
     several = bool(subject.max() > 0)
     ceiling = ceiling_pseudo_values(data, subject, comparator.name) if several else None
 
@@ -272,11 +269,10 @@ def _exact(
             parts = np.mean([pseudo_values(data[i], models, comparator.name) for i in mine], axis=0)
             yield parts if ceiling is None else np.vstack([parts, ceiling[mine].mean(axis=0)])
 
-    found, k, n = components(rows()), len(models), len(group)
-    left_out = np.ones((len(deletions(n)), n))
-    left_out[np.arange(len(left_out)), deletions(n)] = 0.0
-    one = Draws(np.ones((1, n)), np.ones((1, len(data))))
-    drawn = Draws(left_out, np.ones((len(left_out), len(data))))
+    found, k, n = components(rows(), group), len(models), int(group.max()) + 1
+    kept = left_out(len(group), group)
+    one = Draws(np.ones((1, len(group))), np.ones((1, len(data))))
+    drawn = Draws(kept, np.ones((len(kept), len(data))))
     values = evaluate(models, data, one, drawn, comparator, "conditions", subject)[2]["conditions"][:, : k + several]
     parts = {"both": found.both, "subjects": found.subjects, "conditions": found.conditions, "linear": found.linear,
              "jackknife": jackknife_covariance(values, n)}  # fmt: skip

@@ -98,8 +98,8 @@ def infer(
         What intervals and population p-values generalise to. With one subject "two-factor" becomes "conditions" (a note says
         so).
     method : {"components", "bootstrap"}
-        Where variances come from; see :mod:`braindec.align.rsa.bootstrap`. Comparators without components, and grouped
-        conditions, are resampled (a note says so).
+        Where variances come from; see :mod:`braindec.align.rsa.bootstrap`. Comparators without components, and fitted
+        models, are resampled (a note says so).
     n, permutations : int
         Resamples of method "bootstrap"; orders of condition labels (0: no permutation test).
     subject : str
@@ -130,9 +130,9 @@ def infer(
     names, fitted = [m.name for m in families], any(m.flexible for m in families)
     by, cells = cells_of(data, by, subject)
     bootstrap, notes = _what_can_be_asked(bootstrap, cells)
-    if method == "components" and (fitted or condition_groups is not None or comparator.name not in INFLUENCE):
+    if method == "components" and (fitted or comparator.name not in INFLUENCE):
         method = "bootstrap"
-        why = "fitted models" if fitted else "grouped conditions" if condition_groups is not None else comparator.name
+        why = "fitted models" if fitted else comparator.name
         notes.append(f"Variances come from {n:,} bootstrap resamples, as components are not known for {why}; they are conservative with few conditions.")  # fmt: skip
     groups = None if condition_groups is None else np.asarray(condition_groups)
     how = {"comparator": comparator, "kind": bootstrap, "n": n, "condition_groups": groups, "rng": seed}

@@ -19,13 +19,14 @@ import numpy as np
 import pandas as pd
 
 from braindec.align.rsa._components import components
+from braindec.align.rsa._draws import codes_of
 from braindec.align.rsa._influence import linear_pseudo_values
 from braindec.align.rsa._jackknife import jackknife_covariance, leave_one_grams
 from braindec.align.rsa._population import population_test
 from braindec.align.rsa._tables import cells_of, complete, names_of
 from braindec.align.rsa.comparators._vectors import ranked
 from braindec.align.rsa.permutation import condition_orders, permuted_cells
-from braindec.align.rsa.rdm import RDMs, n_conditions_of
+from braindec.align.rsa.rdm import RDMs
 from braindec.errors import BraindecError
 from braindec.stats.fdr import fdr_bh
 from braindec.stats.permutation import permutation_p, sign_flip_test
@@ -45,6 +46,7 @@ def partial_rsa(
     permutations: int = 1000,
     subject: str = "subject",
     by: Sequence[str] | None = None,
+    condition_groups: Sequence[Any] | None = None,
     strata: Sequence[Any] | None = None,
     level: float = 0.95,
     seed: int = 0,
@@ -63,7 +65,7 @@ def partial_rsa(
         What intervals and ``p_population`` generalise to; with one subject, "conditions".
     permutations : int
         Orders of condition labels; 0 leaves ``p`` empty.
-    subject, by, strata, level, seed
+    subject, by, condition_groups, strata, level, seed
         As for :func:`braindec.align.rsa.inference.infer`.
 
     Returns
@@ -86,7 +88,8 @@ def partial_rsa(
     by, cells = cells_of(data, by, subject)
     prepare = ranked if form == "rank" else np.asarray
     M, D, C = (standardised(prepare(r.values)) for r in (models, data, confounds))
-    orders = condition_orders(data.n_conditions, n=permutations, rng=seed,
+    group = codes_of(None if condition_groups is None else np.asarray(condition_groups), data.n_conditions)
+    orders = condition_orders(data.n_conditions, n=permutations, rng=seed, blocks=group,
                               strata=None if strata is None else np.asarray(strata)) if permutations else None  # fmt: skip
     rows = []
     for name, model in zip(names, M, strict=True):
@@ -98,7 +101,7 @@ def partial_rsa(
             raw = D[place] @ model / len(model)
             given = rest_of(D[place], basis, "a data matrix")
             rows.append({**dict(zip(by, key, strict=True)), "model": name,
-                         **_test(rest, given, moved, who, bootstrap, level, seed, _leave_one_out(model, D[place], C[used], who)), "raw": mean_by_subject(raw[:, None], who).mean(),
+                         **_test(rest, given, moved, who, bootstrap, level, seed, group, _leave_one_out(model, D[place], C[used], who, group)), "raw": mean_by_subject(raw[:, None], who).mean(),
                          "note": "given " + ", ".join(others[i] for i in used) if used else "no confounds"})  # fmt: skip
     table = pd.DataFrame(rows)
     table.insert(len(by) + 1, "metric", f"partial_{form}")
@@ -109,13 +112,13 @@ def partial_rsa(
 
 def _test(
     rest: np.ndarray, given: np.ndarray, moved: np.ndarray | None, who: np.ndarray, bootstrap: str, level: float, seed: int,
-    left_out: np.ndarray,
+    group: np.ndarray, without: np.ndarray,
 ) -> dict[str, float]:  # fmt: skip
     values = mean_by_subject(linear_pseudo_values(rest, given), who)  # (subject, pair)
     each = values.mean(axis=1)
-    n_conditions = n_conditions_of(len(rest))
-    tested = population_test(components(v[None] for v in values), float(each.mean()), len(each), n_conditions, bootstrap, level,
-                             jackknife_covariance(left_out[:, None], n_conditions))  # fmt: skip
+    n_groups = int(group.max()) + 1
+    tested = population_test(components((v[None] for v in values), group), float(each.mean()), len(each), n_groups, bootstrap, level,
+                             jackknife_covariance(without[:, None], n_groups))  # fmt: skip
     p = np.nan
     if moved is not None:
         mean = mean_by_subject(given, who).mean(axis=0)  # the score is linear in the data's rest
@@ -125,11 +128,13 @@ def _test(
             "variance": tested.variance, "dof": tested.dof, "n": len(each)}  # fmt: skip
 
 
-def _leave_one_out(model: np.ndarray, data: np.ndarray, confounds: np.ndarray, who: np.ndarray) -> np.ndarray:
-    """The mean partial correlation without each condition in turn, (n_deletions,), from sums of products."""
+def _leave_one_out(
+    model: np.ndarray, data: np.ndarray, confounds: np.ndarray, who: np.ndarray, group: np.ndarray
+) -> np.ndarray:
+    """The mean partial correlation without each (group of) conditions in turn, (n_deletions,), from sums of products."""
     rows = np.concatenate([model[None], data, confounds, np.ones((1, len(model)))])
     kept, away = np.arange(1 + len(data)), np.arange(1 + len(data), len(rows))
-    grams = leave_one_grams(rows)
+    grams = leave_one_grams(rows, group)
     back = np.linalg.pinv(grams[:, away[:, None], away], hermitian=True) @ grams[:, away[:, None], kept]
     left = grams[:, kept[:, None], kept] - np.matmul(grams[:, kept[:, None], away], back)
     size = np.maximum(np.einsum("bii->bi", left), np.finfo(float).tiny)
