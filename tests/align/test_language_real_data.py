@@ -81,7 +81,7 @@ def test_embeddings_agree_with_judged_similarity(shared, embeddings):
 
 @pytest.fixture(scope="module")
 def n400(shared):
-    """Single trials (n, 32 channels x 7 bins of 0.1 s), association strength, and whether the words are related."""
+    """Single trials (n, 32 channels x 6 bins of 0.1 s), association strength, and whether the words are related."""
     windows = braindec.load(shared("n400-words") / "subject04-epo.fif")
     late = (windows.times >= 0.1) & (windows.times < 0.8)
     x = windows.load()[:, :, late]
