@@ -12,6 +12,8 @@ from braindec.viz._style import BLUE, canvas, chance_line, grid, legend_above, n
 
 __all__ = ["null_histogram"]
 
+_NARROW = 0.06  # share of the axis
+
 
 @styled
 def null_histogram(
@@ -55,7 +57,13 @@ def null_histogram(
         p = (1 + int((null >= observed - 1e-12).sum())) / (1 + len(null))
     figure, ax = canvas(ax, height=3.0)
     bins = int(np.clip(np.sqrt(len(null)) * 1.5, 8, 40))
-    ax.hist(null, bins=bins, color="#c3ccd4", edgecolor="white", linewidth=0.6, label=f"{kind} (n = {len(null):,})")
+    low, high = min(null.min(), observed), max(null.max(), observed)
+    narrow = np.ptp(null) < _NARROW * (high - low)  # far from the observed score: few bins, wide enough to be seen
+    if narrow:
+        middle, half = float(np.mean((null.min(), null.max()))), _NARROW / 2 * (high - low)
+        bins = np.linspace(middle - half, middle + half, 4)
+    edge = {"edgecolor": "#8d99a3" if narrow else "white", "linewidth": 0.6}
+    ax.hist(null, bins=bins, color="#c3ccd4", label=f"{kind} (n = {len(null):,})", **edge)
     ax.axvline(observed, color=BLUE, linewidth=2.4, label=f"observed {observed:.3f}, {p_text(p)}")
     if chance is not None:
         chance_line(ax, chance, label=f"chance ({chance:.3g})", vertical=True)
