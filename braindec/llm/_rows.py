@@ -235,6 +235,8 @@ def padded(lm: LanguageModel, rows: Sequence[Any]) -> tuple[torch.Tensor, torch.
     """Return tokens and mask, shape (row, token), padded on the right so that positions are those of each text."""
     longest = max(len(row.tokens) for row in rows)
     fill = getattr(lm.tokenizer, "pad_token_id", None) or 0
+    if not lm.bidirectional:  # run without a mask, where transformers takes padding tokens for a mistake and warns
+        fill = int(fill == 0)
     tokens = np.full((len(rows), longest), fill, dtype=np.int64)
     mask = np.zeros((len(rows), longest), dtype=np.int64)
     for k, row in enumerate(rows):

@@ -46,6 +46,7 @@ class Batch:
         Characters of each token.
     values : dict of (layer, site) to tensor (batch, token, unit), float32
     attention : dict of layer to tensor (batch, head, query, key), float32
+        Zero where the query or the key is padding.
     """
 
     rows: np.ndarray
@@ -91,7 +92,7 @@ def iterate_activations(
             yield Batch(
                 chosen, tokens, mask.bool(), [encoded[k].offsets for k in chosen],
                 {key: v.reshape(shape) for key, v in seen.items() if key[1] != "attn_pattern"},
-                {key[0]: v for key, v in seen.items() if key[1] == "attn_pattern"},
+                {key[0]: v * mask[:, None, :, None] for key, v in seen.items() if key[1] == "attn_pattern"},
             )  # fmt: skip
 
 

@@ -224,7 +224,6 @@ def run_model(model: nn.Module, tokens: torch.Tensor, mask: torch.Tensor | None 
     import inspect
 
     if hasattr(model, "config") and hasattr(type(model), "from_pretrained"):
-        mask = torch.ones_like(tokens) if mask is None else mask
         return model(input_ids=tokens, attention_mask=mask, use_cache=False)
     if mask is not None and "attention_mask" in inspect.signature(model.forward).parameters:
         return model(tokens, attention_mask=mask)

@@ -201,7 +201,12 @@ def capture(
 
 
 def run_until_read(lm: LanguageModel, tokens: torch.Tensor, mask: torch.Tensor | None = None) -> None:
-    """Run the model; return when it ends or when :func:`capture` has read everything."""
+    """Run the model; return when it ends or when :func:`capture` has read everything.
+
+    Where no token sees later ones, padding on the right is out of sight: without a mask attention is faster.
+    """
+    if mask is not None and (not lm.bidirectional or bool(mask.all())):
+        mask = None
     try:
         lm.run(tokens, mask)
     except Stopped:

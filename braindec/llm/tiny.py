@@ -191,7 +191,8 @@ def _maker(
     no_dropout = {"attention_probs_dropout_prob": 0.0, "hidden_dropout_prob": 0.0}
     table: dict[str, tuple[Any, Any, dict[str, Any]]] = {
         "gpt2": (hf.GPT2Config, hf.GPT2LMHeadModel,
-                 {**heads, "n_inner": 4 * n_units, "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}),
+                 {**heads, "n_inner": 4 * n_units, "activation_function": "gelu_pytorch_tanh",  # the same function, in one call
+                 "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}),
         "llama": (hf.LlamaConfig, hf.LlamaForCausalLM, {**heads, **grouped}),
         "qwen": (hf.Qwen3Config, hf.Qwen3ForCausalLM, {**heads, **grouped}),
         "gemma": (hf.Gemma2Config, hf.Gemma2ForCausalLM,

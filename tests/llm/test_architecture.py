@@ -148,7 +148,9 @@ def test_attention_patterns(kind):
         said = lm.model(input_ids=seen.tokens, attention_mask=seen.mask.long(), output_attentions=True).attentions
         lm.model.set_attn_implementation(before)
     for layer, pattern in seen.attention.items():
-        torch.testing.assert_close(pattern, said[layer], atol=1e-6, rtol=0)
+        real = seen.mask[:, None, :, None]
+        torch.testing.assert_close(pattern, said[layer] * real, atol=1e-6, rtol=0)
+        assert not (pattern * ~real).any()
 
 
 @pytest.mark.parametrize(

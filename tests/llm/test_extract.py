@@ -295,3 +295,19 @@ def test_refused(texts, options, says):
 def test_same_model_same_bytes():
     one, two = (extract(tiny_model("gemma", n_layers=1, n_units=16, n_heads=2, seed=4), TEXTS).load() for _ in range(2))
     assert one.tobytes() == two.tobytes()
+
+
+def test_published_stimuli(shared):
+    """Sentences and non-words of the localizer, and four-word sentences: every word has its tokens."""
+    folder = shared("language-stimuli")
+    table = pd.concat([pd.read_csv(p) for p in sorted((folder / "langloc").glob("*.csv"))[:1]])
+    words = [[str(w) for w in row] for row in table[[f"stim{k}" for k in range(2, 14)]].to_numpy()]
+    lm = tiny_model("llama", n_layers=2, n_units=32, n_heads=4)
+    made = extract(lm, words_table(words), pool="word", layers=1)
+    assert made.shape == (12 * len(words), 32) and not made.info["warnings"]
+    last = extract(lm, [" ".join(w) for w in words], layers=1)
+    assert last.shape == (len(words), 32) and made.info["constant_units"] == 0
+    sentences = (folder / "hftp_english_four_word_sentences.csv").read_text().split("\n")
+    sentences = [s.strip() for s in sentences if len(s.split()) == 4]
+    assert len(sentences) >= 49
+    assert extract(lm, sentences, pool="word", context=2).shape == (4 * len(sentences), 64)
