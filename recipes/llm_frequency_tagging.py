@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import PositiveInt
 
 from braindec import __version__
-from braindec.align._tag_results import auc_row, channel_rows, panels, shares, similarity_rows, unit_rows
+from braindec.align._tag_results import auc_row, channel_rows, panels, shares, similarity_rows, unit_notes, unit_rows
 from braindec.align.tagging import spectra_similarity, tag
 from braindec.cache import fingerprint
 from braindec.config import RecipeConfig, Section
@@ -216,6 +216,12 @@ def run(config, unit, work):
     )
     notes = [*(f"Units: {n}" for n in found[headline].notes), *(f"Channels: {n}" for n in channels.notes if n not in found[headline].notes),
              *(f"Similarity: {n}" for n in (similarity.notes if similarity else []))]  # fmt: skip
+    notes = [*unit_notes([r for r in rows if r is not None], headline), *notes]
+    if truth is not None:
+        notes.insert(
+            0,
+            f"The model is planted: its tagged units follow the order of word classes, which slot_shuffle keeps and {order} breaks.",
+        )
     notes = [*sharing_note(token_sharing(lm.tokenizer, tag_words(conditions))), *notes]
     overview = {"model": lm.name, "units": f"{len(features.units):,} ({', '.join(config.units.sites)})", "untrained networks": config.units.n_untrained,
                 "trials of text": {name: len(c) for name, c in conditions.items()}, "trial": f"{design.n_sentences} sentences of {design.sentence} "

@@ -11,7 +11,7 @@ from scipy.stats import mannwhitneyu, t
 from braindec.align.tagging import SpectraSimilarity, Tagging, layer_curve
 from braindec.stats.binomial import clopper_pearson
 
-__all__ = ["auc_row", "channel_rows", "panels", "shares", "similarity_rows", "unit_rows"]
+__all__ = ["auc_row", "channel_rows", "panels", "shares", "similarity_rows", "unit_notes", "unit_rows"]
 
 ALPHA = 0.05
 VERSION = "1"
@@ -75,6 +75,20 @@ def unit_rows(
                                  ALPHA if strict else mean, max(mean - error, 0.0), min(mean + error, 1.0), np.nan, len(null),
                                  f"mean over {len(null)} untrained networks, against {control}" + ("; must be at 5 %" if strict else "")))  # fmt: skip
     return rows
+
+
+def unit_notes(rows: Sequence[Mapping[str, Any]], headline: str) -> list[str]:
+    """Say in a sentence what the shares of tagged units mean."""
+    said = []
+    for row in rows:
+        if row["metric"] == "tagged_units" and row["row"] == "decoded":
+            said.append(f"{row['value']:.1%} of the units are tagged at the rate of the {row['band']} against {headline} (p <= {ALPHA}); {row['chance']:.1%} would "
+                        "be without any difference.")  # fmt: skip
+    if headline == "slot_shuffle":
+        said.append(
+            "slot_shuffle keeps every word class in its place: what is tagged against it follows how words go together, not what they are."
+        )
+    return said
 
 
 def channel_rows(tagging: Tagging, control: str, *, region: str | None = "region") -> list[dict[str, Any]]:
@@ -180,11 +194,13 @@ def panels(
         regions = list(dict.fromkeys(similarity.table["region"]))
         layers = list(dict.fromkeys(similarity.table["layer"]))
         arrays["similarity/value"] = similarity.matrix()
+        for column in ("p", "q", "p_max", "ceiling"):
+            arrays[f"similarity/{column}"] = similarity.table[column].to_numpy().reshape(len(layers), len(regions))
         made.append({
             "draw": "roi_bars", "title": "Similarity of layers and regions",
             "args": {"values": "@similarity/value", "names": [str(r) for r in regions], "series": [f"layer {x}" for x in layers], "label": "Spearman's rho"},
-            "caption": "Do a layer and a region tell the conditions apart alike? Dissimilarities of their spectra, rank-correlated; "
-            "p in the arrays, over all layers in the table.",
+            "caption": "Do a layer and a region tell the conditions apart alike? Dissimilarities of their spectra, rank-correlated. What an untrained "
+            "network on the same text reaches is in the table of scores; p of each bar is in the arrays.",
         })  # fmt: skip
     return made, arrays
 

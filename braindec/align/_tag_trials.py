@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,17 @@ class Trials:
 
 
 def trials_of(
-    signal: Any, control: Any, *, condition: str | None, by: str | None, blocks: str | np.ndarray | None
+    signal: Any,
+    control: Any,
+    *,
+    condition: str | None,
+    by: str | None,
+    blocks: str | np.ndarray | None,
+    sentence: int | None = None,
 ) -> tuple[Trials, Trials | None]:
     """Return the trials of the condition and those of its control.
+
+    ``sentence`` is the number of units of one, where it is known: a sentence of a text must not come again in another trial.
 
     Raises
     ------
@@ -57,7 +66,7 @@ def trials_of(
     if kind == "array":
         return _of_arrays(signal, control, condition, blocks)
     by = by or column
-    split = _of_windows if kind == "windows" else _of_features
+    split = _of_windows if kind == "windows" else partial(_of_features, sentence=sentence)
     if control is None or isinstance(control, str):
         wanted = condition
         if control is not None and condition is None:
@@ -164,7 +173,9 @@ def _of_windows(signal: Windows, by: str, value: str | None, blocks: str | np.nd
     return Trials(x, units, float(signal.sfreq), "windows", inside)
 
 
-def _of_features(signal: Features, by: str, value: str | None, blocks: str | np.ndarray | None) -> Trials:
+def _of_features(
+    signal: Features, by: str, value: str | None, blocks: str | np.ndarray | None, *, sentence: int | None = None
+) -> Trials:
     items = signal.items
     rows = _rows(items, by, value)
     part = items.iloc[rows]
@@ -185,7 +196,8 @@ def _of_features(signal: Features, by: str, value: str | None, blocks: str | np.
         )
     order = np.lexsort((part["word_index"].to_numpy() if "word_index" in part else np.arange(len(part)), code))
     if "word" in part:
-        _refuse_reuse(part.iloc[order], code[order], texts)
+        words = part["word"].astype(str).to_numpy()[order].reshape(len(texts), counts[0])
+        _refuse_reuse(words, texts, sentence if sentence and counts[0] % sentence == 0 else int(counts[0]))
     x = signal.load(rows[order]).reshape(len(texts), counts[0], -1)
     inside = None
     if isinstance(blocks, str):
@@ -194,16 +206,17 @@ def _of_features(signal: Features, by: str, value: str | None, blocks: str | np.
     return Trials(x, pd.DataFrame(signal.units), None if sfreq is None else float(sfreq), "features", inside)
 
 
-def _refuse_reuse(part: pd.DataFrame, code: np.ndarray, texts: pd.Index) -> None:
-    """The same text twice is one trial twice: a language model answers it with the same numbers."""
-    words = part["word"].astype(str).to_numpy()
+def _refuse_reuse(words: np.ndarray, texts: pd.Index, sentence: int) -> None:
+    """A sentence in two trials makes them dependent: a language model answers the same text with the same numbers.
+
+    ``words`` is (trial, unit), ``sentence`` the number of units of one (of the whole trial, where it is not known).
+    """
     seen: dict[tuple[str, ...], int] = {}
-    for k in range(len(texts)):
-        own = tuple(words[code == k])
-        if own in seen:
-            raise BraindecError(
-                "a text stands twice among the trials, and trials must be independent",
-                found=f"{texts[seen[own]]} and {texts[k]}: {' '.join(own[:6])} ...",
-                fix="deal every sentence into one trial only (braindec.llm.tag_stimuli.tag_trials)",
-            )
-        seen[own] = k
+    for k, row in enumerate(words):
+        for own in map(tuple, row.reshape(-1, sentence)):
+            if seen.setdefault(own, k) != k:
+                raise BraindecError(
+                    "a sentence stands in two trials, and trials must be independent",
+                    found=f"{texts[seen[own]]} and {texts[k]}: {' '.join(own[:8])}",
+                    fix="deal every sentence into one trial only (braindec.llm.tag_stimuli.tag_trials)",
+                )

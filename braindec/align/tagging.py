@@ -175,7 +175,8 @@ def tag(
     [True, False, False]
     """
     notes: list[str] = []
-    mine, other = trials_of(signal, control, condition=condition, by=by, blocks=blocks)
+    sentence = rates.sentence if isinstance(rates, Design) and compat is None else None
+    mine, other = trials_of(signal, control, condition=condition, by=by, blocks=blocks, sentence=sentence)
     sfreq = _sfreq(mine, rates, sfreq)
     if other is not None and other.sfreq is not None and abs(other.sfreq - sfreq) > 1e-6 * sfreq:
         raise BraindecError(

@@ -113,8 +113,14 @@ def test_unequal_and_repeated_trials_are_refused(data):
         tag(features[np.arange(len(features.items) - 1)], rates=RATES)
     again = words(x, "a", "a", sfreq=4.0)
     again.items["word"] = np.tile([f"w{k}" for k in range(36)], 10)
-    with pytest.raises(BraindecError, match="a text stands twice"):
+    with pytest.raises(BraindecError, match="a sentence stands in two trials"):
         tag(again, rates=RATES)
+    again.items["word"] = [f"w{k}" for k in range(360)]
+    assert tag(again, rates=Design(n_sentences=9)).n_trials == 10
+    again.items.loc[[36, 37, 38, 39], "word"] = ["w0", "w1", "w2", "w3"]  # one sentence again, in the next trial
+    assert tag(again, rates=RATES).n_trials == 10  # how long a sentence is, is not known here
+    with pytest.raises(BraindecError, match="w0 w1 w2 w3"):
+        tag(again, rates=Design(n_sentences=9))
     with pytest.raises(BraindecError, match="one kind"):
         tag(features, rates=RATES, control=y)
     with pytest.raises(BraindecError, match="text_id"):

@@ -128,9 +128,16 @@ def test_words_lie_where_the_text_has_them():
         tag_words([made["sentence"], made["sentence"]])
 
 
-@pytest.mark.parametrize("name, unit", [("English", "word"), ("Chinese", "character")])
-def test_the_published_corpora(shared, name, unit):
-    sentences = read_corpus(shared("hftp_syntactic_corpora") / f"{name}_syntactic_corpus.csv", unit=unit)
+@pytest.mark.parametrize(
+    "folder, name, unit",
+    [
+        ("hftp_syntactic_corpora", "English_syntactic_corpus", "word"),
+        ("hftp_syntactic_corpora", "Chinese_syntactic_corpus", "character"),
+        ("language-stimuli", "hftp_english_four_word_sentences", "word"),
+    ],
+)
+def test_the_published_corpora(shared, folder, name, unit):
+    sentences = read_corpus(shared(folder) / f"{name}.csv", unit=unit)
     assert len(sentences) == 50 and {len(s) for s in sentences} == {4}
     made = tag_conditions(
         sentences, Design(n_sentences=5), controls=("slot_shuffle", "within_sentence_shuffle"), unit=unit, seed=1

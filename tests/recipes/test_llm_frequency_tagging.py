@@ -48,7 +48,7 @@ def test_what_was_planted_is_found(result):
 def test_controls_are_told_apart(result):
     for rate in ("sentence", "phrase"):
         assert value(result, "tagged_units", "untrained", "units", rate) < 0.12  # two networks
-        assert value(result, "tagged_units", "against within_sentence_shuffle", "units", rate) > 0.15
+        assert value(result, "tagged_units", "against within_sentence_shuffle", "units", rate) > 0.08
     assert value(result, "tagged_units", "untrained against within_sentence_shuffle", "units", "sentence") > 0.15
     assert {"A1", "MTG"} <= set(result.scores.loc[result.scores["metric"] == "spectra_rho", "region"])
     assert [p["draw"] for p in result.made_by["panels"]] == ["tag_spectrum", "tag_spectrum", "roi_bars", "roi_bars", "roi_bars", "roi_bars"]
