@@ -251,11 +251,10 @@ def _chosen_interval(one: ModelScores, k: int, value: float, context: Mapping[st
     """Of the layers that the folds chose."""
     usual = one.whole[int(one.choice.usual[k])]
     if hasattr(usual, "low"):
-        return (
-            value + float(usual.low[k] - usual.full[0, k]),
-            value + float(usual.high[k] - usual.full[0, k]),
-            usual.how,
-        )
+        if len(one.layers) == 1:
+            return float(usual.low[k]), float(usual.high[k]), usual.how
+        low, high, how = interval(None, k, value, context, one.choice.by_fold[:, k], longer=1.0)  # folds share no items
+        return low, high, f"{usual.how.split('; interval')[0]}, mean over the items of each fold; {how}"
     pieces = np.concatenate([one.whole[p].pieces[f][:, k] for f, p in enumerate(one.choice.place[:, k])])
     return interval(usual, k, value, context, pieces)
 
