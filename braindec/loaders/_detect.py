@@ -36,14 +36,14 @@ def detect(path: str | Path) -> str:
     surface = _surface(path)
     if surface is not None:
         return surface
-    simple = {".nii": "fmri", ".nii.gz": "fmri", ".nwb": "nwb", ".csv": "table", ".tsv": "table", ".set": _eeglab(path)}
+    simple = {".nii": "fmri", ".nii.gz": "fmri", ".nwb": "nwb", ".nc": "brainscore", ".csv": "table", ".tsv": "table", ".set": _eeglab(path)}
     if suffix in simple:
         return simple[suffix]
     if suffix in RAW_SUFFIXES or suffix in (".xdf", ".vmrk", ".fdt", ".meg4"):
         return "raw"  # which says what to do about those that it refuses
     raise UnreadableError(
         f"no reader knows {path}", found=f"ending {suffix or 'none'}",
-        allowed=", ".join([*RAW_SUFFIXES[:14], ".nii.gz", ".dtseries.nii", ".func.gii", ".nwb", ".npy", ".npz", ".h5", ".mat", ".csv", ".tsv"]),
+        allowed=", ".join([*RAW_SUFFIXES[:14], ".nii.gz", ".dtseries.nii", ".func.gii", ".nwb", ".nc", ".npy", ".npz", ".h5", ".mat", ".csv", ".tsv"]),
         fix="name the reader: braindec.load(path, reader='...')",
     )  # fmt: skip
 
