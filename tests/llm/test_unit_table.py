@@ -20,7 +20,7 @@ SCORES = ["dead", "sparsity", "massive", "vocabulary", "induction", "copying", "
 def probe():
     lm = tiny_model("gpt2", n_layers=2, n_units=16, n_heads=2)
     return Probe(
-        lm, {"texts": made_up_texts(60)}, sites=("mlp_act", "resid_post"), options={"copying": {"n_permutations": 9}}
+        lm, {"texts": made_up_texts(60)}, sites=("mlp_act", "resid_post"), options={"copying": {"n_tokens": 50}}
     )
 
 
@@ -40,7 +40,7 @@ def test_levels_stand_below_one_another(table):
     whole = wide[wide["index"] == -1]
     assert whole["logit_lens"].notna().all() and set(whole["site"]) == {"resid_post"}
     np.testing.assert_array_equal(table.level("head")["copying"], registry.get("llm.scores", "copying")(
-        Probe(tiny_model("gpt2", n_layers=2, n_units=16, n_heads=2), {}, options={"copying": {"n_permutations": 9}}))["copying"])  # fmt: skip
+        Probe(tiny_model("gpt2", n_layers=2, n_units=16, n_heads=2), {}, options={"copying": {"n_tokens": 50}}))["copying"])  # fmt: skip
 
 
 def test_a_score_without_stimuli_is_listed_with_what_it_needs(table):

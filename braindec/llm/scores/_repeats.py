@@ -33,10 +33,12 @@ __all__ = [
     "make_repeats",
     "more_than_control",
     "plain_tokens",
+    "recent_attention",
     "repeats_of",
 ]
 
 LAGS = 5
+RECENT = 20  # tokens before
 _N_PROMPTS, _LENGTH = 16, 32
 _SMALLEST = np.finfo(np.float32).tiny  # attention that underflowed; its logarithm stays finite
 
@@ -55,6 +57,8 @@ class Attended:
         Mean logarithm of attention: the score before the softmax, up to a constant of the head.
     previous : array of shape (n_heads, n_prompts)
         Mean attention to the token before, at all positions of the control.
+    recent : array of shape (n_heads, n_prompts, RECENT)
+        Mean attention to the token 1, 2, ... before, over what uniform attention gives, in the control.
     chance, previous_chance : float
         What uniform attention over the allowed keys would give.
     """
@@ -64,6 +68,7 @@ class Attended:
     control: np.ndarray
     log_repeated: np.ndarray
     previous: np.ndarray
+    recent: np.ndarray
     chance: float
     previous_chance: float
 
@@ -111,6 +116,29 @@ def by_lag(pattern: np.ndarray, *, length: int, offset: int = 0, lags: int = LAG
     keys = offset + origin[:, None] + np.arange(-lags, lags + 1)  # (query, lag)
     found = pattern[:, :, queries[:, None], keys]
     return found.mean(axis=2, dtype=float), np.log(np.maximum(found, _SMALLEST)).mean(axis=2, dtype=float)
+
+
+def recent_attention(pattern: np.ndarray, *, offset: int = 0, bidirectional: bool = False) -> np.ndarray:
+    """Return mean attention to the token 1, ..., RECENT before, over what uniform attention gives.
+
+    Parameters
+    ----------
+    pattern : array of shape (batch, head, query, key)
+    offset : int
+        Tokens at the beginning that are no content.
+    bidirectional : bool
+        Whether later keys are allowed.
+
+    Returns
+    -------
+    array of shape (batch, head, RECENT)
+        Over the positions that have all these tokens before them.
+    """
+    n = pattern.shape[2]
+    queries = np.arange(offset + RECENT, n)
+    allowed = np.full(len(queries), n) if bidirectional else queries + 1
+    found = pattern[:, :, queries[:, None], queries[:, None] - np.arange(1, RECENT + 1)]
+    return (found * allowed[:, None]).mean(axis=2, dtype=float)
 
 
 def more_than_control(repeated: np.ndarray, control: np.ndarray) -> np.ndarray:
@@ -169,20 +197,20 @@ def attended(probe: Probe, *, n_prompts: int, length: int) -> Attended:
     rng = np.random.default_rng([probe.seed, 11])
     prompts = make_repeats(plain_tokens(lm), n_prompts=n_prompts, length=length, start=start, rng=rng)
     offset = int(start is not None)
-    repeated, logs, _, names = _patterns(probe, prompts[0], length, offset)
-    control, _, previous, _ = _patterns(probe, prompts[1], length, offset)
+    repeated, logs, *_, names = _patterns(probe, prompts[0], length, offset)
+    control, _, previous, recent, _ = _patterns(probe, prompts[1], length, offset)
     heads = pd.DataFrame([(lm.name, layer, head) for layer, head in names], columns=["model", "layer", "head"])
     n = prompts[0].shape[1]
     queries = offset + length + np.arange(LAGS, length - LAGS)
     allowed = np.full(n, n) if lm.bidirectional else np.arange(1, n + 1)
-    return Attended(heads, repeated, control, logs, previous, float((1 / allowed[queries]).mean()),
+    return Attended(heads, repeated, control, logs, previous, recent, float((1 / allowed[queries]).mean()),
                     float((1 / allowed[offset + 1:]).mean()))  # fmt: skip
 
 
 def _patterns(
     probe: Probe, tokens: np.ndarray, length: int, offset: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[int, int]]]:
-    """Return attention by lag, its logarithm, attention to the token before, each (head, prompt, ...), and the heads."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, list[tuple[int, int]]]:
+    """Return attention by lag, its logarithm, to the token before, to recent ones, each (head, prompt, ...), and the heads."""
     from braindec.llm.extract import iterate_activations
 
     layers = head_layers(probe, "attn_pattern")
@@ -196,12 +224,12 @@ def _patterns(
             array = pattern.float().cpu().numpy()
             n_heads[layer] = array.shape[1]
             at = np.arange(offset + 1, array.shape[2])
-            kept.setdefault(layer, []).append(
-                (*by_lag(array, length=length, offset=offset), array[:, :, at, at - 1].mean(axis=2, dtype=float))
-            )
+            previous = array[:, :, at, at - 1].mean(axis=2, dtype=float)
+            recent = recent_attention(array, offset=offset, bidirectional=probe.model.bidirectional)
+            kept.setdefault(layer, []).append((*by_lag(array, length=length, offset=offset), previous, recent))
     order = np.argsort(np.concatenate(rows))
     parts = [
         np.concatenate([np.concatenate([b[k] for b in kept[layer]])[order].swapaxes(0, 1) for layer in sorted(kept)])
-        for k in range(3)
+        for k in range(4)
     ]
-    return parts[0], parts[1], parts[2], [(layer, h) for layer in sorted(kept) for h in range(n_heads[layer])]
+    return parts[0], parts[1], parts[2], parts[3], [(layer, h) for layer in sorted(kept) for h in range(n_heads[layer])]

@@ -13,8 +13,9 @@ from braindec import registry
 from braindec.errors import BraindecError
 from braindec.llm.load import wrap
 from braindec.llm.score import Probe
-from braindec.llm.scores._repeats import by_lag, make_repeats, more_than_control, repeats_of
-from braindec.llm.scores.copying import copying_of_logits
+from braindec.llm.scores._repeats import by_lag, make_repeats, more_than_control, recent_attention, repeats_of
+from braindec.llm.scores.copying import alignment, copying_of_logits
+from braindec.llm.scores.previous_token import more_than_others
 from braindec.llm.scores.verbatim_memory import without_heads
 from braindec.llm.suma import Attention
 from braindec.llm.tiny import tiny_model
@@ -120,12 +121,13 @@ def test_induction_circuit_is_found(probe):
     dead = induction.loc[[(0, 1), (1, 1)]]
     np.testing.assert_allclose(dead["induction"], dead["induction_chance"], rtol=1e-5)
     previous = score("previous_token", probe).set_index(["layer", "head"])
-    assert previous.loc[(0, 0), "previous_token"] > 0.99
+    assert previous.loc[(0, 0), "previous_token"] > 0.99 and previous.loc[(0, 0), "previous_token_q"] < 1e-6
+    assert (previous.drop(index=(0, 0))["previous_token_p"] > 0.01).all()
     np.testing.assert_allclose(
         previous.loc[(1, 1), "previous_token"], previous.loc[(1, 1), "previous_token_chance"], rtol=1e-5
     )
     copying = score("copying", probe).set_index(["layer", "head"])
-    assert copying.loc[(1, 0), "copying"] > 0.99 and copying.loc[(1, 0), "copying_p"] <= 0.001
+    assert copying.loc[(1, 0), "copying"] > 0.99 and copying.loc[(1, 0), "copying_p"] < 1e-4
     np.testing.assert_allclose(copying.drop(index=(1, 0))["copying"], 0.0, atol=1e-6)
 
 
@@ -170,25 +172,58 @@ def test_copying_of_known_matrices():
     rng = np.random.default_rng(3)
     noise = 0.01 * rng.standard_normal((40, 40)) + 5 * rng.standard_normal(40)  # some tokens are always favoured
     for sign in (1, -1):
-        value, above, below = copying_of_logits(sign * np.eye(40) + noise, rng=0)
-        assert value == pytest.approx(sign) and (above, below) == pytest.approx(
-            (0.001, 1.0) if sign > 0 else (1.0, 0.001)
-        )
-    assert copying_of_logits(np.ones((5, 5))) == (0.0, 1.0, 1.0)
+        assert copying_of_logits(sign * np.eye(40) + noise) == pytest.approx(sign)
+    assert abs(copying_of_logits(rng.standard_normal((200, 200)))) < 0.15
+    assert copying_of_logits(np.ones((5, 5))) == 0.0
     with pytest.raises(BraindecError, match="square"):
         copying_of_logits(np.zeros((3, 4)))
 
 
-def test_copying_holds_its_level():
+def test_alignment_is_the_deviate_over_rotations():
     rng = np.random.default_rng(4)
-    p = [copying_of_logits(rng.standard_normal((16, 1)) * rng.standard_normal(16) + rng.standard_normal((16, 16)),
-                           n_permutations=99, rng=rng)[1] for _ in range(1500)]  # fmt: skip
-    assert 0.03 < np.mean(np.array(p) <= 0.05) < 0.07
+    written, read = rng.standard_normal((60, 24)) @ rng.standard_normal((24, 24)), rng.standard_normal((60, 24))
+    null = []
+    for _ in range(3000):
+        q, r = np.linalg.qr(rng.standard_normal((24, 24)))
+        null.append(
+            np.trace((written - written.mean(axis=0)).T @ (read - read.mean(axis=0)) @ (q * np.sign(np.diag(r))))
+        )
+    here = np.trace((written - written.mean(axis=0)).T @ (read - read.mean(axis=0)))
+    assert abs(np.mean(null)) < 0.1 * np.std(null)
+    assert alignment(written, read) == pytest.approx(here / np.std(null), rel=0.05, abs=0.05)
+    assert alignment(read, read) > 4 and alignment(-read, read) < -4 and alignment(0 * read, read) == 0.0
+
+
+def test_copying_holds_its_level_on_random_circuits_whose_unembedding_is_the_embedding():
+    rng = np.random.default_rng(5)
+    z = []
+    for _ in range(1500):
+        tokens = rng.standard_normal((48, 32))
+        z.append(alignment(tokens @ rng.standard_normal((32, 8)) @ rng.standard_normal((8, 32)), tokens))
+    assert 0.03 < np.mean(stats.norm.sf(z) <= 0.05) < 0.07
+
+
+def test_previous_token_holds_its_level_on_heads_with_preferences_for_places():
+    rng = np.random.default_rng(6)
+    recent = 1 + 0.01 * rng.standard_normal((4000, 20))
+    assert 0.03 < np.mean(more_than_others(recent) <= 0.05) < 0.07
+    recent[:, 0] += 0.05
+    assert np.mean(more_than_others(recent) <= 0.05) > 0.95
+    assert (more_than_others(np.ones((2, 20))) == 1.0).all()
+
+
+def test_recent_attention_is_relative_to_uniform():
+    n = 40
+    uniform = np.tril(np.ones((n, n))) / np.arange(1, n + 1)[:, None]
+    previous = np.eye(n, k=-1)
+    found = recent_attention(np.stack([uniform, previous])[None], offset=1)
+    np.testing.assert_allclose(found[0, 0], 1.0)
+    np.testing.assert_allclose(found[0, 1], np.mean(np.arange(21, n) + 1) * np.eye(20)[0])
 
 
 def test_heads_of_other_layers_are_left_alone_and_models_without_heads_are_refused():
     lm = tiny_model("llama", n_layers=3, n_units=32, n_heads=4)
-    options = {"repeats": {"n_prompts": 3, "length": 12}, "copying": {"n_tokens": 20, "n_permutations": 9}}
+    options = {"repeats": {"n_prompts": 3, "length": 12}, "copying": {"n_tokens": 20}}
     probe = Probe(lm, {}, layers=[2], options=options)
     assert repeats_of(probe) is repeats_of(probe)  # run once
     for name in ("induction", "previous_token", "copying", "cmr"):
@@ -204,7 +239,7 @@ def test_heads_of_other_layers_are_left_alone_and_models_without_heads_are_refus
 
 def test_same_seed_same_table_whatever_the_batches():
     lm = tiny_model("gpt2", n_layers=2, n_units=16, n_heads=2)
-    options = {"repeats": {"n_prompts": 4, "length": 12}, "copying": {"n_tokens": 20, "n_permutations": 19}}
+    options = {"repeats": {"n_prompts": 4, "length": 12}, "copying": {"n_tokens": 20}}
     for name in ("induction", "cmr", "copying"):
         one, two = (score(name, Probe(lm, {}, batch_size=b, options=options)) for b in (2, 7))
         pd.testing.assert_frame_equal(one, two, rtol=1e-4, atol=1e-5, check_exact=False)
