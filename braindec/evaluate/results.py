@@ -17,8 +17,8 @@ from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.combine import cauchy, fisher
 from braindec.types import Result, Windows
 
-_NOT_SHARES = ("median_rank", "log_loss", "r2", "pearson", "pearson_normalized", "split_r2", "unique_r2", "item_correlation",
-               "voxel_reliability", "pattern_reliability")  # every other metric lies between 0 and 1  # fmt: skip
+# metrics between 0 and 1, by how their names begin: their intervals over units are held there
+_SHARES = ("accuracy", "balanced_accuracy", "f1", "auc", "top", "mrr", "pairwise", "identification", "two_way", "tagged_", "planted_auc")
 
 
 class SplitBy(Section):
@@ -148,7 +148,7 @@ def group_scores(
         if len(values) < 2 or not np.isfinite(values).all():
             continue
         low, high = bootstrap_interval(values, n=n_bootstrap, rng=rng)[:2]
-        if str(group["metric"].iloc[0]) not in _NOT_SHARES:
+        if str(group["metric"].iloc[0]).startswith(_SHARES):
             low, high = max(low, 0.0), min(high, 1.0)
         combined = combine(p) if key[by.index("row")] == "decoded" and np.isfinite(p).all() else np.nan
         rows.append({"subject": "mean", **dict(zip(by, key, strict=True)), "value": values.mean(),
