@@ -47,6 +47,15 @@ GOOD = {
     "score_ceiling": {"score": RNG.uniform(0, 0.6, 200), "ceiling": RNG.uniform(0.1, 0.8, 200), "chosen": np.arange(200) > 99},
     "band_shares": {"shares": [[0.1, 0.2], [0.05, -0.01]], "names": ["V1", "V2"], "bands": ["visual", "motion"]},
     "ladder": {"values": RNG.uniform(0, 0.5, (3, 50)), "names": ["A", "B", "C"], "low": [0.2] * 3, "high": [0.3] * 3},
+    "rdm_matrix": {"rdms": RNG.uniform(0, 2, (2, 15)), "conditions": list("abcdef"), "groups": list("xxxyyy"), "names": ["model", "IFG"]},
+    "tag_spectrum": {"frequencies": np.arange(1, 17) / 8, "spectra": [8 / np.arange(1, 17), 9 / np.arange(1, 17)], "rates": {"sentence": 1.0}, "labels": ["a", "b"]},
+    "head_matrix": {"values": [[0.1, 0.2, np.nan], [0.3, 0.0, 0.5]], "marked": [[0, 1, 0], [0, 0, 1]], "chance": 0.05},
+    "layer_curves": {"values": [[0.1, 0.2, 0.3], [0.2, 0.1, np.nan]], "names": ["a", "b"], "controls": np.zeros((2, 3)), "chance": 0.05},
+    "layer_units": {"values": RNG.standard_normal(40), "layers": np.arange(40) // 10, "selected": np.arange(40) % 7 == 0, "halves": RNG.standard_normal((2, 40))},
+    "alignment_matrix": {"values": [[0.1, 0.2, np.nan]], "models": ["gpt2"], "regions": ["IFG", "A1", "V1"], "stars": [[2, 1, 0]], "ceiling": [0.5, 0.4, 0.3]},
+    "layer_alignment": {"values": RNG.uniform(0, 0.5, (2, 3)), "layers": ["0", "1", "2"], "regions": ["IFG", "A1"], "untrained_low": np.zeros((2, 3)),
+                        "untrained_high": np.full((2, 3), 0.1), "nuisance": [0.1, 0.2], "ceiling": [0.6, 0.7]},
+    "model_bars": {"values": [0.1, 0.3], "names": ["pixels", "categories"], "low": [0.0, 0.2], "high": [0.2, 0.4], "ceiling": [0.35, 0.5], "p": [0.2, 0.001]},
 }  # fmt: skip
 WRONG = {
     "calibration_curve": [{"amount": [50]}, {"conditions": ["adapted"]}, {"value": [["a", "b", "c"]]}],
@@ -72,6 +81,14 @@ WRONG = {
     "score_ceiling": [{"ceiling": [0.5]}, {"ceiling": np.full(200, 50.0)}, {"score": np.full(200, np.nan)}, {"chosen": [True]}],
     "band_shares": [{"bands": ["visual"]}, {"shares": [0.1, 0.2]}, {"shares": np.full((2, 2), np.nan)}],
     "ladder": [{"names": ["A"]}, {"values": np.full((3, 5), np.nan)}, {"low": [0.1]}, {"values": np.zeros(5)}],
+    "rdm_matrix": [{"rdms": np.ones(14)}, {"rdms": np.full(15, np.nan)}, {"conditions": ["a"]}, {"groups": ["a"]}, {"names": ["a"]}],
+    "tag_spectrum": [{"spectra": [1.0, 2.0]}, {"rates": {"word": 9.0}}, {"labels": ["a"]}],
+    "head_matrix": [{"values": np.full((2, 3), np.nan)}, {"marked": [[1]]}, {"layers": ["0"]}],
+    "layer_curves": [{"values": np.full((2, 3), np.nan)}, {"names": ["a"]}, {"controls": np.zeros((2, 2))}, {"log": True, "values": [[-1.0, 0.2]]}],
+    "layer_units": [{"layers": [0, 1]}, {"values": np.full(40, np.nan)}, {"selected": [True]}],
+    "alignment_matrix": [{"values": np.full((1, 3), np.nan)}, {"models": ["a", "b"]}, {"regions": ["a"]}, {"stars": [[1]]}],
+    "layer_alignment": [{"values": np.full((2, 3), np.nan)}, {"layers": ["0"]}, {"regions": ["a"]}, {"nuisance": [1.0]}],
+    "model_bars": [{"names": ["a"]}, {"values": [np.nan, np.nan]}, {"low": [0.0]}, {"ceiling": [0.5]}],
 }  # fmt: skip
 NAMES = registry.names("viz")
 
