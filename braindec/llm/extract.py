@@ -7,7 +7,7 @@ disk batch by batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +41,7 @@ class Batch:
         Which of the texts these are.
     tokens : tensor of shape (batch, token)
     mask : tensor of bool, shape (batch, token)
-        False where a row is padded (on the right).
+        False where a row is padded (on the right); values there mean nothing.
     offsets : list of arrays (n_tokens, 2) or None
         Characters of each token.
     values : dict of (layer, site) to tensor (batch, token, unit), float32
@@ -259,7 +259,7 @@ def _plan(
         raise BraindecError(f"a words table goes with pool='word', not {pool!r}")
     if isinstance(texts, str):
         raise BraindecError("texts must be several", found="one str", fix="[text]")
-    if hasattr(texts, "items"):
+    if isinstance(texts, Mapping):
         ids, texts = (list(texts) if ids is None else ids), list(texts.values())
     texts = list(texts)
     names = [str(k) for k in (range(len(texts)) if ids is None else ids)]

@@ -77,7 +77,7 @@ class LanguageModel:
         """Longest row of tokens; a very large number when there is no limit."""
         config = getattr(self.model, "config", None)
         config = config.get_text_config() if hasattr(config, "get_text_config") else config
-        said = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions", "max_length")]
+        said = [getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")]
         said += [getattr(self.model, "max_length", None), getattr(self.tokenizer, "model_max_length", None)]
         limits = [int(n) for n in said if isinstance(n, (int, float)) and 0 < n < UNLIMITED]
         limits += [
@@ -151,7 +151,7 @@ def load_model(
     if is_folder:
         name = str(Path(name).expanduser())
         _check_folder(Path(name))
-    elif Path(name).suffix or Path(name).is_absolute() or name.startswith((".", "~")):
+    elif Path(name).is_file() or Path(name).is_absolute() or name.startswith((".", "~")):
         raise BraindecError(f"there is no folder {name}", allowed="a folder with config.json and *.safetensors")
     where = {"revision": revision, "local_files_only": True, "trust_remote_code": False}
     config = _from(name, is_folder, "configuration", transformers.AutoConfig.from_pretrained, **where)

@@ -292,6 +292,15 @@ def test_refused(texts, options, says):
         extract(model(), texts, **options)
 
 
+def test_texts_by_name_and_from_a_table():
+    lm = model()
+    named = extract(lm, {"x": TEXTS[0], "y": TEXTS[1]})
+    assert list(named.ids) == ["x", "y"]
+    column = extract(lm, pd.Series(TEXTS[:2], index=[7, 3]))
+    np.testing.assert_array_equal(column.load(), named.load())
+    assert list(column.ids) == ["0", "1"]
+
+
 def test_same_model_same_bytes():
     one, two = (extract(tiny_model("gemma", n_layers=1, n_units=16, n_heads=2, seed=4), TEXTS).load() for _ in range(2))
     assert one.tobytes() == two.tobytes()

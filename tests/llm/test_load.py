@@ -40,6 +40,8 @@ def test_a_folder(saved, kind):
     assert loaded.logits(torch.tensor([[1, 2]])).shape[-1] == lm.vocab_size
     half = load_model(folder, dtype="bfloat16")
     assert next(half.model.parameters()).dtype == torch.bfloat16
+    assert half.bidirectional == lm.bidirectional
+    assert [set(b.taps) for b in half.blocks] == [set(b.taps) for b in lm.blocks]  # seen in half precision as well
     fresh = untrained(half, 0)
     assert next(fresh.model.parameters()).dtype == torch.bfloat16
 
@@ -73,8 +75,10 @@ def test_missing_parts(folder, tmp_path):
     assert "model.safetensors" in error.value.found
     with pytest.raises(BraindecError, match="there is no folder"):
         load_model(tmp_path / "nothing")
+    with pytest.raises(BraindecError, match="there is no folder"):
+        load_model(folder / "model.safetensors")
     with pytest.raises(BraindecError, match="cannot be opened") as error:
-        load_model("nobody/no-such-model")
+        load_model("nobody/no-such-model-2.5-0.5B")
     assert "hf download nobody/no-such-model" in error.value.fix
 
 
