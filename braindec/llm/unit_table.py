@@ -234,7 +234,9 @@ def _one(name: str, probe: Probe) -> tuple[dict[str, Any], pd.DataFrame | None]:
             return row | {"status": "lacking", "reason": f"needs the stimuli {', '.join(lacking)}"}, None
         table = score(probe)
     except Exception as error:  # one score must not take the others with it; its name and reason are in the table
-        said = f"{error.asked} ({error.found})" if isinstance(error, BraindecError) and error.found else str(error)
+        said = str(error)
+        if isinstance(error, BraindecError):
+            said = f"{error.asked} ({error.found})" if error.found else error.asked
         kind = "" if isinstance(error, BraindecError) else f"{type(error).__name__}: "
         return row | {"reason": kind + " ".join(said.split()), "seconds": time.perf_counter() - began}, None
     return row | {"status": "done", "seconds": time.perf_counter() - began, "rows": len(table)}, table
