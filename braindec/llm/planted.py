@@ -23,7 +23,7 @@ Fedorenko et al. 2010 (J Neurophysiol 104:1177), tagging at the rates of sentenc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -172,26 +172,25 @@ def next_class(
     first = {w: model.tokenizer(" " + w, add_special_tokens=False)["input_ids"][0] for w in classes}
     names = list(GRAMMARS[words_per_sentence])
     columns = [[first[w] for w, c in classes.items() if c == name] for name in names]
+    words, ids = [t.split() for t in texts], [model.tokenizer(t, add_special_tokens=False)["input_ids"] for t in texts]
+    if wrong := [i for i in range(len(texts)) if len(ids[i]) != len(words[i])]:
+        raise BraindecError(f"text {wrong[0]} is not one token a word for {model.name}",
+                            found=f"{len(words[wrong[0]])} words, {len(ids[wrong[0]])} tokens")  # fmt: skip
     rows = []
-    for start in range(0, len(texts), batch_size):
-        for i, text in enumerate(texts[start : start + batch_size], start):
-            words = text.split()
-            ids = model.tokenizer(text, add_special_tokens=False)["input_ids"]
-            if len(ids) != len(words):
-                raise BraindecError(
-                    f"text {i} is not one token a word for {model.name}", found=f"{len(words)} words, {len(ids)} tokens"
-                )
+    order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
+    for _, alike in groupby(order, key=lambda i: len(ids[i])):  # texts of one length need no padding
+        mine = list(alike)
+        for some in (mine[k : k + batch_size] for k in range(0, len(mine), batch_size)):
+            tokens = torch.tensor([ids[i] for i in some])
             with torch.inference_mode():
-                logits = model.model(input_ids=torch.tensor([ids], device=model.device)).logits[0].double()
-            bits = torch.log_softmax(logits, dim=-1) / np.log(2.0)
-            share = torch.stack(
-                [logits[:, c].logsumexp(dim=-1) - np.log(len(c)) for c in columns], dim=-1
-            )  # a word's mean
-            guess = share.argmax(dim=-1).tolist()
-            for k, (_, after) in enumerate(pairwise(words)):
-                if k:
-                    right = classes.get(after, "")
-                    rows.append((i, k, right, names[guess[k]], right == names[guess[k]], -float(bits[k, ids[k + 1]])))
+                bits = torch.log_softmax(model.logits(tokens).double().cpu(), dim=-1) / np.log(2.0)
+            share = torch.stack([bits[..., c].mean(dim=-1) for c in columns], dim=-1)  # of the words of each class
+            guess, told = share.argmax(dim=-1).tolist(), -bits[:, :-1].gather(2, tokens[:, 1:, None])[..., 0]
+            for i, own, cost in zip(some, guess, told.tolist(), strict=True):
+                for k in range(1, len(words[i]) - 1):
+                    right, named = classes.get(words[i][k + 1], ""), names[own[k]]
+                    rows.append((i, k, right, named, right == named, cost[k]))
+    rows.sort()
     return pd.DataFrame(rows, columns=["text", "position", "true", "predicted", "correct", "surprisal"])
 
 
@@ -235,12 +234,15 @@ class _Builder:
         # an orthonormal basis of what layer norms leave alone (mean 0), cut into named parts
         raw = np.concatenate([np.ones((self.width, 1)), rng.normal(size=(self.width, self.width - 1))], axis=1)
         basis = np.linalg.qr(raw)[0][:, 1:]
-        sizes = {"word": n + 2, "before": n + 2, "legal": n, "next": n, "place": _HEAD}  # + 2: made-up, anything else
+        # + 2: made-up words, anything else; "idle" stands where "legal" or "next" are empty: the size of the stream
+        # must not tell other units what the context is
+        sizes = {"word": n + 2, "before": n + 2, "legal": n, "next": n, "idle": 2, "place": _HEAD}
         ends = np.cumsum([0, *sizes.values()])
         self.part = {k: basis[:, ends[i] : ends[i + 1]] for i, k in enumerate(sizes)}
         self.part["identity"] = basis[:, ends[-1] :]
         self._dims = basis.shape[1] - int(ends[-1])
-        self.size = 2.0  # of every code in the residual stream
+        self.size = 2.0  # of a code in the residual stream
+        self.small = 0.8  # of what depends on context: little of the size of the stream, by which layer norms divide
         self.planted: dict[str, list[tuple[int, int]]] = {
             k: [] for k in ("language", "detector", "tagged_sentence", "tagged_phrase")
         }
@@ -318,13 +320,15 @@ class _Builder:
         weight, bias = noise * _BACKGROUND, np.full(hidden, -0.5)
         out = self._random(("identity",), hidden).T * self.size * 0.4 / np.sqrt(hidden * self._dims)
         free = iter(self.rng.permutation(hidden))
-        code = {k: self.part[k] / (gain * self.size) for k in ("word", "before", "legal")}
+        sizes = {"word": self.size, "before": self.size, "legal": self.small}
+        code = {k: self.part[k] / (gain * size) for k, size in sizes.items()}
 
         def plant(kind: str, what: str, reads: np.ndarray) -> int:
             unit = int(next(free))
             step = _STEP[what]
             weight[:, unit] = step * reads + noise[:, unit] * step / self.snr
             bias[unit] = _REST[what] - (step if what == "detector" else 0.0)  # a detector needs both of its classes
+            out[unit] = 0.0  # others learn nothing from it but what is written below
             self.planted[kind].append((layer, unit))
             return unit
 
@@ -332,7 +336,9 @@ class _Builder:
             for c in range(n):
                 reads = code["word"][:, c] + code["before"][:, (c - 1) % n]
                 for unit in [plant("detector", "detector", reads) for _ in range(_N["detector"])]:
-                    out[unit] = self.part["legal"][:, c] * self.size / (_N["detector"] * 3.0)
+                    out[unit] = (
+                        (self.part["legal"][:, c] - self.part["idle"][:, 0]) * self.small / (_N["detector"] * 3.0)
+                    )
         elif layer in (1, 2):
             taste = self.rng.uniform(0.6, 1.4, size=(_N["language"], n))
             taste *= n / taste.sum(axis=1, keepdims=True)
@@ -356,9 +362,9 @@ class _Builder:
         units = [u for _, u in self.planted["detector"]]
         for c in range(len(self.grammar)):
             own = units[c * _N["detector"] : (c + 1) * _N["detector"]]
-            mean = seen[kinds == c][:, own].mean()
-            out[own] *= 3.0 / mean
+            out[own] *= 3.0 / seen[kinds == c][:, own].mean()
         block.mlp.c_proj.weight.copy_(torch.tensor(out))
+        block.mlp.c_proj.bias.copy_(torch.tensor(self.part["idle"][:, 0] * self.small))
 
     def _read_out(self, block: Any, out: np.ndarray, units: Sequence[int]) -> None:
         """Language units together write the class that comes next: the least-squares reading of their mean responses."""
@@ -368,15 +374,16 @@ class _Builder:
         means = np.stack([seen[kinds == c].mean(axis=0) - rest for c in range(n)])  # (class, unit)
         reading = np.linalg.pinv(means)  # (unit, class)
         ahead = np.roll(self.part["next"], -1, axis=1)  # class c is followed by class c + 1
-        out[units] = reading @ ahead.T * self.size / 2  # two layers write it
+        idle = self.part["idle"][:, 1]
+        out[units] = reading @ (ahead.T - idle) * self.small / 2  # two layers write it
         block.mlp.c_proj.weight.copy_(torch.tensor(out))
-        block.mlp.c_proj.bias.copy_(torch.tensor(-rest @ out[units]))
+        block.mlp.c_proj.bias.copy_(torch.tensor(idle * self.small / 2 - rest @ out[units]))
 
     def _predict(self) -> None:
         gain = self._gain(self.model.transformer.ln_f)
         weight = self._random(("identity",), self.model.config.vocab_size).T * 0.3 / (gain * self.size)
         for c in range(len(self.grammar)):
-            weight[self.kinds[c]] += _LOGIT / (gain * self.size) * self.part["next"][:, c]
+            weight[self.kinds[c]] += _LOGIT / (gain * self.small) * self.part["next"][:, c]
         self.model.lm_head.weight.copy_(torch.tensor(weight))
 
     def _random(self, parts: Sequence[str], n: int) -> np.ndarray:

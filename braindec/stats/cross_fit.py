@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from braindec.errors import BraindecError
-from braindec.stats.contrast import FLAT, Welch, matrix_of, welch_of
+from braindec.stats.contrast import FLAT, Reliability, Welch, matrix_of, reliability_of, welch_of
 from braindec.stats.permutation import permutation_p
 
 _CHUNK = 2_000_000  # numbers of a block of permuted statistics
 
-__all__ = ["CrossFit", "cross_fit"]
+__all__ = ["CrossFit", "cross_fit", "effect_interval", "reliability_test"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class CrossFit:
     effect : float
         Their mean.
     circular : float
-        The same when units are chosen and evaluated on all stimuli: what selection alone adds is in it.
+        The same when each half is evaluated by its own choice: what selection alone adds is in it.
     overlap : float
         Dice coefficient of both selections.
     overlap_chance : float
@@ -71,24 +71,16 @@ def cross_fit(
         Labels are permuted within each half and the whole procedure repeated.
     rng : Generator or int
     """
-    a, b = matrix_of(a), matrix_of(b)
-    if min(len(a), len(b)) < 4:
-        raise BraindecError("cross-fitting needs at least 4 stimuli in each condition", found=f"{len(a)} and {len(b)}")
-    values = np.concatenate([a, b])
-    values = np.abs(values) if absolute else values
-    half = np.concatenate([np.arange(len(a)) % 2, np.arange(len(b)) % 2])
-    first = np.concatenate([np.ones(len(a)), np.zeros(len(b))])
+    sums, first = _halves(a, b, absolute)
     rng = np.random.default_rng(rng)
-    sums = [_Sums(values[half == h]) for h in (0, 1)]
-    observed, chosen = _crossed(sums, [first[half == h][None] for h in (0, 1)], choose)
-    whole = _Sums(values).contrast(first[None])
-    rows = [choose(whole.t[0], whole.df[0])]
+    observed, chosen = _crossed(sums, [own[None] for own in first], choose)
+    n_units = sums[0].x.shape[1]
+    same = [_mean(f.contrast(own[None]).effect[0], rows) for f, own, rows in zip(sums, first, chosen[0], strict=True)]
     null = []
-    step = max(1, _CHUNK // values.shape[1])
+    step = max(1, _CHUNK // n_units)
     for start in range(0, n_permutations, step):
         labels = [
-            np.stack([rng.permutation(first[half == h]) for _ in range(min(step, n_permutations - start))])
-            for h in (0, 1)
+            np.stack([rng.permutation(first[h]) for _ in range(min(step, n_permutations - start))]) for h in (0, 1)
         ]
         null.append(_crossed(sums, labels, choose)[0].mean(axis=1))
     drawn = np.concatenate(null) if null else np.zeros(0)
@@ -96,10 +88,89 @@ def cross_fit(
     one, two = chosen[0]
     shared, total = len(np.intersect1d(one, two)), len(one) + len(two)
     return CrossFit(
-        (one, two), observed[0], effect, _mean(whole.effect[0], rows[0]), 2 * shared / total if total else np.nan,
-        2 * len(one) * len(two) / values.shape[1] / total if total else np.nan,
+        (one, two), observed[0], effect, float(np.mean(same)), 2 * shared / total if total else np.nan,
+        2 * len(one) * len(two) / n_units / total if total else np.nan,
         float(permutation_p(effect, drawn)) if len(drawn) else np.nan, drawn,
     )  # fmt: skip
+
+
+def reliability_test(
+    a: np.ndarray, b: np.ndarray, *, absolute: bool = False, groups: np.ndarray | None = None, n_permutations: int = 199,
+    rng: np.random.Generator | int = 0,
+) -> tuple[Reliability, float, np.ndarray]:  # fmt: skip
+    """Test whether the maps of odd and even stimuli agree; units depend on one another, so labels are permuted.
+
+    Parameters
+    ----------
+    a, b : array of shape (n_rows, n_units)
+    absolute, groups
+        As for :func:`braindec.stats.contrast.split_half`.
+    n_permutations : int
+        Labels are permuted within each half.
+    rng : Generator or int
+
+    Returns
+    -------
+    Reliability
+    p : float
+        One-sided, of the correlation within groups.
+    null : array of shape (n_permutations,)
+    """
+    sums, labels = _halves(a, b, absolute)
+    rng = np.random.default_rng(rng)
+    odd, even = (s.contrast(own[None]).t[0] for s, own in zip(sums, labels, strict=True))
+    found, null = reliability_of(odd, even, groups=groups), []
+    for _ in range(n_permutations):
+        one, two = (s.contrast(rng.permutation(own)[None]).t[0] for s, own in zip(sums, labels, strict=True))
+        null.append(reliability_of(one, two, groups=groups).within)
+    drawn = np.array(null)
+    p = permutation_p(found.within, drawn) if n_permutations and np.isfinite(found.within) else np.nan
+    return found, float(p), drawn
+
+
+def effect_interval(
+    a: np.ndarray, b: np.ndarray, selections: Sequence[np.ndarray], *, absolute: bool = False, n: int = 1000,
+    rng: np.random.Generator | int = 0,
+) -> tuple[float, float]:  # fmt: skip
+    """95 % interval of the cross-fitted effect of given selections: stimuli are drawn again within condition and half.
+
+    Parameters
+    ----------
+    a, b : array of shape (n_rows, n_units)
+    selections : (rows chosen on odd stimuli, rows chosen on even ones)
+        As :attr:`CrossFit.selections`; they stay as they are.
+    n : int
+        Resamples.
+    """
+    a, b = (np.abs(matrix_of(x)) if absolute else matrix_of(x) for x in (a, b))
+    rng, draws = np.random.default_rng(rng), np.zeros((2, n))
+    for half in (0, 1):
+        rows = np.asarray(selections[1 - half], dtype=int)  # chosen on the other half
+        if not len(rows):
+            continue
+        moments = []
+        for x in (a[half::2][:, rows], b[half::2][:, rows]):
+            x = x - x.mean(axis=0)
+            weight = rng.multinomial(len(x), np.full(len(x), 1 / len(x)), size=n).astype(float)
+            mean = weight @ x / len(x)
+            moments.append((mean, np.maximum(weight @ x**2 / len(x) - mean**2, 0.0) * len(x) / (len(x) - 1)))
+        gap = a[half::2][:, rows].mean(axis=0) - b[half::2][:, rows].mean(axis=0) + moments[0][0] - moments[1][0]
+        spread = np.sqrt((moments[0][1] + moments[1][1]) / 2)
+        draws[half] = np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0).mean(axis=1)
+    low, high = np.quantile(draws.mean(axis=0), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _halves(a: np.ndarray, b: np.ndarray, absolute: bool) -> tuple[list[_Sums], list[np.ndarray]]:
+    """Sums of odd and of even stimuli, and which rows are of the first condition."""
+    a, b = matrix_of(a), matrix_of(b)
+    if min(len(a), len(b)) < 4:
+        raise BraindecError("halves of stimuli need at least 4 in each condition", found=f"{len(a)} and {len(b)}")
+    values = np.concatenate([a, b])
+    values = np.abs(values) if absolute else values
+    half = np.concatenate([np.arange(len(a)) % 2, np.arange(len(b)) % 2])
+    first = np.concatenate([np.ones(len(a)), np.zeros(len(b))])
+    return [_Sums(values[half == h]) for h in (0, 1)], [first[half == h] for h in (0, 1)]
 
 
 class _Sums:

@@ -8,7 +8,7 @@ from scipy import stats
 
 from braindec.errors import BraindecError
 from braindec.stats.contrast import Moments, split_half, top_units, welch_t
-from braindec.stats.cross_fit import cross_fit
+from braindec.stats.cross_fit import cross_fit, effect_interval, reliability_test
 
 
 def _pair(seed: int = 0, n: tuple[int, int] = (40, 30), units: int = 50) -> tuple[np.ndarray, np.ndarray]:
@@ -152,7 +152,7 @@ def test_cross_fitting_is_two_separate_contrasts():
     one, two = top_units(odd.t, k=3).rows, top_units(even.t, k=3).rows
     np.testing.assert_array_equal(found.selections[0], one)
     np.testing.assert_allclose(found.effects, [even.effect[one].mean(), odd.effect[two].mean()], rtol=1e-12)
-    np.testing.assert_allclose(found.circular, welch_t(a, b).effect[top_units(welch_t(a, b).t, k=3).rows].mean())
+    np.testing.assert_allclose(found.circular, (odd.effect[one].mean() + even.effect[two].mean()) / 2)
     nothing = cross_fit(a, b, lambda t, df: np.zeros(0, int), n_permutations=9)
     assert nothing.effect == 0 and nothing.p == 1
 
@@ -172,3 +172,25 @@ def test_p_of_cross_fitting_holds_its_level():
         ]
     )
     assert 0.03 < (p <= 0.05).mean() < 0.07
+
+
+def test_p_of_reliability_holds_its_level_though_units_depend_on_one_another():
+    rng = np.random.default_rng(4)
+    mixing = rng.normal(size=(3, 40))  # 3 sources behind 40 units
+    p = []
+    for i in range(400):
+        a, b = (rng.normal(size=(12, 3)) @ mixing + 0.1 * rng.normal(size=(12, 40)) for _ in range(2))
+        p.append(reliability_test(a, b, n_permutations=39, rng=i)[1])
+    assert 0.03 < (np.array(p) <= 0.05).mean() < 0.07
+    found, p_one, null = reliability_test(a + 2 * mixing[0], b, n_permutations=39)
+    assert p_one == 1 / 40 and found.r > null.max()
+
+
+def test_the_interval_of_a_held_out_effect_covers_it():
+    rng = np.random.default_rng(5)
+    rows, covered = (np.arange(5), np.arange(5)), 0
+    for i in range(200):
+        a, b = rng.normal(0.5, 1.0, size=(60, 5)), rng.normal(size=(60, 5))
+        low, high = effect_interval(a, b, rows, n=300, rng=i)
+        covered += low <= 0.5 <= high
+    assert 0.88 < covered / 200 < 0.99

@@ -66,6 +66,8 @@ class Localization:
         What was used: text, condition, n_tokens.
     notes : tuple of str
         What a reader must know: token counts, texts left out, units without variance.
+    conditions : (str, str)
+        Units that respond more to the first were looked for.
     """
 
     units: pd.DataFrame
@@ -75,6 +77,7 @@ class Localization:
     features: Features
     stimuli: pd.DataFrame
     notes: tuple[str, ...]
+    conditions: tuple[str, str]
 
     @property
     def chosen(self) -> pd.DataFrame:
@@ -149,7 +152,7 @@ def localize(
     reliability = reliability_of(odd, even, groups=groups_of(units))
     chosen = selected_by(welch.t, welch.q(), percent=percent, k=k, gate=gate)
     notes += [_tokens_note(table, conditions), *_variance_note(welch)]
-    return Localization(units, welch, chosen, reliability, features, table, tuple(notes))
+    return Localization(units, welch, chosen, reliability, features, table, tuple(notes), tuple(conditions))
 
 
 def selected_by(
