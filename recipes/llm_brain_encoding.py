@@ -11,8 +11,7 @@ from typing import Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from braindec.align._alignment_volumes import timed_items, words_of_runs
-from braindec.align.alignment import align_units
+from braindec.align.alignment import align_units, timed_items, words_of_runs
 from braindec.align.report import report
 from braindec.align.unit_sets import align_unit_sets, top_by_brain
 from braindec.config import RecipeConfig, Section

@@ -268,8 +268,9 @@ def _normalized(one: ModelScores, k: int, context: Mapping[str, Any]) -> list[di
     share = np.asarray(ceiling.share)[mask]
     known = np.isfinite(share) & (share >= 0.05)
     about = f"{ceiling.kind} ({ceiling.note})" if ceiling.note else ceiling.kind
-    rows = [{"row": "ceiling", "layer": "", "value": float(np.sqrt(np.maximum(share[np.isfinite(share)], 0)).mean()) if np.isfinite(share).any() else np.nan,
-             "note": f"largest correlation that could be expected, mean over targets; {about}"}]  # fmt: skip
+    mean = float(share[np.isfinite(share)].mean()) if np.isfinite(share).any() else np.nan
+    rows = [{"row": "ceiling", "layer": "", "value": float(np.sign(mean) * np.sqrt(abs(mean))),
+             "note": f"largest correlation that could be expected: root of the mean share over targets, with its sign; {about}"}]  # fmt: skip
     if known.any():
         by_target = np.mean([one.whole[p].by_fold[f] for f, p in enumerate(one.choice.place[:, k])], axis=0)[mask]
         value = float(np.mean(normalized(by_target[known], share[known])))

@@ -26,6 +26,7 @@ from braindec.align._alignment_encoding import Encoded, encode, encode_unique, f
 from braindec.align._alignment_null import make_surrogates
 from braindec.align._alignment_splits import Held, hold_out
 from braindec.align._alignment_table import ModelScores, calls, finish, profiles, rows_of_model, shared_rows
+from braindec.align._alignment_volumes import timed_items, words_of_runs
 from braindec.align.alignment_controls import nuisance_bands, oasm_features, random_sets, untrained_list
 from braindec.align.layer_choice import LayerChoice, choose_layers
 from braindec.errors import BraindecError
@@ -33,7 +34,7 @@ from braindec.evaluate.finding import Finding
 from braindec.stats.ceilings import Ceiling
 from braindec.types import Features, Windows
 
-__all__ = ["Alignment", "align_units"]
+__all__ = ["Alignment", "align_units", "timed_items", "words_of_runs"]
 
 SCORES = ("encoding", "rsa", "cka")
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from braindec.align._alignment_data import Layer
 from braindec.align._alignment_table import EVERY
 from braindec.align.alignment import Alignment
 from braindec.align.unit_sets import UnitSets
@@ -148,7 +149,10 @@ def _profiles(found: Alignment, arrays: dict[str, np.ndarray]) -> list[dict[str,
         if len(layers) < 2:
             continue
         mine = found.profiles[(found.profiles["model"] == model) & (found.profiles["metric"] == metric)]
-        key, args = f"layers/{model}/{metric}", {"layers": layers, "regions": regions, "label": _LABELS[metric]}
+        key, args = (
+            f"layers/{model}/{metric}",
+            {"layers": _short(found.layers[model]), "regions": regions, "label": _LABELS[metric]},
+        )
         for column in ("value", "low", "high", "untrained_low", "untrained_high"):
             grid = (
                 mine.pivot(index="region", columns="layer", values=column)
@@ -173,6 +177,15 @@ def _profiles(found: Alignment, arrays: dict[str, np.ndarray]) -> list[dict[str,
                        "caption": "Each layer scored by itself; triangles: layers that folds chose inside their training rows."
                        + (f" The first {_MANY} of {len(found.regions)} regions." if len(found.regions) > _MANY else "")})  # fmt: skip
     return panels
+
+
+def _short(layers: Sequence[Layer]) -> list[str]:
+    """Numbers of the layers, where all are of one site."""
+    one = len({layer.site for layer in layers if layer.site != "embedding"}) <= 1
+    return [
+        str(layer.layer) if one and layer.layer is not None and layer.site != "embedding" else layer.name
+        for layer in layers
+    ]
 
 
 def _null(found: Alignment, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:

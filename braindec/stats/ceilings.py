@@ -22,12 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
 
 from braindec.errors import BraindecError
+from braindec.stats._extrapolation import fit_curve, pool_scores
 
 __all__ = [
     "Ceiling",
@@ -38,9 +38,6 @@ __all__ = [
     "split_half",
     "subject_ceiling",
 ]
-
-_POOLS = 40  # pools of one size at most: there are more, and they say little new
-_RATES = np.geomspace(0.05, 50, 200)  # of the extrapolation, in subjects
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,14 +303,9 @@ def extrapolated_ceiling(
             extra={"correlation": nan.copy(), "failed": np.ones(n_targets)},
         )
     score = score or (lambda pool, held: _correlation(pool.mean(axis=0), held))
-    each: list[np.ndarray] = []  # for each x: (n_pools, n_targets)
-    for x in range(1, n):
-        pairs = [(held, pool) for held in range(n) for pool in combinations([s for s in range(n) if s != held], x)]
-        if len(pairs) > _POOLS:
-            pairs = [pairs[k] for k in np.sort(rng.choice(len(pairs), _POOLS, replace=False))]
-        each.append(np.stack([score(subjects[list(pool)], subjects[held]) for held, pool in pairs]))
-    found, rate, failed = _curve(np.stack([v.mean(axis=0) for v in each]), form)
-    draws = np.stack([_curve(np.stack([v[rng.integers(0, len(v), len(v))].mean(axis=0) for v in each]), form)[0]
+    each = pool_scores(subjects, score, rng)
+    found, rate, _ = fit_curve(np.stack([v.mean(axis=0) for v in each]), form)
+    draws = np.stack([fit_curve(np.stack([v[rng.integers(0, len(v), len(v))].mean(axis=0) for v in each]), form)[0]
                       for _ in range(int(n_bootstrap))]) if n_bootstrap else found[None]  # fmt: skip
     known = np.isfinite(draws).mean(axis=0) > 0.5
     top, low, high = (np.full(n_targets, np.nan) for _ in range(3))
@@ -358,18 +350,6 @@ def normalized(
         raise BraindecError("scores and ceilings differ in shape", found=f"{score.shape} and {share.shape}")
     kept = np.where(share >= floor, share, np.nan)
     return score / (np.sqrt(kept) if kind == "r" else kept)
-
-
-def _curve(scores: np.ndarray, form: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Least squares v0 and rate of scores (n_sizes, n_targets) of pools of 1, 2, ... subjects; NaN where the fit fails."""
-    x = np.arange(1, len(scores) + 1)[:, None]
-    shape = 1 - np.exp(-x / _RATES) if form == "exponential" else 1 / np.sqrt(1 + _RATES / x)  # (n_sizes, n_rates)
-    top = (shape.T @ scores) / (shape**2).sum(axis=0)[:, None]  # (n_rates, n_targets)
-    error = (scores**2).sum(axis=0) - top**2 * (shape**2).sum(axis=0)[:, None]
-    best = np.argmin(np.where(np.isfinite(error), error, np.inf), axis=0)
-    value, rate = np.take_along_axis(top, best[None], axis=0)[0], _RATES[best]
-    failed = ~np.isfinite(scores).all(axis=0) | (value <= 0) | (best == len(_RATES) - 1)
-    return np.where(failed, np.nan, value), np.where(failed, np.nan, rate), failed
 
 
 def _anova(

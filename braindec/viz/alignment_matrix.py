@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from braindec.errors import BraindecError
-from braindec.viz._style import INK, MUTED, WIDE, canvas, limits, numbers, shorten, styled, texts
+from braindec.viz._style import INK, MUTED, WIDE, canvas, limits, numbers, sequential, shorten, styled, texts
 
 __all__ = ["alignment_matrix"]
 
@@ -58,12 +58,13 @@ def alignment_matrix(
         width=float(np.clip(2.2 + 0.85 * n_regions, 4.8, WIDE)),
         height=float(np.clip(1.6 + 0.36 * n_models, 2.1, 7.0)),
     )
-    colours, low, high = limits(table)
+    high = float(np.nanmax(table))
+    colours, low, high = (sequential(), 0.0, high) if high > 0 else limits(table)  # below 0 is as white as 0
     image = ax.imshow(table, cmap=colours, vmin=low, vmax=high, aspect="auto")
     for i in range(n_models):
         for k in range(n_regions):
             if np.isfinite(table[i, k]):
-                shade = colours((table[i, k] - low) / max(high - low, 1e-12))
+                shade = colours(float(np.clip((table[i, k] - low) / max(high - low, 1e-12), 0, 1)))
                 dark = 0.299 * shade[0] + 0.587 * shade[1] + 0.114 * shade[2] < 0.55
                 ax.text(k, i, f"{table[i, k]:.2f}{'*' * int(marks[i, k])}".replace("-", "\u2212"), ha="center", va="center", fontsize=8.5,
                         color="white" if dark else INK)  # fmt: skip

@@ -53,7 +53,15 @@ def test_grouped_items_and_the_choice_of_a_layer():
         value.append(found.value[0])
         largest.append(found.largest[0])
         alone = make_surrogates(N, 19, groups=np.arange(N), runs=None, kind="items", seed=rep)
-        apart.append(permutation_p(*_split(encode(grouped(rng, 6, 0.9), grouped(rng, 6, 0.9).astype(np.float32), folds, ONE, alone, alphas=ALPHAS))))
+        apart.append(
+            permutation_p(
+                *_split(
+                    encode(
+                        grouped(rng, 6, 0.9), grouped(rng, 6, 0.9).astype(np.float32), folds, ONE, alone, alphas=ALPHAS
+                    )
+                )
+            )
+        )
     assert 0.02 <= level(nested) <= 0.085 and 0.02 <= level(anywhere) <= 0.085
     assert abs(np.mean(value)) < 0.015 and np.mean(largest) > 0.04
     assert level(apart) > 0.085  # single items exchanged: this is what whole passages are for
@@ -71,7 +79,10 @@ def test_autocorrelated_series():
     folds, p = fold_rows(held), []
     for rep in range(200):
         rng = np.random.default_rng([2, rep])
-        X, Y = (np.concatenate([gaussian_filter1d(rng.normal(size=(100, k)), 3, axis=0)[20:80] for _ in range(4)]) for k in (6, 6))
+        X, Y = (
+            np.concatenate([gaussian_filter1d(rng.normal(size=(100, k)), 3, axis=0)[20:80] for _ in range(4)])
+            for k in (6, 6)
+        )
         made = make_surrogates(n, 19, groups=held.groups, runs=runs, kind="time", seed=rep)
         p.append(permutation_p(*_split(encode(X, Y.astype(np.float32), folds, ONE, made, alphas=ALPHAS))))
     assert 0.015 <= level(p) <= 0.095
@@ -101,12 +112,24 @@ def test_rsa_and_cka_of_items_in_passages(score):
     nested, partial, value = [], [], []
     for rep in range(150):
         rng = np.random.default_rng([4, rep])
-        data = BrainItems(grouped(rng, 6).astype(np.float32), TABLE, {"all": ONE[0]}, pd.DataFrame({"place": range(6)}), 6)
-        job = SimpleNamespace(data=data, held=held, folds=folds, n_surrogates=19, seed=rep, comparator="pearson", bands={"length": grouped(rng, 1)})
+        data = BrainItems(
+            grouped(rng, 6).astype(np.float32), TABLE, {"all": ONE[0]}, pd.DataFrame({"place": range(6)}), 6
+        )
+        job = SimpleNamespace(
+            data=data,
+            held=held,
+            folds=folds,
+            n_surrogates=19,
+            seed=rep,
+            comparator="pearson",
+            bands={"length": grouped(rng, 1)},
+        )
         engine = ItemGeometry(job).engine(score)
         layers = [grouped(rng, 6), grouped(rng, 6)]
         whole = engine.layers(layers, surrogates=True)
-        found = choose_layers(np.stack([w.train for w in whole]), np.stack([w.test for w in whole]), ["a", "b"], full=engine.full(whole))
+        found = choose_layers(
+            np.stack([w.train for w in whole]), np.stack([w.test for w in whole]), ["a", "b"], full=engine.full(whole)
+        )
         unique = engine.unique(layers, found)
         nested.append(found.p[0])
         partial.append(permutation_p(unique["value"][0], unique["null"][:, 0]))

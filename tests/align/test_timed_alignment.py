@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from braindec.align._alignment_volumes import timed_items, words_of_runs
-from braindec.align.alignment import align_units
+from braindec.align.alignment import align_units, timed_items, words_of_runs
 from braindec.errors import BraindecError
 from braindec.types import Features, Recording
 from braindec.types.signals import ArraySignal

@@ -53,6 +53,15 @@ def test_pereira_twin_asks_what_belongs_together(tmp_path):
     with pytest.raises(BraindecError, match="Several columns") as error:
         module.run(plain, unit, work)
     assert 'split="concept_id"' in str(error.value)
+
+
+@pytest.mark.slow
+def test_pereira_twin_runs_from_end_to_end(tmp_path):
+    twin = make_twin("pereira", tmp_path / "pereira", n_subjects=1)
+    module = recipe()
+    plain = module.Config(data=twin.data, model={"steps": 0, "n_layers": 1, "n_units": 16, "n_heads": 2}, n_untrained=1, n_surrogates=0, n_random_sets=0,
+                          top_units=0, scores=["encoding"])  # fmt: skip
+    unit, work = module.units(plain)[0], SimpleNamespace(seed=0, folder=None)
     result = module.run(plain.model_copy(update={"split": "concept_id"}), unit, work)
     row = result.scores.iloc[0]
     assert row["row"] == "decoded" and row["n"] == 627 and abs(row["value"]) < 0.05
