@@ -85,7 +85,7 @@ class Alignment:
         kept = np.ones(len(self.table), dtype=bool)
         for column, value in keys.items():
             if column not in self.table:
-                raise BraindecError(f"the table has no column {column!r}", allowed=", ".join(self.table))
+                raise BraindecError(f"the table has no column {column!r}", allowed=", ".join(map(str, self.table)))
             kept &= (self.table[column] == value).to_numpy()
         return self.table[kept]
 

@@ -67,10 +67,14 @@ def nuisance_bands(
         gaps[-1] = gaps[-2] if n > 1 else 0.0
         bands["pace"] = np.clip(gaps, 0, 5 * np.median(gaps) + 1e-9)[:, None]
     if isinstance(extra, Features):
-        bands["given"] = extra.of(rows["stimulus_id"])
+        bands["given"] = extra.of(rows["stimulus_id"].tolist())
     elif extra is not None:
         for name, values in dict(extra).items():
-            values = values.of(rows["stimulus_id"]) if isinstance(values, Features) else np.asarray(values, dtype=float)
+            values = (
+                values.of(rows["stimulus_id"].tolist())
+                if isinstance(values, Features)
+                else np.asarray(values, dtype=float)
+            )
             bands[str(name)] = values.reshape(len(values), -1)
     return {name: _checked(name, values, n) for name, values in bands.items() if np.ptp(values, axis=0).any()}
 
@@ -160,7 +164,7 @@ def _position(n: int, groups: np.ndarray | None, runs: np.ndarray | None) -> np.
 
 
 def _length(texts: pd.Series) -> np.ndarray:
-    words = texts.str.split().str.len().to_numpy(dtype=float)
+    words = texts.map(lambda t: len(t.split())).to_numpy(dtype=float)
     letters = texts.str.len().to_numpy(dtype=float)
     return np.stack([words, letters, letters / np.maximum(words, 1)], axis=1)
 

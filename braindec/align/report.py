@@ -75,7 +75,8 @@ def _scores(found: Alignment) -> pd.DataFrame:
     named = table["row"] == "layer"
     table.loc[named, "row"] = "layer " + table.loc[named, "layer"]
     table.loc[table["row"] == "normalised", "row"] = "decoded"
-    lacking = (table["row"] == "decoded") & ~np.isfinite(table[["value", "low", "high"]].astype(float)).all(axis=1)
+    known = np.isfinite(table[["value", "low", "high"]].to_numpy(dtype=float)).all(axis=1)
+    lacking = (table["row"] == "decoded").to_numpy() & ~known
     table = table[~lacking].drop(columns=["layer", "leaky"])
     if len(models) == 1:
         table = table.drop(columns="model")
@@ -102,8 +103,8 @@ def _matrices(found: Alignment, arrays: dict[str, np.ndarray]) -> list[dict[str,
         calls = found.calls[found.calls["metric"] == metric]
         values, stars = (np.full((len(models), len(found.regions)), np.nan) for _ in range(2))
         for row in calls.itertuples():
-            at = models.index(row.model), list(found.regions).index(row.region)
-            values[at], stars[at] = row.value, _STARS.get(row.call, 0)
+            at = models.index(str(row.model)), list(found.regions).index(str(row.region))
+            values[at], stars[at] = row.value, _STARS.get(str(row.call), 0)
         arrays[f"matrix/{metric}"], arrays[f"matrix/{metric}-stars"] = values, np.nan_to_num(stars)
         args: dict[str, Any] = {"values": f"@matrix/{metric}", "models": models, "regions": list(found.regions), "stars": f"@matrix/{metric}-stars",
                                 "label": _LABELS[metric]}  # fmt: skip
@@ -204,7 +205,7 @@ def _sets(sets: UnitSets | None, arrays: dict[str, np.ndarray]) -> list[dict[str
     if sets is None:
         return []
     names, regions = list(dict.fromkeys(sets.table["set"])), list(dict.fromkeys(sets.table["region"]))
-    values = {c: [] for c in ("value", "low", "high")}
+    values: dict[str, list[np.ndarray]] = {c: [] for c in ("value", "low", "high")}
     series = []
     for name in names:
         for row in ("decoded", "random_units"):
@@ -243,7 +244,7 @@ def _words(found: Alignment) -> list[str]:
     for (metric, model), rows in found.calls.groupby(["metric", "model"], sort=False):
         for text, mine in rows.groupby("call", sort=False):
             regions = ", ".join(f"{r} ({v:.3f})" for r, v in zip(mine["region"], mine["value"], strict=True))
-            words.append(f"{_NAMES[metric]}, {model}, {regions}: {_CALLS[str(text)]}")
+            words.append(f"{_NAMES[str(metric)]}, {model}, {regions}: {_CALLS[str(text)]}")
     return words
 
 

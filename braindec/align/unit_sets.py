@@ -241,7 +241,7 @@ def _random_scores(
 def _agreement(picked: Sequence[np.ndarray]) -> float:
     if len(picked) < 2:
         return float("nan")
-    return len(np.intersect1d(*picked)) / max(1, np.mean([len(p) for p in picked]))
+    return 2 * len(np.intersect1d(picked[0], picked[1])) / max(1, len(picked[0]) + len(picked[1]))
 
 
 def _rows(
