@@ -319,14 +319,16 @@ def reliability_of(odd: np.ndarray, even: np.ndarray, *, groups: np.ndarray | No
     """Correlate two maps of t, shape (n_units,), over the units that have both."""
     known = ~np.isnan(odd) & ~np.isnan(even)
     x, y = odd[known], even[known]
+    ranks = _pearson(stats.rankdata(x), stats.rankdata(y))
+    return Reliability(_pearson(x, y), ranks, within_groups(odd, even, groups), odd, even)
+
+
+def within_groups(odd: np.ndarray, even: np.ndarray, groups: np.ndarray | None) -> float:
+    """Correlate two maps over units, the mean of each group taken away; NaN in either is left out."""
+    known = ~np.isnan(odd) & ~np.isnan(even)
+    x, y = odd[known], even[known]
     code = np.unique(np.asarray(groups)[known], return_inverse=True)[1] if groups is not None else np.zeros(len(x), int)
-    return Reliability(
-        _pearson(x, y),
-        _pearson(stats.rankdata(x), stats.rankdata(y)),
-        _pearson(_centred(x, code), _centred(y, code)),
-        odd,
-        even,
-    )
+    return _pearson(_centred(x, code), _centred(y, code))
 
 
 def _centred(values: np.ndarray, code: np.ndarray) -> np.ndarray:

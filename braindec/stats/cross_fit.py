@@ -12,7 +12,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from braindec.errors import BraindecError
-from braindec.stats.contrast import FLAT, Reliability, Welch, matrix_of, reliability_of, welch_of
+from braindec.stats.contrast import (
+    FLAT,
+    Reliability,
+    Welch,
+    matrix_of,
+    reliability_of,
+    welch_of,
+    welch_t,
+    within_groups,
+)
 from braindec.stats.permutation import permutation_p
 
 _CHUNK = 2_000_000  # numbers of a block of permuted statistics
@@ -120,9 +129,13 @@ def reliability_test(
     rng = np.random.default_rng(rng)
     odd, even = (s.contrast(own[None]).t[0] for s, own in zip(sums, labels, strict=True))
     found, null = reliability_of(odd, even, groups=groups), []
-    for _ in range(n_permutations):
-        one, two = (s.contrast(rng.permutation(own)[None]).t[0] for s, own in zip(sums, labels, strict=True))
-        null.append(reliability_of(one, two, groups=groups).within)
+    step = max(1, _CHUNK // len(odd))
+    for start in range(0, n_permutations, step):
+        drawn_labels = [
+            np.stack([rng.permutation(own) for _ in range(min(step, n_permutations - start))]) for own in labels
+        ]
+        maps = [s.contrast(own).t for s, own in zip(sums, drawn_labels, strict=True)]
+        null += [within_groups(one, two, groups) for one, two in zip(*maps, strict=True)]
     drawn = np.array(null)
     p = permutation_p(found.within, drawn) if n_permutations and np.isfinite(found.within) else np.nan
     return found, float(p), drawn
@@ -143,11 +156,12 @@ def effect_interval(
         Resamples.
     """
     a, b = (np.abs(matrix_of(x)) if absolute else matrix_of(x) for x in (a, b))
-    rng, draws = np.random.default_rng(rng), np.zeros((2, n))
+    rng, draws, point = np.random.default_rng(rng), np.zeros((2, n)), np.zeros(2)
     for half in (0, 1):
         rows = np.asarray(selections[1 - half], dtype=int)  # chosen on the other half
         if not len(rows):
             continue
+        point[half] = np.nan_to_num(welch_t(a[half::2][:, rows], b[half::2][:, rows]).effect).mean()
         moments = []
         for x in (a[half::2][:, rows], b[half::2][:, rows]):
             x = x - x.mean(axis=0)
@@ -157,7 +171,10 @@ def effect_interval(
         gap = a[half::2][:, rows].mean(axis=0) - b[half::2][:, rows].mean(axis=0) + moments[0][0] - moments[1][0]
         spread = np.sqrt((moments[0][1] + moments[1][1]) / 2)
         draws[half] = np.divide(gap, spread, out=np.zeros_like(gap), where=spread > 0).mean(axis=1)
-    low, high = np.quantile(draws.mean(axis=0), [0.025, 0.975])
+    values, observed = draws.mean(axis=0), float(np.mean(point))
+    low, high = np.quantile(
+        values - values.mean() + observed, [0.025, 0.975]
+    )  # drawn again, spreads are smaller and effects larger
     return float(low), float(high)
 
 
