@@ -150,8 +150,9 @@ def _marks(ax: Axes, p: np.ndarray, tops: np.ndarray) -> None:
             linewidth=0.8,
             zorder=4,
         )
+    more = len(found) - _MOST
     if levels:
-        ax.set_ylim(bottom, start + len(levels) * step)
-    if len(found) > _MOST:
-        ax.annotate(f"{len(found) - _MOST} more pairs differ", (1, 1), xycoords="axes fraction", xytext=(0, -2),
+        ax.set_ylim(bottom, start + (len(levels) + 1.2 * (more > 0)) * step)
+    if more > 0:
+        ax.annotate(f"{more} more pair{'s' * (more > 1)} differ{'s' * (more == 1)}", (1, 1), xycoords="axes fraction", xytext=(0, -1),
                     textcoords="offset points", ha="right", va="top", fontsize=7.5, color=MUTED)  # fmt: skip

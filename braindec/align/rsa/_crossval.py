@@ -31,6 +31,7 @@ __all__ = ["CrossValidated", "cross_validate_models", "n_folds"]
 
 _ASSIGNMENTS = 2  # of each resample
 _ESTIMATES = 20  # of the data themselves
+_LEAST = 0.25  # of the covariance of means that a correction leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +50,26 @@ class CrossValidated(Bootstrap):
     weights: Sequence[np.ndarray] = ()
 
     def covariances(self) -> dict[str, np.ndarray]:
-        """Covariances without the part of the divisions."""
-        return {
-            name: 2 * covariance_of(v.mean(axis=1)) - (covariance_of(v[:, 0]) + covariance_of(v[:, 1])) / 2
-            for name, v in self.divided.items()
-        }
+        """Covariances without the part of the divisions.
+
+        With few resamples the difference can fall to 0 or below; it is kept between a quarter of the covariance of the means
+        and all of it, direction by direction.
+        """
+        return {name: _corrected(v) for name, v in self.divided.items()}
+
+
+def _corrected(values: np.ndarray) -> np.ndarray:
+    mean = covariance_of(values.mean(axis=1))
+    known = np.flatnonzero(np.isfinite(np.diag(mean)))
+    inside = np.ix_(known, known)
+    single = (covariance_of(values[:, 0]) + covariance_of(values[:, 1]))[inside] / 2
+    size, axes = np.linalg.eigh(mean[inside])
+    root = axes * np.sqrt(np.maximum(size, 1e-12 * max(size.max(), np.finfo(float).tiny)))
+    back = np.linalg.inv(root)
+    share, turn = np.linalg.eigh(back @ (2 * mean[inside] - single) @ back.T)
+    out = np.full(mean.shape, np.nan)
+    out[inside] = (root @ turn * np.clip(share, _LEAST, 1.0)) @ (root @ turn).T
+    return out
 
 
 def n_folds(n_conditions: int, n_subjects: int) -> tuple[int, int]:

@@ -39,8 +39,8 @@ class Inference:
     Parameters
     ----------
     scores : DataFrame
-        One row a model and cell (region, time): ``metric``, ``version``, ``row`` ("decoded", "noise_ceiling_lower",
-        "noise_ceiling_upper"), ``model``, ``value``, ``chance``, ``low``, ``high``, ``p``, ``q``, ``p_max``,
+        One row a model and cell (region, time): ``metric``, ``version``, ``row`` ("decoded", "label_shuffle",
+        "noise_ceiling_lower", "noise_ceiling_upper"), ``model``, ``value``, ``chance``, ``low``, ``high``, ``p``, ``q``, ``p_max``,
         ``p_population``, ``p_subjects``, ``p_to_ceiling``, ``variance``, ``dof``, ``n`` (subjects), ``n_conditions``, ``note``.
     differences : DataFrame
         One row a pair of models and cell: ``model``, ``other``, ``value``, ``low``, ``high``, ``p``, ``q`` (false discovery
@@ -48,13 +48,16 @@ class Inference:
     notes : list of str
         What the numbers speak about, for the reader.
     bootstraps : dict
-        The resampled scores of each cell, for further questions.
+        The scores of each cell by subject, with resamples or covariances, for further questions.
+    labels : dict
+        Names of the parts of each model.
     """
 
     scores: pd.DataFrame
     differences: pd.DataFrame
     notes: list[str]
     bootstraps: dict[tuple, Bootstrap] = field(default_factory=dict)
+    labels: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def decoded(self) -> pd.DataFrame:
@@ -164,7 +167,8 @@ def infer(
     scores.loc[tested, "q"] = fdr_bh(scores.loc[tested, "p"].to_numpy(dtype=float))
     for column, adjust in (("q", fdr_bh), ("p_holm", holm)):
         differences[column] = adjust(differences["p"].to_numpy(dtype=float))
-    return Inference(scores, differences, [*notes, *_about(comparator, bootstrap, made)], made)
+    return Inference(scores, differences, [*notes, *_about(comparator, bootstrap, made)], made,
+                     {m.name: tuple(m.labels) for m in families})  # fmt: skip
 
 
 def _what_can_be_asked(bootstrap: str, cells: dict) -> tuple[str, list[str]]:
@@ -198,6 +202,11 @@ def _score_rows(
         "p_to_ceiling": t_test(found.scores - found.ceilings[0], v.to_ceiling[:, 0], v.dof_to_ceiling[:, 0], two_sided=True),
         "variance": v.models, "dof": v.dof_models, "n": found.n_subjects, "note": "",
     })  # fmt: skip
+    shuffled = pd.DataFrame() if permuted is None else pd.DataFrame({
+        **cell, "model": names, "metric": comparator.name, "version": comparator.version, "row": "label_shuffle", "value": permuted.chance[:, place],
+        "chance": chance, "low": permuted.low[:, place], "high": permuted.high[:, place], "n": found.n_subjects,
+        "note": "permuted condition labels: mean and central 95 %",
+    })  # fmt: skip
     bounds = pd.DataFrame([
         {**cell, "model": "", "metric": comparator.name, "version": comparator.version, "row": f"noise_ceiling_{end}", "value": value,
          "chance": np.nan, "low": np.nan, "high": np.nan, "variance": variance, "n": found.n_subjects, "note": note}
@@ -205,7 +214,7 @@ def _score_rows(
                                               ("each subject from the others' mean", "each subject from the mean of all"), strict=True)
         if np.isfinite(value)
     ])  # fmt: skip
-    return pd.concat([table, bounds], ignore_index=True) if len(bounds) else table
+    return pd.concat([t for t in (table, shuffled, bounds) if len(t)], ignore_index=True)
 
 
 def _difference_rows(

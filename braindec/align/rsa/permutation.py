@@ -41,8 +41,8 @@ class Permuted:
         One-sided: scores at least as large.
     p_max : array of shape (n_models, n_cells)
         The same against the largest standardised score of all models and cells.
-    chance, spread : array of shape (n_models, n_cells)
-        Mean and standard deviation under permutation.
+    chance, low, high : array of shape (n_models, n_cells)
+        Mean, and 2.5th and 97.5th percentile, under permutation.
     floor : float
         The smallest p that so many orders can give.
     """
@@ -51,7 +51,8 @@ class Permuted:
     p: np.ndarray
     p_max: np.ndarray
     chance: np.ndarray
-    spread: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     floor: float
 
 
@@ -141,8 +142,10 @@ def permutation_test(
     centre, spread = every.mean(axis=0), every.std(axis=0)
     scale = np.where(spread > 0, spread, 1.0)
     largest = max_statistic(((observed - centre) / scale).ravel(), ((null - centre) / scale).reshape(len(null), -1))
-    return Permuted(observed, np.asarray(p), largest.p.reshape(observed.shape), null.mean(axis=0), null.std(axis=0),
-                    1 / (len(null) + 1))  # fmt: skip
+    low, high = np.quantile(null, [0.025, 0.975], axis=0)
+    return Permuted(
+        observed, np.asarray(p), largest.p.reshape(observed.shape), null.mean(axis=0), low, high, 1 / (len(null) + 1)
+    )
 
 
 def _scorer(
