@@ -68,6 +68,7 @@ class Localizer(Section):
 
 class LesionOptions(Section):
     n_sets: int = Field(40, ge=20)
+    match: list[Literal["layer", "site", "mean", "variance"]] = ["layer", "site"]
     how: Literal["zero", "mean"] = "zero"
 
 
@@ -154,13 +155,17 @@ def run(config, unit, work):
                              n_permutations=config.n_permutations, n_sets=config.lesion.n_sets, seed=work.seed)  # fmt: skip
     lesions = {}
     if len(found.selection):
-        sets = matched_random_units(found.units, found.selection.rows, n_sets=config.lesion.n_sets, rng=work.seed)
+        values = found.features.load()
+        described = found.units.assign(mean=values.mean(axis=0), variance=values.var(axis=0))
+        sets = matched_random_units(
+            described, found.selection.rows, n_sets=config.lesion.n_sets, match=config.lesion.match, rng=work.seed
+        )
         measures = {"surprisal_rise": lambda model: mean_surprisal(model, later)}
         if truth is not None:
             measures["class_errors_rise"] = lambda model: (
                 1.0 - next_class(model, later).groupby("text")["correct"].mean().to_numpy(dtype=float)
             )
-        means = found.features.load().mean(axis=0) if config.lesion.how == "mean" else None
+        means = values.mean(axis=0) if config.lesion.how == "mean" else None
         lesions = {
             k: lesion(lm, found.units, found.selection.rows, sets, m, how=config.lesion.how, means=means)
             for k, m in measures.items()

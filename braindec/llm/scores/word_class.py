@@ -1,6 +1,6 @@
 """Word classes in a layer: generalised discrimination value (GDV) of its activations, with a permutation test.
 
-Stimuli ``word_classes``: a words table (text_id, word_index, word, start, stop, attrs["texts"]) with a column class. Options:
+Stimuli ``word_classes``: a words table (text_id, word_index, word, start, stop, attrs["texts"]) with a column class (or word_class). Options:
 ``permutations`` (199), ``context`` (preceding words, default all), ``exclude`` (classes left out), ``seed`` (the probe's).
 
 Activations are z-scored over words, each unit, and halved; the value is the mean distance within classes (mean over classes) minus
@@ -142,6 +142,9 @@ def _by_layer(lm: LanguageModel, table: pd.DataFrame, probe: Probe, context: int
 def _score(probe: Probe) -> pd.DataFrame:
     given = option(probe, "word_class", DEFAULTS)
     table = probe.need("word_classes")
+    if isinstance(table, pd.DataFrame) and "class" not in table and "word_class" in table:
+        attrs, table = table.attrs, table.rename(columns={"word_class": "class"})
+        table.attrs.update(attrs)
     if not isinstance(table, pd.DataFrame) or "class" not in table:
         raise BraindecError(
             "word classes are a words table with a column class",

@@ -8,9 +8,11 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from braindec.errors import BraindecError
+from braindec.llm.extract import extract
 from braindec.llm.planted import planted_model, planted_sentences
 from braindec.llm.score import Probe
 from braindec.llm.scores.average_precision import average_precision, chance_precision, concept_units, score
+from braindec.llm.tiny import tiny_model, untrained
 
 KEYS = ["layer", "site", "index"]
 
@@ -77,6 +79,19 @@ def test_detectors_of_word_classes_are_concept_units_of_the_planted_model():
         marked.loc[planted, "average_precision_concept"]
     ) == set(truth["grammar"])
     assert {f"average_precision_ap_{c}" for c in truth["grammar"]} <= set(found)
+
+
+@pytest.mark.slow
+def test_p_holds_its_level_on_untrained_networks():
+    texts = list(dict.fromkeys(planted_sentences(60, 9, n_words=7)))
+    lm, rates = tiny_model(n_layers=2, n_units=32, n_heads=2, texts=texts), []
+    for seed in range(6):
+        values = extract(untrained(lm, seed), texts, sites="mlp_act", pool="mean").load()
+        rng = np.random.default_rng(seed)
+        for k in range(20):
+            concepts = rng.permutation(np.arange(len(texts)) % 3)
+            rates.append((concept_units(values, concepts, permutations=199, rng=k)[0].p <= 0.05).mean())
+    assert 0.03 < np.mean(rates) < 0.07
 
 
 def test_bad_input_gets_one_clear_message():

@@ -7,6 +7,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from braindec.errors import BraindecError
+from braindec.llm.extract import extract
 from braindec.llm.planted import planted_model, planted_sentences
 from braindec.llm.score import Probe
 from braindec.llm.scores.word_class import distances_of, gdv, gdv_test, score
@@ -57,6 +58,22 @@ def test_p_holds_its_level_when_words_repeat_and_permuting_occurrences_would_not
         by_item.append(gdv_test(values, classes, permutations=19, rng=k)[1] if k < 60 else np.nan)
     assert 0.02 < (np.array(by_word) <= 0.05).mean() < 0.08
     assert (np.array(by_item)[:60] <= 0.05).mean() > 0.3
+
+
+@pytest.mark.slow
+def test_p_holds_its_level_on_untrained_networks():
+    """Classes dealt to words at random: what a network does with words and places must not pass for classes."""
+    table = words_table(planted_sentences(30, 8, n_words=6))
+    words = table["word"].to_numpy()
+    lm, hits = tiny_model(n_layers=2, n_units=32, n_heads=2, texts=planted_sentences(60)), []
+    for seed in range(6):
+        values = extract(untrained(lm, seed), table, layers=1, pool="word").load()
+        rng = np.random.default_rng(seed)
+        for k in range(50):
+            deal = dict(zip(sorted(set(words)), rng.integers(0, 3, len(set(words))), strict=True))
+            classes = np.array([deal[w] for w in words])
+            hits.append(gdv_test(values, classes, words=words, permutations=39, rng=k)[1] <= 0.05)
+    assert 0.03 < np.mean(hits) < 0.07
 
 
 def test_classes_of_the_planted_model_are_apart_and_of_an_untrained_one_are_not():
