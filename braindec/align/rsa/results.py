@@ -65,14 +65,19 @@ def language_result(
     held = chosen.scores.copy()
     own = held["model"] == CHOSEN
     held.loc[(held["row"] == "decoded") & ~own, "row"] = held["model"].str.replace("untrained ", "untrained_")
-    layers = every.scores[every.scores["model"].str.startswith("layer ")].copy()
+    layers = every.decoded[every.decoded["model"].str.startswith("layer ")].copy()
     layers["row"] = layers["model"]
+    usual = {region: _usual(chosen, str(region)) for region in _cells(chosen)}
+    mine = (every.scores["row"] == "label_shuffle") & (every.scores["model"] == every.scores["region"].map(usual))
+    shuffled = every.scores[mine].assign(note=every.scores["note"] + ", " + every.scores["model"])
     partial = _partial_rows(beyond, chosen)
     over = _advantages(chosen)
-    scores = pd.concat([held, layers, over, partial], ignore_index=True).drop(
+    scores = pd.concat([held, shuffled, layers, over, partial], ignore_index=True).drop(
         columns=["model", "variance", "dof", "layer"], errors="ignore"
     )
-    panels = [p for cell in _cells(chosen)[:_MANY] for p in _bars(chosen, cell, arrays, controls=_others(chosen))]
+    panels = [
+        p for cell in _cells(chosen)[:_MANY] for p in _bars(chosen, cell, arrays, controls=_others(chosen), to=CHOSEN)
+    ]
     panels = [*_layers(every, arrays), *panels, *_partial_bars(beyond, arrays)]
     told = [
         *notes,
@@ -107,13 +112,20 @@ def _others(found: Inference) -> list[str]:
 
 
 def _bars(
-    found: Inference, region: str | None, arrays: dict[str, np.ndarray], *, controls: Sequence[str]
+    found: Inference,
+    region: str | None,
+    arrays: dict[str, np.ndarray],
+    *,
+    controls: Sequence[str],
+    to: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Models of one region with the ceiling and the pairs that differ."""
+    """Models of one region with the ceiling and the pairs that differ (those with ``to`` only, where it is given)."""
     table, key = _of(found.decoded, region), f"bars/{region or 'all'}"
     names = list(table["model"])
     p = np.full((len(names), len(names)), np.nan)
     for row in _of(found.differences, region).itertuples():
+        if to not in (None, row.model, row.other):
+            continue
         i, j = names.index(row.model), names.index(row.other)
         p[i, j] = p[j, i] = row.q
     ends = _of(found.scores, region).set_index("row")["value"]
