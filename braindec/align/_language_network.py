@@ -136,7 +136,7 @@ def brain_rows(brains: Sequence[tuple[UnitSets, UnitSets]] | None) -> list[dict[
         for row, values, note in zip(("random_units", "unselective_units"), (random, silent), notes, strict=True):
             rows += [{**base, **r} for r in _spread("brain_r", row, values, note, len(own))]
         if len(null):
-            rows.append({**base, "row": "refit_null", **null.mean().to_dict(), "chance": 0.0,
+            rows.append({**base, "row": "refit_null", **{str(k): float(v) for k, v in null.mean().items()}, "chance": 0.0,
                          "note": "fitted again on surrogate responses, mean over subjects"})  # fmt: skip
     return rows
 
@@ -230,8 +230,13 @@ def _notes(
     brains: Sequence[tuple[UnitSets, UnitSets]] | None, truth: Mapping[str, Any] | None,
 ) -> list[str]:  # fmt: skip
     cross: CrossFit = null["cross"]
-    notes = [*found.notes, f"Selection: {found.selection.note}. Units chosen on one half of the stimuli are evaluated on the other; the two choices share "
-             f"{cross.overlap:.0%} (by chance {cross.overlap_chance:.0%})."]  # fmt: skip
+    notes = [*found.notes, f"Selection: {found.selection.note}."]
+    if np.isfinite(cross.overlap):
+        notes.append(
+            f"Units chosen on one half of the stimuli are evaluated on the other; the two choices share {cross.overlap:.0%} (by chance {cross.overlap_chance:.0%})."
+        )
+    else:
+        notes.append("No unit passes the gate in half of the stimuli: the held-out effect is that of none, 0.")
     notes.append(f"Units that respond more to sentences (q <= 0.05 over all units): {_share(found):.1%}"
                  + (f"; in untrained networks {', '.join(f'{_share(f):.1%}' for f in fresh)}." if fresh else "."))  # fmt: skip
     if fresh:

@@ -24,7 +24,7 @@ __all__ = ["match_quality", "matched_random_units"]
 
 def matched_random_units(
     units: pd.DataFrame, chosen: np.ndarray, *, n_sets: int = 20, match: Sequence[str] = ("layer", "site"),
-    avoid: np.ndarray | None = None, rng: np.random.Generator | int = 0,
+    avoid: np.ndarray | None = None, rng: np.random.Generator | int | Sequence[int] = 0,
 ) -> list[np.ndarray]:  # fmt: skip
     """Draw sets of units from the complement of a choice.
 
@@ -40,7 +40,7 @@ def matched_random_units(
         activation) by rank: for each chosen unit one is drawn among the nearest that are still free.
     avoid : array of int or bool, optional
         Units that no set may hold either.
-    rng : Generator or int
+    rng : Generator, int or sequence of int
 
     Returns
     -------
@@ -54,7 +54,7 @@ def matched_random_units(
     """
     if missing := [c for c in match if c not in units]:
         raise BraindecError(
-            f"units cannot be matched on {missing[0]!r}{did_you_mean(missing[0], units)}",
+            f"units cannot be matched on {missing[0]!r}{did_you_mean(missing[0], map(str, units))}",
             found=", ".join(map(str, units)),
         )
     rows = _rows(chosen, len(units), "chosen")

@@ -388,7 +388,8 @@ class _Builder:
 
     def _random(self, parts: Sequence[str], n: int) -> np.ndarray:
         """Random directions within parts of the residual stream, (width, n), of variance 1 in a unit vector of each."""
-        return sum(self.part[p] @ self.rng.normal(size=(self.part[p].shape[1], n)) for p in parts)
+        directions = [self.part[p] @ self.rng.normal(size=(self.part[p].shape[1], n)) for p in parts]
+        return np.sum(directions, axis=0)
 
     def _gain(self, norm: Any) -> float:
         """What a layer norm multiplies its input by, at words of sentences."""

@@ -258,10 +258,11 @@ def top_units(
     gate = ~np.isnan(scores) & (np.ones(len(scores), bool) if allowed is None else np.asarray(allowed, dtype=bool))
     code = np.zeros(len(scores), int) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     chance = None if rng is None else np.random.default_rng(rng).random(len(scores))
-    chosen, asked, n_tied = [], 0, 0
+    chosen: list[np.ndarray] = []
+    asked = n_tied = 0
     for group in range(code.max() + 1 if len(code) else 0):
         members = np.flatnonzero(code == group)
-        wanted = int(k) if k is not None else int(np.floor(len(members) * percent / 100 + 1e-9))
+        wanted = int(k) if k is not None else int(np.floor(len(members) * float(percent or 0) / 100 + 1e-9))
         open_ = members[gate[members]]
         rule = open_ if chance is None else chance[open_]
         best = open_[np.lexsort((rule, -scores[open_]))][:wanted]

@@ -221,9 +221,9 @@ def _crossed(
     found = [s.contrast(own) for s, own in zip(sums, labels, strict=True)]
     effects, chosen = np.zeros((len(labels[0]), 2)), []
     for i in range(len(effects)):
-        rows = tuple(np.asarray(choose(f.t[i], f.df[i]), dtype=int) for f in found)
-        effects[i] = [_mean(found[1 - h].effect[i], rows[h]) for h in (0, 1)]
-        chosen.append(rows)
+        one, two = (np.asarray(choose(f.t[i], f.df[i]), dtype=int) for f in found)
+        effects[i] = [_mean(found[1].effect[i], one), _mean(found[0].effect[i], two)]
+        chosen.append((one, two))
     return effects, chosen
 
 

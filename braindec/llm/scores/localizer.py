@@ -133,7 +133,7 @@ def localize(
         If a condition has no texts, too few are left after matching, or a text is longer than the model can read.
     """
     table = _two_conditions(labelled(stimuli, label="condition", what="localizer"), conditions)
-    table["n_tokens"] = token_counts(lm, table["text"])
+    table["n_tokens"] = token_counts(lm, table["text"].tolist())
     notes = []
     if match_tokens:
         kept = matched_tokens(table, conditions)
@@ -152,7 +152,9 @@ def localize(
     reliability = reliability_of(odd, even, groups=groups_of(units))
     chosen = selected_by(welch.t, welch.q(), percent=percent, k=k, gate=gate)
     notes += [_tokens_note(table, conditions), *_variance_note(welch)]
-    return Localization(units, welch, chosen, reliability, features, table, tuple(notes), tuple(conditions))
+    return Localization(
+        units, welch, chosen, reliability, features, table, tuple(notes), (conditions[0], conditions[1])
+    )
 
 
 def selected_by(
