@@ -40,7 +40,7 @@ def labelled(stimuli: Any, *, label: str, what: str) -> pd.DataFrame:
         raise BraindecError(f"the stimuli {what!r} are neither a table nor a mapping", found=type(stimuli).__name__,
                             allowed=f"DataFrame with the columns text and {label}, or {{{label}: [text, ...]}}")  # fmt: skip
     if missing := [c for c in ("text", label) if c not in table]:
-        raise BraindecError(f"the stimuli {what!r} have no column {', '.join(missing)}{did_you_mean(missing[0], table)}",
+        raise BraindecError(f"the stimuli {what!r} have no column {', '.join(missing)}{did_you_mean(missing[0], map(str, table))}",
                             found=", ".join(map(str, table)))  # fmt: skip
     if len(table) == 0 or table[["text", label]].isna().any().any():
         raise BraindecError(f"the stimuli {what!r} have rows without a text or {label}", found=f"{len(table)} rows")

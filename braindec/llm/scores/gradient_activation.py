@@ -81,10 +81,10 @@ def attribution(
     units = units_of(lm, slots)[["model", "layer", "site", "index"]]
     wanted = _first_tokens(lm, texts, targets)
     against = _first_tokens(lm, texts, foils) if foils is not None else None
-    if against is not None and (same := np.flatnonzero(wanted == against)).size:
+    if foils is not None and (same := np.flatnonzero(wanted == against)).size:
         raise BraindecError(
             "a target and its foil begin with the same token", found=f"{targets[same[0]]!r} and {foils[same[0]]!r}"
-        )  # type: ignore[index]
+        )
     rows = [np.asarray(r) for r in lm.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]]
     lengths = [len(r) for r in rows]
     if not rows or min(lengths) == 0 or max(lengths) > lm.max_length:

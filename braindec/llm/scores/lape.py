@@ -82,9 +82,10 @@ def lape(over_zero: np.ndarray, n_tokens: np.ndarray, *, top: float = 0.01, acti
     p = rates(over_zero, n_tokens)
     entropy, threshold = entropy_of(p), kth_smallest(p, active)
     above = p > threshold
-    chosen = top_units(-entropy, k=max(round(top * len(p)), 1), allowed=above.any(axis=1))
+    eligible = np.asarray(above.any(axis=1))
+    chosen = top_units(-entropy, k=max(round(top * len(p)), 1), allowed=eligible)
     belongs = above & chosen.mask(len(p))[:, None]
-    return Lape(p, entropy, above.any(axis=1), chosen.rows, belongs, threshold, chosen.n_tied)
+    return Lape(p, entropy, eligible, chosen.rows, belongs, threshold, chosen.n_tied)
 
 
 def _score(probe: Probe) -> pd.DataFrame:

@@ -67,12 +67,13 @@ def _score(probe: Probe) -> pd.DataFrame:
     activations, keys = features.load(), keys_of(features)
     seed = probe.seed if given["seed"] is None else given["seed"]
     rows = []
-    for name, own in keys.groupby(["model", "layer", "site"], sort=True).indices.items():
+    for _, part in keys.groupby(["model", "layer", "site"], sort=True):
+        own, first = part.index.to_numpy(), part.iloc[0]
         linear, log, reference, p = layer_test(
             correlation_distances(activations[:, own]), table["value"].to_numpy(), references=given["references"],
             permutations=given["permutations"], rng=seed,
         )  # fmt: skip
-        rows.append((*name, log - linear, log, linear, reference, p))
+        rows.append((first["model"], first["layer"], first["site"], log - linear, log, linear, reference, p))
     return pd.DataFrame(
         rows,
         columns=[

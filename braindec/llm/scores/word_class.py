@@ -8,15 +8,18 @@ the mean distance between them (mean over pairs of classes), over the root of th
 apart, 0 where they do not differ. It is the same under shifts and scales of units, and nearly so under their number.
 
 The p-value permutes classes over *words of the language*, not over their occurrences: two occurrences of one word are alike in any
-network, an untrained one too, and always of one class here (a word that occurs in several classes is taken as several). Untrained
-networks of the probe show what is left of position and word identity.
+network, an untrained one too, and always of one class here (a word that occurs in several classes is taken as several). For it the
+activations of a word are averaged over its occurrences: function words are few and frequent, and where frequent words count more than
+rare ones, dealing classes anew changes how large the classes are. Untrained networks of the probe show what is left of position and
+word identity.
 
-Columns: ``word_class`` the value (lower: more separated), ``_p`` one-sided, ``_null`` mean of permutations, ``_n`` words, ``_classes``,
-``_untrained`` mean of the untrained networks (NaN without them). Rows are layers and sites.
+Columns: ``word_class`` the value over all occurrences (lower: more separated), ``_words`` the same over mean activations of words, ``_p``
+one-sided and ``_null`` mean of permutations, both of ``_words``, ``_n`` occurrences, ``_classes``, ``_untrained`` the value over
+occurrences, mean of the untrained networks (NaN without them). Rows are layers and sites.
 
 Source: Schilling et al. 2021 (Neural Networks 139:278), equations 1-4.
 
-Differs from the reference in: the permutation test; classes of one word are left out instead of counting as dense.
+Differs from the reference in: the permutation test; classes of one occurrence are left out instead of counting as dense.
 """
 
 from __future__ import annotations
@@ -30,12 +33,14 @@ from braindec.errors import BraindecError
 from braindec.llm.extract import extract
 from braindec.llm.score import Probe, UnitScore
 from braindec.llm.scores._labelled import keys_of, option
-from braindec.stats.permutation import permutation_p, permute_units
+from braindec.stats.permutation import permutation_p
 
 if TYPE_CHECKING:
     from braindec.llm.load import LanguageModel
 
 DEFAULTS: dict[str, Any] = {"permutations": 199, "context": None, "exclude": (), "seed": None}
+
+_PLACE = ["model", "layer", "site"]
 
 __all__ = ["score", "distances_of", "gdv", "gdv_test"]
 
@@ -97,34 +102,40 @@ def gdv_test(
     values : array of shape (n_items, n_units)
     classes : array of shape (n_items,)
     words : array of shape (n_items,), optional
-        Items of one word and class keep their class together; each item by itself without it.
+        Items of one word and class are averaged first, so that a word counts once however often it occurs, and classes of a
+        single word are left out; each item is tested by itself without it.
     permutations : int
     rng : Generator or int
 
     Raises
     ------
     BraindecError
-        If there are fewer than 2 classes, or one of fewer than 2 items.
+        If there are fewer than 2 classes, or one of fewer than 2 items (words).
     """
-    names, code = np.unique(np.asarray(classes).astype(str), return_inverse=True)
+    values, classes = np.asarray(values), np.asarray(classes).astype(str)
+    if words is not None:
+        values, classes = _word_means(values, classes, words)
+    names, code = np.unique(classes, return_inverse=True)
     if len(names) < 2 or np.bincount(code).min() < 2:
         raise BraindecError("the value needs 2 classes or more, of at least 2 words each",
                             found=", ".join(f"{k}: {n}" for k, n in zip(names, np.bincount(code), strict=True)))  # fmt: skip
     distances, rng = distances_of(values), np.random.default_rng(rng)
     observed = gdv(distances, code)
-    units = np.arange(len(code)) if words is None else np.unique(_types(words, names[code]), return_inverse=True)[1]
-    if words is not None and len(np.unique(units)) < 2 * len(names):
-        raise BraindecError(
-            "there are too few different words to permute their classes",
-            found=f"{len(np.unique(units))} words, {len(names)} classes",
-        )
-    null: list[float] = []
-    while len(null) < permutations:
-        drawn = permute_units(code, units, None, rng)
-        if np.bincount(drawn, minlength=len(names)).min() >= 2:  # a class of one occurrence has no distance within
-            null.append(gdv(distances, drawn))
-    p = float(permutation_p(-observed, -np.array(null))) if null else float("nan")
-    return float(observed), p, np.array(null)
+    null = np.array([gdv(distances, rng.permutation(code)) for _ in range(permutations)])
+    p = float(permutation_p(-observed, -null)) if permutations else float("nan")
+    return float(observed), p, null
+
+
+def _word_means(values: np.ndarray, classes: np.ndarray, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean activations (word, unit) of each word and its class, without classes of one word."""
+    _, first, place = np.unique(_types(words, classes), return_index=True, return_inverse=True)
+    member = np.eye(len(first))[place]  # (item, word)
+    of_word = classes[first]
+    kept = np.isin(of_word, [k for k, n in zip(*np.unique(of_word, return_counts=True), strict=True) if n > 1])
+    if len(set(of_word[kept])) < 2:
+        raise BraindecError("there are too few different words to permute their classes",
+                            found=f"{len(first)} words, {len(set(of_word))} classes", allowed="2 classes of 2 words or more")  # fmt: skip
+    return ((member.T @ values) / member.sum(axis=0)[:, None])[kept], of_word[kept]
 
 
 def _types(words: np.ndarray, classes: np.ndarray) -> np.ndarray:
@@ -136,7 +147,7 @@ def _by_layer(lm: LanguageModel, table: pd.DataFrame, probe: Probe, context: int
     features = extract(lm, table, sites=tuple(probe.sites), layers=probe.layers, pool="word", context=context,
                        batch_size=probe.batch_size)  # fmt: skip
     values, keys = features.load(), keys_of(features)
-    return {k: values[:, rows] for k, rows in keys.groupby(["model", "layer", "site"], sort=True).indices.items()}
+    return {(*part.iloc[0][_PLACE],): values[:, part.index] for _, part in keys.groupby(_PLACE, sort=True)}
 
 
 def _score(probe: Probe) -> pd.DataFrame:
@@ -161,18 +172,19 @@ def _score(probe: Probe) -> pd.DataFrame:
     code = np.unique(classes.astype(str), return_inverse=True)[1]
     out = []
     for (model, layer, site), values in _by_layer(probe.model, table, probe, given["context"]).items():
-        value, p, null = gdv_test(values, classes, words=words, permutations=given["permutations"], rng=seed)
+        value = gdv(distances_of(values), code)
+        by_word, p, null = gdv_test(values, classes, words=words, permutations=given["permutations"], rng=seed)
         same = [v for f in fresh for (_, la, si), v in f.items() if (la, si) == (layer, site)]
         untrained = float(np.mean([gdv(distances_of(v), code) for v in same])) if same else np.nan
         out.append(
-            (model, layer, site, value, p, null.mean() if len(null) else np.nan, len(table), len(kept), untrained)
+            (model, layer, site, value, by_word, p, null.mean() if len(null) else np.nan, len(table), len(kept), untrained)
         )
     columns = [
         "model",
         "layer",
         "site",
         "word_class",
-        *(f"word_class_{k}" for k in ("p", "null", "n", "classes", "untrained")),
+        *(f"word_class_{k}" for k in ("words", "p", "null", "n", "classes", "untrained")),
     ]
     return pd.DataFrame(out, columns=columns)
 
