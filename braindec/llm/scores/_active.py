@@ -1,9 +1,14 @@
-"""How often units are active (above 0) over the tokens of each language, counted batch by batch."""
+"""How often units are active (above 0) over the tokens of each language, counted batch by batch.
+
+In a gated MLP the activation of a unit is its gate, after the non-linearity, times another number of either sign: the sign
+of the product says nothing. There, a unit of "mlp_act" is active where its gate is above 0, as where LAPE was introduced
+(Tang et al. 2024); the non-linearities in use (SiLU, GELU, ReLU) keep the sign, so that "mlp_pre" is looked at.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,13 +16,16 @@ import pandas as pd
 from braindec.errors import BraindecError
 from braindec.llm.extract import iterate_activations
 from braindec.llm.score import Probe
-from braindec.llm.sites import resolve, units_of
+from braindec.llm.sites import resolve, tap_of, units_of
 
-__all__ = ["active_counts", "kth_smallest", "languages_of", "rates"]
+if TYPE_CHECKING:
+    from braindec.llm.load import LanguageModel
+
+__all__ = ["active_counts", "gated", "kth_smallest", "languages_of", "rates", "rectified"]
 
 
 def active_counts(probe: Probe, languages: Mapping[str, Sequence[str]]) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Count tokens at which each unit is above 0.
+    """Count tokens at which each unit (its gate, in a gated MLP) is above 0.
 
     Returns
     -------
@@ -32,19 +40,38 @@ def active_counts(probe: Probe, languages: Mapping[str, Sequence[str]]) -> tuple
 
 def _count(probe: Probe, languages: Mapping[str, Sequence[str]]) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
     slots = resolve(probe.model, tuple(probe.sites), probe.layers)
+    read = [(s.layer, "mlp_pre" if s.site == "mlp_act" and gated(probe.model, s.layer) else s.site) for s in slots]
+    for layer in {layer for (layer, site), slot in zip(read, slots, strict=True) if site != slot.site}:
+        tap_of(probe.model, "mlp_pre", layer)  # explains why it is not there
+    sites = tuple(dict.fromkeys(site for _, site in read))
     units = units_of(probe.model, slots)[["model", "layer", "site", "index"]]
     counts = np.zeros((len(units), len(languages)), dtype=np.int64)
     n_tokens = np.zeros(len(languages), dtype=np.int64)
     for k, texts in enumerate(languages.values()):
         for batch in iterate_activations(
-            probe.model, list(texts), sites=tuple(probe.sites), layers=probe.layers, batch_size=probe.batch_size
+            probe.model, list(texts), sites=sites, layers=probe.layers, batch_size=probe.batch_size
         ):
             mask = batch.mask.unsqueeze(-1)
             counts[:, k] += np.concatenate(
-                [((batch.values[s.key] > 0) & mask).sum(dim=(0, 1)).cpu().numpy() for s in slots]
+                [((batch.values[key] > 0) & mask).sum(dim=(0, 1)).cpu().numpy() for key in read]
             )
             n_tokens[k] += int(batch.mask.sum())
     return units, counts, n_tokens
+
+
+def gated(lm: LanguageModel, layer: int) -> bool:
+    """Whether the MLP of a layer multiplies its activations by another linear map of its input."""
+    from braindec.llm.architecture import weight_of
+
+    block = lm.architecture.blocks[layer]
+    if block.mlp_gate is not None or block.mlp_up is None or block.mlp_down is None:
+        return block.mlp_gate is not None
+    return weight_of(block.mlp_up).shape[0] == 2 * weight_of(block.mlp_down).shape[1]  # both maps in one
+
+
+def rectified(lm: LanguageModel, layer: int, site: str) -> bool:
+    """Whether a unit of this site is active where its value is above 0: the product of a gated MLP has no such sign."""
+    return site == "mlp_pre" or (site == "mlp_act" and not gated(lm, layer))
 
 
 def languages_of(stimuli: Any) -> dict[str, list[str]]:

@@ -3,7 +3,7 @@
 Stimuli ``languages``: mapping of language to list of texts. Options: ``top`` (share of all units that is selected, default
 0.01), ``active`` (percentile of all rates that a unit must exceed in some language, as a share, default 0.95).
 
-A unit is active at a token where its activation is above 0; its rate is the share of active tokens of a language; the
+A unit is active at a token where its activation (in a gated MLP, its gate) is above 0; its rate is the share of active tokens of a language; the
 entropy (nats) of its rates, made to add up to 1 over languages, is low where it belongs to few. Units that exceed the
 threshold in no language are not selected; a selected one is assigned to all languages in which it does.
 

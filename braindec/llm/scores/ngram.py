@@ -3,7 +3,7 @@
 Reads "texts". Means of each token are learned on one half of the texts and predict the other half, and the other way round;
 ``ngram`` is the share of variance predicted (R^2, averaged over the halves; chance is 0 or below, so nothing needs to be
 corrected), ``ngram_bigram`` what pairs of tokens predict beyond single tokens. ``ngram_types`` is the number of
-different tokens that make up 95 % of the unit's activations (values above 0; of units behind a non-linearity only):
+different tokens that make up 95 % of the unit's activations (values above 0; of units behind a non-linearity only, NaN for products of a gated MLP):
 a small number is a detector of a set of tokens. ``ngram_top`` are the tokens with the highest mean. A unit that is
 constant in a half has NaN.
 Options: ``shrink`` (1: means are those of a token seen n times and the parent mean seen once), ``n_top`` (5).
@@ -21,13 +21,13 @@ import pandas as pd
 from scipy import sparse
 
 from braindec.llm.score import Probe, UnitScore
+from braindec.llm.scores._active import rectified
 from braindec.llm.scores._labelled import option
 from braindec.llm.scores._tokens import TokenSample, per_unit
 from braindec.llm.scores._unembed import token_names
 
 __all__ = ["ngram", "held_out_share"]
 
-_RECTIFIED = ("mlp_act", "mlp_pre")
 _SEEN = 3  # times, for a token to be named
 
 
@@ -110,7 +110,7 @@ def _table(probe: Probe) -> pd.DataFrame:
         order = np.argsort(-mean, axis=0, kind="stable")[: options["n_top"]]  # (top, unit)
         names = dict(zip(kinds.tolist(), token_names(lm, kinds.tolist()), strict=True))
         top = [" | ".join(names[int(kinds[k])] for k in column) for column in order.T]
-        types = _types(values, labels, len(kinds)) if site in _RECTIFIED else np.full(values.shape[1], np.nan)
+        types = _types(values, labels, len(kinds)) if rectified(probe.model, layer, site) else np.full(values.shape[1], np.nan)
         return {"ngram": single, "ngram_bigram": pair, "ngram_types": types, "ngram_top": top}
 
     return per_unit(probe, measure)

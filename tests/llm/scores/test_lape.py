@@ -8,6 +8,7 @@ import pytest
 from braindec.errors import BraindecError
 from braindec.llm.extract import extract
 from braindec.llm.score import Probe
+from braindec.llm.scores._active import active_counts, rectified
 from braindec.llm.scores.lape import lape, score
 from braindec.llm.tiny import tiny_model
 
@@ -73,3 +74,18 @@ def test_the_score_counts_tokens_above_zero():
     )
     with pytest.raises(BraindecError, match="at least 2 names"):
         score(Probe(lm, {"languages": {"one": ["a"]}}))
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_a_gated_unit_is_active_where_its_gate_is(kind):
+    lm = tiny_model(kind, n_layers=2, n_units=16, n_heads=2)
+    texts = {"a": ["the lamp moves slowly", "a stone"], "b": ["every river finds old windows again"]}
+    units, counts, n_tokens = active_counts(Probe(lm, {}), texts)
+    for k, own in enumerate(texts.values()):
+        pre = extract(lm, own, sites=("mlp_pre",), pool="token").load()
+        assert n_tokens[k] == len(pre)
+        np.testing.assert_array_equal(counts[:, k], (pre > 0).sum(axis=0))
+        product = extract(lm, own, sites=("mlp_act",), pool="token").load()
+        assert np.array_equal(counts[:, k], (product > 0).sum(axis=0)) == (kind == "gpt2")
+    assert set(units["site"]) == {"mlp_act"} and len(units) == len(counts)
+    assert [rectified(lm, 0, s) for s in ("mlp_act", "mlp_pre", "resid_post")] == [kind == "gpt2", True, False]
