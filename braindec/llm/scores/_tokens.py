@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TokenSample", "per_unit", "sample_model", "text_list", "token_sample", "token_windows", "windows_of"]
 
-_MIN_WINDOWS = 4
+_MIN_WINDOWS = 8
 _MAX_BYTES = 1_000_000_000
 _OPTIONS = {"length": 64, "max_tokens": 20_000, "max_bytes": _MAX_BYTES}
 
@@ -88,7 +88,7 @@ def token_windows(lm: LanguageModel, texts: Sequence[str], *, length: int = 64, 
     Raises
     ------
     BraindecError
-        If the texts are too short for four windows of a few tokens.
+        If the texts are too short for eight windows of a few tokens.
     """
     length = min(length, lm.max_length)
     ids: list[int] = []

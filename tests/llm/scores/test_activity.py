@@ -99,7 +99,7 @@ def test_sparsity_of_known_activity():
     np.testing.assert_allclose(hoyer(first, second, 50), [1.0, 0.0, (50**0.5 - 25**0.5) / (50**0.5 - 1)], atol=1e-12)
 
 
-def test_share_of_position_is_that_of_a_one_way_analysis_and_turns_are_real_turns():
+def test_share_of_position_is_that_of_a_one_way_analysis_and_flips_are_real_flips():
     rng = np.random.default_rng(1)
     for length in (6, 7):
         x = rng.standard_normal((5, length, 3))
@@ -109,10 +109,10 @@ def test_share_of_position_is_that_of_a_one_way_analysis_and_turns_are_real_turn
         np.testing.assert_allclose(
             share, 5 * np.square(centred.mean(axis=0)).sum(axis=0) / np.square(centred).sum(axis=(0, 1))
         )
-        turns = np.random.default_rng(4).integers(length, size=(8, 5))
-        for row, turn in zip(null, turns, strict=True):
-            turned = np.stack([np.roll(w, t, axis=0) for w, t in zip(centred, turn, strict=True)])
-            by_hand = 5 * np.square(turned.mean(axis=0)).sum(axis=0) / np.square(centred).sum(axis=(0, 1))
+        signs = np.random.default_rng(4).choice((-1.0, 1.0), size=(8, 5))
+        for row, sign in zip(null, signs, strict=True):
+            mean = (sign[:, None, None] * centred).mean(axis=0)
+            by_hand = 5 * length * mean.var(axis=0) / np.square(centred).sum(axis=(0, 1))
             np.testing.assert_allclose(row, by_hand)
         assert peak[0] in (0, length - 1)
 
@@ -129,6 +129,20 @@ def test_position_holds_its_level_on_slow_units_and_finds_planted_ones():
     x[..., :100] += 2.0 * x.std() * (np.arange(length) < 2)[None, :, None]
     share, null, _ = position_share(x[..., :100], n_permutations=99, rng=3)
     assert np.mean(permutation_p(share, null) <= 0.05) > 0.9
+
+
+@pytest.mark.parametrize("kind", ["little context", "first token", "drift"])
+def test_position_holds_its_level_where_only_the_spread_goes_with_position(kind):
+    rng = np.random.default_rng(6)
+    x = rng.standard_normal((30, 24, 1500))
+    if kind == "little context":
+        x /= np.sqrt(1 + np.arange(24))[:, None]  # the mean of ever more tokens
+    elif kind == "first token":
+        x[:, 0] *= 6
+    else:
+        x = x.cumsum(axis=1)
+    share, null, _ = position_share(x, n_permutations=199, rng=7)
+    assert 0.03 < np.mean(permutation_p(share, null) <= 0.05) < 0.075
 
 
 def test_tokens_explain_planted_units_and_nothing_else():
