@@ -60,6 +60,19 @@ def test_p_holds_its_level_when_words_repeat_and_permuting_occurrences_would_not
     assert (np.array(by_item)[:60] <= 0.05).mean() > 0.3
 
 
+def test_p_holds_its_level_when_classes_go_with_frequency():
+    """Few frequent words and many rare ones: classes of equal meaning, as function words and nouns of an untrained network."""
+    rng, p = np.random.default_rng(3), []
+    often = np.concatenate([np.full(6, 30), np.full(25, 2), np.full(15, 4)])
+    words, classes = np.repeat(np.arange(46), often), np.repeat(np.repeat([0, 1, 2], [6, 25, 15]), often)
+    for k in range(120):
+        values = rng.normal(size=(46, 12))[words] + 0.7 * rng.normal(size=(len(words), 12))
+        p.append(gdv_test(values, classes, words=words, permutations=39, rng=k)[1])
+    assert 0.01 < np.mean(np.array(p) <= 0.05) < 0.1 and np.mean(np.array(p) >= 0.9) < 0.25
+    values = (rng.normal(size=(46, 12)) + 1.5 * rng.normal(size=(3, 12))[np.repeat([0, 1, 2], [6, 25, 15])])[words]
+    assert gdv_test(values, classes, words=words, permutations=99, rng=0)[1] <= 0.02
+
+
 @pytest.mark.slow
 def test_p_holds_its_level_on_untrained_networks():
     """Classes dealt to words at random: what a network does with words and places must not pass for classes."""
