@@ -36,11 +36,13 @@ def _spread(values: Sequence[float]) -> float:
 
 
 def _beyond(value: float, null: Sequence[float]) -> float:
-    """p of a share against one more untrained network (t over networks); NaN for fewer than two."""
+    """p of a share against one more untrained network (t over networks, by rank where all are alike); NaN for fewer than two."""
     if len(null) < 2:
         return np.nan
     error = np.std(null, ddof=1) * np.sqrt(1 + 1 / len(null))
-    return float(t.sf((value - np.mean(null)) / error, len(null) - 1)) if error > 0 else float(value <= np.mean(null))
+    if not error > 0:
+        return float(1 + sum(v >= value for v in null)) / (1 + len(null))
+    return float(t.sf((value - np.mean(null)) / error, len(null) - 1))
 
 
 def unit_rows(

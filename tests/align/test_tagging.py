@@ -342,3 +342,11 @@ def test_flicker_is_found_and_untagged_frequencies_are_not(shared):
             windows, rates={shown: float(shown[:2])}, condition=shown, control=other, statistic="stronger", blocks="run"
         )
         assert against.significant(shown, by="p_max").any()
+
+
+def test_a_share_beyond_untrained_networks_that_are_all_alike_is_no_certainty():
+    from braindec.align._tag_results import _beyond
+
+    assert _beyond(0.1, [0.0, 0.0, 0.0, 0.0]) == pytest.approx(1 / 5)
+    assert _beyond(0.0, [0.0, 0.0]) == 1.0 and np.isnan(_beyond(0.1, [0.0]))
+    assert 0 < _beyond(0.2, [0.04, 0.05, 0.06]) < 0.01

@@ -148,11 +148,12 @@ def sign_flip(
     null : array of shape (permutation, rate, unit)
         |sum of flipped trials|^2 over the sum of |trial|^2; the first row is the observed one.
     p : array of shape (rate, unit)
+        NaN for units that are 0.
     """
     c = _enough(c, 5, "the sign-flip test")
     flips, _ = signs(len(c), n_permutations, np.random.default_rng(rng))
     null = share_of_power(flips, c)
-    return null, (null >= null[0] * (1 - 1e-9)).mean(axis=0)
+    return null, np.where(np.isnan(null[0]), np.nan, (null >= null[0] * (1 - 1e-9)).mean(axis=0))
 
 
 def share_of_power(weights: np.ndarray, c: np.ndarray) -> np.ndarray:

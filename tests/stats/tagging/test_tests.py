@@ -259,3 +259,31 @@ def test_same_seed_same_numbers_and_blocks_of_units_do_not_matter(monkeypatch):
     monkeypatch.setattr(engine, "_BLOCK", 20_000)
     parts = tag_arrays(x, sfreq=4.0, rates=RATES, control=y, rng=3)
     assert np.array_equal(whole.p, parts.p) and np.array_equal(whole.p_max, parts.p_max)
+
+
+def test_first_bins_are_not_circular_and_auto_knows():
+    """A line taken out of white noise takes most of a sine of one period and little of its cosine."""
+    x = noise(np.random.default_rng(21), 12, units=8000, exponent=1.0)
+    found = tag_arrays(x, sfreq=4.0, rates={"s": 1 / 8}, detrend="linear", harmonics=2)
+    assert found.test == "hotelling" and np.all(np.abs((found.p <= 0.05).mean(axis=1) - 0.05) < 0.012)
+    assert tag_arrays(x, sfreq=4.0, rates={"s": 3 / 8}, detrend="linear").test == "t2circ"
+    assert (tag_arrays(x, sfreq=4.0, rates={"s": 1 / 8}, detrend="linear", test="t2circ").p <= 0.05).mean() > 0.056
+
+
+def test_silent_units_have_no_p_and_the_smallest_p_is_true():
+    rng = np.random.default_rng(22)
+    x, y = rng.standard_normal((2, 4, 32, 3))
+    c = coefficients(x, 4.0, [1.0])
+    c = np.concatenate([c, c])
+    c[:, :, 1] = 0
+    assert np.array_equal(np.isnan(sign_flip(c)[1]), [[False, True, False]])
+    x[:, :, 0] += 9 * np.cos(2 * np.pi * np.arange(32) / 4)[None]  # nothing is more extreme than the true labels
+    found = tag_arrays(x, sfreq=4.0, rates={"s": 1.0}, control=y)
+    assert np.isclose(found.p[0, 0], 2 / 70) and "smallest possible p is 0.029" in " ".join(found.notes)
+
+
+def test_unequal_numbers_of_trials_are_told():
+    rng = np.random.default_rng(23)
+    x, y = rng.standard_normal((5, 32, 2)), rng.standard_normal((12, 32, 2))
+    told = [any("equally many" in n for n in tag_arrays(x, sfreq=4.0, rates=RATES, control=c).notes) for c in (y, y[:6])]
+    assert told == [True, False]
