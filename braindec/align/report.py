@@ -60,7 +60,7 @@ def report(
     made_by = {
         "overview": {**_facts(found), **dict(overview or {})}, "audit": Audit(tuple(findings)).to_dict(), "panels": panels,
         "citations": [dict(c) for c in citations], "warnings": [f.message for f in found.findings if f.level == "warn"],
-        "notes": [*_words(found), *found.notes, *(sets.notes if sets is not None else ()), *notes],
+        "answers": _answers(found), "notes": [*found.notes, *(sets.notes if sets is not None else ()), *notes],
     }  # fmt: skip
     return Result(scores, arrays, made_by)
 
@@ -75,6 +75,7 @@ def _scores(found: Alignment) -> pd.DataFrame:
     named = table["row"] == "layer"
     table.loc[named, "row"] = "layer " + table.loc[named, "layer"]
     table.loc[table["row"] == "normalised", "row"] = "decoded"
+    table["metric"] = table["metric"].replace("unique_r2", "added_r2")
     known = np.isfinite(table[["value", "low", "high"]].to_numpy(dtype=float)).all(axis=1)
     lacking = (table["row"] == "decoded").to_numpy() & ~known
     table = table[~lacking].drop(columns=["layer", "leaky"])
@@ -82,9 +83,7 @@ def _scores(found: Alignment) -> pd.DataFrame:
         table = table.drop(columns="model")
     place = {
         m: k
-        for k, m in enumerate(
-            ["pearson", "pearson_normalized", "unique_r2", "rsa", "rsa_partial", "cka", "cka_partial"]
-        )
+        for k, m in enumerate(["pearson", "pearson_normalized", "added_r2", "rsa", "rsa_partial", "cka", "cka_partial"])
     }
     regions = {r: k for k, r in enumerate(found.regions)}
     order = np.lexsort((np.arange(len(table)), table["region"].map(regions), table["metric"].map(place)))
@@ -238,24 +237,27 @@ def _line(found: Alignment, metric: str, row: str, model: str | None) -> np.ndar
     return _rows(found, metric, row, model)[0]
 
 
-def _words(found: Alignment) -> list[str]:
-    """What may be said of each model and region, the same words once."""
-    words = []
-    for (metric, model), rows in found.calls.groupby(["metric", "model"], sort=False):
-        for text, mine in rows.groupby("call", sort=False):
-            regions = ", ".join(f"{r} ({v:.3f})" for r, v in zip(mine["region"], mine["value"], strict=True))
-            words.append(f"{_NAMES[str(metric)]}, {model}, {regions}: {_CALLS[str(text)]}")
-    return words
+def _answers(found: Alignment) -> list[dict[str, str]]:
+    """What may be said of each model and region beyond chance, for the words on top of the page."""
+    several = len({m for m, _ in found.choices}) > 1
+    return [
+        {
+            "about": f"{_NAMES[str(row.metric)]}, {row.model}" if several else _NAMES[str(row.metric)],
+            "item": str(row.region),
+            "says": _CALLS[str(row.call)],
+        }
+        for row in found.calls.itertuples()
+    ]
 
 
 _CALLS = {
-    "language": "above chance, adds to position, length and pace, and above every untrained network.",
-    "units": "above chance, adds to position, length and pace; no untrained networks to compare with.",
-    "nuisance": "above chance, but nothing is shown beyond position, length and pace: not called language.",
-    "untrained": "above chance, but no better than the same network before training: not called language.",
-    "none": "not above chance.",
-    "untested": "no p-value was made.",
-    "leaky": "the split leaks: nothing can be said.",
+    "language": "beyond position, length and pace, and above every untrained network, in",
+    "units": "beyond position, length and pace (no untrained networks to compare with) in",
+    "nuisance": "above chance, but nothing shown beyond position, length and pace, in",
+    "untrained": "above chance, but no better than the same network before training, in",
+    "none": "not above chance in",
+    "untested": "no p-value in",
+    "leaky": "the split leaks, nothing can be said of",
 }
 
 

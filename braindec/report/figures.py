@@ -162,8 +162,7 @@ def overview_picture(units: Sequence[UnitRecord], found: Verdict, group: Any) ->
     }
     words = ", ".join(f"{j.label} {j.value:.3g}" for j in judged[:12])
     caption = (
-        "Points: decoded score with its 95 % interval; filled when above chance after correction. "
-        "Light marks: control rows."
+        "Points: score with its 95 % interval; filled when above chance after correction. Light marks: control rows."
     )
     for name, own in levels.items():
         ends = number_text(min(own)), number_text(max(own))

@@ -160,12 +160,7 @@ def _head(run: RunRecord) -> dict[str, Any]:
     facts = [
         ("Recipe", made.get("recipe") or "not said"),
         ("Cohort", Path(cohort).stem if cohort else "none (defaults)"),
-        (
-            "Data",
-            data.get("dataset")
-            or data.get("root")
-            or ("built-in synthetic cohort" if config.get("synthetic") else "not said"),
-        ),
+        ("Data", _data(config, data)),
         (run.noun[1].capitalize(), f"{len(run.units)} finished" + (f", {n_failed} failed" if n_failed else "")),
         ("Finished", " ".join(str(made.get("finished") or "not said").split()[:2])[:16]),
         ("braindec", versions.get("braindec") or "not said"),
@@ -174,14 +169,29 @@ def _head(run: RunRecord) -> dict[str, Any]:
     return {"title": title, "question": str(made.get("question") or ""), "about": about, "facts": facts}
 
 
+def _data(config: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """Where the data came from, as far as the settings say it."""
+    given = data.get("dataset") or data.get("root")
+    for section, key in (("rdms", "data"), ("stimuli", "folder"), ("stimuli", "corpus"), ("stimuli", "localizer")):
+        given = given or (config.get(section) or {}).get(key)
+    if given:
+        return Path(str(given)).name if "/" in str(given) else str(given)
+    if config.get("synthetic"):
+        return "built-in synthetic cohort"
+    return "made up on the spot" if "model" in config else "not said"
+
+
 def _remarks(run: RunRecord) -> list[tuple[str, str, list[str]]]:
     """Warnings and notes, (kind, text, units): those of several units once."""
     told: dict[tuple[str, str], list[str]] = {}
+    found = {str(f.get("message")) for unit in run.units for f in unit.findings}  # these stand under Audit
     for unit in [*run.units, *([run.summary] if run.summary is not None else [])]:
         label = "over all units" if unit is run.summary else unit.label
         for kind in ("warnings", "notes"):
             given = unit.made_by.get(kind) or []
             for text in unique(given if isinstance(given, list) else [given]):
+                if text in found:
+                    continue
                 told.setdefault((kind[:-1], text), []).append(label)
         for text in unit.problems:
             told.setdefault(("problem", text), []).append(label)

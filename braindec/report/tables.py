@@ -15,6 +15,7 @@ from braindec.report.judge import adjusted, block_keys, row_kind
 from braindec.report.verdict import Verdict
 from braindec.report.words import (
     block_name,
+    check_name,
     fact,
     modality_name,
     nice_ends,
@@ -83,11 +84,11 @@ def score_blocks(run: RunRecord, found: Verdict) -> list[Block]:
     everything = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"_block": []})
     own = everything[~everything["_group"].astype(bool)] if len(everything) else everything
     for name in dict.fromkeys([*own["_block"], *everything["_block"]]):
-        blocks.append(_block(str(name), everything[everything["_block"] == name], found))
+        blocks.append(_block(str(name), everything[everything["_block"] == name], found, run.noun[1]))
     return blocks
 
 
-def _block(name: str, table: pd.DataFrame, found: Verdict) -> Block:
+def _block(name: str, table: pd.DataFrame, found: Verdict, noun: str) -> Block:
     table = table.copy()
     for column in ("chance", "low", "high", "p", "n"):
         table[column] = pd.to_numeric(table[column], errors="coerce")
@@ -99,6 +100,8 @@ def _block(name: str, table: pd.DataFrame, found: Verdict) -> Block:
     low, high = (float(np.nanmin(ends)), float(np.nanmax(ends))) if np.isfinite(ends).any() else (0.0, 1.0)
     low, high = nice_ends(low, high)
     calls = {j.label: j.call for j in found.judged} if name == found.block else {}
+    if (table["row"] == "untrained_mean").any():  # their mean and range stand for the single networks
+        table = table[~table["row"].astype(str).str.fullmatch(r"untrained_\d+")]
     rows, notes = [], []
     for group in (True, False):
         part = table[table["_group"].astype(bool) == group]
@@ -106,6 +109,8 @@ def _block(name: str, table: pd.DataFrame, found: Verdict) -> Block:
             "_name", key=lambda s: s.map({n: i for i, n in enumerate(dict.fromkeys(part["_name"]))}), kind="stable"
         ).to_dict("records"):
             note = str(line["note"]) if "note" in line and not pd.isna(line["note"]) else ""
+            if group:
+                note = note.replace("over units", f"over {noun}").replace(" units,", f" {noun},")
             mark = ""
             if note:
                 notes += [note] if note not in notes else []
@@ -154,7 +159,7 @@ def _row(line: Mapping[str, Any], found: Verdict, calls: Mapping[str, str], low:
         else "all"
         if group
         else str(line["_unit"]),
-        row=row_name(line["row"]),
+        row=row_name(line["row"], str(line["metric"])),
         kind=kind,
         off=(line["_name"], line["_number"]) in found.controls.off and not group,
         unclear=(line["_name"], line["_number"]) in found.controls.unclear and not group,
@@ -216,7 +221,7 @@ def audit_checks(units: Sequence[UnitRecord]) -> list[Check]:
         worst = [label for label, f in found if str(f.get("level")) == level]
         n = len(dict.fromkeys(worst))
         checks.append(
-            Check(name.replace("_", " "), level, "" if n == len(units) else f"{n} of {len(units)}", list(told.values()))
+            Check(check_name(name), level, "" if n == len(units) else f"{n} of {len(units)}", list(told.values()))
         )
     return sorted(checks, key=lambda c: (_LEVELS.get(c.level, 9), c.check))
 

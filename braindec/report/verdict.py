@@ -20,7 +20,7 @@ from braindec.report.judge import (
     judge,
     judge_controls,
 )
-from braindec.report.words import block_name, metric_name, number, p_phrase, row_name
+from braindec.report.words import block_name, check_name, metric_name, number, p_phrase, row_name
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,8 @@ def verdict(run: RunRecord) -> Verdict:
     state, headline = _headline(judged, name, run.noun)
     points = [
         *_words(judged, run.noun, n_permutations, blind=metric in BEST_BLIND),
+        *_answers(run),
+        *_planted(run),
         *_group(run, first),
         *_baselines(run, first),
         *_controls(run.units, controls),
@@ -132,6 +134,8 @@ def first_block(units: Sequence[UnitRecord]) -> str | None:
 
 
 _BASELINES = ("ridge_baseline", "one_penalty", "from_scratch", "class_known")
+_TRUTH = ("auc_planted", "planted_auc")
+_SHOWN, _FEW = 8, 3  # items in one sentence; units whose own sentences are shown
 _ONE = {
     "above": "above chance",
     "near": "near chance",
@@ -159,6 +163,8 @@ def _headline(judged: Sequence[Judged], metric: str, noun: tuple[str, str]) -> t
     if n == 1:
         one = judged[0]
         state = {"above": "good", "untested": "mixed", "unclear": "mixed", "undecided": "mixed"}.get(one.call, "null")
+        if noun[0] in ("model", "cohort"):  # its name says less than what was measured
+            return state, f"{metric[0].upper()}{metric[1:]}: {_ONE[one.call]}"
         return state, f"{one.label} is {_ONE[one.call]} ({metric})"
     if untested and not above:
         return "mixed", f"{untested} of {n} {noun[1]} lie above chance by their intervals ({metric}); no test was made"
@@ -194,6 +200,61 @@ def _words(
         if some:
             points.append(phrase.format(_list(some, noun)))
     return points
+
+
+def _answers(run: RunRecord) -> list[str]:
+    """What recipes say beyond chance (``made_by["answers"]``): sentences, and tables of about, says and item (or metric) that
+    are joined over units."""
+    told: dict[str, list[str]] = {}
+    tables: dict[str, dict[str, dict[str, list[str]]]] = {}
+    for unit in run.units:
+        for entry in unit.made_by.get("answers") or []:
+            if isinstance(entry, Mapping):
+                says = tables.setdefault(str(entry.get("about", "")), {}).setdefault(str(entry.get("says", "")), {})
+                item = metric_name(entry["metric"]) if "metric" in entry else str(entry.get("item", ""))
+                says.setdefault(item, []).append(unit.label)
+            else:
+                told.setdefault(str(entry), []).append(unit.label)
+    n, sentences = len(run.units), []
+    for about, by_call in tables.items():
+        parts = []
+        for says, items in by_call.items():
+            names = [k if len(v) == n else f"{k} ({len(v)} of {n} {run.noun[1]})" for k, v in items.items()]
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            parts.append(f"{says} {', '.join(names[:_SHOWN])}{more}")
+        sentences.append(f"{about}: {'; '.join(parts)}.")
+    for text, labels in told.items():
+        if len(labels) == n:
+            sentences.append(text)
+        elif n <= _FEW:
+            sentences.append(f"{', '.join(labels)}: {text}")
+    return sentences
+
+
+def _planted(run: RunRecord) -> list[str]:
+    """How well what a made-up model or brain was given is found again, where that is known."""
+    found: dict[str, list[float]] = {}
+    for unit in run.units:
+        mine = unit.scores[unit.scores["metric"].isin(_TRUTH) & (unit.scores["row"] == "decoded")]
+        keys = block_keys(mine, unit.keys)
+        for key, value in zip(keys, mine["value"], strict=True):
+            if np.isfinite(value):
+                found.setdefault(block_name(key).split(", ", 1)[-1].removeprefix("AUC for planted "), []).append(
+                    float(value)
+                )
+    if not found:
+        return []
+    words = ", ".join(f"{name} {number(float(np.mean(v)))}" for name, v in found.items())
+    mean = f", mean over {len(run.units)} {run.noun[1]}" if len(run.units) > 1 else ""
+    good = min(float(np.mean(v)) for v in found.values())
+    lead = (
+        "What was planted is found"
+        if good > 0.9
+        else "What was planted is found in part"
+        if good > 0.7
+        else "What was planted is not found everywhere"
+    )
+    return [f"{lead} (AUC, 0.5 by chance, 1 for all of it{mean}): {words}."]
 
 
 def _list(some: Sequence[Judged], noun: tuple[str, str]) -> str:
@@ -297,7 +358,7 @@ def _audit(units: Sequence[UnitRecord]) -> tuple[list[str], str]:
     levels: dict[str, set[str]] = {"fail": set(), "warn": set(), "pass": set(), "skip": set()}
     for unit in units:
         for finding in unit.findings:
-            levels.setdefault(str(finding.get("level")), set()).add(str(finding.get("check")).replace("_", " "))
+            levels.setdefault(str(finding.get("level")), set()).add(check_name(finding.get("check")))
     if not any(levels.values()):
         return ["The design was not audited."], "skip"
     words = []

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
+
+from braindec.llm.site_names import site_name
 
 _NAMES = {
     "auc": "AUC",
@@ -19,12 +22,83 @@ _NAMES = {
     "item_correlation": "correlation of each item",
     "identification": "pairwise identification",
     "identification_within": "pairwise identification within a class",
+    "added_r2": "R² that units add to position, length and pace",
+    "pearson_units": "Pearson r of selected units",
+    "rsa": "RSA",
+    "rsa_partial": "RSA beyond position, length and pace",
+    "cka": "debiased CKA",
+    "cka_partial": "debiased CKA beyond position, length and pace",
+    "cosine": "cosine of RDMs",
+    "spearman": "Spearman correlation of RDMs",
+    "rho_a": "rank correlation rho-a of RDMs",
+    "kendall_tau_b": "Kendall's tau-b of RDMs",
+    "tau_a": "Kendall's tau-a of RDMs",
+    "cosine_cov": "whitened cosine of RDMs",
+    "corr_cov": "whitened correlation of RDMs",
+    "partial_linear": "partial correlation of RDMs",
+    "partial_rank": "partial rank correlation of RDMs",
+    "explained_variance": "variance of RDMs explained",
+    "tagged_channels": "share of channels tagged",
+    "tagged_units": "share of units tagged",
+    "auc_planted": "AUC for what was planted",
+    "planted_auc": "AUC for planted language units",
+    "spectra_rho": "Spearman's rho of spectra",
+    "held_out_effect": "effect on held-out stimuli, Cohen's d",
+    "split_half_r": "split-half reliability r",
+    "surprisal_rise": "rise in surprisal without the chosen units, bits a word",
+    "class_errors_rise": "rise in errors about the next word's class",
+    "brain_r": "held-out r of the chosen units with the brain",
+    "logit_lens": "next token from the last layer, bits below equal odds",
+    "universal": "partners in networks from other seeds, r beyond chance",
+    "ngram": "units that follow the current token",
+    "positional": "units that follow position",
+    "vocabulary": "kurtosis of the logits that units write",
+    "sparsity": "lifetime sparseness of units",
+    "massive": "massive activations",
+    "dead": "dead units",
+    "induction": "induction heads, attention",
+    "copying": "copying heads",
+    "previous_token": "previous-token heads, attention",
+    "cmr": "CMR-like heads, share",
+    "verbatim_memory": "verbatim memory, bits a word",
+    "localizer": "localizer, sentences against non-words",
+    "frequency_tag": "units tagged by frequency",
+    "lape": "LAPE, minus the entropy over languages",
+    "language_specificity": "language-specific units",
+    "average_precision": "units that tell concepts, average precision",
+    "gradient_activation": "gradient times activation",
+    "word_class": "clustering by word class",
+    "weber_fechner": "log-compressed time",
 }
+_DIFFERENCE = "_difference"
 _ROWS = {
     "refit_null": "surrogate features",
     "one_penalty": "plain ridge",
     "class_known": "class only",
     "oasm": "neighbours in time only",
+    "neighbourhood": "neighbours in time only",
+    "nuisance": "position, length and pace only",
+    "best_layer": "best layer (optimistic)",
+    "random_units": "as many random units",
+    "unselective_units": "as many unselective units",
+    "untrained": "untrained networks",
+    "untrained_mean": "untrained networks, mean",
+    "same_stimuli": "chosen and tried on the same",
+}
+_NOT_DECODED = {  # metrics of which the judged row is no decoder's
+    "pearson", "pearson_normalized", "r2", "split_r2", "unique_r2", "added_r2", "pearson_units", "rsa", "rsa_partial", "cka", "cka_partial",
+    "cosine", "spearman", "rho_a", "kendall_tau_b", "tau_a", "cosine_cov", "corr_cov", "partial_linear", "partial_rank", "explained_variance",
+    "tagged_channels", "tagged_units", "auc_planted", "planted_auc", "spectra_rho", "held_out_effect", "split_half_r", "surprisal_rise",
+    "class_errors_rise", "brain_r", "logit_lens", "universal", "ngram", "positional", "vocabulary", "sparsity", "massive", "dead", "induction",
+    "copying", "previous_token", "cmr", "verbatim_memory", "localizer", "frequency_tag", "lape", "language_specificity", "average_precision",
+    "gradient_activation", "word_class", "weber_fechner",
+}  # fmt: skip
+_RATES = {"tagged_channels", "tagged_units", "auc_planted"}  # their bands are rates
+_CHECKS = {
+    "oasm": "neighbours in time",
+    "shuffled_split": "split",
+    "random_units": "random units",
+    "untrained": "untrained networks",
 }
 _PARTS = {"reliable": "reliable channels"}
 _MODALITIES = {"eeg": "EEG", "meg": "MEG", "ieeg": "iEEG", "fmri": "fMRI", "fnirs": "fNIRS"}
@@ -33,6 +107,8 @@ _MODALITIES = {"eeg": "EEG", "meg": "MEG", "ieeg": "iEEG", "fmri": "fMRI", "fnir
 def metric_name(metric: Any) -> str:
     """Return the name of a metric for people."""
     text = str(metric)
+    if text.endswith(_DIFFERENCE):
+        return f"lead in {metric_name(text.removesuffix(_DIFFERENCE))}"
     if text.startswith("top") and text[3:].isdigit():
         return f"top-{text[3:]} accuracy"
     return _NAMES.get(text, text.replace("_", " "))
@@ -41,12 +117,27 @@ def metric_name(metric: Any) -> str:
 def block_name(key: str) -> str:
     """Return the name of a block of scores, such as "pearson, reliable, all bands", for people."""
     metric, *parts = key.split(", ")
-    return ", ".join([metric_name(metric), *(_PARTS.get(part, part) for part in parts)])
+    name, named = metric_name(metric), [_PARTS.get(part, part) for part in parts]
+    if metric in _RATES and len(named) > 1:
+        named[-1] = f"{named[-1]} rate"
+    return ", ".join([name, *named])
 
 
-def row_name(row: Any) -> str:
-    """Return the name of a row of scores for people."""
-    return _ROWS.get(str(row), str(row).replace("_", " "))
+def row_name(row: Any, metric: str = "") -> str:
+    """Return the name of a row of scores for people; the judged row of an alignment is its "score", as nothing is decoded."""
+    text = str(row)
+    if text == "decoded" and (metric in _NOT_DECODED or metric.endswith(_DIFFERENCE)):
+        return "score"
+    if text in _ROWS:
+        return _ROWS[text]
+    text = re.sub(r"^(over )?untrained_(\d+)$", r"\1untrained network \2", text)
+    text = re.sub(r"^layer (\S+) (\w+)$", lambda m: f"layer {m[1]}, {site_name(m[2])}", text)
+    return text.replace("_", " ")
+
+
+def check_name(check: Any) -> str:
+    """Return the name of a check of the audit for people."""
+    return _CHECKS.get(str(check), str(check).replace("_", " "))
 
 
 def modality_name(text: str) -> str:
