@@ -1,9 +1,9 @@
 """Surprisal against reading times: rank correlation, partial on length and frequency, and held-out gain in log-likelihood.
 
 Words of a text depend on one another, so that nothing here treats them as independent: p-values come from surprisal turned
-around within each text (its order, and that of the times, stay what they are; only which word meets which time
-changes), intervals from resampling whole texts, and models are fitted and scored on different texts (on deviations from the mean of
-each text: how fast a text is read is not to be predicted).
+around within each text (its order, and that of the times, stay what they are; only which word meets which time changes; a
+drift of both through the text is not kept, and is told), intervals from resampling whole texts, and models are fitted and
+scored on different texts (on deviations from the mean of each text: how fast a text is read is not to be predicted).
 
 Partial correlations and gains ask what surprisal adds. There the part of surprisal that the controls (word length, log
 frequency, and the same of the preceding words: spill-over) do not explain is turned around, and the controls stay with
@@ -31,6 +31,8 @@ from braindec.stats.permutation import permutation_p
 __all__ = ["ReadingTimes", "relate_reading_times"]
 
 VERSION = "1"
+_DRIFT = 0.1  # correlation with the place in the text
+_IS_PLACE = 0.9  # a control that is the place
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,7 @@ def relate_reading_times(
     per_text = pd.DataFrame(
         {"text_id": kept[text].to_numpy()[starts], "n": counts, "spearman": each, "delta_log_likelihood": gain / counts}
     )
+    notes += _drift_note(ranks, predictor, time, names, starts)
     return ReadingTimes(pd.DataFrame(rows), null, per_text, notes)
 
 
@@ -191,6 +194,20 @@ def _words(
         else []
     )
     return kept, {k: v[whole] for k, v in lagged.items()}, notes
+
+
+def _drift_note(
+    ranks: Mapping[str, np.ndarray], predictor: str, time: str, names: Sequence[str], starts: np.ndarray
+) -> list[str]:
+    """Say so where predictor and time both drift through the texts: turning around a text breaks a drift, and the null lacks it."""
+    spans = _spans(starts, len(ranks[time]))
+    place = np.concatenate([np.arange(b - a) for a, b in spans]).astype(float)
+    columns = _within(np.column_stack([place, *(ranks[c] for c in (predictor, time, *names))]), spans)
+    first, second, *given = (_correlation(columns[:, 0], c) for c in columns.T[1:])
+    if min(abs(first), abs(second)) <= _DRIFT or any(abs(r) > _IS_PLACE for r in given):
+        return []
+    return [f"Both {predictor} (r = {first:.2f}) and {time} (r = {second:.2f}) drift with the place in the text, which alone makes them go "
+            "together and is not in the null: give the number of the word as one of the controls."]  # fmt: skip
 
 
 def _check_free(added: np.ndarray, base: np.ndarray, predictor: str) -> None:

@@ -196,3 +196,19 @@ def test_an_untrained_model_says_nothing_beyond_length(shared):
     scored = surprisal(lm, some.reset_index(drop=True))
     rows = decoded(relate_reading_times(scored, n_permutations=100, n_bootstrap=100))
     assert abs(rows["value"]["partial_spearman"]) < 0.12 and rows["p"]["delta_log_likelihood"] > 0.01
+
+
+def test_a_drift_of_both_is_told_and_a_control_of_place_takes_it_away():
+    p = {"n_letters": [], "word_index": []}
+    for seed in range(8):
+        table = simulated(seed, n_texts=6, n=100)
+        table["word_index"] = table.groupby("text_id").cumcount()
+        plain = relate_reading_times(table, n_permutations=1, n_bootstrap=10)
+        assert not any("drift" in n for n in plain.notes)
+        table["surprisal"] -= 4 * table["word_index"] / 100
+        table["time"] -= 100 * table["word_index"] / 100
+        for last, values in p.items():
+            found = relate_reading_times(table, controls=list(dict.fromkeys(["n_letters", last])), n_permutations=19, n_bootstrap=10, seed=seed)
+            assert any("drift" in n for n in found.notes) == (last == "n_letters")
+            values.append(decoded(found)["p"]["partial_spearman"])
+    assert np.median(p["n_letters"]) <= 0.05 < np.median(p["word_index"])
