@@ -13,7 +13,7 @@ from braindec.llm.extract import extract
 from braindec.llm.score import Probe
 from braindec.types import Features
 
-__all__ = ["labelled", "option", "pooled"]
+__all__ = ["distinct", "labelled", "option", "pooled"]
 
 
 def labelled(stimuli: Any, *, label: str, what: str) -> pd.DataFrame:
@@ -44,6 +44,21 @@ def labelled(stimuli: Any, *, label: str, what: str) -> pd.DataFrame:
                             found=", ".join(map(str, table)))  # fmt: skip
     if len(table) == 0 or table[["text", label]].isna().any().any():
         raise BraindecError(f"the stimuli {what!r} have rows without a text or {label}", found=f"{len(table)} rows")
+    return table
+
+
+def distinct(table: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Return the table if no text stands in it twice: a model answers the same text with the same numbers.
+
+    Raises
+    ------
+    BraindecError
+        If one does: rows would not be independent, and halves of the stimuli would share texts.
+    """
+    twice = table["text"].duplicated()
+    if twice.any():
+        raise BraindecError(f"{int(twice.sum())} texts of the stimuli {what!r} stand there before",
+                            found=repr(str(table["text"][twice].iloc[0])[:60]), fix="keep one of each: stimuli.drop_duplicates('text')")  # fmt: skip
     return table
 
 

@@ -30,7 +30,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError
 from braindec.llm.score import Probe, UnitScore
-from braindec.llm.scores._labelled import keys_of, labelled, option, pooled
+from braindec.llm.scores._labelled import distinct, keys_of, labelled, option, pooled
 from braindec.stats.contrast import top_units
 from braindec.stats.fdr import fdr_bh
 
@@ -190,7 +190,7 @@ def _p_values(ranked: _Ranked, top: np.ndarray, own: np.ndarray, orders: np.ndar
 
 def _score(probe: Probe) -> pd.DataFrame:
     given = option(probe, "average_precision", DEFAULTS)
-    table = labelled(probe.need("concepts"), label="concept", what="concepts")
+    table = distinct(labelled(probe.need("concepts"), label="concept", what="concepts"), "concepts")
     features = pooled(probe, table["text"].tolist(), pool=given["pool"])
     seed = probe.seed if given["seed"] is None else given["seed"]
     found, names = concept_units(

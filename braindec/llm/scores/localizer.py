@@ -28,7 +28,7 @@ import pandas as pd
 from braindec.errors import BraindecError
 from braindec.llm.extract import extract
 from braindec.llm.score import Probe, UnitScore
-from braindec.llm.scores._labelled import groups_of, keys_of, labelled, option, pooled
+from braindec.llm.scores._labelled import distinct, groups_of, keys_of, labelled, option, pooled
 from braindec.stats.contrast import Moments, Reliability, Selection, Welch, reliability_of, top_units, welch_t
 from braindec.types import Features
 
@@ -130,7 +130,8 @@ def localize(
     Raises
     ------
     BraindecError
-        If a condition has no texts, too few are left after matching, or a text is longer than the model can read.
+        If a condition has no texts, a text stands there twice (halves of the stimuli would share it), too few are left after
+        matching, or a text is longer than the model can read.
     """
     table = _two_conditions(labelled(stimuli, label="condition", what="localizer"), conditions)
     table["n_tokens"] = token_counts(lm, table["text"].tolist())
@@ -221,7 +222,7 @@ def _two_conditions(table: pd.DataFrame, conditions: Sequence[str]) -> pd.DataFr
     if len(conditions) != 2 or not set(conditions) <= there:
         raise BraindecError("a localizer contrasts two conditions that are in its stimuli", found=", ".join(sorted(there)),
                             allowed=" and ".join(map(repr, conditions)), fix=f"name them: conditions={tuple(sorted(there))[:2]}")  # fmt: skip
-    return table[table["condition"].isin(list(conditions))].reset_index(drop=True)
+    return distinct(table[table["condition"].isin(list(conditions))].reset_index(drop=True), "localizer")
 
 
 def _tokens_note(table: pd.DataFrame, conditions: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from braindec.errors import BraindecError
 from braindec.llm.extract import extract
 from braindec.llm.planted import planted_model, planted_nonwords, planted_sentences
 from braindec.llm.score import Probe
+from braindec.llm.scores.average_precision import score as concepts
 from braindec.llm.scores.localizer import localize, score
 from braindec.llm.tiny import tiny_model, untrained
 
@@ -130,13 +131,13 @@ def test_a_unit_without_variance_is_counted_and_not_selected():
         (["a text"], {}, "neither a table nor a mapping"),
         (pd.DataFrame({"texts": ["a"], "condition": ["b"]}), {}, "no column text"),
         ({"sentence": ["a b"] * 8, "lists": ["c d"] * 8}, {}, "two conditions"),
-        ({"sentence": ["a b"] * 3, "nonword": ["c d"] * 8}, {}, "at least 4 texts"),
+        ({"sentence": list("abc"), "nonword": list("efghijkl")}, {}, "at least 4 texts"),
         (
             {"sentence": ["a b"] * 8, "nonword": ["c d"] * 8},
             {"percentage": 2},
             "no option 'percentage'; did you mean 'percent'",
         ),
-        ({"sentence": ["a b"] * 8, "nonword": ["c " * 600] * 8}, {}, "512"),
+        ({"sentence": list("abcd"), "nonword": [f"{k} " * 600 for k in "efgh"]}, {}, "512"),
     ],
 )
 def test_bad_input_gets_one_clear_message(planted, stimuli, options, says):
@@ -173,3 +174,12 @@ def test_the_published_stimuli_are_read_whole(shared):
     assert len(found.stimuli) == 120 and "none truncated" in found.notes[0]
     assert np.isfinite(found.reliability.r) and len(found.selection) <= 3
     assert found.units["model"].iloc[0] == "tiny-gpt2"  # random weights: nothing of this is language
+
+
+def test_a_text_that_stands_twice_is_refused(planted, stimuli):
+    again = {"sentence": [*stimuli["sentence"], stimuli["sentence"][3]], "nonword": stimuli["nonword"]}
+    for wrong in (again, {"sentence": stimuli["sentence"], "nonword": [*stimuli["nonword"], stimuli["sentence"][0]]}):
+        with pytest.raises(BraindecError, match="1 texts of the stimuli 'localizer' stand there before"):
+            localize(planted[0], wrong, layers=[1])
+    with pytest.raises(BraindecError, match="'concepts' stand there before"):
+        concepts(Probe(planted[0], {"concepts": again}, layers=[1]))
