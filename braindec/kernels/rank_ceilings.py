@@ -60,7 +60,12 @@ def rank_ceilings_numpy(
 
 def rank_again(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return centred mid-ranks of half-integers, shape (n,), float32 weights, by a radix sort."""
-    return _compiled()[0](np.asarray(values, dtype=np.float32), np.asarray(weights, dtype=np.float32))
+    out = np.empty(len(values), dtype=np.float32)
+    keys = np.empty((2, len(values)), dtype=np.int64)
+    again = _compiled()[0]
+    values, weights = np.asarray(values, dtype=np.float32), np.asarray(weights, dtype=np.float32)
+    again(values, weights, float(np.abs(values).max(initial=0)), float(weights.sum(dtype=float)), keys[0], keys[1], out)
+    return out
 
 
 def rank_ceilings(
@@ -87,7 +92,9 @@ def rank_ceilings(
     -----
     The lower ceiling is NaN where a single subject was drawn: nobody is left to predict it.
     """
-    return _compiled()[1](ranks, weights, copies, share, subject, ties)
+    part = share / share.sum(axis=1, keepdims=True)
+    n = float(np.sum(weights, dtype=float))
+    return _compiled()[1](ranks, weights, copies.astype(np.float32), part, subject, ties, n, int(subject.max()) + 1)
 
 
 @cache
@@ -98,31 +105,31 @@ def _compiled() -> Any:
     sums = {"reassoc", "contract", "nsz"}  # sums may be taken in several lanes
 
     @njit(cache=False)
-    def again(values, weights):  # type: ignore[no-untyped-def]
-        n = len(values)
-        low = values.min()
-        top = np.int64(2.0 * (values.max() - low) + 0.5)
-        key, other_key = np.empty(n, dtype=np.int64), np.empty(n, dtype=np.int64)  # value above, place below 32 bits
+    def again(values, weights, reach, copies, key, other_key, out):  # type: ignore[no-untyped-def]
+        # values lie within -reach and reach; a key holds twice the value above, and the place below, 32 bits
+        n, most = len(values), np.int64(4.0 * reach + 1.0)
+        low, high = np.zeros(size + 1, dtype=np.int32), np.zeros(size + 1, dtype=np.int32)
         for i in range(n):
-            key[i] = (np.int64(2.0 * (values[i] - low) + 0.5) << 32) | i
-        shift = 32
-        while shift == 32 or (top >> (shift - 32)) > 0:
-            count = np.zeros(size + 1, dtype=np.int32)
-            for i in range(n):
-                count[((key[i] >> shift) & (size - 1)) + 1] += 1
+            value = np.int64(2.0 * (values[i] + reach) + 0.5)
+            key[i] = (value << 32) | i
+            low[(value & (size - 1)) + 1] += 1
+            high[((value >> _BITS) & (size - 1)) + 1] += 1
+        shift = 0
+        while shift == 0 or (most >> shift) > 0:
+            count = low if shift == 0 else high
+            if shift > _BITS:  # a third digit
+                count[:] = 0
+                for i in range(n):
+                    count[((key[i] >> (32 + shift)) & (size - 1)) + 1] += 1
             for b in range(size):
                 count[b + 1] += count[b]
             for i in range(n):
-                bucket = (key[i] >> shift) & (size - 1)
+                bucket = (key[i] >> (32 + shift)) & (size - 1)
                 other_key[count[bucket]] = key[i]
                 count[bucket] += 1
             key, other_key = other_key, key
             shift += _BITS
-        out = np.empty(n, dtype=np.float32)
-        below = 0.0
-        for i in range(n):
-            below -= 0.5 * weights[i]
-        begin, place = 0, np.int64(0xFFFFFFFF)
+        begin, place, below = 0, np.int64(0xFFFFFFFF), -0.5 * copies
         while begin < n:
             value, end, equal = key[begin] >> 32, begin, 0.0
             while end < n and key[end] >> 32 == value:
@@ -132,7 +139,6 @@ def _compiled() -> Any:
                 out[key[at] & place] = below + 0.5 * equal
             below += equal
             begin = end
-        return out
 
     @njit(cache=False, fastmath=sums)
     def dot(pool, row, weights):  # type: ignore[no-untyped-def]
@@ -150,23 +156,28 @@ def _compiled() -> Any:
         return top / np.sqrt(both) if both > 0 else 0.0
 
     @njit(cache=False)
-    def run(ranks, weights, copies, share, subject, ties):  # type: ignore[no-untyped-def]
+    def run(ranks, weights, copies, share, subject, ties, n, n_subjects):  # type: ignore[no-untyped-def]
         n_rdm, n_pairs = ranks.shape
-        n = np.sum(weights.astype(np.float64))
         found = np.full((len(copies), 2), np.nan)
         pool, others = np.empty(n_pairs, dtype=np.float32), np.empty(n_pairs, dtype=np.float32)
+        best, left = np.empty(n_pairs, dtype=np.float32), np.empty(n_pairs, dtype=np.float32)
+        key, other_key = np.empty(n_pairs, dtype=np.int64), np.empty(n_pairs, dtype=np.int64)
         for row in range(len(copies)):
-            c, s = copies[row].astype(np.float32), share[row] / share[row].sum()
-            pool[:] = 0.0
+            c, s, reach = copies[row], share[row], 0.0
+            for r in range(n_rdm):
+                reach += 0.5 * n * c[r]
+            for i in range(n_pairs):
+                pool[i] = 0.0
             for r in range(n_rdm):
                 if c[r] > 0:
                     for i in range(n_pairs):
                         pool[i] += c[r] * ranks[r, i]
-            best = again(pool, weights)
+            again(pool, weights, reach, n, key, other_key, best)
             upper, lower, n_drawn = 0.0, 0.0, 0
-            for one in range(subject.max() + 1):
+            for one in range(n_subjects):
                 drawn = False
-                others[:] = pool
+                for i in range(n_pairs):
+                    others[i] = pool[i]
                 for r in range(n_rdm):
                     if subject[r] == one and c[r] > 0:
                         drawn = True
@@ -176,7 +187,7 @@ def _compiled() -> Any:
                 if not drawn:
                     continue
                 n_drawn += 1
-                left = again(others, weights)
+                again(others, weights, reach, n, key, other_key, left)
                 for r in range(n_rdm):
                     if subject[r] == one and c[r] > 0:
                         lower += s[r] * similarity(left, ranks[r], weights, n, ties)

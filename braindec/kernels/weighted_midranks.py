@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LANES", "SortedPairs", "sort_pairs", "weighted_midranks", "weighted_midranks_numpy"]
+__all__ = ["LANES", "SortedPairs", "of_lane", "sort_pairs", "weighted_midranks", "weighted_midranks_numpy"]
 
 LANES = 8  # resamples that are ranked together: their running sums fill one vector register
 
@@ -81,7 +81,14 @@ def weighted_midranks(pairs: SortedPairs, lanes: np.ndarray, out: np.ndarray) ->
     total = lanes.sum(axis=0, dtype=float)
     copies = (total**2 - (lanes.astype(float) ** 2).sum(axis=0)) / 2
     start = (-copies / 2).astype(np.float32)
-    _compiled()(pairs.order, pairs.first, pairs.second, pairs.ends, np.ascontiguousarray(lanes), start, out)
+    _compiled()[0](pairs.order, pairs.first, pairs.second, pairs.ends, np.ascontiguousarray(lanes), start, out)
+
+
+def of_lane(out: np.ndarray, drawn: np.ndarray, lane: int) -> np.ndarray:
+    """Return ``out[:, drawn, lane]`` of (n_rows, n_pairs, LANES) without the cost of fancy indexing."""
+    found = np.empty((len(out), len(drawn)), dtype=out.dtype)
+    _compiled()[1](out, drawn, lane, found)
+    return found
 
 
 @cache
@@ -124,4 +131,10 @@ def _compiled() -> Any:
             below = plus(below, half)
             begin = end
 
-    return run
+    @njit(cache=False)
+    def gather(out, drawn, lane, found):  # type: ignore[no-untyped-def]
+        for row in range(out.shape[0]):
+            for i in range(len(drawn)):
+                found[row, i] = out[row, drawn[i], lane]
+
+    return run, gather

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from braindec.kernels.rank_ceilings import rank_ceilings
-from braindec.kernels.weighted_midranks import LANES, sort_pairs, weighted_midranks
+from braindec.kernels.weighted_midranks import LANES, of_lane, sort_pairs, weighted_midranks
 
 __all__ = ["RANKED", "rank_resamples", "ranks_of"]
 
@@ -38,7 +38,7 @@ def ranks_of(rows: np.ndarray, copies: np.ndarray) -> Iterator[tuple[int, np.nda
         for lane in range(len(block)):
             weights = lanes[first, lane] * lanes[second, lane]
             drawn = np.flatnonzero(weights)
-            yield start + lane, weights[drawn], out[:, drawn, lane]
+            yield start + lane, weights[drawn], of_lane(out, drawn, lane)
 
 
 def rank_resamples(

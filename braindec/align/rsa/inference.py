@@ -212,7 +212,7 @@ def _score_rows(
          "chance": np.nan, "low": np.nan, "high": np.nan, "variance": variance, "n": found.n_subjects, "note": note}
         for end, value, variance, note in zip(("lower", "upper"), found.ceilings, v.ceilings,
                                               ("each subject from the others' mean", "each subject from the mean of all"), strict=True)
-        if np.isfinite(value)
+        if np.isfinite(found.ceilings[0])  # of one subject there is none
     ])  # fmt: skip
     return pd.concat([t for t in (table, shuffled, bounds) if len(t)], ignore_index=True)
 

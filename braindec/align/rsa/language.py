@@ -106,6 +106,11 @@ def nuisance_rdms(
                 1.0 if name in ("letters", "passage") else spread[spread > 0]
             )
             parts.append(compute_rdm(scaled, measure="squared_euclidean", conditions=ids, table={"model": name}))
+    if not parts:
+        raise BraindecError(
+            "nothing varies between the items that needs no language",
+            found=f"{len(items)} items, {texts.nunique()} texts",
+        )
     found = RDMs.concat(parts)
     return found if conditions is None else found.subset(conditions)
 

@@ -84,10 +84,11 @@ def read_rdms(path: str | Path, *, fields: Sequence[str] = ("model",), condition
 
 def _matlab(path: Path) -> tuple[np.ndarray, list[str]]:
     from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
 
     try:
         found = loadmat(path)
-    except (ValueError, NotImplementedError, OSError) as error:
+    except (MatReadError, ValueError, NotImplementedError, OSError) as error:
         raise UnreadableError(f"{path.name} cannot be read as a MATLAB file", found=str(error)[:120],
                               fix="save it with -v7") from None  # fmt: skip
     for value in found.values():

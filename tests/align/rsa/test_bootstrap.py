@@ -13,7 +13,14 @@ from braindec.align.rsa.compare import comparator_of
 from braindec.align.rsa.rdm import cells_to_square
 from braindec.errors import BraindecError
 
-COMPARATORS = {"cosine": "cosine", "pearson": "corr", "spearman": "spearman", "rho_a": "rho_a", "corr_cov": "corr_cov", "cosine_cov": "cosine_cov"}
+COMPARATORS = {
+    "cosine": "cosine",
+    "pearson": "corr",
+    "spearman": "spearman",
+    "rho_a": "rho_a",
+    "corr_cov": "corr_cov",
+    "cosine_cov": "cosine_cov",
+}
 CONDITIONS = 10
 
 
@@ -43,7 +50,10 @@ def test_a_resample_is_the_matrix_written_out(name):
         upper = comparator.compare(comparator.pool(B).mean(axis=0)[None], B).mean()
         assert row[3] == pytest.approx(upper, abs=1e-6)
         who = np.repeat(np.arange(4), people.astype(int))
-        lower = [comparator.compare(comparator.pool(B[who != w]).mean(axis=0)[None], B[i : i + 1])[0, 0] for i, w in enumerate(who)]
+        lower = [
+            comparator.compare(comparator.pool(B[who != w]).mean(axis=0)[None], B[i : i + 1])[0, 0]
+            for i, w in enumerate(who)
+        ]
         assert row[2] == pytest.approx(np.mean(lower), abs=1e-6)
 
 
@@ -63,7 +73,9 @@ def test_whitening_with_copies_is_the_dense_formula(name):
         cells = cells - cells.mean(axis=1, keepdims=True) if name == "corr_cov" else cells
         gram = cells @ np.linalg.solve(covariance, cells.T)
         expected = gram[:2, 2:] / np.sqrt(np.diag(gram)[:2, None] * np.diag(gram)[None, 2:])
-        np.testing.assert_allclose(similarities(weighted_sums(models, data, copies[None].astype(float), name))[0], expected, atol=1e-12)
+        np.testing.assert_allclose(
+            similarities(weighted_sums(models, data, copies[None].astype(float), name))[0], expected, atol=1e-12
+        )
 
 
 @pytest.mark.parametrize("name", COMPARATORS)
@@ -80,7 +92,9 @@ def test_tests_over_subjects_are_those_of_rsatoolbox(fixture):
     np.testing.assert_allclose(v.differences[upper], fixture["fixed_diff_var"], atol=1e-12)
     np.testing.assert_allclose(v.to_ceiling, fixture["fixed_nc_var"], atol=1e-12)
     differences = found.scores[:, None] - found.scores[None, :]
-    np.testing.assert_allclose(t_test(differences, v.differences, 9, two_sided=True), fixture["fixed_pair_p"], atol=1e-8)
+    np.testing.assert_allclose(
+        t_test(differences, v.differences, 9, two_sided=True), fixture["fixed_pair_p"], atol=1e-8
+    )
     np.testing.assert_allclose(t_test(found.scores, v.models, 9, two_sided=False), fixture["fixed_zero_p"], atol=1e-8)
     to_lower = t_test(found.scores - found.ceilings[0], v.to_ceiling[:, 0], 9, two_sided=True)
     np.testing.assert_allclose(to_lower, fixture["fixed_nc_p"], atol=1e-8)
@@ -100,7 +114,7 @@ def test_dual_bootstrap_agrees_with_rsatoolbox(fixture):
 def test_the_variance_formula():
     n_s, n_c, s, c, i = 10, 30, 0.04, 0.09, 0.02
     both = s * (n_s - 1) / n_s + c * (n_c - 1) / n_c + i
-    plain = dict(n_subjects=n_s, n_conditions=n_c)
+    plain = {"n_subjects": n_s, "n_conditions": n_c}
     subjects, conditions = s * (n_s - 1) / n_s, c * (n_c - 1) / n_c
     expected = s + c - n_s * n_c / ((n_s - 1) * (n_c - 1)) * i
     assert combine_factors(both, subjects, conditions, **plain) == pytest.approx(expected)
@@ -115,7 +129,9 @@ def test_sessions_of_a_subject_stay_together():
     assert found.n_subjects == 3
     by_subject = [found.each[:, who == s].mean(axis=1) for s in range(3)]
     np.testing.assert_allclose(found.scores, np.mean(by_subject, axis=0))
-    possible = {tuple(np.round((np.array(u) @ np.array(by_subject)) / 3, 9)) for u in np.ndindex(4, 4, 4) if sum(u) == 3}
+    possible = {
+        tuple(np.round((np.array(u) @ np.array(by_subject)) / 3, 9)) for u in np.ndindex(4, 4, 4) if sum(u) == 3
+    }
     assert {tuple(np.round(row[:2], 9)) for row in found.draws["subjects"]} <= possible
 
 

@@ -42,7 +42,11 @@ def test_components_are_unbiased_for_a_mean():
         means.append(values.mean())
     n_pairs = len(first)
     single = 1 / (n_subjects * n_pairs)
-    truth = [0.49 / n_subjects + 4 * 0.25 / N + 1 / n_pairs + single, 0.49 / n_subjects + single, 4 * 0.25 / N + 1 / n_pairs + single]
+    truth = [
+        0.49 / n_subjects + 4 * 0.25 / N + 1 / n_pairs + single,
+        0.49 / n_subjects + single,
+        4 * 0.25 / N + 1 / n_pairs + single,
+    ]
     error = np.std(found, axis=0) / np.sqrt(len(found))
     assert (np.abs(np.mean(found, axis=0) - truth) < 4 * error).all()
     assert np.var(means) == pytest.approx(truth[0], rel=0.25)
@@ -54,7 +58,9 @@ def test_pseudo_values_average_to_the_score(name):
     models, data = rng.random((2, len(PAIRS))), rng.random((5, len(PAIRS)))
     data[0] = np.round(data[0], 1)
     values = np.stack([pseudo_values(m, data, name) for m in models])
-    np.testing.assert_allclose(values.mean(axis=2), comparator_of(name).compare(models, data), atol=1e-3 if name == "rho_a" else 1e-12)
+    np.testing.assert_allclose(
+        values.mean(axis=2), comparator_of(name).compare(models, data), atol=1e-3 if name == "rho_a" else 1e-12
+    )
     ceiling = ceiling_pseudo_values(data, np.arange(5), name)
     lower = bootstrap_rsa(models, data, comparator=name, kind="none").ceilings[0]
     assert ceiling.mean() == pytest.approx(lower, abs=1e-3 if name == "rho_a" else 1e-12)
