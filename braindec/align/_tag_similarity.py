@@ -108,8 +108,11 @@ def spectra_similarity(
     rng = np.random.default_rng([seed, 411])
     every, labels = _whitened(np.concatenate(c)), np.repeat(np.arange(len(c)), [len(x) for x in c])
     part = _parts(labels, rng)
+    varies = np.isfinite(every).all(axis=(0, 1))
     region_names = sorted(set(regions.tolist()))
-    members = [np.flatnonzero(regions == r) for r in region_names]
+    members = [np.flatnonzero((regions == r) & varies) for r in region_names]
+    if empty := [str(r) for r, own in zip(region_names, members, strict=True) if not len(own)]:
+        raise BraindecError(f"no channel of the region {empty[0]} varies", found=f"{len(empty)} such regions", fix="leave them out")
     observed, used = _scores(every, labels, part, models, members, select)
     null = np.empty((n_permutations, observed.size))
     for k in range(n_permutations):
@@ -132,6 +135,8 @@ def spectra_similarity(
         f"Spectra of {len(conditions)} conditions in {_BLOCKS} blocks each, {len(grid)} bins from {grid[0]:g} to {grid[-1]:g} Hz; the null permutes "
         f"the conditions of the channels' trials {n_permutations:,} times."
     ]  # fmt: skip
+    if not varies.all():
+        notes.append(f"{int((~varies).sum())} of {len(varies)} channels do not vary and are left out.")
     if select is not None:
         notes.append(
             f"The {select} most similar channels of a region were chosen on one half of the trials and scored on the other, both ways."
@@ -198,7 +203,8 @@ def _coefficients(trials: Trials, design: Design, grid: np.ndarray) -> np.ndarra
 def _whitened(c: np.ndarray) -> np.ndarray:
     """Coefficients (trial, bin, unit) relative to the root mean power of their bin over all trials of all conditions."""
     level = np.sqrt((np.abs(c) ** 2).mean(axis=0))
-    return c / np.where(level > 0, level, np.nan)
+    with np.errstate(invalid="ignore"):
+        return c / np.where(level > 0, level, np.nan)
 
 
 def _layer_rdms(c: list[np.ndarray], layers: np.ndarray) -> tuple[np.ndarray, list[Any]]:

@@ -350,3 +350,18 @@ def test_a_share_beyond_untrained_networks_that_are_all_alike_is_no_certainty():
     assert _beyond(0.1, [0.0, 0.0, 0.0, 0.0]) == pytest.approx(1 / 5)
     assert _beyond(0.0, [0.0, 0.0]) == 1.0 and np.isnan(_beyond(0.1, [0.0]))
     assert 0 < _beyond(0.2, [0.04, 0.05, 0.06]) < 0.01
+
+
+@pytest.mark.parametrize("select", [None, 3])
+def test_similarity_leaves_out_channels_that_do_not_vary(select):
+    rng = np.random.default_rng(30)
+    units = {k: rng.standard_normal((8, 36, 6)) for k in "abc"}
+    channels = {k: rng.standard_normal((8, 36, 8)) for k in "abc"}
+    known = {"design": Design(n_sentences=9), "conditions": {k: k for k in "abc"}, "layer": [0] * 6, "region": list("xxxxyyyy"),
+             "sfreq": (4.0, 4.0), "n_permutations": 9, "n_bootstrap": 9, "select": select}  # fmt: skip
+    flat = {k: np.where(np.arange(8) == 3, 0.0, v) for k, v in channels.items()}
+    found = spectra_similarity(units, flat, **known)
+    assert np.isfinite(found.table["value"]).all() and found.table["n"].tolist() == ([3, 4] if select is None else [3, 3])
+    assert any("1 of 8 channels do not vary" in n for n in found.notes)
+    with pytest.raises(BraindecError, match="region x varies"):
+        spectra_similarity(units, {k: np.where(np.arange(8) < 4, 0.0, v) for k, v in channels.items()}, **known)
