@@ -101,6 +101,7 @@ def nuisance_rdms(
     parts = []
     for name, values in bands.items():
         spread = values.std(axis=0)
+        spread[spread <= 1e-12 * (1 + np.abs(values).max(axis=0))] = 0.0  # rounding
         if (spread > 0).any():
             scaled = (values - values.mean(axis=0))[:, spread > 0] / (
                 1.0 if name in ("letters", "passage") else spread[spread > 0]
