@@ -46,6 +46,9 @@ def test_ceilings_follow_their_definition():
     copies[0] = [0, 0, 0, 0, 0, 6]  # a single subject
     how = {"copies": copies, "share": copies / 2, "subject": np.array([0, 0, 1, 1, 2, 3])}
     for ties in (False, True):
-        fast, plain = rank_ceilings(ranks, weights, ties=ties, **how), rank_ceilings_numpy(ranks, weights, ties=ties, **how)
+        fast, plain = (
+            rank_ceilings(ranks, weights, ties=ties, **how),
+            rank_ceilings_numpy(ranks, weights, ties=ties, **how),
+        )
         np.testing.assert_allclose(fast, plain, atol=1e-7)
         assert np.isnan(fast[0, 0]) and np.isfinite(fast[0, 1])

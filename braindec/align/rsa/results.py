@@ -16,6 +16,7 @@ __all__ = ["CHOSEN", "given_result", "language_result"]
 
 CHOSEN = "chosen layer"
 _MANY = 6  # regions with a picture of their own
+_ALPHA = 0.05
 
 
 def given_result(
@@ -85,17 +86,50 @@ def language_result(
         *[n for n in chosen.notes if not n.startswith("untrained")],
         *[n for n in every.notes if n.startswith("p:")],
     ]
-    return Result(
-        scores,
-        arrays,
-        _made_by(dict(overview) | {"comparator": chosen.decoded["metric"].iloc[0]}, panels, told, citations),
-    )
+    made_by = _made_by(dict(overview) | {"comparator": _label(chosen.decoded)}, panels, told, citations)
+    return Result(scores, arrays, made_by | {"answers": _answers(chosen, over, partial)})
+
+
+def _label(table: pd.DataFrame) -> str:
+    """What the comparator of a table is, in words."""
+    name = str(table["metric"].iloc[0])
+    return _COMPARATORS.get(name, name.replace("_", " "))
+
+
+_COMPARATORS = {
+    "corr_cov": "whitened correlation",
+    "cosine_cov": "whitened cosine",
+    "rho_a": "rank correlation rho-a",
+    "tau_a": "Kendall's tau-a",
+    "kendall_tau_b": "Kendall's tau-b",
+}
+
+
+def _answers(chosen: Inference, over: pd.DataFrame, partial: pd.DataFrame) -> list[dict[str, str]]:
+    """For each region: is the chosen layer above chance, above each untrained network and nuisance matrix, and beyond the latter?"""
+    said = []
+    for region in _cells(chosen):
+        own = _of(chosen.decoded, region).set_index("model").loc[CHOSEN]
+        leads, left = _of(over, region), _of(partial[partial["row"] == "decoded"], region).iloc[0]
+        better = (leads["value"] > 0) & (leads["q"] <= _ALPHA)
+        fresh = leads["row"].str.startswith("over untrained")
+        beyond = left["p"] <= _ALPHA and left["value"] > 0
+        if not own["q"] <= _ALPHA or not own["value"] > 0:
+            says = "not above chance in"
+        elif better.all() and beyond:
+            says = "above every untrained network and nuisance matrix, and beyond the latter, in"
+        elif not better[fresh].all():
+            says = "above chance, but not above every untrained network, in"
+        else:
+            says = "above chance and untrained networks, but not shown to be more than length, place, letters or passage, in"
+        said.append({"about": "Geometry of the chosen layer", "item": str(region or "the data"), "says": says})
+    return said
 
 
 def _made_by(
     overview: Mapping[str, Any], panels: list, notes: Sequence[str], citations: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
-    return {"overview": {"modality": "fmri", **overview}, "panels": panels, "notes": list(dict.fromkeys(notes)),
+    return {"overview": {**overview}, "panels": panels, "notes": list(dict.fromkeys(notes)),
             "citations": [dict(c) for c in citations], "warnings": []}  # fmt: skip
 
 
@@ -133,7 +167,7 @@ def _bars(
     arrays[f"{key}/differences"] = p
     arrays[f"{key}/ceiling"] = np.array([float(ends.get(f"noise_ceiling_{e}", np.nan)) for e in ("lower", "upper")])
     args = {"values": f"@{key}/value", "names": names, "low": f"@{key}/low", "high": f"@{key}/high", "p": f"@{key}/q",
-            "differences": f"@{key}/differences", "ceiling": f"@{key}/ceiling", "controls": list(controls), "label": str(table["metric"].iloc[0])}  # fmt: skip
+            "differences": f"@{key}/differences", "ceiling": f"@{key}/ceiling", "controls": list(controls), "label": _label(table)}  # fmt: skip
     return [{"draw": "model_bars", "title": f"Models{f' in {region}' if region else ''}", "args": args,
              "caption": "Dark lines: 95 % intervals. Grey band: noise ceiling, from the mean of the other subjects (lower) to the mean of all (upper). "
              "Star: q of the model at most 0.05. Lines above join models that differ (q at most 0.05)."}]  # fmt: skip
@@ -148,7 +182,7 @@ def _layers(every: Inference, arrays: dict[str, np.ndarray]) -> list[dict[str, A
     ends = every.scores[every.scores["row"] == "noise_ceiling_lower"].set_index("region")["value"]
     arrays["layers/ceiling"] = ends.reindex(regions).to_numpy(dtype=float)
     return [{"draw": "roi_bars", "title": "Every layer by region", "args": {"values": "@layers/value", "low": "@layers/low", "high": "@layers/high",
-             "names": regions, "series": series, "ceiling": "@layers/ceiling", "label": str(table["metric"].iloc[0])},
+             "names": regions, "series": series, "ceiling": "@layers/ceiling", "label": _label(table)},
              "caption": "All conditions and subjects. Grey: what the other subjects' mean reaches (lower noise ceiling). The best of several layers is optimistic: "
              "the pictures below choose it on training parts."}]  # fmt: skip
 
