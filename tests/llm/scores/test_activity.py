@@ -12,6 +12,7 @@ from braindec.errors import BraindecError
 from braindec.llm.score import Probe
 from braindec.llm.scores._tokens import sample_model, text_list, token_sample, token_windows
 from braindec.llm.scores.dead import active_share
+from braindec.llm.scores.massive import typical_size
 from braindec.llm.scores.ngram import _types, held_out_share
 from braindec.llm.scores.positional import position_share
 from braindec.llm.scores.sparsity import hoyer, treves_rolls
@@ -143,6 +144,18 @@ def test_position_holds_its_level_where_only_the_spread_goes_with_position(kind)
         x = x.cumsum(axis=1)
     share, null, _ = position_share(x, n_permutations=199, rng=7)
     assert 0.03 < np.mean(permutation_p(share, null) <= 0.05) < 0.075
+
+
+def test_the_typical_size_is_that_of_all_positions_and_of_sparse_layers(monkeypatch):
+    from braindec.llm.scores import massive
+
+    x = np.random.default_rng(8).standard_normal((50, 16, 20))
+    x[:, 0] *= 1000
+    monkeypatch.setattr(massive, "_SAMPLE", x.size // 16)  # every 16th token is the first of its window
+    assert typical_size(x.reshape(800, 20), 16) == pytest.approx(0.6745, rel=0.2)
+    sparse = np.maximum(x[:, 1:].reshape(-1, 20) - 1.5, 0.0)
+    assert typical_size(sparse, 15) == pytest.approx(np.median(sparse[sparse > 0]), rel=0.3)
+    assert typical_size(np.zeros((40, 3)), 4) == 0.0
 
 
 def test_tokens_explain_planted_units_and_nothing_else():
