@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import comb
 
 import numpy as np
 from scipy.stats import chi2
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.stats.fdr import fdr_bh
+from braindec.stats.permutation import log_arrangements
 from braindec.stats.tagging.bins import Bins, check_rates
 from braindec.stats.tagging.compare import STATISTICS, deals, permuted, two_sample
 from braindec.stats.tagging.phase import hotelling, itpc, rayleigh, share_of_power, signs, t2circ
@@ -105,7 +105,9 @@ def choose_test(
             "permutation",
             "Labels of trials are permuted between the condition and its control, because there is a control.",
         )
-    if lowest_bin < _LOW and (n_trials >= _MANY_TRIALS or (n_trials >= _SOME_TRIALS and fewest_neighbours < _NEIGHBOURS)):
+    if lowest_bin < _LOW and (
+        n_trials >= _MANY_TRIALS or (n_trials >= _SOME_TRIALS and fewest_neighbours < _NEIGHBOURS)
+    ):
         return "hotelling", (
             f"Hotelling's T2 over {n_trials} independent trials, because there is no control and a trial holds fewer than {_LOW} periods of "
             "a rate, where noise is not circular. It finds whatever is locked to the trial, word classes and position included."
@@ -170,6 +172,10 @@ def tag_arrays(
         If rates do not fit the trials, shapes differ, or values are not finite.
     """
     x, control = _checked(x, control)
+    for what, value, least in (("harmonics", harmonics, 1), ("n_neighbours", n_neighbours, 1), ("skip", skip, 0),
+                               ("n_permutations", n_permutations, 1)):  # fmt: skip
+        if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < least:
+            raise BraindecError(f"{what}={value!r} does not work", allowed=f"a whole number from {least} on")
     n_trials, n_times, n_units = x.shape
     bins = check_rates(rates, sfreq, n_times)
     wide, rows = _with_harmonics(bins, harmonics)
@@ -199,11 +205,18 @@ def tag_arrays(
             "no unit varies from trial to trial: there is nothing to test", found=f"{n_units} units, {n_trials} trials",
             fix="check that trials are different stimuli and that the units are those that were meant",
         )  # fmt: skip
+    if few == 0:
+        notes.append("No signal-to-noise ratio: these trials leave no neighbouring bin free beside a tag.")
+    for name, values in (("condition", x), ("control", control)):
+        silent = 0 if values is None else int((values == values[:, :1]).all(axis=(1, 2)).sum())
+        if silent:
+            notes.append(f"{silent} of {len(values)} trials of the {name} hold one value throughout in all units: their phase is "
+                         "undefined, and with it the coherence between trials. Leave them out.")  # fmt: skip
     if flat.any():
         notes.append(f"{int(flat.sum()):,} of {n_units:,} units do not vary: they have no p.")
     if weights is not None:
-        alike = chosen == "permutation" and statistic == "difference" and n_control == n_trials and len(weights) == comb(2 * n_trials, n_trials)  # fmt: skip
-        notes += _floor_note(len(weights), 2 if alike else 1, n_units)
+        sizes = None if chosen != "permutation" else (n_trials, n_control or 0)
+        notes += _floor_note(len(weights), _smallest_p(len(weights), sizes, statistic, blocks), n_units)
     return TagArrays(
         names=[r[0] for r in rows], harmonics=[r[1] for r in rows],
         frequency=np.array([wide.frequencies[r[2][0]] for r in rows]), bins=bins, test=chosen, notes=notes,
@@ -240,13 +253,18 @@ def _checked(x: np.ndarray, control: np.ndarray | None) -> tuple[np.ndarray, np.
             found=f"(time, unit) {x.shape[1:]} and {control.shape[1:]}",
             fix="cut both to the same length and give both the same units",
         )
+    seen = {trial.tobytes(): k for k, trial in enumerate(np.ascontiguousarray(x)) if (trial != trial[:1]).any()}
+    for k, trial in enumerate(np.ascontiguousarray(control, dtype=x.dtype)):
+        if (first := seen.get(trial.tobytes())) is not None:
+            raise BraindecError(
+                "condition and control share trials, so no test can tell them apart",
+                found=f"trial {first} of the condition is trial {k} of the control", fix="give trials of another condition as control=",
+            )  # fmt: skip
     return x, control
 
 
 def _with_harmonics(bins: Bins, harmonics: int) -> tuple[Bins, list[tuple[str, str, list[int]]]]:
     """All bins that are needed, and the rows of the result as (rate, harmonics, places in those bins)."""
-    if harmonics < 1:
-        raise BraindecError("harmonics count from 1, the rate itself", found=str(harmonics))
     index, names = bins.index.tolist(), list(bins.names)
     rows = [(name, "1", [i]) for i, name in enumerate(bins.names)]
     for name, base in zip(bins.names, bins.index.tolist(), strict=True):
@@ -270,6 +288,11 @@ def _weights(
             raise BraindecError("a label permutation needs at least 2 trials of each condition", found=f"{n} and {m}")
         if blocks is not None and len(blocks) != n + m:
             raise BraindecError("blocks need one entry a trial", found=f"{len(blocks)} entries, {n} + {m} trials")
+        if blocks is not None and not set(map(str, blocks[:n])) & set(map(str, blocks[n:])):
+            raise BraindecError(
+                "no block holds trials of both conditions, so no label can be exchanged",
+                found=f"{len(set(map(str, blocks)))} blocks", fix="blocks=None, or blocks in which both conditions were run",
+            )  # fmt: skip
         return deals(n, m, n_permutations, rng, blocks)[0]
     if test == "sign_flip":
         if n < 5:
@@ -367,12 +390,19 @@ def _uneven_note(n: int, m: int) -> list[str]:
             "twice the amplitude in 5 trials against 40: 32 % at 5 %); equally many trials of both are safe."]  # fmt: skip
 
 
-def _floor_note(n: int, n_alike: int, n_units: int) -> list[str]:
-    """Say the smallest p, and how many units must reach it before a false discovery rate can hold.
+def _smallest_p(n: int, sizes: tuple[int, int] | None, statistic: str, blocks: np.ndarray | None) -> float:
+    """The smallest p of ``n`` arrangements; of labels of two conditions of these sizes, in blocks, there may be fewer."""
+    if sizes is None:
+        return 1 / n
+    labels = np.arange(sum(sizes)) < sizes[0]
+    inside = np.zeros(len(labels)) if blocks is None else np.asarray(blocks)
+    even = all(2 * labels[inside == b].sum() == (inside == b).sum() for b in np.unique(inside))
+    alike = 2 if even and statistic == "difference" else 1  # exchanging the two conditions as wholes changes nothing
+    return min(1.0, max(1 / n, alike * float(np.exp(-log_arrangements(labels, inside)))))
 
-    ``n_alike`` arrangements give the observed statistic: with conditions of one size, exchanging them changes nothing.
-    """
-    smallest = n_alike / n
+
+def _floor_note(n: int, smallest: float, n_units: int) -> list[str]:
+    """Say the smallest p, and how many units must reach it before a false discovery rate can hold."""
     note = f"{n:,} arrangements of the trials were tried: the smallest possible p is {smallest:.2g}."
     together = int(np.ceil(n_units * smallest / 0.05))  # q = p * n_units / rank
     if together > 1:

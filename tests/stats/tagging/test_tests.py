@@ -240,7 +240,7 @@ def test_which_test_auto_takes_and_why():
     [
         ({"test": "permutation"}, "there is none"), ({"test": "t2"}, "did you mean"), ({"statistic": "x"}, "unknown"),
         ({"control": np.zeros((4, 16, 3))}, "differ in trial length"), ({"control": np.zeros((4, 32, 2))}, "differ in trial length"),
-        ({"x": np.full((8, 32, 3), np.nan)}, "not finite"), ({"x": np.zeros((8, 32))}, "trial, time, unit"), ({"harmonics": 0}, "count from 1"),
+        ({"x": np.full((8, 32, 3), np.nan)}, "not finite"), ({"x": np.zeros((8, 32))}, "trial, time, unit"), ({"harmonics": 0}, "harmonics=0 does not work"),
         ({"test": "neighbours", "x": np.zeros((8, 8, 3))}, "at least 4"), ({"detrend": "cubic"}, "unknown"), ({"x": np.zeros((0, 32, 3))}, "no trials"),
     ],
 )  # fmt: skip
@@ -280,6 +280,8 @@ def test_silent_units_have_no_p_and_the_smallest_p_is_true():
     x[:, :, 0] += 9 * np.cos(2 * np.pi * np.arange(32) / 4)[None]  # nothing is more extreme than the true labels
     found = tag_arrays(x, sfreq=4.0, rates={"s": 1.0}, control=y)
     assert np.isclose(found.p[0, 0], 2 / 70) and "smallest possible p is 0.029" in " ".join(found.notes)
+    inside = tag_arrays(x, sfreq=4.0, rates={"s": 1.0}, control=y, blocks=np.array(list("aabbaabb")))  # 6 deals in each block
+    assert "smallest possible p is 0.056" in " ".join(inside.notes) and 0.03 < inside.p[0, 0] < 0.09
 
 
 def test_unequal_numbers_of_trials_are_told():
