@@ -120,7 +120,9 @@ def load(config, unit):
         brains, truth = language_brain(features, driving_layer=wanted.driving_layer, n_subjects=wanted.n_subjects, n_voxels=wanted.n_voxels,
                                        n_repetitions=wanted.n_repetitions, snr=wanted.snr, stimuli=stories, seed=wanted.seed)  # fmt: skip
         said = ", ".join(f"{region} by layer {layer}" for region, layer in truth.driving_layer.items())
-        notes = [f"Synthetic subjects, truth known: driven {said}; A1 follows length and place, V1 is noise."]
+        notes = [
+            f"Synthetic subjects, truth known: driven {said}; A1 follows length and place, V1 holds noise that drifts in time."
+        ]
         return brains[int(unit["subject"]) - 1], features, fresh, name, notes
     source = source_of(config.data)
     trials = source.windows(unit["subject"])

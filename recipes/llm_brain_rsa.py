@@ -93,7 +93,10 @@ def inputs(config, unit):
     if unit["cohort"] == "synthetic":
         return config.model.files()
     source = source_of(config.data)
-    return [*config.model.files(), *(f for s in subject_units(config.data, config.select.subjects) for f in source.files(s["subject"]))]
+    return [
+        *config.model.files(),
+        *(f for s in subject_units(config.data, config.select.subjects) for f in source.files(s["subject"])),
+    ]
 
 
 def from_files(config, work):
@@ -101,10 +104,22 @@ def from_files(config, work):
     if not wanted.models:
         raise BraindecError("files of matrices need those of models too", fix="rdms.models=FILE")
     data, models = read_rdms(wanted.data, fields=wanted.fields), read_rdms(wanted.models, fields=wanted.model_columns)
-    found = infer(models, data, comparator=how.comparator, permutations=how.n_permutations, n=how.n_bootstrap, seed=work.seed)
-    partial = partial_rsa(models, data, models.where(model=wanted.nuisance), permutations=how.n_permutations, seed=work.seed) if wanted.nuisance else None
-    parts = variance_partition(models.where(model=wanted.partition), data, permutations=how.n_permutations, seed=work.seed) if wanted.partition else None
-    return given_result(found, models, data, partial=partial, parts=parts, controls=wanted.nuisance, citations=CITATIONS)
+    found = infer(
+        models, data, comparator=how.comparator, permutations=how.n_permutations, n=how.n_bootstrap, seed=work.seed
+    )
+    partial = (
+        partial_rsa(models, data, models.where(model=wanted.nuisance), permutations=how.n_permutations, seed=work.seed)
+        if wanted.nuisance
+        else None
+    )
+    parts = (
+        variance_partition(models.where(model=wanted.partition), data, permutations=how.n_permutations, seed=work.seed)
+        if wanted.partition
+        else None
+    )
+    return given_result(
+        found, models, data, partial=partial, parts=parts, controls=wanted.nuisance, citations=CITATIONS
+    )
 
 
 def brains_of(config):
@@ -113,7 +128,11 @@ def brains_of(config):
         source = source_of(config.data)
         brains = [source.windows(u["subject"]) for u in subject_units(config.data, config.select.subjects)]
         if any(b is None for b in brains):
-            raise BraindecError("RSA of sentences needs one response a sentence", found="continuous runs", fix="recipe llm_brain_encoding reads them")
+            raise BraindecError(
+                "RSA of sentences needs one response a sentence",
+                found="continuous runs",
+                fix="recipe llm_brain_encoding reads them",
+            )
         items = brains[0].trials.drop_duplicates("stimulus_id").reset_index(drop=True)
         return items, (lambda features: (brains, [])), config.text
     wanted = config.synthetic
@@ -123,7 +142,9 @@ def brains_of(config):
         brains, truth = language_brain(features, driving_layer=wanted.driving_layer, n_driving_units=wanted.n_driving_units, n_subjects=wanted.n_subjects, n_voxels=wanted.n_voxels,
                                        snr=wanted.snr, stimuli=stories, seed=wanted.seed)  # fmt: skip
         said = ", ".join(f"{r} by layer {k}" for r, k in truth.driving_layer.items())
-        return brains, [f"Synthetic subjects, truth known: driven {said}; A1 follows length and place, V1 is noise."]
+        return brains, [
+            f"Synthetic subjects, truth known: driven {said}; A1 follows length and place, V1 holds noise that drifts in time."
+        ]
 
     return stories, make, "text"
 
@@ -136,19 +157,32 @@ def run(config, unit, work):
     texts = items[column].astype(str).tolist()
     lm = config.model.open(texts)
     networks = [lm, *config.model.untrained(config.n_untrained, texts, like=lm)]
-    features = [extract(one, texts, sites=config.sites, pool=config.pool, ids=items["stimulus_id"].tolist()) for one in networks]
+    features = [
+        extract(one, texts, sites=config.sites, pool=config.pool, ids=items["stimulus_id"].tolist()) for one in networks
+    ]
     brains, notes = make(features[0])
     data = region_rdms(brains, items["stimulus_id"], column=config.regions, measure=config.measure)
-    layers = [model_rdms(f, measure=config.measure, conditions=data.conditions, standardise=config.standardise) for f in features]
+    layers = [
+        model_rdms(f, measure=config.measure, conditions=data.conditions, standardise=config.standardise)
+        for f in features
+    ]
     nuisance = nuisance_rdms(items, column, data.conditions, group=config.groups)
-    groups = items.set_index("stimulus_id").loc[list(data.conditions), config.groups].tolist() if config.groups in items else None
+    groups = (
+        items.set_index("stimulus_id").loc[list(data.conditions), config.groups].tolist()
+        if config.groups in items
+        else None
+    )
     families = [Select.of("chosen layer", layers[0])]
     families += [Select.of(f"untrained {k + 1}", fresh) for k, fresh in enumerate(layers[1:])]
     families += [Fixed(name, values) for name, values in zip(nuisance.table["model"], nuisance.values, strict=True)]
-    chosen = infer(families, data, comparator=how.comparator, n=how.n_bootstrap, condition_groups=groups, seed=work.seed)
+    chosen = infer(
+        families, data, comparator=how.comparator, n=how.n_bootstrap, condition_groups=groups, seed=work.seed
+    )
     every = infer(layers[0], data, comparator=how.comparator, n=how.n_bootstrap,
                   permutations=how.n_permutations, condition_groups=groups, seed=work.seed)  # fmt: skip
-    beyond = partial_rsa(layers[0], data, nuisance, permutations=how.n_permutations, condition_groups=groups, seed=work.seed)
+    beyond = partial_rsa(
+        layers[0], data, nuisance, permutations=how.n_permutations, condition_groups=groups, seed=work.seed
+    )
     overview = {"model": lm.name, "sentences": len(items), "groups of sentences": pd.Series(groups).nunique() if groups else "none",
                 "subjects": len(brains), "regions": data.table["region"].nunique(), "dissimilarity": config.measure}  # fmt: skip
     return language_result(chosen, every, beyond, overview=overview, notes=notes, citations=CITATIONS)

@@ -12,7 +12,16 @@ import pandas as pd
 from pydantic import PositiveInt
 
 from braindec import __version__
-from braindec.align._tag_results import auc_row, channel_rows, panels, shares, similarity_rows, unit_notes, unit_rows
+from braindec.align._tag_results import (
+    answers,
+    auc_row,
+    channel_rows,
+    panels,
+    shares,
+    similarity_rows,
+    unit_notes,
+    unit_rows,
+)
 from braindec.align.tagging import spectra_similarity, tag
 from braindec.cache import fingerprint
 from braindec.config import RecipeConfig, Section
@@ -188,9 +197,11 @@ def run(config, unit, work):
     order = list(found)[
         min(1, len(found) - 1)
     ]  # planted units follow the order of word classes: a control that breaks it
+    masks = {}
     for rate in sorted(channels.rates, key=channels.rates.get):
         if planted is not None:
             there = planted.tagged(unit["subject"], rate) & (rate not in planted.conditions[brain.control])
+            masks |= {rate: there} if there.any() else {}
             rows.append(
                 auc_row("channels", rate, channels.of(rate)["statistic"].to_numpy(), there, f"against {brain.control}")
             )
@@ -217,20 +228,15 @@ def run(config, unit, work):
     notes = [*(f"Units: {n}" for n in found[headline].notes), *(f"Channels: {n}" for n in channels.notes if n not in found[headline].notes),
              *(f"Similarity: {n}" for n in (similarity.notes if similarity else []))]  # fmt: skip
     notes = [*unit_notes([r for r in rows if r is not None], headline), *notes]
-    if truth is not None:
-        notes.insert(
-            0,
-            f"The model is planted: its tagged units follow the order of word classes, which slot_shuffle keeps and {order} breaks.",
-        )
     notes = [*sharing_note(token_sharing(lm.tokenizer, tag_words(conditions))), *notes]
     overview = {"model": lm.name, "units": f"{len(features.units):,} ({', '.join(config.units.sites)})", "untrained networks": config.units.n_untrained,
                 "trials of text": {name: len(c) for name, c in conditions.items()}, "trial": f"{design.n_sentences} sentences of {design.sentence} "
                 f"{said.unit}s, {design.drop} dropped", "trials of the brain": {str(k): int(v) for k, v in windows.trials[config.events.column].value_counts().items()},
                 "channels": windows.n_channels, "sampling frequency (Hz)": windows.sfreq}  # fmt: skip
-    table = pd.DataFrame([r for r in rows if r is not None])
-    return Result(
-        table, {**channels.arrays(), **arrays}, {"overview": overview, "panels": made, "notes": notes, "citations": []}
-    )
+    kept = [r for r in rows if r is not None]
+    told = answers(kept, channels, masks, brain.control, order if truth is not None else None)
+    made_by = {"overview": overview, "panels": made, "answers": told, "notes": notes, "citations": []}
+    return Result(pd.DataFrame(kept), {**channels.arrays(), **arrays}, made_by)
 
 
 def summary(config, results):

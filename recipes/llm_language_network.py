@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from braindec.align._language_network import (
+    answers,
     brain_rows,
     brain_texts,
     effect_rows,
@@ -177,7 +178,14 @@ def run(config, unit, work):
                 "trained briefly" if config.model.steps else "random (untrained): nothing here is language", "units": f"{len(found.units):,} ({', '.join(how['sites'])})",
                 "texts of the localizer": {str(k): int(v) for k, v in found.stimuli["condition"].value_counts().items()}, "sentences for lesions": len(later),
                 "chosen units": found.selection.note, "untrained networks": len(fresh)}  # fmt: skip
-    made_by = {"overview": overview, "panels": panels, "notes": notes, "citations": [], "audit": {}}
+    made_by = {
+        "overview": overview,
+        "panels": panels,
+        "answers": answers(rows),
+        "notes": notes,
+        "citations": [],
+        "audit": {},
+    }
     return Result(
         pd.DataFrame(rows), {k: np.asarray(v) for k, v in arrays.items()}, {k: v for k, v in made_by.items() if v}
     )

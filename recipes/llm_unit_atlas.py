@@ -13,7 +13,7 @@ from pydantic import NonNegativeInt, PositiveInt
 from braindec import registry
 from braindec.config import RecipeConfig, Section
 from braindec.errors import BraindecError
-from braindec.llm._atlas import atlas_notes, atlas_panels, compare_networks, flags_of
+from braindec.llm._atlas import atlas_answers, atlas_notes, atlas_panels, compare_networks, flags_of
 from braindec.llm.score import Probe
 from braindec.llm.source import ModelSource
 from braindec.llm.tag_stimuli import tag_conditions
@@ -135,8 +135,8 @@ def run(config, unit, work):
     overview = {"model": lm.name, "layers": lm.n_layers, "sites": ", ".join(config.sites), **flags_of(found), "scores": len(found.scores),
                 "trained networks": 1 + len(seeds), "untrained networks": len(plain)}  # fmt: skip
     notes = [*atlas_notes(found), f"All scores are in {path.parent.name}/units.h5 and units.csv, which join on model, layer, site and index; "
-             "means by layer are in the arrays summary/*."]  # fmt: skip
+             "means by layer are the arrays whose names begin with summary/ in arrays.h5."]  # fmt: skip
     summary = found.summary()
     arrays |= {f"summary/{c}": summary[c].to_numpy() for c in summary}
-    made_by = {"overview": overview, "panels": panels, "notes": notes, "citations": []}
+    made_by = {"overview": overview, "panels": panels, "answers": atlas_answers(rows), "notes": notes, "citations": []}
     return Result(rows, arrays, made_by)

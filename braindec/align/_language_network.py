@@ -24,7 +24,16 @@ NAMES = {
     "class_errors_rise": "errors about the class of the next word",
 }
 
-__all__ = ["brain_rows", "brain_texts", "effect_rows", "lesion_rows", "network_panels", "responsive", "truth_rows"]
+__all__ = [
+    "answers",
+    "brain_rows",
+    "brain_texts",
+    "effect_rows",
+    "lesion_rows",
+    "network_panels",
+    "responsive",
+    "truth_rows",
+]
 
 
 def brain_texts(texts: Sequence[str], *, seed: int = 0) -> pd.DataFrame:
@@ -182,6 +191,22 @@ def truth_rows(found: Localization, truth: Mapping[str, Any] | None) -> list[dic
              "note": f"{n} planted language units against {m} units with nothing planted, by t"}]  # fmt: skip
 
 
+def answers(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """What the rows answer: is the lesion worse than that of random units, and which regions are predicted better than by those?"""
+    said: list[Any] = []
+    for row in rows:
+        if row["row"] != "decoded":
+            continue
+        if row["metric"] in NAMES:
+            said.append(f"Without the chosen units {NAMES[row['metric']]} rise by {row['value']:.2f}, without as many random units by {row['chance']:.2f} "
+                        f"(p = {row['p']:.2g}).".replace(" rise ", " rises " if row["metric"] == "surprisal_rise" else " rise ").replace("-0.00", "0.00"))  # fmt: skip
+        elif row["metric"] == "brain_r":
+            better = row["p"] <= 0.05
+            said.append({"about": "Predicting the brain", "item": str(row["region"]),
+                         "says": "better than as many random units in" if better else "not better than random units in"})  # fmt: skip
+    return said
+
+
 def network_panels(
     found: Localization, fresh: Sequence[Localization], null: Mapping[str, Any], lesions: Mapping[str, Lesion],
     brains: Sequence[tuple[UnitSets, UnitSets]] | None, truth: Mapping[str, Any] | None,
@@ -196,7 +221,7 @@ def network_panels(
     }  # fmt: skip
     panels = [{"draw": "layer_units", "title": "Sentences against non-words, unit by unit", "args": {"values": "@units/t", "layers": "@units/layer",
                "selected": "@units/selected", "halves": "@units/halves", "label": "Welch's t"},
-               "caption": f"Left: t of every unit; red: selected ({found.selection.note}). Middle: their share of each layer. Right: t in the two halves of the "
+               "caption": f"Left: t of every unit; orange: selected ({found.selection.note}). Middle: their share of each layer. Right: t in the two halves of the "
                f"stimuli, r = {found.reliability.r:.2f} (layers centred: {found.reliability.within:.2f})."}]  # fmt: skip
     for metric, one in lesions.items():
         arrays[f"lesion/{metric}"] = one.random_changes

@@ -11,7 +11,7 @@ from scipy.stats import mannwhitneyu, t
 from braindec.align.tagging import SpectraSimilarity, Tagging, layer_curve
 from braindec.stats.binomial import clopper_pearson
 
-__all__ = ["auc_row", "channel_rows", "panels", "shares", "similarity_rows", "unit_notes", "unit_rows"]
+__all__ = ["answers", "auc_row", "channel_rows", "panels", "shares", "similarity_rows", "unit_notes", "unit_rows"]
 
 ALPHA = 0.05
 VERSION = "1"
@@ -91,6 +91,66 @@ def unit_notes(rows: Sequence[Mapping[str, Any]], headline: str) -> list[str]:
             "slot_shuffle keeps every word class in its place: what is tagged against it follows how words go together, not what they are."
         )
     return said
+
+
+def answers(
+    rows: Sequence[Mapping[str, Any]],
+    channels: Tagging,
+    planted: Mapping[str, np.ndarray],
+    control: str,
+    broken: str | None,
+) -> list[str]:
+    """Say in sentences which channels and units are tagged, and how that fits with what was planted.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        Of the result.
+    channels : Tagging
+    planted : mapping of str to array of shape (n_channels,)
+        Rate -> which channels follow it in the condition and not in its control; empty for recordings.
+    control : str
+        Of the channels.
+    broken : str, optional
+        Control that breaks what the planted units follow; None for a model in which nothing was planted.
+    """
+    said = []
+    parts = []
+    for rate, there in planted.items():
+        tagged = (channels.of(rate)["p"] <= ALPHA).to_numpy()
+        regions = channels.of(rate)["region"] if "region" in channels.units else None
+        where = (
+            ""
+            if regions is None or not there.any()
+            else f" (in {', '.join(dict.fromkeys(regions[there].astype(str)))})"
+        )
+        parts.append(f"{rate} rate {int(tagged[there].sum())} of {int(there.sum())} planted channels{where} and {int(tagged[~there].sum())} of "
+                     f"{int((~there).sum())} others")  # fmt: skip
+    if parts:
+        said.append(f"Tagged channels (p ≤ {ALPHA} against {_plain(control)}; 1 in 20 by chance): {'; '.join(parts)}.")
+    units = {(r["row"], r["band"]): r["value"] for r in rows if r["metric"] == "tagged_units"}
+    for rate in dict.fromkeys(band for row, band in units if row == "decoded"):
+        shown = [f"{units['decoded', rate]:.1%} against {_plain(_first_control(rows))}"]
+        if broken is not None and (f"against {broken}", rate) in units:
+            plain = units.get((f"untrained against {broken}", rate))
+            shown.append(
+                f"{units[f'against {broken}', rate]:.1%} against {_plain(broken)}"
+                + ("" if plain is None else f" ({plain:.1%} in untrained networks: such a share says little by itself)")
+            )
+        said.append(f"Units of the model tagged at the {rate} rate: {', '.join(shown)}; 5 % by chance.")
+    if broken is not None:
+        said.append(f"The planted units follow the order of word classes: slot shuffle keeps that order, so that nothing should be found against it; {_plain(broken)} "
+                    "breaks it.")  # fmt: skip
+    return said
+
+
+def _first_control(rows: Sequence[Mapping[str, Any]]) -> str:
+    note = next(str(r["note"]) for r in rows if r["metric"] == "tagged_units" and r["row"] == "decoded")
+    return note.split(" against ", 1)[1].split(";")[0]
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
 
 
 def channel_rows(tagging: Tagging, control: str, *, region: str | None = "region") -> list[dict[str, Any]]:
@@ -176,22 +236,24 @@ def panels(
         arrays[f"{key}/frequencies"], arrays[f"{key}/spectra"] = tagging.frequencies[inside], np.stack(lines)
         made.append({
             "draw": "tag_spectrum", "title": f"Spectrum of {what}",
-            "args": {"frequencies": f"@{key}/frequencies", "spectra": f"@{key}/spectra", "rates": tagging.rates, "labels": names[: len(lines)],
+            "args": {"frequencies": f"@{key}/frequencies", "spectra": f"@{key}/spectra", "rates": tagging.rates, "labels": [_plain(n) for n in names[: len(lines)]],
                      "ylabel": "evoked power (relative)", "n": len(tagging.units), "what": what},
             "caption": f"Power of the mean response over {tagging.n_trials} trials ({tagging.n_control} of the control), of each of the {what} relative "
             "to its own mean over frequencies, then averaged over all, tagged or not." + (" What a model knows of "
             "positions has power in any bin: compare conditions, not bins." if key == "units" else " Compare the tagged bins with those beside them."),
         })  # fmt: skip
     slowest = min(first.rates, key=first.rates.get)
-    made += _bars({rate: (first, rate) for rate in sorted(first.rates, key=first.rates.get)}, "layer", "units", f"Tagged units by layer, against {headline}",
-                  f"Share with p <= {ALPHA} against {headline}. Dark lines: 95 % intervals as if units were independent, so too narrow.", arrays)  # fmt: skip
+    made += _bars({rate: (first, rate) for rate in sorted(first.rates, key=first.rates.get)}, "layer", "units", f"Tagged units by layer, against {_plain(headline)}",
+                  f"Share of units with p ≤ {ALPHA} against {_plain(headline)}; dashed: by chance. Dark lines: 95 % intervals as if units were independent, so "
+                  "too narrow.", arrays)  # fmt: skip
     if len(units) > 1:
-        made += _bars({name: (found, slowest) for name, found in units.items()}, "layer", "controls", f"Units tagged at the rate of the {slowest}, by control",
-                      "The same condition against each control. Only slot_shuffle keeps word classes in their places: against the others "
+        made += _bars({_plain(name): (found, slowest) for name, found in units.items()}, "layer", "controls", f"Units tagged at the {slowest} rate, by control",
+                      "The same condition against each control. Only slot shuffle keeps word classes in their places: against the others "
                       "units that follow single words are tagged too, in untrained networks as well (rows \"untrained against ...\").", arrays)  # fmt: skip
     if "region" in channels.units:
         made += _bars({rate: (channels, rate) for rate in sorted(channels.rates, key=channels.rates.get)}, "region", "channels",
-                      "Tagged channels by region", f"Share with p <= {ALPHA} against {control}. Dark lines: 95 % intervals.", arrays)  # fmt: skip
+                      "Tagged channels by region", f"Share of the channels of a region with p ≤ {ALPHA} against {_plain(control)}; dashed: by chance. Dark lines: "
+                      "95 % intervals.", arrays)  # fmt: skip
     if similarity is not None:
         regions = list(dict.fromkeys(similarity.table["region"]))
         layers = list(dict.fromkeys(similarity.table["layer"]))
@@ -201,8 +263,8 @@ def panels(
         made.append({
             "draw": "roi_bars", "title": "Similarity of layers and regions",
             "args": {"values": "@similarity/value", "names": [str(r) for r in regions], "series": [f"layer {x}" for x in layers], "label": "Spearman's rho"},
-            "caption": "Do a layer and a region tell the conditions apart alike? Dissimilarities of their spectra, rank-correlated. What an untrained "
-            "network on the same text reaches is in the table of scores; p of each bar is in the arrays.",
+            "caption": "Do a layer and a region tell the conditions apart alike? Dissimilarities of their spectra between conditions, rank-correlated; how much "
+            "chance and an untrained network reach stands in the table of scores.",
         })  # fmt: skip
     return made, arrays
 

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from braindec.llm.site_names import site_name
 from braindec.llm.unit_table import UnitTable
+from braindec.stats.fdr import fdr_bh
 
-__all__ = ["atlas_notes", "atlas_panels", "compare_networks", "flags_of", "network_value"]
+__all__ = ["atlas_answers", "atlas_notes", "atlas_panels", "compare_networks", "flags_of", "network_value"]
 
 VERSION = "1"
 ALPHA = 0.05
@@ -24,8 +26,8 @@ _CURVES = {  # score: title, column, axis
     "sparsity": ("Sparsity", "sparsity", "lifetime sparseness"),
 }
 _HEADS = {
-    "induction": ("attention", "q <= 0.05", "Attention to what followed the earlier occurrence of the current token."),
-    "copying": ("copying", "q <= 0.05", "Whether a head raises the logit of the token that it looks at: 1 always, 0 chance, -1 it lowers it."),
+    "induction": ("attention", "q ≤ 0.05", "Attention to what followed the earlier occurrence of the current token."),
+    "copying": ("copying", "q ≤ 0.05", "Whether a head raises the logit of the token that it looks at: 1 always, 0 chance, -1 it lowers it."),
     "cmr": ("distance", "CMR-like", "Distance of attention by lag from the nearest recall curve; only heads with an induction score and parameters "
             "that lie in no corner of the grid count as CMR-like."),
 }  # fmt: skip
@@ -91,6 +93,22 @@ def compare_networks(
                 rows.append({"metric": score, "version": VERSION, "row": name, **_difference(np.array(a), np.array(b), name == "untrained"),
                              "n": told[0][1], "note": note})  # fmt: skip
     return pd.DataFrame(rows)
+
+
+def atlas_answers(rows: pd.DataFrame) -> list[dict[str, str]]:
+    """Return for each score of :func:`compare_networks` whether trained networks have more of it than untrained ones."""
+    if not len(rows):
+        return []
+    rows = rows[rows["row"] == "decoded"]
+    q = fdr_bh(rows["p"].to_numpy(dtype=float))
+    return [
+        {
+            "about": "Trained against untrained networks (corrected over scores)",
+            "metric": str(metric),
+            "says": "more than untrained ones:" if own <= ALPHA else "not shown to be more:",
+        }
+        for metric, own in zip(rows["metric"], q, strict=True)
+    ]
 
 
 def _difference(a: np.ndarray, b: np.ndarray, two_sided: bool) -> dict[str, float]:
@@ -204,7 +222,7 @@ def _curve(
     for name in ("mean", "low", "high"):
         arrays[f"layers/{score}_{name}"] = mine[name].reindex(index).to_numpy(dtype=float).reshape(len(sites), -1)
     args: dict[str, Any] = {"values": f"@layers/{score}_mean", "low": f"@layers/{score}_low", "high": f"@layers/{score}_high", "layers": layers,
-                            "names": sites, "label": label, "band": "5 to 95 % of units"}  # fmt: skip
+                            "names": [site_name(s) for s in sites], "label": label, "band": "5 to 95 % of units"}  # fmt: skip
     others = [
         by_site(t)["mean"].reindex(index).to_numpy(dtype=float).reshape(len(sites), -1)
         for t in untrained
@@ -219,7 +237,9 @@ def _curve(
 def _caption(table: UnitTable, score: str) -> str:
     described: Mapping[str, str] = dict(zip(table.about["score"], table.about["describe"], strict=True))
     text = described[score]
-    return f"{text[0].upper()}{text[1:]} ({_CURVES[score][2]}): mean over units of a layer. Grey: the means of untrained networks."
+    axis = _CURVES[score][2]
+    unit = "" if axis in text.lower() else f" ({axis})"
+    return f"{text[0].upper()}{text[1:]}{unit}: mean over the units of a layer. Grey: untrained networks, one line a network and site."
 
 
 def _counted(n: int, what: str) -> str:

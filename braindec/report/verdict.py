@@ -215,20 +215,25 @@ def _answers(run: RunRecord) -> list[str]:
                 says.setdefault(item, []).append(unit.label)
             else:
                 told.setdefault(str(entry), []).append(unit.label)
-    n, sentences = len(run.units), []
+    n, bodies = len(run.units), dict[str, list[str]]()
     for about, by_call in tables.items():
         parts = []
         for says, items in by_call.items():
             names = [k if len(v) == n else f"{k} ({len(v)} of {n} {run.noun[1]})" for k, v in items.items()]
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             parts.append(f"{says} {', '.join(names[:_SHOWN])}{more}")
-        sentences.append(f"{about}: {'; '.join(parts)}.")
-    for text, labels in told.items():
+        bodies.setdefault("; ".join(parts), []).append(about)
+    sentences = [f"{_joined(abouts)}: {body}." for body, abouts in bodies.items()]
+    for text, labels in sorted(told.items(), key=lambda pair: len(pair[1]) < n):  # what holds for all first
         if len(labels) == n:
             sentences.append(text)
         elif n <= _FEW:
             sentences.append(f"{', '.join(labels)}: {text}")
     return sentences
+
+
+def _joined(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _planted(run: RunRecord) -> list[str]:

@@ -97,7 +97,20 @@ def head_matrix(
 
 def _write(ax: Axes, table: np.ndarray, image: Any) -> None:
     """Write each number into its cell, light on dark and dark on light."""
+    known = table[np.isfinite(table)]
+    spread = float(np.ptp(known)) if len(known) else 0.0
+    places = (
+        2 if spread >= 0.05 or spread == 0 else 3 if spread >= 0.005 else 4
+    )  # numbers that differ must look different
     for i, j in np.argwhere(np.isfinite(table)):
         red, green, blue, _ = image.cmap(image.norm(table[i, j]))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.55
-        ax.text(j, i, f"{table[i, j]:.2f}", ha="center", va="center", fontsize=6.5, color="white" if dark else INK)
+        ax.text(
+            j,
+            i,
+            f"{table[i, j]:.{places}f}".replace("-", "−"),
+            ha="center",
+            va="center",
+            fontsize=6.5,
+            color="white" if dark else INK,
+        )

@@ -85,6 +85,8 @@ def layer_alignment(
         axis.set_title(shorten(names[k], 28), fontsize=9)
         _ticks(axis, ticks)
         grid(axis, "y")
+        if k + n_columns >= n_regions:
+            axis.set_xlabel("layer")
         if k % n_columns == 0:
             axis.set_ylabel(label)
     handles, words = axes.ravel()[0].get_legend_handles_labels()

@@ -114,6 +114,8 @@ def model_bars(
     ax.tick_params(axis="x", length=0)
     ax.set_xlim(-0.6, n - 0.4)
     if differences is not None:
+        if ceiling is not None:
+            tops = np.fmax(tops, np.nanmax([*np.asarray(ceiling, dtype=float), -np.inf]))
         _marks(ax, numbers("differences", differences, ndim=2, n=n, finite=False), tops)
     ax.set_ylabel(label + (" (lines: 95 %)" if high is not None else ""))
     grid(ax, "y")
@@ -152,6 +154,7 @@ def _marks(ax: Axes, p: np.ndarray, tops: np.ndarray) -> None:
         )
     more = len(found) - _MOST
     if levels:
+        ax.set_yticks([t for t in ax.get_yticks() if bottom <= t <= start])  # above that there is no scale, only marks
         ax.set_ylim(bottom, start + (len(levels) + 1.2 * (more > 0)) * step)
     if more > 0:
         ax.annotate(f"{more} more pair{'s' * (more > 1)} differ{'s' * (more == 1)}", (1, 1), xycoords="axes fraction", xytext=(0, -1),

@@ -84,7 +84,7 @@ def subject_scores(
     x = np.arange(k)
     levels = np.broadcast_to(numbers("chance", chance), (k,))
     if np.ptp(levels) < 1e-12:
-        chance_line(ax, float(levels[0]), label=f"chance ({levels[0]:.3g})")
+        chance_line(ax, float(levels[0]), label=f"chance ({levels[0]:.3g})".replace("-", "−"))
     else:
         ax.hlines(levels, x - 0.42, x + 0.42, color=INK, linestyle=(0, (4, 3)), linewidth=1, label="chance (of each)")
     if low is not None and high is not None:
