@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 
 from braindec.errors import BraindecError
+from braindec.llm._check import whole
 from braindec.llm.words import texts_of, tokens_of_words, word_spans, words_table
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ def encode(lm: LanguageModel, texts: Sequence[Any], names: Sequence[str], *, spe
         raise BraindecError(
             f"{len(empty)} texts are empty", found=", ".join(map(repr, empty[:5])), fix="leave them out"
         )
+    if lone := [n for n, t in zip(names, texts, strict=True) if any("\ud800" <= c <= "\udfff" for c in t)]:
+        raise BraindecError(
+            f"text {lone[0]!r} holds half a character (a lone surrogate)", found=f"{len(lone)} such texts",
+            fix="read the file again with its right encoding, e.g. encoding='utf8'",
+        )  # fmt: skip
     if lm.tokenizer is None:
         raise BraindecError(f"{lm.name} has no tokenizer", allowed="rows of token ids", fix="wrap(..., tokenizer=...)")
     made = lm.tokenizer(
@@ -70,6 +76,11 @@ def encode(lm: LanguageModel, texts: Sequence[Any], names: Sequence[str], *, spe
                 f"text {name!r} has no tokens", found=repr(texts[k][:40]),
                 fix=f"the tokenizer of {lm.name} drops these characters: use a model made for them",
             )  # fmt: skip
+        if tokens.max() >= lm.vocab_size:
+            raise BraindecError(
+                f"the tokenizer of {lm.name} gives tokens that the model does not know", found=f"token {tokens.max()} in text {name!r}",
+                allowed=f"0 to {lm.vocab_size - 1}", fix="the tokenizer belongs to another model: use the one that was saved with it",
+            )  # fmt: skip
         rows.append(Encoded(name, tokens, offsets, special))
     return rows
 
@@ -84,6 +95,20 @@ def _given_tokens(lm: LanguageModel, row: Any, name: str) -> Encoded:
             allowed=f"0 to {lm.vocab_size - 1}",
         )  # fmt: skip
     return Encoded(name, tokens.astype(np.int64), None, np.zeros(tokens.size, dtype=bool))
+
+
+def not_finite(lm: LanguageModel, what: str) -> BraindecError:
+    """Return the error that says why a model gave ``what``: its weights, their type, or what was changed in it."""
+    parameters = list(lm.model.named_parameters())
+    bad = [name for name, p in parameters if not bool(torch.isfinite(p).all())]
+    if bad:
+        fix = "the file is damaged, or training went wrong: fetch or train the model again"
+        return BraindecError(f"{lm.name} gave {what}", found=f"{len(bad)} weights are not finite: {bad[0]}", fix=fix)
+    kind = str(parameters[0][1].dtype).removeprefix("torch.")
+    fix = (
+        "open it with dtype='float32' or 'bfloat16'" if kind == "float16" else "a smaller intervention, if there is one"
+    )
+    return BraindecError(f"{lm.name} gave {what}", found=f"finite weights of {kind}", fix=fix)
 
 
 def text_rows(encoded: Sequence[Encoded], pool: str) -> list[Row]:
@@ -202,8 +227,10 @@ def check_lengths(lm: LanguageModel, rows: Sequence[Row], name: Any, *, pool: st
     if not len(long):
         return
     worst = int(long[np.argmax(lengths[long])])
-    if context is not None:
-        fix = f"a smaller context than {context}"
+    if context == 0:
+        fix = f"it is one {pool}: leave it out, or split it"
+    elif context is not None:
+        fix = f"a smaller context than {context}, or texts split into shorter words (words_table(texts, separator=''))"
     elif pool in ("word", "token"):
         fix = f"set context=n: each {pool} is then read with n preceding {pool}s"
     else:
@@ -220,8 +247,7 @@ def batches(rows: Sequence[Any], batch_size: int, *, limit: int | None = None) -
 
     With ``limit``, a batch has at most that many tokens (or one row).
     """
-    if batch_size < 1:
-        raise BraindecError(f"batch_size={batch_size} rows cannot be run", allowed="1 or more")
+    whole(batch_size, "batch_size", least=1)
     order = np.argsort([-len(row.tokens) for row in rows], kind="stable")
     start = 0
     while start < len(order):

@@ -19,7 +19,7 @@ from braindec.errors import BraindecError, did_you_mean
 
 _NEAREST = 5  # candidates of like activation that one is drawn from
 
-__all__ = ["match_quality", "matched_random_units"]
+__all__ = ["chosen_rows", "match_quality", "matched_random_units"]
 
 
 def matched_random_units(
@@ -52,16 +52,19 @@ def matched_random_units(
     BraindecError
         If a layer has fewer free units than chosen ones, or fewer different sets than asked for.
     """
+    match = [match] if isinstance(match, str) else list(match)
+    if not isinstance(units, pd.DataFrame):
+        raise BraindecError("units are a table", found=type(units).__name__, fix="features.units")
     if missing := [c for c in match if c not in units]:
         raise BraindecError(
             f"units cannot be matched on {missing[0]!r}{did_you_mean(missing[0], map(str, units))}",
             found=", ".join(map(str, units)),
         )
-    rows = _rows(chosen, len(units), "chosen")
+    rows = chosen_rows(chosen, len(units), "chosen")
     closed = np.zeros(len(units), dtype=bool)
     closed[rows] = True
     if avoid is not None:
-        closed[_rows(avoid, len(units), "avoid")] = True
+        closed[chosen_rows(avoid, len(units), "avoid")] = True
     if not len(rows) or n_sets < 1:
         raise BraindecError(
             "random sets need chosen units to be like, and one set or more", found=f"{len(rows)} units, {n_sets} sets"
@@ -98,7 +101,14 @@ def match_quality(
         column, chosen (mean), matched (mean over sets), apart (their difference over the standard deviation over all units; below
         0.1 is close, Stuart 2010), unmatched (the same for all other units: what matching had to overcome).
     """
-    rows = _rows(chosen, len(units), "chosen")
+    rows = chosen_rows(chosen, len(units), "chosen")
+    if not len(rows) or not len(sets):
+        raise BraindecError("there is nothing to compare", found=f"{len(rows)} chosen units, {len(sets)} random sets")
+    if wrong := [c for c in columns if c not in units or not pd.api.types.is_numeric_dtype(units[c])]:
+        raise BraindecError(
+            f"units have no column of numbers {wrong[0]!r}{did_you_mean(wrong[0], units)}",
+            found=", ".join(map(str, units)),
+        )
     rest = np.setdiff1d(np.arange(len(units)), rows)
     out = []
     for column in columns:
@@ -148,9 +158,13 @@ def _check(
         )
 
 
-def _rows(given: np.ndarray, n: int, what: str) -> np.ndarray:
+def chosen_rows(given: np.ndarray, n: int, what: str) -> np.ndarray:
+    """Return rows of ``n`` units given as numbers or flags, checked; ``what`` names them in the error."""
     given = np.asarray(given)
-    rows = np.flatnonzero(given) if given.dtype == bool and given.shape == (n,) else given.astype(int).reshape(-1)
+    if (given.dtype == bool and given.shape != (n,)) or (given.size and given.dtype.kind not in "iub"):
+        raise BraindecError(f"{what} must be rows of the units", found=f"{given.dtype} of shape {given.shape}",
+                            allowed=f"whole numbers from 0 to {n - 1}, or {n} flags")  # fmt: skip
+    rows = np.flatnonzero(given) if given.dtype == bool else given.astype(int).reshape(-1)
     if len(rows) and (rows.min() < 0 or rows.max() >= n or len(np.unique(rows)) != len(rows)):
         raise BraindecError(
             f"{what} must be different rows of the units",

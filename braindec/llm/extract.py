@@ -7,7 +7,7 @@ disk batch by batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,18 @@ import torch
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.files import check_room, written_whole
-from braindec.llm._rows import Row, batches, check_lengths, encode, padded, text_rows, token_rows, word_rows
+from braindec.llm._check import unit_rows, whole
+from braindec.llm._rows import (
+    Row,
+    batches,
+    check_lengths,
+    encode,
+    not_finite,
+    padded,
+    text_rows,
+    token_rows,
+    word_rows,
+)
 from braindec.llm.sites import Slot, capture, resolve, run_until_read, units_of
 from braindec.types.features import Features
 from braindec.types.storage import hdf5, to_json, write_table
@@ -148,7 +159,7 @@ def extract(
         raise BraindecError(f"there is no pool {pool!r}{did_you_mean(pool, POOLS)}", allowed=", ".join(POOLS))
     if dtype not in ("float32", "float16"):
         raise BraindecError(f"values cannot be stored as {dtype!r}", allowed="float32, float16")
-    if context is not None and (pool not in ("word", "token") or context < 0):
+    if context is not None and (pool not in ("word", "token") or whole(context, "context", none=True) is None):
         raise BraindecError(
             f"context={context} does not go with pool={pool!r}",
             allowed="a number from 0 on, with pool='word' or 'token'",
@@ -210,7 +221,7 @@ def _columns(
         }
     else:
         slots, columns = slots_of_units(lm, units)
-        table = units.reset_index(drop=True).assign(model=lm.name)
+        table = unit_rows(units).reset_index(drop=True).assign(model=lm.name)
     if any(slot.site == "attn_pattern" for slot in slots):
         raise BraindecError(
             "attention patterns are not units", fix="iterate_activations(lm, texts, sites='attn_pattern')"
@@ -228,10 +239,7 @@ def slots_of_units(
     BraindecError
         If columns are missing, the table is empty, or an index is out of range.
     """
-    if missing := [c for c in ("layer", "site", "index") if c not in units]:
-        raise BraindecError(f"a units table needs {', '.join(missing)}", found=", ".join(map(str, units.columns)))
-    if len(units) == 0:
-        raise BraindecError("the units table has no rows")
+    units = unit_rows(units)
     slots, columns = [], {}
     places = units.reset_index(drop=True).groupby(["layer", "site"], sort=True).indices
     for (layer, site), rows in places.items():
@@ -253,18 +261,20 @@ def _plan(
     if pool == "word":
         if ids is not None and isinstance(texts, pd.DataFrame):
             raise BraindecError("a words table has its own ids", fix="leave out ids=")
-        named = texts if ids is None else dict(zip(map(str, ids), texts, strict=True))
-        return word_rows(lm, named, context=context, special_tokens=special_tokens)
+        if ids is not None:
+            texts = list(texts.values()) if isinstance(texts, Mapping) else list(texts)
+            texts = dict(zip(_names(ids, len(texts)), texts, strict=True))
+        return word_rows(lm, texts, context=context, special_tokens=special_tokens)
     if isinstance(texts, pd.DataFrame):
         raise BraindecError(f"a words table goes with pool='word', not {pool!r}")
     if isinstance(texts, str):
         raise BraindecError("texts must be several", found="one str", fix="[text]")
     if isinstance(texts, Mapping):
         ids, texts = (list(texts) if ids is None else ids), list(texts.values())
+    if not isinstance(texts, Iterable) or isinstance(texts, (set, frozenset)):
+        raise BraindecError("texts must stand in a list", found=type(texts).__name__, fix="[text, ...], in order")
     texts = list(texts)
-    names = [str(k) for k in (range(len(texts)) if ids is None else ids)]
-    if len(names) != len(texts):
-        raise BraindecError(f"{len(texts)} texts but {len(names)} ids")
+    names = _names(range(len(texts)) if ids is None else ids, len(texts))
     encoded = encode(lm, texts, names, special_tokens=special_tokens)
     if pool == "token":
         return *token_rows(lm, encoded, context), []
@@ -273,6 +283,22 @@ def _plan(
         items["text"] = texts
     items["n_tokens"] = [int((~text.special).sum()) for text in encoded]
     return text_rows(encoded, pool), items, []
+
+
+def _names(ids: Any, n: int) -> list[str]:
+    """Return the ids of ``n`` texts as text; none may be missing or stand twice."""
+    ids = list(ids)
+    if len(ids) != n:
+        raise BraindecError(f"{n} texts but {len(ids)} ids", fix="give one id a text")
+    if any(pd.isna(i) for i in ids):
+        raise BraindecError("some ids are missing", found=f"{sum(map(pd.isna, ids))} of {n}", fix="give one id a text")
+    names = [str(i) for i in ids]
+    if len(set(names)) < n:
+        twice = sorted({i for i in names if names.count(i) > 1})
+        raise BraindecError(
+            "two texts have the same id", found=", ".join(map(repr, twice[:5])), fix="give each text an id of its own"
+        )
+    return names
 
 
 def _pooled(
@@ -296,10 +322,7 @@ def _pooled(
             values = whole / now["count"][:, None] if mean else whole
         block = values.cpu().numpy()
         if not np.isfinite(block).all():
-            raise BraindecError(
-                f"{lm.name} gave values that are not finite in layer {slot.layer}, site {slot.site!r}",
-                found=f"weights of {next(lm.model.parameters()).dtype}", fix="open it with dtype='float32' or 'bfloat16'",
-            )  # fmt: skip
+            raise not_finite(lm, f"values that are not finite in layer {slot.layer}, site {slot.site!r}")
         now["out"][:, place] = block
         return True
 

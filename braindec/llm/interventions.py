@@ -7,7 +7,7 @@ by an exception, the hooks are gone. Contexts nest: an inner one sees what an ou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 
 from braindec.errors import BraindecError
+from braindec.llm._check import finite, unit_rows, whole
 from braindec.llm.extract import Batch, slots_of_units
 from braindec.llm.sites import Slot, resolve, sites_of, watch
 from braindec.types.features import Features
@@ -103,13 +104,15 @@ def add_direction(
     positions : sequence of int, optional
         Tokens, counted from the beginning of each row; all by default.
     """
+    if site != "embedding":
+        whole(layer, "layer")
     slot = resolve(lm, site, None if site == "embedding" else layer)[0]
-    vector = torch.as_tensor(np.asarray(direction), dtype=torch.float32)
+    vector = torch.from_numpy(finite(direction, "a direction") * finite(strength, "strength"))
     if vector.shape != (slot.width,):
         raise BraindecError(
             f"a direction in {site!r} of layer {layer} has {slot.width} values", found=f"shape {tuple(vector.shape)}"
         )
-    with _changing(lm, [(slot, lambda old: old + _like(strength * vector, old))], positions):
+    with _changing(lm, [(slot, lambda old: old + _like(vector, old))], positions):
         yield lm
 
 
@@ -136,7 +139,7 @@ def patch(
     BraindecError
         If ``values`` lack a site, or the runs differ in shape.
     """
-    given = values.values if isinstance(values, Batch) else values
+    given = _given(values)
     if units is None:
         changes = [
             (resolve(lm, site, None if site == "embedding" else layer)[0], _replacing(tensor, None, positions))
@@ -163,12 +166,10 @@ def combine(*contexts: AbstractContextManager) -> Iterator[None]:
 def _on_units(
     lm: LanguageModel, units: pd.DataFrame, change: Change, positions: Sequence[int] | None
 ) -> AbstractContextManager:
-    slots, columns = slots_of_units(lm, units)
+    slots, columns = slots_of_units(lm, unit_rows(units, twice=False))
 
     def changer(slot: Slot) -> Callable[[torch.Tensor], torch.Tensor]:
         index, rows = columns[slot.key]
-        if len(np.unique(index)) < len(index):
-            raise BraindecError(f"a unit of site {slot.site!r}, layer {slot.layer}, stands twice in the units table")
         places = torch.from_numpy(index)
 
         def function(old: torch.Tensor) -> torch.Tensor:
@@ -241,20 +242,44 @@ def _replacing(
     return function
 
 
-def _positions(positions: Sequence[int]) -> torch.Tensor:
-    some = torch.as_tensor(sorted(set(map(int, positions))), dtype=torch.long)
-    if len(some) and int(some[0]) < 0:
+def _given(values: Any) -> Mapping[tuple[int, str], torch.Tensor]:
+    """Return what is to be patched in, checked."""
+    given = values.values if isinstance(values, Batch) else values
+    fine = isinstance(given, Mapping) and len(given) and all(isinstance(k, tuple) and len(k) == 2 for k in given)
+    if not fine:
         raise BraindecError(
-            "tokens are counted from the beginning of a row", found=str(int(some[0])), allowed="0, 1, ..."
+            "there are no values to patch in", found=type(values).__name__,
+            allowed="a Batch of iterate_activations, or {(layer, site): values (batch, token, unit)}",
+        )  # fmt: skip
+    made = {key: torch.as_tensor(v) for key, v in given.items()}
+    for (layer, site), tensor in made.items():
+        if tensor.ndim < 3 or not bool(torch.isfinite(tensor).all()):
+            raise BraindecError(
+                f"values to patch into site {site!r} of layer {layer} must be finite, of shape (batch, token, unit)",
+                found=f"shape {tuple(tensor.shape)}, {int((~torch.isfinite(tensor)).sum())} not finite",
+            )
+    return made
+
+
+def _positions(positions: Sequence[int]) -> torch.Tensor:
+    given = list(positions) if isinstance(positions, Iterable) and not isinstance(positions, str) else [positions]
+    if not given:
+        raise BraindecError(
+            "no tokens were named", found="positions=[]", allowed="None for all, or e.g. positions=[0, 3]"
         )
-    return some
+    if wrong := [p for p in given if isinstance(p, bool) or not isinstance(p, (int, np.integer)) or p < 0]:
+        raise BraindecError(
+            "tokens are counted from the beginning of a row", found=repr(wrong[0]), allowed="whole numbers: 0, 1, ..."
+        )
+    return torch.as_tensor(sorted(set(map(int, given))), dtype=torch.long)
 
 
 def _per_unit(units: pd.DataFrame, value: Any) -> torch.Tensor:
     """Return one number for each row of ``units``, float32."""
+    units = unit_rows(units)
     if isinstance(value, Features):
         value = _means(units, value)
-    numbers = torch.as_tensor(np.asarray(value, dtype=np.float32))
+    numbers = torch.from_numpy(finite(value, "values of units"))
     if numbers.ndim == 0:
         return numbers.repeat(len(units))
     if numbers.shape != (len(units),):

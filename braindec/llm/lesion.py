@@ -17,6 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from braindec.errors import BraindecError
+from braindec.llm.controls import chosen_rows
 from braindec.llm.interventions import ablate
 from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.permutation import permutation_p
@@ -91,6 +92,7 @@ def lesion(
     BraindecError
         If no unit is chosen, or the measure is not finite.
     """
+    chosen, sets = chosen_rows(chosen, len(units), "chosen"), [chosen_rows(s, len(units), "a random set") for s in sets]
     if not len(chosen):
         raise BraindecError("there is no unit to take away", fix="loosen the gate of the localizer, or name units")
 
@@ -100,7 +102,7 @@ def lesion(
 
     intact = _finite(measure(lm))
     random = [without(rows) for rows in tqdm(sets, desc="random lesions", disable=None, leave=False)]
-    return Lesion(intact, without(np.asarray(chosen)), np.stack(random) if random else np.zeros((0, len(intact))))
+    return Lesion(intact, without(chosen), np.stack(random) if random else np.zeros((0, len(intact))))
 
 
 def mean_surprisal(lm: LanguageModel, texts: Sequence[str], *, batch_size: int = 32) -> np.ndarray:
@@ -119,6 +121,9 @@ def mean_surprisal(lm: LanguageModel, texts: Sequence[str], *, batch_size: int =
 
 def _finite(values: Any) -> np.ndarray:
     values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or not np.isfinite(values).all():
-        raise BraindecError("a measure gives one finite number a text", found=f"shape {values.shape}")
+    if values.ndim != 1 or not values.size or not np.isfinite(values).all():
+        lost = int((~np.isfinite(values)).sum())
+        raise BraindecError(
+            "a measure gives one finite number a text", found=f"shape {values.shape}, {lost} values are not finite"
+        )
     return values

@@ -101,6 +101,8 @@ class LanguageModel:
         """Move the weights to a device or type (in place, as torch does) and return the model that stands there."""
         if dtype is not None and dtype not in DTYPES:
             raise BraindecError(f"no dtype {dtype!r}{did_you_mean(dtype, DTYPES)}", allowed=", ".join(DTYPES))
+        if device is not None:
+            check_device(device)
         self.model.to(device=device, dtype=None if dtype is None else getattr(torch, dtype))
         return replace(self, device=next(self.model.parameters()).device)
 
@@ -146,6 +148,12 @@ def load_model(
 
     if dtype not in DTYPES:
         raise BraindecError(f"no dtype {dtype!r}{did_you_mean(dtype, DTYPES)}", allowed=", ".join(DTYPES))
+    if not isinstance(path_or_name, (str, Path)) or not str(path_or_name).strip():
+        raise BraindecError(
+            "no model was named", found=repr(path_or_name),
+            allowed="a folder with config.json and *.safetensors, or a name in the hub cache",
+        )  # fmt: skip
+    check_device(device)
     name = str(path_or_name)
     is_folder = Path(name).expanduser().is_dir()
     if is_folder:
@@ -166,10 +174,12 @@ def load_model(
             fix="save the tokenizer of the model into the folder: tokenizer.save_pretrained(folder)",
         )  # fmt: skip
     kind = _model_class(config)
-    with _silent_off_terminal():
-        model = _from(
-            name, is_folder, "weights", kind.from_pretrained, dtype=getattr(torch, dtype), use_safetensors=True, **where
-        )
+    with _silent():
+        model, report = _from(
+            name, is_folder, "weights", kind.from_pretrained, dtype=getattr(torch, dtype), use_safetensors=True,
+            output_loading_info=True, ignore_mismatched_sizes=True, **where,
+        )  # fmt: skip
+    _check_weights(name, model, report)
     short = Path(name).resolve().name if is_folder else name
     return describe(model.to(device), tokenizer=tokenizer, name=short)
 
@@ -204,6 +214,10 @@ def describe(
     """Freeze ``model``, find its parts and return it with them."""
     from braindec.llm._trace import introspect
 
+    if not isinstance(model, nn.Module) or next(model.parameters(), None) is None:
+        raise BraindecError(
+            f"{name} is no model with weights", found=type(model).__name__, allowed="a torch.nn.Module with parameters"
+        )
     if tokenizer is not None and not hasattr(tokenizer, "is_fast") and hasattr(tokenizer, "encode_batch"):
         from transformers import PreTrainedTokenizerFast
 
@@ -217,6 +231,23 @@ def describe(
     n_words = _vocab_size(model, tokenizer)
     architecture = introspect(model, lambda tokens: run_model(model, tokens), vocab_size=n_words, blocks=blocks)
     return LanguageModel(model, tokenizer, name, architecture, next(model.parameters()).device, fresh)
+
+
+def check_device(device: Any) -> None:
+    """Refuse a device that PyTorch does not know, or that is not there.
+
+    Raises
+    ------
+    BraindecError
+    """
+    try:
+        torch.empty(0, device=torch.device(device))
+    except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        have = ["cpu"] + [f"cuda:{k}" for k in range(torch.cuda.device_count())]
+        have += ["mps"] if torch.backends.mps.is_available() else []
+        raise BraindecError(
+            f"device {device!r} cannot be used", found=" ".join(str(error).split())[:120], allowed=", ".join(have)
+        ) from error
 
 
 def run_model(model: nn.Module, tokens: torch.Tensor, mask: torch.Tensor | None = None) -> Any:
@@ -262,6 +293,35 @@ def _check_folder(folder: Path) -> None:
     )  # fmt: skip
 
 
+def _check_weights(name: str, model: nn.Module, report: Any) -> None:
+    """Refuse a model whose weights are not all in the file: the rest would be random numbers, and nobody would know."""
+    for what, said in (("missing_keys", "are missing from"), ("mismatched_keys", "are of another shape in")):
+        keys = sorted(str(k[0] if isinstance(k, (tuple, list)) else k) for k in report.get(what, ()))
+        if keys:
+            raise BraindecError(
+                f"{len(keys)} weights of {type(model).__name__} {said} the safetensors of {name}",
+                found=", ".join(keys[:3]) + (", ..." if len(keys) > 3 else ""), allowed="all weights that config.json asks for",
+                fix="config.json and weights are not of one model, or the file was cut short: save both again with model.save_pretrained(folder)",
+            )  # fmt: skip
+    known = {_numbered(key) for key in model.state_dict()} - {None}
+    lists = {found[0] for found in known if found}
+    extra = {
+        k: b for k in report.get("unexpected_keys", ()) if (b := _numbered(k)) and b[0] in lists and b not in known
+    }
+    if extra:
+        raise BraindecError(
+            f"{name} holds weights of {len(set(extra.values()))} layers that its config.json does not speak of",
+            found=min(extra), fix="put the config.json that belongs to the weights into the folder",
+        )  # fmt: skip
+
+
+def _numbered(key: str) -> tuple[str, str] | None:
+    """Return the list of blocks that a weight is in, and its block: ("h", "h.3") for "h.3.mlp.weight"."""
+    parts = key.split(".")
+    place = next((k for k, part in enumerate(parts) if part.isdigit()), None)
+    return None if place is None else (".".join(parts[:place]), ".".join(parts[: place + 1]))
+
+
 def _model_class(config: Any) -> Any:
     """Return the class that the configuration names, with its head; else the generic one."""
     import transformers
@@ -274,18 +334,20 @@ def _model_class(config: Any) -> Any:
 
 
 @contextmanager
-def _silent_off_terminal() -> Iterator[None]:
-    """Keep the progress bar of transformers to terminals, as all others."""
+def _silent() -> Iterator[None]:
+    """Keep the progress bar of transformers to terminals, as all others, and its report to itself: it is read here."""
     from transformers.utils import logging
 
-    if sys.stderr.isatty() or not logging.is_progress_bar_enabled():
-        yield
-        return
-    logging.disable_progress_bar()
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.set_verbosity_error()
+    if shown and not sys.stderr.isatty():
+        logging.disable_progress_bar()
     try:
         yield
     finally:
-        logging.enable_progress_bar()
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _from(name: str, is_folder: bool, what: str, opener: Callable[..., Any], **options: Any) -> Any:
@@ -297,8 +359,16 @@ def _from(name: str, is_folder: bool, what: str, opener: Callable[..., Any], **o
             raise BraindecError(
                 f"{name} needs code of its own, which is never run", fix="use a model that transformers knows"
             ) from error
-        fix = f"put the {what} of the model into the folder" if is_folder else f"fetch it first: hf download {name}"
-        if "safetensors" in said:
+        if not is_folder and isinstance(error, OSError):
+            raise BraindecError(
+                f"there is no model {name!r}", found="no such folder, and nothing of that name in the local hub cache",
+                allowed="a folder with config.json, *.safetensors and a tokenizer, or a name in the cache",
+                fix=f"check the path, or fetch it first: hf download {name}",
+            ) from error  # fmt: skip
+        fix = f"put the {what} of the model into the folder"
+        if "SafetensorError" in type(error).__name__:
+            fix = "the file is damaged or was cut short: copy or fetch it again"
+        elif "safetensors" in said:
             fix = "weights must be *.safetensors: convert them with model.save_pretrained(folder)"
         raise BraindecError(
             f"the {what} of {name} cannot be opened", found=f"{type(error).__name__}: {said}", fix=fix

@@ -17,7 +17,7 @@ mixer_out       output of a state-space or recurrent mixer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ import pandas as pd
 import torch
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.llm._check import layer_numbers
 from braindec.llm._trace import first_tensor
 from braindec.llm.architecture import Tap, eager_attention
 
@@ -105,10 +106,14 @@ def resolve(lm: LanguageModel, sites: str | Sequence[str], layers: int | Sequenc
     BraindecError
         If a site or layer does not exist.
     """
-    sites = [sites] if isinstance(sites, str) else list(dict.fromkeys(sites))
+    if isinstance(sites, str):
+        sites = [sites]
+    if not isinstance(sites, Iterable) or not all(isinstance(s, str) for s in sites):
+        raise BraindecError(f"sites={sites!r} names no sites", allowed=", ".join(sites_of(lm)))
+    sites, layers = list(dict.fromkeys(sites)), layer_numbers(layers)
     if not sites:
         raise BraindecError("no sites were asked for", allowed=", ".join(sites_of(lm)))
-    asked = range(lm.n_layers) if layers is None else dict.fromkeys([layers] if isinstance(layers, int) else layers)
+    asked = range(lm.n_layers) if layers is None else layers
     slots = []
     if "embedding" in sites:
         slots.append(Slot(EMBEDDING_LAYER, "embedding", tap_of(lm, "embedding", 0), lm.hidden_size))
@@ -118,14 +123,12 @@ def resolve(lm: LanguageModel, sites: str | Sequence[str], layers: int | Sequenc
     for layer in asked:
         if layer == EMBEDDING_LAYER and "embedding" in sites:
             continue
-        _check_layer(lm, int(layer))
+        _check_layer(lm, layer)
         for site in sites:
             if site == "embedding" or (layers is None and site in SITES and site not in lm.blocks[layer].taps):
                 continue
-            tap, block = tap_of(lm, site, int(layer)), lm.blocks[int(layer)]
-            slots.append(
-                Slot(int(layer), site, tap, block.widths[site], block.head_dim if site == "head_out" else None)
-            )
+            tap, block = tap_of(lm, site, layer), lm.blocks[layer]
+            slots.append(Slot(layer, site, tap, block.widths[site], block.head_dim if site == "head_out" else None))
     return slots
 
 

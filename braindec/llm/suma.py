@@ -16,6 +16,7 @@ of Llama 2, 32,000 tokens, whose size the preset "paper" has).
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ import torch
 from torch import nn
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.llm._check import whole
 
 if TYPE_CHECKING:
     from braindec.llm.load import LanguageModel
@@ -98,8 +100,13 @@ class Suma(nn.Module):
         max_length: int = 2048, sigma: float = 0.02, seed: int | None = None,
     ) -> None:  # fmt: skip
         super().__init__()
-        if num_cycles < 1 or hidden_size < 1 or num_heads < 1 or hidden_size % num_heads:
-            raise BraindecError("SUMA needs at least one cycle, and heads that divide its width",
+        for what, value in (("hidden_size", hidden_size), ("num_heads", num_heads), ("num_cycles", num_cycles),
+                            ("vocab_size", vocab_size), ("max_length", max_length)):  # fmt: skip
+            whole(value, what, least=1)
+        if not 0 < sigma < math.inf:
+            raise BraindecError(f"sigma={sigma} gives no weights", allowed="a number above 0")
+        if hidden_size % num_heads:
+            raise BraindecError("SUMA needs heads that divide its width",
                                 found=f"{num_cycles} cycles, {num_heads} heads, width {hidden_size}")  # fmt: skip
         self.vocab_size, self.max_length, self.num_cycles = vocab_size, max_length, num_cycles
         with torch.random.fork_rng(devices=[], enabled=seed is not None):  # PyTorch's own first draws are thrown away
@@ -140,8 +147,16 @@ def suma(preset: str = "tiny", *, tokenizer: Any, seed: int = 0, device: str = "
     BraindecError
         If there is no such preset, or the vocabulary is smaller than the tokenizer's.
     """
-    from braindec.llm.load import wrap
+    from braindec.llm.load import check_device, wrap
 
+    if not hasattr(tokenizer, "__len__"):
+        raise BraindecError(
+            "SUMA needs a tokenizer", found=type(tokenizer).__name__, fix="load_model(folder).tokenizer"
+        )
+    known = [n for n in inspect.signature(Suma).parameters if n != "seed"]
+    if strange := [n for n in changes if n not in known]:
+        raise BraindecError(f"SUMA has no {strange[0]!r}{did_you_mean(strange[0], known)}", allowed=", ".join(known))
+    check_device(device)
     if preset not in PRESETS:
         raise BraindecError(f"SUMA has no preset {preset!r}{did_you_mean(preset, PRESETS)}", allowed=", ".join(PRESETS))
     options = {"vocab_size": len(tokenizer), **PRESETS[preset], **changes}

@@ -19,7 +19,18 @@ import pandas as pd
 import torch
 
 from braindec.errors import BraindecError
-from braindec.llm._rows import Encoded, Row, batches, check_lengths, encode, padded, place_words, rows_of_text
+from braindec.llm._check import whole
+from braindec.llm._rows import (
+    Encoded,
+    Row,
+    batches,
+    check_lengths,
+    encode,
+    not_finite,
+    padded,
+    place_words,
+    rows_of_text,
+)
 from braindec.llm.words import texts_of, word_spans, words_table
 
 if TYPE_CHECKING:
@@ -75,8 +86,7 @@ def surprisal(
         )  # fmt: skip
     if unit not in ("bits", "nats"):
         raise BraindecError(f"surprisal is not given in {unit!r}", allowed="bits, nats")
-    if context is not None and context < 0:
-        raise BraindecError(f"context={context}", allowed="0, 1, ... preceding words, or None for all")
+    whole(context, "context", none=True)
     table = texts if isinstance(texts, pd.DataFrame) else words_table(texts)
     wholes = texts_of(table)
     encoded = encode(lm, list(wholes.values()), list(wholes), special_tokens=False)
@@ -152,9 +162,7 @@ def _scores(lm: LanguageModel, rows: list[_Scored], batch_size: int) -> Iterator
             logs = scores.gather(1, target[:, None])[:, 0] - scores.logsumexp(dim=1)
             found = logs.double().cpu().numpy()
             if not np.isfinite(found).all():
-                raise BraindecError(
-                    f"{lm.name} gave probabilities that are not finite", fix="open it with dtype='float32'"
-                )
+                raise not_finite(lm, "probabilities that are not finite")
             yield row.words[use], found
         shown.update(len(some))
     shown.close()

@@ -34,6 +34,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.llm._check import whole
 from braindec.llm._tag_controls import (
     CONTROLS,
     Sentences,
@@ -90,7 +91,17 @@ def design(
     BraindecError
         If a level is off-bin (with the numbers of sentences that fit) or the levels make no hierarchy.
     """
+    if phrases is not None and not isinstance(phrases, Mapping):
+        raise BraindecError("phrases are named with their spans", found=repr(phrases), allowed='e.g. {"phrase": 2}')
     between = dict(phrases) if phrases is not None else ({"phrase": 2} if sentence == 4 else {})
+    whole(sentence, "sentence", least=2)
+    if twice := [name for name in between if name in (unit, "sentence")] or ([unit] if unit == "sentence" else []):
+        raise BraindecError(f"two levels are called {twice[0]!r}", fix="give each level a name of its own")
+    if wide := [name for name, span in between.items() if isinstance(span, (int, float)) and span >= sentence]:
+        raise BraindecError(
+            f"{wide[0]} spans {between[wide[0]]} units, as many as the sentence or more", found=f"sentences of {sentence} units",
+            allowed=f"spans from 2 to {sentence - 1}",
+        )  # fmt: skip
     made = Design({unit: 1, **between, "sentence": sentence}, n_sentences=n_sentences, unit_rate=unit_rate, drop=drop)
     for note in made.notes:
         warnings.warn(note, UserWarning, stacklevel=2)
@@ -187,7 +198,7 @@ def tag_trials(
     BraindecError
         If a sentence comes twice, has another length than the design says, or there are too few for two trials.
     """
-    _check(sentences, design.sentence, unit)
+    _check(sentences, design, unit)
     n = len(sentences) // design.n_sentences
     if n < 2:
         raise BraindecError(
@@ -270,12 +281,18 @@ def tag_conditions(
     BraindecError
         If a control is unknown, or there are too few sentences.
     """
+    controls = [controls] if isinstance(controls, str) else list(dict.fromkeys(controls))
     for name in controls:
         if name not in CONTROLS:
             raise BraindecError(
                 f"there is no control {name!r}{did_you_mean(name, CONTROLS)}", allowed=", ".join(CONTROLS)
             )
-    _check(sentences, design.sentence, unit)
+    _check(sentences, design, unit)
+    if "phrase_shuffle" in controls and not any(1 < s < design.sentence for s in design.levels.values()):
+        raise BraindecError(
+            "phrase_shuffle deals phrases anew, and the design has none", found=f"levels {', '.join(design.levels)}",
+            fix="a level between unit and sentence, e.g. {'phrase': 2}; or the control 'nonsense'",
+        )  # fmt: skip
     needed = 4 * design.n_sentences
     if len(sentences) < needed:
         raise BraindecError(
@@ -299,10 +316,18 @@ def _apart(dealt: list[list[str]], name: str) -> list[list[str]]:
     return [list(units) for units in dict.fromkeys(map(tuple, dealt))]
 
 
-def _check(sentences: Sentences, length: int, unit: str) -> None:
+def _check(sentences: Sentences, design: Design, unit: str) -> None:
+    if not isinstance(design, Design):
+        raise BraindecError("trials are made by a design", found=type(design).__name__, fix="design(4, n_sentences=9)")
+    if not isinstance(sentences, Sequence):
+        raise BraindecError("sentences must stand in a list", found=type(sentences).__name__, fix="read_corpus(path)")
+    length = design.sentence
     if unit not in ("word", "character"):
         raise BraindecError(f"no unit {unit!r}", allowed="word, character")
-    wrong = next((k for k, s in enumerate(sentences) if isinstance(s, str) or len(s) != length), None)
+    wrong = next(
+        (k for k, s in enumerate(sentences) if isinstance(s, str) or not isinstance(s, Sequence) or len(s) != length),
+        None,
+    )
     if wrong is not None:
         raise BraindecError(
             f"sentence {wrong} does not have {length} units", found=repr(sentences[wrong]),
@@ -310,6 +335,8 @@ def _check(sentences: Sentences, length: int, unit: str) -> None:
         )  # fmt: skip
     place: dict[tuple[str, ...], int] = {}
     for k, units in enumerate(sentences):
+        if odd := [u for u in units if not isinstance(u, str)]:
+            raise BraindecError(f"sentence {k} has a unit that is not text", found=repr(odd[0]))
         if any(not u or u != u.strip() or (unit == "word" and " " in u) for u in units):
             raise BraindecError(f"sentence {k} has an empty unit, or one with spaces", found=repr(list(units)))
         first = place.setdefault(tuple(units), k)

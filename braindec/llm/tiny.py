@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.llm._check import whole
 from braindec.llm.source import KINDS
 
 if TYPE_CHECKING:
@@ -58,11 +59,14 @@ def tiny_model(
 
     if kind not in KINDS:
         raise BraindecError(f"there is no tiny model {kind!r}{did_you_mean(kind, KINDS)}", allowed=", ".join(KINDS))
+    for what, value, least in (("n_layers", n_layers, 1), ("n_units", n_units, 1), ("n_heads", n_heads, 1),
+                               ("max_length", max_length, 8), ("steps", steps, 0), ("seed", seed, 0)):  # fmt: skip
+        whole(value, what, least=least)
     if n_units % n_heads or (n_units // n_heads) % 2:
         raise BraindecError(
             f"{n_heads} heads do not divide {n_units} units into even parts", fix="e.g. n_units=64, n_heads=4"
         )
-    texts = list(texts) if texts is not None else made_up_texts()
+    texts = _checked_texts(texts) if texts is not None else made_up_texts()
     tokenizer = _tokenizer(texts, bidirectional=kind == "bert")
     make = _maker(kind, n_layers, n_units, n_heads, max_length, len(tokenizer), tokenizer)
     lm = describe(_seeded(make, seed), tokenizer=tokenizer, name=f"tiny-{kind}", fresh=make)
@@ -82,6 +86,7 @@ def untrained(lm: LanguageModel, seed: int) -> LanguageModel:
     """
     from braindec.llm.load import describe
 
+    whole(seed, "seed")
     make = lm.fresh or _fresh_maker(lm.model)
     model = _seeded(make, seed).to(device=lm.device, dtype=next(lm.model.parameters()).dtype)
     named = f"{lm.name}-untrained-{seed}"
@@ -91,7 +96,15 @@ def untrained(lm: LanguageModel, seed: int) -> LanguageModel:
 def train_on(lm: LanguageModel, texts: Sequence[str], *, steps: int, seed: int = 0, rate: float = 3e-3) -> list[float]:
     """Train ``lm`` in place for a few steps (AdamW, 16 texts a step); return the loss of each step."""
     tokenizer, device = lm.tokenizer, lm.device
-    rows = [r[: lm.max_length] for r in tokenizer(list(texts), add_special_tokens=True, verbose=False)["input_ids"]]
+    whole(steps, "steps")
+    texts = _checked_texts(texts)
+    need = {"pad": "pad_token", "mask": "mask_token"} if lm.bidirectional else {"pad": "pad_token", "end": "eos_token"}
+    if lacking := [name for name in need.values() if getattr(tokenizer, f"{name}_id", None) is None]:
+        raise BraindecError(
+            f"{lm.name} cannot be trained: its tokenizer has no {' and no '.join(lacking)}",
+            fix=f"lm.tokenizer.{lacking[0]} = one of its tokens",
+        )
+    rows = [r[: lm.max_length] for r in tokenizer(texts, add_special_tokens=True, verbose=False)["input_ids"]]
     if not lm.bidirectional:
         rows = [[*r, tokenizer.eos_token_id] for r in rows]
         rows = [r[: lm.max_length] for r in rows]
@@ -120,6 +133,17 @@ def train_on(lm: LanguageModel, texts: Sequence[str], *, steps: int, seed: int =
     lm.model.requires_grad_(False)
     lm.model.eval()
     return losses
+
+
+def _checked_texts(texts: Any) -> list[str]:
+    texts = [texts] if isinstance(texts, str) else list(texts)
+    if wrong := [t for t in texts if not isinstance(t, str)]:
+        raise BraindecError("a vocabulary is learned from texts", found=repr(wrong[0])[:60], allowed="a list of str")
+    if not any(t.strip() for t in texts):
+        raise BraindecError(
+            "there are no texts to learn from", found=f"{len(texts)} empty texts", fix="texts=None: made-up ones"
+        )
+    return texts
 
 
 def _targets(

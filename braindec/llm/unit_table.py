@@ -22,7 +22,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from braindec import registry
-from braindec.errors import BraindecError
+from braindec.errors import BraindecError, did_you_mean
 from braindec.files import written_whole
 from braindec.llm.score import KEYS, Probe, UnitScore, join_scores
 from braindec.types import Features
@@ -124,6 +124,9 @@ class UnitTable:
             raise BraindecError(f"units are joined on {', '.join(UNIT)}; no {', '.join(missing)}",
                                 found=", ".join(map(str, units)))  # fmt: skip
         wanted = [c for c in self.wide if c not in UNIT] if columns is None else list(columns)
+        if absent := [c for c in wanted if c not in self.wide]:
+            raise BraindecError(f"the table has no column {absent[0]!r}{did_you_mean(absent[0], self.wide)}",
+                                allowed=", ".join(c for c in self.wide if c not in UNIT))  # fmt: skip
         return units.merge(self.wide[[*UNIT, *wanted]], on=UNIT, how="left", validate="many_to_one")
 
     def save(self, path: str | Path) -> UnitTable:
@@ -155,16 +158,16 @@ class UnitTable:
             raise BraindecError(
                 f"{path} is no unit table", found=f"no {_beside(path).name}", fix="UnitTable.save(path)"
             )
-        wide, about = (
-            pd.read_csv(p, keep_default_na=False, na_values=[""], dtype={"model": str, "site": str, "version": str})
-            for p in (path, _beside(path))
-        )
+        wide, about = (_read_csv(path, UNIT), _read_csv(_beside(path), ["score", "version", "level", "status"]))
         return UnitTable(wide, about.fillna({"needs": "", "reason": ""}))
 
     def features(self) -> Features:
         """Return the numeric columns as Features: one item a column, one unit a row, joinable with those of a model."""
         numbers = {c: v for c in self.wide if c not in UNIT and (v := _as_numbers(self.wide[c])) is not None}
         text = [c for c in self.wide if c not in UNIT and c not in numbers]
+        if not numbers:
+            raise BraindecError("the unit table holds no numbers", found=f"{len(self.wide)} rows, no score was made",
+                                fix="see table.about for the reasons")  # fmt: skip
         values = np.stack([v.to_numpy(dtype=np.float32) for v in numbers.values()])
         flags = [c for c in numbers if _is_flag(self.wide[c])]
         info = {"kind": "unit table", "about": self.about.to_dict("list"), "columns": list(self.wide), "flags": flags}
@@ -176,6 +179,8 @@ class UnitTable:
     @staticmethod
     def concat(tables: Sequence[UnitTable]) -> UnitTable:
         """Stack the tables of several models; a model may stand in one of them only."""
+        if not len(tables):
+            raise BraindecError("there are no unit tables to stack")
         names = [n for t in tables for n in t.wide["model"].unique()]
         if twice := sorted({n for n in names if names.count(n) > 1}):
             raise BraindecError(f"two tables hold the model {twice[0]!r}", fix="give each model a name of its own")
@@ -209,7 +214,7 @@ def unit_table(probe: Probe, scores: Sequence[str] | None = None) -> UnitTable:
     BraindecError
         If a name in ``scores`` is unknown.
     """
-    names = registry.names("llm.scores") if scores is None else list(scores)
+    names = registry.names("llm.scores") if scores is None else [scores] if isinstance(scores, str) else list(scores)
     for name in names:
         registry.check("llm.scores", name)
     tables: dict[str, dict[str, pd.DataFrame]] = {level: {} for level in KEYS}
@@ -266,6 +271,20 @@ def _as_numbers(column: pd.Series) -> pd.Series | None:
     if pd.api.types.is_numeric_dtype(column) or _is_flag(column):
         return column.astype(float)
     return pd.Series(np.nan, index=column.index) if column.isna().all() else None
+
+
+def _read_csv(path: Path, need: Sequence[str]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(
+            path, keep_default_na=False, na_values=[""], dtype={"model": str, "site": str, "version": str}
+        )
+    except (ValueError, UnicodeDecodeError) as error:
+        raise BraindecError(f"{path} is no unit table", found=str(error).split("\n")[0][:100]) from error
+    if missing := [c for c in need if c not in table]:
+        raise BraindecError(
+            f"{path} is no unit table", found=f"no column {', '.join(missing)}", fix="UnitTable.save(path)"
+        )
+    return table
 
 
 def _beside(path: Path) -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,9 +46,22 @@ def words_table(
     """
     if isinstance(texts, str):
         raise BraindecError("texts must be several", found="one str", fix="[text], or {text_id: text}")
-    named = {str(k): v for k, v in (texts.items() if isinstance(texts, Mapping) else enumerate(texts))}
+    if not isinstance(texts, Iterable) or isinstance(texts, (set, frozenset, pd.DataFrame)):
+        raise BraindecError(
+            "texts must stand in a list or under their ids",
+            found=type(texts).__name__,
+            fix="[text, ...], or {text_id: text}",
+        )
+    if not isinstance(separator, str):
+        raise BraindecError(f"separator={separator!r} separates no words", allowed="text, e.g. ' '; '' for characters")
+    pairs = list(texts.items() if isinstance(texts, Mapping) else enumerate(texts))
+    named = {str(k): v for k, v in pairs}
     if not named:
         raise BraindecError("there are no texts")
+    if len(named) < len(pairs):
+        raise BraindecError(
+            "two texts have the same id", found=f"{len(pairs)} texts, {len(named)} ids when read as text"
+        )
     parts, wholes, places = [], {}, {}
     for text_id, text in named.items():
         whole, spans = _split(text_id, text, separator)
@@ -80,7 +93,14 @@ def _split(text_id: str, text: str | Sequence[str], separator: str) -> tuple[str
         if not spans:
             raise BraindecError(f"text {text_id!r} is empty", found=repr(text[:40]), fix="leave it out")
         return text, spans
-    words = [str(w) for w in text]
+    if not isinstance(text, Iterable) or isinstance(text, (bytes, Mapping)):
+        raise BraindecError(f"text {text_id!r} is not text", found=repr(text)[:40], allowed="a str, or a list of words")
+    words = list(text)
+    if odd := [k for k, w in enumerate(words) if not isinstance(w, str)]:
+        raise BraindecError(
+            f"word {odd[0]} of text {text_id!r} is not text", found=repr(words[odd[0]])[:40],
+            fix="a word that a table reader took for a missing value or a number: read it with dtype=str, keep_default_na=False",
+        )  # fmt: skip
     if not words:
         raise BraindecError(f"text {text_id!r} has no words", fix="leave it out")
     if blank := [k for k, w in enumerate(words) if not w.strip()]:
@@ -95,10 +115,26 @@ def _times(given: Any, text_id: str, k: int, n: int, column: str) -> np.ndarray:
         found = by_name.get(text_id)
     else:
         found = given[k] if k < len(given) else None
-    if found is None or len(found) != n:
-        have = "none" if found is None else str(len(found))
+    if not hasattr(found, "__len__") or len(found) != n:
+        have = str(len(found)) if hasattr(found, "__len__") else "none"
         raise BraindecError(f"text {text_id!r} has {n} words, but {have} values of {column}")
-    return np.asarray(found, dtype=float)
+    try:
+        times = np.asarray(found, dtype=float)
+    except (TypeError, ValueError) as error:
+        raise BraindecError(f"{column} of text {text_id!r} must be seconds", found=repr(found)[:60]) from error
+    wrong = ~np.isfinite(times) if column == "onset" else ~(times >= 0)
+    if wrong.any():
+        raise BraindecError(
+            f"{column} of text {text_id!r} must be finite seconds" + (" from 0 on" if column == "duration" else ""),
+            found=f"{times[wrong][0]} at word {np.flatnonzero(wrong)[0]}",
+        )
+    if column == "onset" and (np.diff(times) < 0).any():
+        k = int(np.flatnonzero(np.diff(times) < 0)[0])
+        raise BraindecError(
+            f"onsets of text {text_id!r} go back in time", found=f"word {k} at {times[k]} s, word {k + 1} at {times[k + 1]} s",
+            fix="sort the words, or give each run a text id of its own",
+        )  # fmt: skip
+    return times
 
 
 def texts_of(table: pd.DataFrame) -> dict[str, str]:
@@ -117,9 +153,11 @@ def texts_of(table: pd.DataFrame) -> dict[str, str]:
         )  # fmt: skip
     if len(table) == 0:
         raise BraindecError("the words table has no rows")
+    _check_rows(table)
     kept = table.attrs.get("texts", {})
     asked = pd.unique(table["text_id"].astype(str))
     if all(t in kept for t in asked):
+        _check_places(table, kept)
         return {t: kept[t] for t in asked}
     made = {}
     for text_id, rows in table.groupby(table["text_id"].astype(str), sort=False):
@@ -132,9 +170,68 @@ def texts_of(table: pd.DataFrame) -> dict[str, str]:
             )
         letters = [" "] * int(rows["stop"].max())
         for word, start, stop in zip(rows["word"], rows["start"], rows["stop"], strict=True):
+            if len(str(word)) != int(stop) - int(start):
+                raise BraindecError(
+                    f"word {str(word)!r} of text {str(text_id)!r} does not fit its offsets",
+                    found=f"{len(str(word))} characters from {int(start)} to {int(stop)}",
+                    fix="make the table anew with words_table(texts)",
+                )
             letters[int(start) : int(stop)] = list(str(word))
         made[str(text_id)] = "".join(letters)
     return made
+
+
+def _check_rows(table: pd.DataFrame) -> None:
+    """Refuse a table whose rows cannot be words of texts: numbers that are none, offsets out of order, words twice."""
+    fix = "make it anew with words_table(texts), and do not edit word_index, word, start or stop"
+    for column in ("text_id", "word"):
+        if table[column].isna().any():
+            raise BraindecError(
+                f"column {column!r} of the words table is empty in {int(table[column].isna().sum())} rows",
+                fix="if it came from a file: read it with keep_default_na=False",
+            )
+    numbers = {}
+    for column in ("word_index", "start", "stop"):
+        numbers[column] = x = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float)
+        if (bad := ~np.isfinite(x) | (x < 0) | (x != np.round(x))).any():
+            raise BraindecError(
+                f"column {column!r} of the words table must hold whole numbers from 0 on",
+                found=f"{table[column].iloc[int(np.flatnonzero(bad)[0])]!r}", fix=fix,
+            )  # fmt: skip
+    text = table["text_id"].astype(str).to_numpy()
+    order = np.lexsort((numbers["word_index"], text))
+    same = text[order][1:] == text[order][:-1]
+    if (twice := same & (np.diff(numbers["word_index"][order]) == 0)).any():
+        k = order[int(np.flatnonzero(twice)[0])]
+        raise BraindecError(
+            f"word {int(numbers['word_index'][k])} of text {text[k]!r} stands twice in the words table", fix=fix
+        )
+    over = same & (numbers["start"][order][1:] < numbers["stop"][order][:-1])
+    if (numbers["stop"] <= numbers["start"]).any() or over.any():
+        first = np.flatnonzero(numbers["stop"] <= numbers["start"])
+        k = int(first[0]) if len(first) else int(order[1:][over][0])
+        raise BraindecError(
+            f"offsets of word {table['word'].iloc[k]!r} of text {text[k]!r} are out of order",
+            found=f"start {int(numbers['start'][k])}, stop {int(numbers['stop'][k])}",
+            allowed="start < stop, and no earlier than the end of the word before", fix=fix,
+        )  # fmt: skip
+    if (table["stimulus_id"].astype(str).duplicated()).any():
+        raise BraindecError("a stimulus_id stands twice in the words table", fix=fix)
+
+
+def _check_places(table: pd.DataFrame, kept: Mapping[str, str]) -> None:
+    """Refuse rows that are not the words of the texts that the table carries: which of the two is meant is unknown."""
+    columns = (table[c] for c in ("text_id", "word_index", "word", "start", "stop"))
+    for text_id, index, word, start, stop in zip(*columns, strict=True):
+        there = kept[str(text_id)][int(start) : int(stop)]
+        spans = table.attrs.get("spans", {}).get(str(text_id))
+        moved = spans is not None and tuple(spans[2 * int(index) : 2 * int(index) + 2]) != (int(start), int(stop))
+        if there != str(word) or moved:
+            raise BraindecError(
+                f"the words table was edited: word {int(index)} of text {str(text_id)!r} is {str(word)!r}",
+                found=f"{there!r} at its characters {int(start)} to {int(stop)}",
+                fix="change the texts and make the table anew with words_table(texts)",
+            )
 
 
 def word_spans(table: pd.DataFrame, text_id: str) -> np.ndarray:

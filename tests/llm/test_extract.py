@@ -207,6 +207,7 @@ def test_memory_is_flat_with_a_file(tmp_path):
         return top
 
     values = 300 * 2 * (128 + 128 + 3 * 32) * 4
+    peak(path=tmp_path / "first.h5")  # what the first call imports does not count
     assert peak() - peak(path=tmp_path / "a.h5") > 0.7 * values
 
 

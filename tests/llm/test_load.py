@@ -77,7 +77,7 @@ def test_missing_parts(folder, tmp_path):
         load_model(tmp_path / "nothing")
     with pytest.raises(BraindecError, match="there is no folder"):
         load_model(folder / "model.safetensors")
-    with pytest.raises(BraindecError, match="cannot be opened") as error:
+    with pytest.raises(BraindecError, match="there is no model 'nobody/no-such") as error:
         load_model("nobody/no-such-model-2.5-0.5B")
     assert "hf download nobody/no-such-model" in error.value.fix
 

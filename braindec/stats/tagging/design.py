@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import gcd, lcm
+from math import gcd, inf, lcm
+from numbers import Integral, Real
 
 from braindec.errors import BraindecError
 from braindec.stats.tagging.bins import harmonic_notes
@@ -52,16 +53,23 @@ class Design:
     drop: int = 1
 
     def __post_init__(self) -> None:
-        levels = dict(sorted(self.levels.items(), key=lambda item: item[1]))
-        spans = list(levels.values())
-        if not spans or any(int(s) != s or s < 1 for s in spans) or len(set(spans)) < len(spans):
+        named = dict(self.levels) if isinstance(self.levels, Mapping) else {}
+        whole = all(
+            isinstance(s, Real) and not isinstance(s, bool) and s == round(s) and s >= 1 for s in named.values()
+        )
+        if not named or not whole or len(set(named.values())) < len(named):
             raise BraindecError(
-                "levels have different whole spans of at least 1 unit", found=str(dict(self.levels)),
+                "levels have different whole spans of at least 1 unit", found=str(self.levels),
                 allowed='e.g. {"word": 1, "phrase": 2, "sentence": 4}',
             )  # fmt: skip
+        levels = dict(sorted(named.items(), key=lambda item: item[1]))
+        for name in ("n_sentences", "drop"):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or isinstance(value, bool):
+                raise BraindecError(f"{name}={value!r} does not work", allowed="a whole number of sentences")
         object.__setattr__(self, "levels", {str(k): int(v) for k, v in levels.items()})
-        if not self.unit_rate > 0:
-            raise BraindecError("units come at a rate above 0 Hz", found=f"{self.unit_rate}")
+        if not isinstance(self.unit_rate, Real) or not 0 < self.unit_rate < inf:
+            raise BraindecError("units come at a rate above 0 Hz", found=f"{self.unit_rate!r}")
         if not 0 <= self.drop < self.n_sentences:
             raise BraindecError(
                 "a trial keeps at least one sentence after the onset is dropped",
