@@ -100,6 +100,10 @@ def _of_arrays(signal: Any, control: Any, condition: str | None, blocks: Any) ->
         )
     made = []
     for name, values in (("the condition", signal), ("the control", control)):
+        if values is None and name == "the condition":
+            raise BraindecError(
+                "there is nothing to tag", found="None", allowed="an array (trial, time, unit), Windows or Features"
+            )
         if values is None:
             made.append(None)
             continue
@@ -123,7 +127,12 @@ def _of_arrays(signal: Any, control: Any, condition: str | None, blocks: Any) ->
 def _the_other(signal: Windows | Features, by: str, control: str) -> str:
     """The only other value of the column, when the condition was not named."""
     table = signal.trials if isinstance(signal, Windows) else signal.items
-    values = sorted(set(_column(table, by).astype(str)) - {control})
+    values = sorted(set(_labels(table, by)) - {control})
+    if control not in set(_labels(table, by)):
+        known = sorted(set(_labels(table, by)))
+        raise BraindecError(
+            f"no trial has {by} = {control!r}{did_you_mean(control, known)}", allowed=", ".join(known[:20])
+        )
     if len(values) != 1:
         raise BraindecError(
             "which condition is compared with the control?", found=f"{by}: {', '.join(values) or 'no other'}",
@@ -138,10 +147,26 @@ def _column(table: pd.DataFrame, by: str) -> pd.Series:
     return table[by]
 
 
+def _labels(table: pd.DataFrame, by: str) -> np.ndarray:
+    """Return a column of conditions as text.
+
+    Raises
+    ------
+    BraindecError
+        If some trials have none.
+    """
+    column = _column(table, by)
+    if column.isna().any():
+        raise BraindecError(
+            f"column {by!r} is empty in {int(column.isna().sum())} of {len(column)} rows", fix="leave these rows out, or name their condition"
+        )  # fmt: skip
+    return column.astype(str).to_numpy()
+
+
 def _rows(table: pd.DataFrame, by: str, value: str | None) -> np.ndarray:
     if value is None:
         return np.arange(len(table))
-    labels = _column(table, by).astype(str)
+    labels = _labels(table, by)
     rows = np.flatnonzero(labels == str(value))
     if not len(rows):
         known = sorted(set(labels))
@@ -185,7 +210,14 @@ def _of_features(
             "features of tagged texts need a column text_id (or trial) that says which words make a trial",
             found=f"columns {', '.join(map(str, part))}",
         )
+    if part[name].isna().any():
+        raise BraindecError(f"column {name!r} is empty in {int(part[name].isna().sum())} of {len(part)} rows")
     code, texts = pd.factorize(part[name])
+    if "word_index" in part and (part["word_index"].isna().any() or part.duplicated([name, "word_index"]).any()):
+        raise BraindecError(
+            "the order of words in their trials is not known", found="word_index is empty, or stands twice in a trial",
+            fix="make the words table with braindec.llm.tag_stimuli.tag_words",
+        )  # fmt: skip
     counts = np.bincount(code)
     if len(set(counts.tolist())) > 1:
         odd = int(np.argmax(counts != np.bincount(counts).argmax()))

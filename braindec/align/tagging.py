@@ -12,6 +12,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,13 @@ class Tagging:
         """Return which units are tagged by ``by`` ("p", "q" or "p_max") at the level ``alpha``, shape (unit,), bool."""
         if by not in ("p", "q", "p_max"):
             raise BraindecError(f"units are chosen by p, q or p_max, not by {by!r}")
+        if not 0 < alpha < 1:
+            raise BraindecError(f"alpha={alpha!r} is no level", allowed="a number between 0 and 1")
+        if by == "p_max" and self.of(rate, harmonics)["p_max"].isna().all():
+            raise BraindecError(
+                f"the test {self.test!r} has no p by the largest statistic: it permutes nothing", allowed="by='p' or 'q'",
+                fix="give a control, or test='sign_flip'",
+            )  # fmt: skip
         return (self.of(rate, harmonics)[by] <= alpha).to_numpy()
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -176,6 +184,10 @@ def tag(
     """
     notes: list[str] = []
     sentence = rates.sentence if isinstance(rates, Design) and compat is None else None
+    if isinstance(control, str) and control == condition:
+        raise BraindecError(
+            f"{control!r} is both the condition and its control", fix="name another condition, or leave control out"
+        )
     mine, other = trials_of(signal, control, condition=condition, by=by, blocks=blocks, sentence=sentence)
     sfreq = _sfreq(mine, rates, sfreq)
     if other is not None and other.sfreq is not None and abs(other.sfreq - sfreq) > 1e-6 * sfreq:
@@ -191,6 +203,8 @@ def tag(
     groups = None if mine.blocks is None else np.concatenate([mine.blocks, other.blocks if other else []])
     if groups is not None and other is not None:
         notes.append("Labels are permuted within blocks only.")
+    elif blocks is not None:
+        notes.append("Blocks are not used: there is no control to exchange labels with.")
     found = tag_arrays(x, sfreq=sfreq, rates=named, control=y, test=test, statistic=statistic, harmonics=harmonics, detrend=detrend,
                        n_neighbours=n_neighbours, skip=skip, n_permutations=n_permutations, rng=seed,
                        blocks=groups if other is not None else None)  # fmt: skip
@@ -225,12 +239,25 @@ def _sfreq(trials: Trials, rates: Mapping[str, float] | Design, given: float | N
             found=f"{known:g} Hz",
             fix="leave sfreq out, or resample the data",
         )
-    return float(known if known is not None else given)  # type: ignore[arg-type]
+    sfreq = known if known is not None else given
+    if not isinstance(sfreq, Real) or not 0 < sfreq < np.inf:
+        raise BraindecError(f"sfreq={sfreq!r} is no sampling frequency", allowed="a number above 0, in Hz")
+    return float(sfreq)
 
 
 def _rates(rates: Mapping[str, float] | Design, sfreq: float, notes: list[str]) -> dict[str, float]:
     if not isinstance(rates, Design):
-        return {str(k): float(v) for k, v in dict(rates).items()}
+        named = {str(k): v for k, v in rates.items()} if isinstance(rates, Mapping) else {}
+        if not named or any(
+            not isinstance(v, Real) or isinstance(v, bool) or not 0 < v < np.inf for v in named.values()
+        ):
+            raise BraindecError(
+                "tagged rates are named frequencies above 0 Hz", found=repr(rates)[:80],
+                allowed='e.g. {"sentence": 1.0, "phrase": 2.0}, or a Design',
+            )  # fmt: skip
+        if len(set(named.values())) < len(named):
+            raise BraindecError("two rates have one frequency", found=repr(dict(named)), fix="name each frequency once")
+        return {k: float(v) for k, v in named.items()}
     seen = rates.observable(sfreq)
     hidden = [f"{k} ({v:g} Hz)" for k, v in rates.rates.items() if k not in seen]
     if hidden:
@@ -249,6 +276,8 @@ def _drop(
     """Samples that are left out at the start of each trial."""
     if drop_onset is None:
         drop_onset = rates.onset if isinstance(rates, Design) else 0.0
+    if not isinstance(drop_onset, Real) or not np.isfinite(drop_onset):
+        raise BraindecError(f"drop_onset={drop_onset!r} is no time", allowed="seconds, from 0 on")
     samples = drop_onset * sfreq
     if drop_onset < 0 or abs(samples - round(samples)) > 1e-6 * max(1.0, samples):
         raise BraindecError(

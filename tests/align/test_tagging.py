@@ -361,7 +361,66 @@ def test_similarity_leaves_out_channels_that_do_not_vary(select):
              "sfreq": (4.0, 4.0), "n_permutations": 9, "n_bootstrap": 9, "select": select}  # fmt: skip
     flat = {k: np.where(np.arange(8) == 3, 0.0, v) for k, v in channels.items()}
     found = spectra_similarity(units, flat, **known)
-    assert np.isfinite(found.table["value"]).all() and found.table["n"].tolist() == ([3, 4] if select is None else [3, 3])
+    assert np.isfinite(found.table["value"]).all() and found.table["n"].tolist() == (
+        [3, 4] if select is None else [3, 3]
+    )
     assert any("1 of 8 channels do not vary" in n for n in found.notes)
     with pytest.raises(BraindecError, match="region x varies"):
         spectra_similarity(units, {k: np.where(np.arange(8) < 4, 0.0, v) for k, v in channels.items()}, **known)
+
+
+def test_wrong_questions_are_refused():
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal((2, 12, 64, 3))
+    ask = {"rates": {"s": 1.0}, "sfreq": 8.0}
+    for signal, change, says in (
+        (None, {}, "nothing to tag"),
+        (x, {"rates": {}}, "named frequencies above 0 Hz"),
+        (x, {"rates": {"s": 0.0}}, "named frequencies above 0 Hz"),
+        (x, {"rates": [1.0]}, "named frequencies above 0 Hz"),
+        (x, {"rates": {"s": "fast"}}, "named frequencies above 0 Hz"),
+        (x, {"rates": {"a": 1.0, "b": 1.0}}, "one frequency"),
+        (x, {"sfreq": np.nan}, "no sampling frequency"),
+        (x, {"drop_onset": np.nan}, "is no time"),
+        (x, {"n_neighbours": 0}, "n_neighbours=0"),
+        (x, {"skip": -1}, "skip=-1"),
+        (x, {"harmonics": 1.5}, "harmonics=1.5"),
+        (x, {"control": y, "n_permutations": 0}, "n_permutations=0"),
+        (x, {"control": x[3:9]}, "share trials"),
+        (x, {"control": y, "blocks": np.repeat([0, 1], 12)}, "no block holds trials of both"),
+    ):
+        with pytest.raises(BraindecError, match=says):
+            tag(signal, **{**ask, **change})
+    silent = x.copy()
+    silent[3] = 0.0
+    assert any("hold one value throughout" in n for n in tag(silent, **ask).notes)
+    assert any("Blocks are not used" in n for n in tag(x, blocks=np.arange(12), **ask).notes)
+    found = tag(x, **ask)
+    for options, says in (({"by": "p_max"}, "permutes nothing"), ({"alpha": 5}, "no level")):
+        with pytest.raises(BraindecError, match=says):
+            found.significant("s", **options)
+
+
+def test_words_of_trials_must_be_named_and_in_order():
+    from braindec.types import Features
+
+    items = pd.DataFrame({"stimulus_id": [str(k) for k in range(64)], "text_id": np.repeat(list("abcd"), 16), "word_index": np.tile(np.arange(16), 4),
+                          "condition": np.repeat(["x", "y"], 32)})  # fmt: skip
+    values = np.random.default_rng(0).standard_normal((64, 2))
+
+    def ask(**columns):
+        return tag(Features(values, items.assign(**columns)), rates={"s": 1.0}, sfreq=4.0, control="y")
+
+    assert len(ask().table) == 2
+    missing = items["condition"].where(items.index > 0)
+    for columns, says in (
+        ({"word_index": 0}, "order of words"),
+        ({"text_id": None}, "'text_id' is empty"),
+        ({"condition": missing}, "'condition' is empty"),
+    ):
+        with pytest.raises(BraindecError, match=says):
+            ask(**columns)
+    with pytest.raises(BraindecError, match="did you mean 'y1'|no trial has condition = 'yy'"):
+        tag(Features(values, items), rates={"s": 1.0}, sfreq=4.0, control="yy")
+    with pytest.raises(BraindecError, match="both the condition and its control"):
+        tag(Features(values, items), rates={"s": 1.0}, sfreq=4.0, control="y", condition="y")
