@@ -115,6 +115,8 @@ def open_rows(values: Any) -> Rows:
     source = values.values if isinstance(values, Features) else np.asarray(values)
     if len(source.shape) != 2 or not source.shape[0] or not source.shape[1]:
         raise BraindecError("CKA is of arrays of (item, unit)", found=f"shape {tuple(source.shape)}")
+    if isinstance(source, np.ndarray) and source.dtype.kind not in "fiub":
+        raise BraindecError("CKA is of real numbers", found=f"values of {source.dtype}")
     ids = values.ids if isinstance(values, Features) else None
     return Rows(source, np.arange(source.shape[0]), np.arange(source.shape[1]), ids)
 

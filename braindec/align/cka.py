@@ -18,6 +18,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,6 +96,9 @@ def cka(
     rng = np.random.default_rng(seed)
     if equal_units is False:
         return _cka(first, second, how, batch, rng)
+    if not isinstance(equal_units, Integral) or not isinstance(n_draws, Integral) or n_draws < 1:
+        raise BraindecError("units are drawn a whole number of times, at least once",
+                            found=f"equal_units={equal_units!r}, n_draws={n_draws!r}")  # fmt: skip
     wanted = min(first.n_units, second.n_units) if equal_units is True else int(equal_units)
     if not 1 <= wanted <= min(first.n_units, second.n_units):
         raise BraindecError(
@@ -174,6 +178,12 @@ def cka_test(
     blocks = None if groups is None else np.asarray(groups)
     if blocks is not None and len(blocks) != first.n_items:
         raise BraindecError("groups name one group an item", found=f"{len(blocks)} groups, {first.n_items} items")
+    if blocks is not None and len(set(map(str, blocks))) == len(blocks):
+        raise BraindecError(
+            "every item is a group of its own: none can be exchanged", fix="groups=None, or larger groups"
+        )
+    if not isinstance(n_permutations, Integral) or n_permutations < 1:
+        raise BraindecError(f"n_permutations={n_permutations!r} makes no null", allowed="a whole number from 1 on")
     value, null = float(np.vdot(a, b)), np.empty(n_permutations)
     for k in tqdm(range(n_permutations), desc="CKA permutations", disable=None):
         turn = permute_within(order, blocks, rng)
@@ -186,7 +196,7 @@ def _how(debiased: bool, kernel: str, bandwidth: float) -> _How:
         raise BraindecError(
             f"kernel={kernel!r} is unknown{did_you_mean(str(kernel), ['linear', 'rbf'])}", allowed="linear, rbf"
         )
-    if not bandwidth > 0:
+    if not isinstance(bandwidth, Real) or not 0 < bandwidth < np.inf:
         raise BraindecError("a kernel's bandwidth is positive", found=f"{bandwidth}")
     if not debiased:
         warnings.warn(
@@ -197,6 +207,10 @@ def _how(debiased: bool, kernel: str, bandwidth: float) -> _How:
 
 
 def _enough(rows: Rows, batch: int | None) -> None:
+    if batch is not None and (not isinstance(batch, Integral) or isinstance(batch, bool)):
+        raise BraindecError(
+            f"batch={batch!r} is no number of items", allowed="a whole number from 4 on, or None for all"
+        )
     n = rows.n_items if batch is None else min(batch, rows.n_items)
     if n < 4:
         raise BraindecError("CKA needs at least 4 items (in a batch)", found=f"{n}")
@@ -212,7 +226,10 @@ def _cka(first: Rows, second: Rows, how: _How, batch: int | None, rng: np.random
     cross, own, other = (float(s) for s in sums)
     for value, side in ((own, "X"), (other, "Y")):
         if not value > 0:
-            raise BraindecError(f"CKA is not defined: the items of {side} do not differ", found="no variance")
+            raise BraindecError(
+                f"CKA is not defined: the items of {side} do not differ, or only one of them does",
+                found=f"{value:g} of {side} with itself",
+            )
     return cross / np.sqrt(own * other)
 
 

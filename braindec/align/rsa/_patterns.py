@@ -141,6 +141,8 @@ def gather(
     source = values.values if isinstance(values, Features) else np.asarray(values)
     if len(source.shape) != 2 or not source.shape[0] or not source.shape[1]:
         raise BraindecError("patterns are an array of (item, unit)", found=f"shape {tuple(source.shape)}")
+    if isinstance(source, np.ndarray) and source.dtype.kind not in "fiub":
+        raise BraindecError("patterns are real numbers", found=f"values of {source.dtype}")
     n_rows, n_units = source.shape
     if conditions is None:
         conditions = values.ids if isinstance(values, Features) else np.arange(n_rows)
@@ -161,6 +163,10 @@ def group_rows(conditions: Sequence[Any], runs: Sequence[Any] | None, *, n_rows:
     BraindecError
         If numbers do not fit, there are fewer than two conditions, or runs are needed and there are not two.
     """
+    for what, given in (("condition", conditions), ("run", runs)):
+        if given is not None and pd.isna(np.asarray(given, dtype=object)).any():
+            raise BraindecError(f"some rows have no {what}", found=f"{int(pd.isna(np.asarray(given, dtype=object)).sum())} of {n_rows} rows",
+                                fix="leave these rows out")  # fmt: skip
     labels = np.array([str(c) for c in conditions], dtype=object)
     if len(labels) != n_rows:
         raise BraindecError("each row needs one condition", found=f"{n_rows} rows, {len(labels)} conditions")
@@ -203,7 +209,10 @@ def whitener(noise: Any, n_units: int) -> np.ndarray | None:
     """
     if noise is None:
         return None
-    precision = np.asarray(getattr(noise, "precision", noise), dtype=np.float64)
+    try:
+        precision = np.asarray(getattr(noise, "precision", noise), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise BraindecError("a noise precision is numbers", found=repr(noise)[:60]) from error
     if precision.shape not in ((n_units,), (n_units, n_units)):
         raise BraindecError(
             "the noise precision does not fit the patterns", found=f"shape {precision.shape}",

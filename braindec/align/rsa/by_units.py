@@ -10,9 +10,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from braindec.align.rsa.measure import Measure
-from braindec.align.rsa.rdm import RDMs, compute_rdm
+from braindec.align.rsa.rdm import RDMs, compute_rdm, measure_of
 from braindec.errors import BraindecError, did_you_mean
-from braindec.registry import get
 from braindec.types import Features
 
 __all__ = ["rdms_by_units"]
@@ -57,8 +56,13 @@ def rdms_by_units(
     BraindecError
         For an unknown column, a group with too few units, or what :func:`compute_rdm` refuses.
     """
-    measure = get("align.rsa.rdms", measure) if isinstance(measure, str) else measure
+    measure = measure_of(measure)
     columns = [by] if isinstance(by, str) else list(by)
+    if not isinstance(features, Features) or not columns:
+        raise BraindecError(
+            "matrices of groups of units need Features, and columns of their units that say which group each is in",
+            found=f"{type(features).__name__}, by={by!r}", fix="for one matrix of an array: compute_rdm(values)",
+        )  # fmt: skip
     units = features.units
     assert units is not None
     for column in columns:

@@ -66,6 +66,10 @@ def noise_ceiling(
         For one matrix only, or what :func:`compare` refuses.
     """
     comparator = comparator_of(comparator)
+    if not isinstance(data, RDMs):
+        raise BraindecError(
+            "a noise ceiling is of RDMs", found=type(data).__name__, fix="RDMs.from_square(matrices, conditions)"
+        )
     if len(data) < 2:
         raise BraindecError(
             "a noise ceiling needs the matrices of at least 2 subjects", found=f"{len(data)}",

@@ -92,7 +92,7 @@ class Comparator:
         if not np.isfinite(rdms).all():
             raise BraindecError(
                 f"{self.name} needs every cell of the {which} matrices", found=f"{int((~np.isfinite(rdms)).sum())} missing",
-                fix="use compare(..., missing='pairwise'), which keeps the common cells",
+                fix="use compare(..., missing='pairwise'), which keeps the cells that all have",
             )  # fmt: skip
         if rdms.shape[1] < self.min_conditions * (self.min_conditions - 1) // 2:
             raise BraindecError(
@@ -144,6 +144,7 @@ def compare(
         matrix whose cells are all the same, or fewer conditions than the comparator needs.
     """
     comparator = comparator_of(comparator)
+    _are_rdms(models, data)
     data = data.aligned_to(models)
     if models.n_conditions < comparator.min_conditions:
         raise BraindecError(
@@ -160,6 +161,7 @@ def common_cells(*rdms: RDMs, comparator: str | Comparator = "cosine", missing: 
     if missing not in ("refuse", "pairwise"):
         raise BraindecError(f"missing={missing!r} is unknown", allowed="refuse, pairwise")
     comparator = comparator_of(comparator)
+    _are_rdms(*rdms)
     absent = [np.isnan(one.values) for one in rdms]
     anywhere = np.any([a.any(axis=0) for a in absent], axis=0)
     if not anywhere.any():
@@ -183,7 +185,15 @@ def common_cells(*rdms: RDMs, comparator: str | Comparator = "cosine", missing: 
 
 def comparator_of(comparator: str | Comparator) -> Comparator:
     """Return a comparator by name, or itself."""
-    return get("align.rsa.comparators", comparator) if isinstance(comparator, str) else comparator
+    return comparator if isinstance(comparator, Comparator) else get("align.rsa.comparators", str(comparator))
+
+
+def _are_rdms(*given: RDMs) -> None:
+    if wrong := [one for one in given if not isinstance(one, RDMs)]:
+        raise BraindecError(
+            "dissimilarity matrices are compared as RDMs", found=type(wrong[0]).__name__,
+            fix="RDMs.from_square(matrices, conditions), or RDMs(cells, conditions)",
+        )  # fmt: skip
 
 
 def _refuse_empty(comparator: Comparator, empty: Array, which: str) -> None:

@@ -22,7 +22,9 @@ from braindec.registry import get
 from braindec.types.signals import open_hdf5_dataset
 from braindec.types.storage import hdf5, read_table, to_json, write_table
 
-__all__ = ["RDMs", "cells_to_square", "compute_rdm", "n_conditions_of", "square_to_cells"]
+__all__ = ["RDMs", "cells_to_square", "compute_rdm", "measure_of", "n_conditions_of", "square_to_cells"]
+
+_SMALL = 50_000_000  # cells
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +64,15 @@ class RDMs:
 
     def __post_init__(self) -> None:
         values = np.asarray(self.values)
+        if values.dtype.kind not in "fiub":
+            raise BraindecError("dissimilarities are real numbers", found=f"values of {values.dtype}")
         values = np.atleast_2d(values if values.dtype == np.float64 else values.astype(np.float64))
-        conditions = np.array([str(c) for c in self.conditions], dtype=object)
+        named = [] if self.conditions is None else list(self.conditions)
+        if any(c is None or c != c for c in named):
+            raise BraindecError(
+                "some conditions have no name", found=f"{len(named)} conditions", fix="name each of them"
+            )
+        conditions = np.array([str(c) for c in named], dtype=object)
         n = len(conditions)
         if values.ndim != 2 or values.shape[1] != n * (n - 1) // 2 or n < 2:
             raise BraindecError(
@@ -73,6 +82,11 @@ class RDMs:
                 fix="for square matrices use RDMs.from_square",
             )
         _all_different(conditions)
+        if values.size < _SMALL and np.isinf(values).any():  # large ones are on disk and are not read here
+            raise BraindecError(
+                "dissimilarities are finite, or NaN where they are missing",
+                found=f"{int(np.isinf(values).sum())} infinite cells",
+            )
         table = pd.DataFrame(index=range(len(values))) if self.table is None else self.table.reset_index(drop=True)
         if len(table) != len(values):
             raise BraindecError(
@@ -202,17 +216,27 @@ class RDMs:
         Raises
         ------
         BraindecError
-            If a matrix is not square and symmetric (1e-8 of its largest cell).
+            If a matrix is not square and symmetric with zeros on its diagonal (1e-8 of its largest cell).
         """
         matrices = np.asarray(matrices, dtype=np.float64)
         matrices = matrices[None] if matrices.ndim == 2 else matrices
         if matrices.ndim != 3 or matrices.shape[1] != matrices.shape[2]:
             raise BraindecError("dissimilarity matrices are square", found=f"shape {matrices.shape}")
+        if np.isinf(matrices).any():
+            raise BraindecError("dissimilarities are finite, or NaN where they are missing",
+                                found=f"{int(np.isinf(matrices).sum())} infinite cells")  # fmt: skip
         scale = np.nanmax(np.abs(matrices), initial=0.0)
         if not np.allclose(matrices, matrices.swapaxes(1, 2), rtol=0, atol=1e-8 * scale, equal_nan=True):
             raise BraindecError(
                 "dissimilarity matrices are symmetric", found="a matrix that differs from its transpose"
             )
+        diagonal = np.diagonal(matrices, axis1=1, axis2=2)
+        if (np.abs(diagonal) > 1e-8 * scale).any():
+            raise BraindecError(
+                "a condition differs from itself: these are no dissimilarities",
+                found=f"{diagonal[np.abs(diagonal) > 1e-8 * scale][0]:g} on the diagonal", allowed="0 (or NaN) on the diagonal",
+                fix="turn similarities into dissimilarities first: 1 - correlations",
+            )  # fmt: skip
         return RDMs(square_to_cells(matrices), np.asarray(conditions, dtype=object), table, measure)
 
     @staticmethod
@@ -280,13 +304,24 @@ def compute_rdm(
         For values that are not finite, a condition whose pattern has no variance (correlation), negative counts
         (poisson), a cross-validated measure without runs, or noise of another shape.
     """
-    measure = get("align.rsa.rdms", measure) if isinstance(measure, str) else measure
+    measure = measure_of(measure)
     patterns = gather(values, measure=measure, conditions=conditions, runs=runs, noise=noise)
     cells = square_to_cells(patterns.dissimilarities(measure))[None]
     info = {"version": measure.version, "n_units": patterns.n_units, "unit": measure.unit}
     if measure.runs:
         info["runs"] = int(patterns.n_runs)
+    if table is not None and not isinstance(table, Mapping):
+        raise BraindecError(
+            "table says what the matrix is of",
+            found=repr(table)[:60],
+            allowed="e.g. {'subject': '01', 'region': 'IFG'}",
+        )
     return RDMs(cells, patterns.names, None if table is None else pd.DataFrame([dict(table)]), measure.name, info)
+
+
+def measure_of(measure: str | Measure) -> Measure:
+    """Return a measure by name, or itself."""
+    return measure if isinstance(measure, Measure) else get("align.rsa.rdms", str(measure))
 
 
 def cells_to_square(cells: np.ndarray) -> np.ndarray:

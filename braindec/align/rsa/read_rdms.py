@@ -29,6 +29,8 @@ def find_rdms(path: str | Path) -> Path:
     BraindecError
         If it is in none of them.
     """
+    if not isinstance(path, (str, Path)) or not str(path):
+        raise BraindecError("no file of matrices was named", found=repr(path), allowed=", ".join(_ENDINGS))
     given = Path(path).expanduser()
     homes = [Path(), *(Path(h) for h in (os.environ.get("BRAINDEC_DATA"),) if h), Path("data")]
     tried = [given] if given.is_absolute() else [h / given for h in homes]
@@ -61,14 +63,19 @@ def read_rdms(path: str | Path, *, fields: Sequence[str] = ("model",), condition
         If the file is of another kind, holds no such structure, or names have another number of parts.
     """
     path = find_rdms(path)
+    if isinstance(fields, str) or not len(fields):
+        raise BraindecError(
+            "fields name the columns that names are split into",
+            found=repr(fields),
+            allowed="e.g. ['region', 'subject']",
+        )
     ending = path.suffix.lower()
     if ending not in _ENDINGS:
         raise BraindecError(f"{path.name} is no file of matrices that can be read", allowed=", ".join(_ENDINGS))
     if ending in (".h5", ".hdf5"):
         return RDMs.open(path)
     if ending == ".npy":
-        values = np.load(path, allow_pickle=False)
-        values, names = (values if values.ndim == 3 else np.atleast_2d(values)), None
+        values, names = _numpy(path), None
     else:
         values, names = _matlab(path)
     square = values.ndim == 3
@@ -80,6 +87,23 @@ def read_rdms(path: str | Path, *, fields: Sequence[str] = ("model",), condition
         else _split(names, list(fields), path)
     )
     return RDMs.from_square(values, labels, table=table) if square else RDMs(values, np.array(labels), table)
+
+
+def _numpy(path: Path) -> np.ndarray:
+    """Return matrices (n_rdm, n, n) or cells (n_rdm, n_pairs); one square matrix is seen by its symmetry."""
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise UnreadableError(
+            f"{path.name} cannot be read as a NumPy array", found=" ".join(str(error).split())[:100],
+            allowed="an array of numbers (n_rdm, n, n) or (n_rdm, n_pairs), without pickled objects",
+        ) from None  # fmt: skip
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or values.ndim not in (1, 2, 3):
+        raise UnreadableError(f"{path.name} holds no dissimilarity matrices", found=f"{values.dtype} of shape {values.shape}",
+                              allowed="numbers of shape (n_rdm, n, n) or (n_rdm, n_pairs)")  # fmt: skip
+    if values.ndim == 2 and values.shape[0] == values.shape[1] and np.array_equal(values, values.T, equal_nan=True):
+        return values[None]
+    return np.atleast_2d(values)
 
 
 def _matlab(path: Path) -> tuple[np.ndarray, list[str]]:
