@@ -28,6 +28,7 @@ __all__ = [
     "FoldRows",
     "correlations",
     "encode",
+    "encode_targets",
     "encode_unique",
     "explained",
     "fold_rows",
@@ -133,6 +134,31 @@ def encode(
     total /= len(folds)
     exceed = (total[1:] >= total[:1] - 1e-7).sum(axis=0)
     return Encoded(test, train, pieces, total[0].astype(float), exceed, r2, by_fold, edge)
+
+
+def encode_targets(
+    chosen: Sequence[np.ndarray], Y: np.ndarray, folds: Sequence[FoldRows], surrogates: Surrogates, *, alphas: np.ndarray = ALPHAS
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Score every target by features of its own for each fold, which were chosen without the fold's test rows.
+
+    Parameters
+    ----------
+    chosen : sequence of array of shape (n, p)
+        Features of each fold.
+
+    Returns
+    -------
+    r : array of shape (n_targets,)
+        Mean over folds.
+    exceed : array of shape (n_targets,)
+        Number of surrogates that reach it.
+    """
+    n_all = 1 + len(surrogates)
+    total = np.zeros((n_all, Y.shape[1]), dtype=np.float32)
+    for X, fold in zip(chosen, folds, strict=True):
+        total += _scores(_plain_maps(X, Y[fold.train], fold, alphas), Y, fold, surrogates, n_all)[0]
+    total /= len(folds)
+    return total[0].astype(float), (total[1:] >= total[:1] - 1e-7).sum(axis=0)
 
 
 def encode_unique(

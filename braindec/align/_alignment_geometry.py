@@ -31,6 +31,7 @@ __all__ = ["Compared", "ItemGeometry"]
 _FEW_UNITS = 10  # fewer channels: squared distances instead of correlations of patterns
 _BLOCKS = 20  # of the jackknife
 _LEAST = 4  # items of a fold, at least
+_GROUPS = 4  # groups below which pairs within groups count, too: folds of two groups could not be made
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,20 +76,25 @@ class ItemGeometry:
         first = np.sort(first)
         self.groups = held.groups[first]
         self.folds = [(self._items(f.train, f.test), self._items(f.test, f.train)) for f in job.folds]
-        few = min(min(len(a), len(b)) for a, b in self.folds)
+        if len(set(self.groups.tolist())) >= _GROUPS:
+            self.folds = _joined(self.folds, self.groups)
+        few = min((min(len(a), len(b)) for a, b in self.folds), default=0)
         if few < _LEAST:
             raise BraindecError("a fold has too few items for RSA and CKA", found=f"{few} items", allowed=f"{_LEAST} or more",
                                 fix='fewer folds, or scores=("encoding",)')  # fmt: skip
         runs = None if data.runs is None else np.asarray(data.runs)[first]
         if runs is not None and len(set(runs.tolist())) > 1 and pd.Series(data.runs).groupby(ids).nunique().max() > 1:
             runs = None  # an item was shown in several runs: items change places among all
-        made = make_surrogates(self.n, job.n_surrogates, groups=self.groups, runs=runs, kind="items", seed=job.seed)
+        wanted = 0 if held.unnamed else job.n_surrogates
+        made = make_surrogates(self.n, wanted, groups=self.groups, runs=runs, kind="items", seed=job.seed)
         self.orders = made.orders if made.orders is not None else np.arange(self.n)[None]
         self.words = (
             made.words if made.orders is not None else "texts too few or too unlike to change places: no p-values"
         )
+        if held.unnamed:  # drift makes items near in time alike on both sides, and no exchange keeps that
+            self.words = "items stand in order and nothing says which belong together: no p-values"
         apart = self.groups[:, None] != self.groups[None]
-        if len(set(self.groups.tolist())) < 3:
+        if len(set(self.groups.tolist())) < _GROUPS:
             apart = ~np.eye(self.n, dtype=bool)
         self.apart = apart.astype(np.float64)  # pairs that count
         lost = int((~apart).sum() - self.n) // 2
@@ -115,6 +121,26 @@ class ItemGeometry:
 
     def _items(self, rows: np.ndarray, others: np.ndarray) -> np.ndarray:
         return np.setdiff1d(self.codes[rows], self.codes[others])
+
+
+def _joined(folds: list[tuple[np.ndarray, np.ndarray]], groups: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Neighbouring folds put together until test items are of two groups or more: a single one has no pair that counts."""
+    parts: list[list[tuple[np.ndarray, np.ndarray]]] = [[]]
+    for fold in folds:
+        if len({g for _, test in parts[-1] for g in groups[test].tolist()}) > 1:
+            parts.append([])
+        parts[-1].append(fold)
+    if len(parts) > 1 and len(set(groups[np.concatenate([test for _, test in parts[-1]])].tolist())) < 2:
+        last = parts.pop()
+        parts[-1] += last
+    out = []
+    for part in parts:
+        test = np.unique(np.concatenate([b for _, b in part]))
+        train = part[0][0]
+        for a, _ in part[1:]:
+            train = np.intersect1d(train, a)
+        out.append((np.setdiff1d(train, test), test))
+    return out
 
 
 class _Engine:

@@ -32,7 +32,8 @@ def told(
     for score, words in job.words.items():
         if any(m.score == score for m in found):
             notes.append(
-                f"P-values ({score}): {words}; the smallest possible is {1 / (1 + job.n_surrogates):.3g}."
+                f"P-values ({score}): {words}"
+                + ("." if "no p-values" in words else f"; the smallest possible is {1 / (1 + job.n_surrogates):.3g}.")
                 if job.n_surrogates
                 else f"No p-values ({score})."
             )

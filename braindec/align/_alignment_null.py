@@ -80,6 +80,7 @@ def make_surrogates(
         Groups change places within a run where each of them stands in one and runs hold 5 groups or more; phases are
         drawn for each run.
     kind : {"items", "time"}
+        "time" for rows in order whose groups are blocks of no meaning, too: noise that drifts reaches across their borders.
     """
     if int(n_surrogates) != n_surrogates or n_surrogates < 0:
         raise BraindecError("n_surrogates is a whole number of at least 0", found=repr(n_surrogates))

@@ -46,6 +46,8 @@ class Held:
     leaky : bool
         Neighbours stand on both sides of a split, and the caller allowed it.
     notes : list of str
+    unnamed : bool
+        Rows stand in order and nothing says what belongs together: the groups are contiguous blocks of no meaning.
     """
 
     splits: Sequence[Split]
@@ -54,6 +56,7 @@ class Held:
     ordered: bool
     leaky: bool
     notes: Sequence[str]
+    unnamed: bool = False
 
     def inner(self, split: Split, n_folds: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Folds inside the training rows, numbers into ``split.train``: whole groups that are neighbours."""
@@ -126,11 +129,17 @@ def hold_out(
         splits = list(split)
         _check_splits(splits, n)
         by = by or splits[0].by
+    unnamed = together is None and ordered
     if together is None:
         together = _blocks_of(n, runs, n_folds) if by == "time" else ids
     neighbours = _belongs(together, candidates, ordered)
     share = _near(splits, neighbours, runs)
-    leaky = (ordered and share > _NEAR) or _straddles(splits, together)
+    repeated = kind == "items" and _straddles(splits, rows["stimulus_id"].to_numpy(dtype=object))
+    if repeated and not allow_leaky:
+        raise BraindecError("repetitions of one stimulus stand on both sides of the split",
+                            found="the response to a stimulus would be predicted from other responses to it, by any model that can tell stimuli apart",
+                            fix='split="stimulus_id", or average=True; allow_leaky=True marks every score as leaky')  # fmt: skip
+    leaky = repeated or (ordered and share > _NEAR) or _straddles(splits, together)
     if leaky and not allow_leaky:
         ways = [f'split="{c}"' for c in candidates] or (['split="run"'] if runs is not None else [])
         out = " or ".join([*ways, 'split="time"'])
@@ -143,7 +152,7 @@ def hold_out(
     if leaky:
         notes.append(f"LEAKY SPLIT, allowed by the caller: {share:.0%} of the test rows have a training row of the same text beside them. Scores say "
                      "nothing about what the units represent.")  # fmt: skip
-    return Held(splits, np.asarray(together), by, bool(ordered), bool(leaky), notes)
+    return Held(splits, np.asarray(together), by, bool(ordered), bool(leaky), notes, bool(unnamed))
 
 
 def _together(

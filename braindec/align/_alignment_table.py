@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from braindec.align._alignment_data import Layer
 from braindec.align.layer_choice import LayerChoice
@@ -23,6 +24,7 @@ COLUMNS = ["metric", "version", "row", "model", "region", "layer", "value", "cha
 CHOSEN = "chosen on training folds"
 EVERY = "every model"
 ALPHA = 0.05
+_FEW = 8  # pieces below which resamples of them are too narrow (5: 83 % instead of 95 %)
 _LONGER = float(np.sqrt(2.0))
 
 
@@ -42,6 +44,8 @@ class ModelScores:
     untrained : list of (array (n_layers, n_regions), array (n_regions,))
         Layer scores and nested scores of each seed.
     random : array of shape (n_sets, n_regions)
+    targets : (array, array) of shape (n_targets,) or None
+        Correlation of each target, and number of surrogates that reach it.
     """
 
     model: str
@@ -53,6 +57,7 @@ class ModelScores:
     unique: Mapping[str, Any] | None
     untrained: Sequence[tuple[np.ndarray, np.ndarray]]
     random: np.ndarray
+    targets: tuple[np.ndarray, np.ndarray] | None = None
 
 
 def rows_of_model(one: ModelScores, shared: Mapping[str, Any], context: Mapping[str, Any]) -> pd.DataFrame:
@@ -67,7 +72,7 @@ def rows_of_model(one: ModelScores, shared: Mapping[str, Any], context: Mapping[
             "region": region,
             "n_targets": int(context["data"].regions[region].sum()),
         }
-        rows.append({**base, "row": "decoded", **_decoded(one, k, largest, context)})
+        rows.append({**base, "row": "decoded", **_decoded(one, k, context)})
         rows += [{**base, **r} for r in _normalized(one, k, context)]
         rows += [{**base, **r} for r in _unique(one, k, context)]
         rows += [{**base, **r} for r in _layers(one, k, full, largest, context)]
@@ -221,8 +226,11 @@ def interval(
     each = each[np.isfinite(each)]
     if len(each) < 2:
         return -1.0, 1.0, "one held-out piece only: the interval is everything"
-    made = bootstrap_interval(each, rng=np.random.default_rng([context["seed"], region]))
     centre = each.mean()
+    if len(each) < _FEW:
+        half = longer * float(stats.t.ppf(0.975, len(each) - 1) * each.std(ddof=1) / np.sqrt(len(each)))
+        return value - half, value + half, f"t interval over {len(each)} held-out pieces"
+    made = bootstrap_interval(each, rng=np.random.default_rng([context["seed"], region]))
     return (
         value + longer * (made.low - centre),
         value + longer * (made.high - centre),
@@ -235,13 +243,15 @@ def _full(found: Any) -> np.ndarray:
     return found.full if hasattr(found, "full") else found.test.mean(axis=0)
 
 
-def _decoded(one: ModelScores, k: int, largest: np.ndarray, context: Mapping[str, Any]) -> dict[str, Any]:
+def _decoded(one: ModelScores, k: int, context: Mapping[str, Any]) -> dict[str, Any]:
     choice = one.choice
     value = float(choice.value[k])
     low, high, how = _chosen_interval(one, k, value, context)
     usual = one.layers[int(choice.usual[k])].name
     layer = usual if len(one.layers) == 1 else CHOSEN
-    p_max = float(permutation_p(value, largest)) if len(largest) else np.nan
+    p_max = (
+        float(permutation_p(value, choice.null.max(axis=1))) if len(choice.null) else np.nan
+    )  # layers are chosen in it
     told = f"layer {usual} in {choice.stability[k]:.0%} of the folds; " if len(one.layers) > 1 else ""
     return {"layer": layer, "value": value, "low": low, "high": high, "p": float(choice.p[k]), "p_max": p_max,
             "note": f"{told}{how}; p: fitted again on {len(choice.null)} surrogates ({context['words'][one.score]})"}  # fmt: skip

@@ -22,10 +22,17 @@ import pandas as pd
 from tqdm import tqdm
 
 from braindec.align._alignment_data import BrainItems, Layer, brain_items, layers_of, values_of, with_item_columns
-from braindec.align._alignment_encoding import Encoded, encode, encode_unique, fold_rows, nuisance_design
+from braindec.align._alignment_encoding import (
+    Encoded,
+    encode,
+    encode_targets,
+    encode_unique,
+    fold_rows,
+    nuisance_design,
+)
 from braindec.align._alignment_null import make_surrogates
 from braindec.align._alignment_splits import Held, hold_out
-from braindec.align._alignment_table import ModelScores, calls, finish, profiles, rows_of_model, shared_rows
+from braindec.align._alignment_table import CHOSEN, ModelScores, calls, finish, profiles, rows_of_model, shared_rows
 from braindec.align._alignment_volumes import timed_items, words_of_runs
 from braindec.align.alignment_controls import nuisance_bands, oasm_features, random_sets, untrained_list
 from braindec.align.layer_choice import LayerChoice, choose_layers
@@ -47,13 +54,13 @@ class Alignment:
     ----------
     table : DataFrame
         Long: metric, version, row, model, region, layer, value, chance, low, high, p, q, p_max, n, n_targets, leaky, note.
-        ``q``: false discovery rate over models and regions (of one metric); ``p_max``: family-wise over layers and regions.
+        ``q``: false discovery rate over models and regions (of one metric); ``p_max``: family-wise over regions, of single layers over layers and regions.
     calls : DataFrame
         One row a model and region: what the rows together allow to say.
     choices : dict of (model, metric) to LayerChoice
     regions : list of str
     targets : DataFrame
-        One row a target and model: r, p, q (false discovery rate over targets) of the layer chosen for all channels.
+        One row a target and model: r, p, q (false discovery rate over targets) of the layer that each fold chose for all channels.
     null : dict of str to array
         For figures: "MODEL/METRIC" -> (n_surrogates, n_regions).
     findings : list of Finding
@@ -205,7 +212,12 @@ class _Job:
         self.folds = fold_rows(held, inner_folds=inner_folds)
         self.masks = np.stack(list(data.regions.values()))
         self.surrogates = make_surrogates(
-            len(data), n_surrogates, groups=held.groups, runs=data.runs, kind=data.kind, seed=seed
+            len(data),
+            n_surrogates,
+            groups=held.groups,
+            runs=data.runs,
+            kind="time" if held.unnamed else data.kind,
+            seed=seed,
         )
         self.words = {"encoding": self.surrogates.words}
         self.nuisance = nuisance_design(bands, len(data), most=max(4, min(len(f.train) for f in self.folds) // 8))
@@ -224,7 +236,12 @@ class _Job:
         unique = engine.unique([values[:, layer.columns] for layer in layers], choice)
         seeds = [self._untrained(other, layers, name, engine) for other in untrained]
         random = self._random(features, values, layers, choice, engine, n_random)
-        return ModelScores(name, score, engine.metric, layers, whole, choice, unique, seeds, random)
+        targets = (
+            engine.targets([values[:, layer.columns] for layer in layers], whole, choice)
+            if score == "encoding"
+            else None
+        )
+        return ModelScores(name, score, engine.metric, layers, whole, choice, unique, seeds, random, targets)
 
     def shared(self, score: str) -> dict[str, Any]:
         """Scores that no model enters: neighbourhood in time, nuisance."""
@@ -269,7 +286,10 @@ class _Job:
         sets = random_sets(pd.DataFrame(features.units), layer.columns, n_sets=n, rng=rng, whole_layer=True)
         if not sets:
             return np.zeros((0, len(self.masks)))
-        return engine.full(engine.layers([values[:, columns] for columns in sets], surrogates=False))[:, 0]
+        found = engine.layers([values[:, columns] for columns in sets], surrogates=False)
+        if len(layers) == 1:
+            return engine.full(found)[:, 0]
+        return np.stack([w.test[:, 0].mean(axis=0) for w in found])  # as the score that stands beside them
 
 
 class _Encoding:
@@ -288,6 +308,18 @@ class _Encoding:
     def full(self, whole: Sequence[Encoded]) -> np.ndarray:
         """Score of each layer, (n_layers, 1 + n_surrogates, n_regions)."""
         return np.stack([w.test.mean(axis=0) for w in whole])
+
+    def targets(
+        self, values: Sequence[np.ndarray], whole: Sequence[Encoded], choice: LayerChoice
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Correlation of each target and number of surrogates that reach it, by the layer each fold chose for all channels.
+
+        One layer for all folds would have been chosen with their test rows.
+        """
+        place = choice.place[:, 0]
+        if len(set(place.tolist())) == 1:
+            return whole[place[0]].targets, whole[place[0]].exceed
+        return encode_targets([values[p] for p in place], self.job.data.Y, self.job.folds, self.job.surrogates)
 
     def unique(self, values: Sequence[np.ndarray], choice: LayerChoice) -> dict[str, Any] | None:
         """R2 that the chosen layers add to nuisance: value, null, pieces of each region."""
@@ -357,12 +389,13 @@ def _targets(found: Sequence[ModelScores], data: BrainItems) -> pd.DataFrame:
 
     tables = []
     for one in found:
-        if one.score != "encoding":
+        if one.targets is None:
             continue
-        best = one.whole[int(one.choice.usual[0])]
-        n = best.test.shape[1] - 1
-        table = data.targets.assign(model=one.model, layer=one.layers[int(one.choice.usual[0])].name, r=best.targets)
-        table["p"] = (1 + best.exceed) / (1 + n) if n else np.nan
+        r, exceed = one.targets
+        n, places = len(one.choice.null), set(one.choice.place[:, 0].tolist())
+        layer = one.layers[int(one.choice.usual[0])].name if len(places) == 1 else CHOSEN
+        table = data.targets.assign(model=one.model, layer=layer, r=r)
+        table["p"] = (1 + exceed) / (1 + n) if n else np.nan
         table["q"] = fdr_bh(table["p"].to_numpy(dtype=float))
         tables.append(table)
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

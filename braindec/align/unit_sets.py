@@ -98,7 +98,8 @@ def align_unit_sets(
     )
     values, units = values_of(features, data, "the model"), pd.DataFrame(features.units)
     masks = np.stack(list(data.regions.values()))
-    surrogates = make_surrogates(len(data), n_surrogates, groups=held.groups, runs=data.runs, kind=data.kind, seed=seed)
+    surrogates = make_surrogates(len(data), n_surrogates, groups=held.groups, runs=data.runs, seed=seed,
+                                 kind="time" if held.unnamed else data.kind)  # fmt: skip
     halves = _halves(held.groups)
     tables, chosen, agreement, random = [], {}, {}, {}
     for number, (name, choice) in enumerate(sets.items()):
