@@ -35,3 +35,18 @@ def test_readme_commands_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf8")
     for target in set(re.findall(r"^make (\w+)", text, re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+
+
+def test_guide_to_alignment(tmp_path, monkeypatch):
+    """The blocks of the guide run one after the other, with a model from a folder."""
+    from braindec.llm.tiny import tiny_model
+
+    lm = tiny_model("gpt2", n_layers=2, n_units=32, n_heads=2)
+    lm.model.save_pretrained(tmp_path / "gpt2")
+    lm.tokenizer.save_pretrained(tmp_path / "gpt2")
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/alignment.md").read_text(encoding="utf8").replace("/models/gpt2", str(tmp_path / "gpt2"))
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "alignment.md", "exec"), names)
+    assert set(names["units"].units["layer"]) == {0, 1} and (names["found"].scores["row"] == "decoded").sum() == 3
