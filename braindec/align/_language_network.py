@@ -204,7 +204,7 @@ def answers(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
             better = row["p"] <= 0.05
             said.append({"about": "Predicting the brain", "item": str(row["region"]),
                          "says": "better than as many random units in" if better else "not better than random units in"})  # fmt: skip
-    return said
+    return sorted(said, key=lambda one: isinstance(one, str) or one["says"].startswith("not"))
 
 
 def network_panels(

@@ -107,7 +107,7 @@ def atlas_answers(rows: pd.DataFrame) -> list[dict[str, str]]:
             "metric": str(metric),
             "says": "more than untrained ones:" if own <= ALPHA else "not shown to be more:",
         }
-        for metric, own in zip(rows["metric"], q, strict=True)
+        for metric, own in sorted(zip(rows["metric"], q, strict=True), key=lambda pair: not pair[1] <= ALPHA)
     ]
 
 

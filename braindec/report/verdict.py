@@ -20,7 +20,7 @@ from braindec.report.judge import (
     judge,
     judge_controls,
 )
-from braindec.report.words import block_name, check_name, metric_name, number, p_phrase, row_name
+from braindec.report.words import block_name, check_name, is_decoded, metric_name, number, p_phrase, row_name
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def verdict(run: RunRecord) -> Verdict:
     name = block_name(first)
     state, headline = _headline(judged, name, run.noun)
     points = [
-        *_words(judged, run.noun, n_permutations, blind=metric in BEST_BLIND),
+        *_words(judged, run.noun, n_permutations, blind=metric in BEST_BLIND, decoded=is_decoded(metric)),
         *_answers(run),
         *_planted(run),
         *_group(run, first),
@@ -179,11 +179,18 @@ def _headline(judged: Sequence[Judged], metric: str, noun: tuple[str, str]) -> t
 
 
 def _words(
-    judged: Sequence[Judged], noun: tuple[str, str], n_permutations: int | None, *, blind: bool = False
+    judged: Sequence[Judged],
+    noun: tuple[str, str],
+    n_permutations: int | None,
+    *,
+    blind: bool = False,
+    decoded: bool = True,
 ) -> list[str]:
     points, tested = [], sum(np.isfinite(j.p) for j in judged)
     fault = "Chance is the best blind guess here." if blind else "Look for a fault in labels, folds or design."
-    if len(judged) > 1 and not blind:
+    if not decoded:
+        fault = "What chance is here stands in the notes of the table."
+    elif len(judged) > 1 and not blind:
         fault = f"By accident that happens to one interval in 40; if not, {fault[0].lower()}{fault[1:]}"
     phrases = {
         "above": "Above chance: {}.",

@@ -123,10 +123,15 @@ def block_name(key: str) -> str:
     return ", ".join([name, *named])
 
 
+def is_decoded(metric: str) -> bool:
+    """True where the judged row of a metric is that of a decoder."""
+    return not (metric in _NOT_DECODED or metric.endswith(_DIFFERENCE))
+
+
 def row_name(row: Any, metric: str = "") -> str:
     """Return the name of a row of scores for people; the judged row of an alignment is its "score", as nothing is decoded."""
     text = str(row)
-    if text == "decoded" and (metric in _NOT_DECODED or metric.endswith(_DIFFERENCE)):
+    if text == "decoded" and not is_decoded(metric):
         return "score"
     if text in _ROWS:
         return _ROWS[text]

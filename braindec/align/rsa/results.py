@@ -41,8 +41,9 @@ def given_result(
             "explained_variance: of single subjects' matrices, with weights that all subjects share, less what chance correlations add; shared parts can be negative."
         )
     overview = {"models": len(models), "conditions": models.n_conditions, "matrices": len(data),
-                "subjects": int(found.decoded["n"].max()), "comparator": found.decoded["metric"].iloc[0]}  # fmt: skip
-    return Result(pd.concat(tables, ignore_index=True), arrays, _made_by(overview, panels, notes, citations))
+                "subjects": int(found.decoded["n"].max()), "comparator": _label(found.decoded)}  # fmt: skip
+    made_by = _made_by(overview, panels, notes, citations) | {"answers": _ranking(found, partial, controls)}
+    return Result(pd.concat(tables, ignore_index=True), arrays, made_by)
 
 
 def language_result(
@@ -88,6 +89,30 @@ def language_result(
     ]
     made_by = _made_by(dict(overview) | {"comparator": _label(chosen.decoded)}, panels, told, citations)
     return Result(scores, arrays, made_by | {"answers": _answers(chosen, over, partial)})
+
+
+def _ranking(found: Inference, partial: pd.DataFrame | None, controls: Sequence[str]) -> list[str]:
+    """One sentence a region: the best model, its ceiling, which others it cannot be told from, and what is left beyond the controls."""
+    said = []
+    for region in _cells(found):
+        rows = _of(found.decoded, region).set_index("model")["value"].astype(float).sort_values(ascending=False)
+        best, pairs = str(rows.index[0]), _of(found.differences, region)
+        told = {
+            str(r.other if r.model == best else r.model)
+            for r in pairs.itertuples()
+            if best in (r.model, r.other) and r.q <= _ALPHA
+        }
+        like = [str(m) for m in rows.index[1:] if m not in told]
+        text = f"{f'{region}: ' if region else ''}{best} is the most similar ({rows.iloc[0]:.2f}"
+        lower = _of(found.scores, region).set_index("row")["value"].get("noise_ceiling_lower", np.nan)
+        text += f", lower noise ceiling {lower:.2f})" if np.isfinite(lower) else ")"
+        text += f"; it cannot be told from {', '.join(like)}" if like else "; it is better than every other"
+        text += f"; better than {', '.join(m for m in rows.index if m in told)}" if told and like else ""
+        if partial is not None:
+            own = _of(partial, region).set_index("model").loc[best]
+            text += f"; beyond {', '.join(controls)} {own['value']:.2f} (p = {own['p']:.2g})"
+        said.append(text + ".")
+    return said
 
 
 def _label(table: pd.DataFrame) -> str:
