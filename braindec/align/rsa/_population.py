@@ -52,8 +52,9 @@ def population_variance(
     if jackknife is not None:
         bend = float(inflation(np.array(weights @ jackknife @ weights), np.array(weights @ found.linear @ weights)))
         both, c = both * bend, c * bend
-    if kind == "conditions" or n_subjects == 1:
-        return max(c, 0.0), n_conditions - 1.0
+    if kind == "conditions" or n_subjects == 1:  # alone, components of few conditions are often next to 0
+        spread = found.linear if jackknife is None else jackknife
+        return max(float(weights @ spread @ weights), 0.0), n_conditions - 1.0
     if kind == "subjects":
         return max(s, 0.0), n_subjects - 1.0
     return max(both, s, c, 0.0), float(satterthwaite(np.array(s), np.array(c), n_subjects, n_conditions))

@@ -156,10 +156,17 @@ def infer(
         permuted = permutation_test(matrices, [data.values[rows] for rows, _ in cells.values()],
                                     comparator=comparator, orders=orders, shares=shares)  # fmt: skip
         notes.append(_about_permutations(permuted, permutations))
+    grouped = groups is not None and len(np.unique(groups)) < len(groups)
+    if grouped and permuted is None:
+        notes.append(
+            "Conditions of one group are alike in models and data: similarities are above 0 for that alone, and p_population counts it."
+        )
+    elif grouped:
+        notes.append("Conditions of one group are alike in models and data: chance is the mean over permuted groups, and p_population and p_subjects are against it; p_population is no smaller than p.")  # fmt: skip
     tables, pairs = [], []
     for place, (key, found) in enumerate(made.items()):
         cell = dict(zip(by, key, strict=True))
-        tables.append(_score_rows(found, names, comparator, cell, permuted, place, level, dof, seed))
+        tables.append(_score_rows(found, names, comparator, cell, permuted, place, level, dof, seed, grouped))
         pairs.append(_difference_rows(found, names, comparator, cell, level, dof))
     scores, differences = pd.concat(tables, ignore_index=True), pd.concat(pairs, ignore_index=True)
     scores["n_conditions"] = data.n_conditions
@@ -182,23 +189,29 @@ def _what_can_be_asked(bootstrap: str, cells: dict) -> tuple[str, list[str]]:
 
 def _score_rows(
     found: Bootstrap, names: list[str], comparator: Comparator, cell: dict, permuted: Permuted | None, place: int,
-    level: float, dof: str, seed: int,
+    level: float, dof: str, seed: int, grouped: bool = False,
 ) -> pd.DataFrame:  # fmt: skip
     v = found.variances(dof=dof)
     k, zero = len(names), comparator.chance
-    chance = permuted.chance[:, place] if permuted is not None and not np.isfinite(zero) else np.full(k, zero)
+    chance = np.full(k, zero)
+    if permuted is not None and (grouped or not np.isfinite(zero)):
+        chance = permuted.chance[:, place]
+    against = chance if np.isfinite(zero) else zero
     low, high = t_interval(found.scores, v.models, v.dof_models, level=level)
     by_subject = np.stack([found.each[:, found.subject == s].mean(axis=1) for s in range(found.n_subjects)], axis=1)
     signs = [
         sign_flip_test(row - c, rng=seed) if len(row) > 1 and np.isfinite(c) else np.nan
         for row, c in zip(by_subject, chance, strict=True)
     ]
+    population = t_test(found.scores - against, v.models, v.dof_models, two_sided=False)
+    if permuted is not None and grouped:  # few groups: their variance alone is found too small (9 to 19 % at 5 %)
+        population = np.maximum(population, permuted.p[:, place])
     table = pd.DataFrame({
         **cell, "model": names, "metric": comparator.name, "version": comparator.version, "row": "decoded", "value": found.scores,
         "chance": chance, "low": low, "high": high,
         "p": permuted.p[:, place] if permuted is not None else t_test(found.scores - chance, v.models, v.dof_models, two_sided=False),
         "q": np.nan, "p_max": permuted.p_max[:, place] if permuted is not None else np.nan,
-        "p_population": t_test(found.scores - zero, v.models, v.dof_models, two_sided=False), "p_subjects": signs,
+        "p_population": population, "p_subjects": signs,
         "p_to_ceiling": t_test(found.scores - found.ceilings[0], v.to_ceiling[:, 0], v.dof_to_ceiling[:, 0], two_sided=True),
         "variance": v.models, "dof": v.dof_models, "n": found.n_subjects, "note": "",
     })  # fmt: skip
