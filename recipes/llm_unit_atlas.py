@@ -15,6 +15,7 @@ from braindec.config import RecipeConfig, Section
 from braindec.errors import BraindecError
 from braindec.llm._atlas import atlas_answers, atlas_notes, atlas_panels, compare_networks, flags_of
 from braindec.llm.score import Probe
+from braindec.llm.sites import resolve
 from braindec.llm.source import ModelSource
 from braindec.llm.tag_stimuli import tag_conditions
 from braindec.llm.unit_table import unit_table
@@ -72,7 +73,10 @@ def inputs(config, unit):
 def texts_of(config, seed):
     """Running text: paragraphs of a file, or stories."""
     if config.stimuli.texts:
-        paragraphs = Path(config.stimuli.texts).read_text(encoding="utf8").split("\n\n")
+        try:
+            paragraphs = Path(config.stimuli.texts).read_text(encoding="utf8").split("\n\n")
+        except (OSError, UnicodeDecodeError) as error:
+            raise BraindecError(f"{config.stimuli.texts} cannot be read as text", found=str(error)[:100], fix="save it as UTF-8") from error
         return [" ".join(p.split()) for p in paragraphs if p.strip()]
     stories = made_up.make_stories(config.stimuli.n_stories, seed=seed)
     return [". ".join(part) + "." for _, part in stories.groupby("text_id", sort=False)["text"]]
@@ -110,9 +114,20 @@ def networks_of(config, texts):
 
 
 def run(config, unit, work):
+    for name in [*(config.scores or ()), *config.compare]:
+        registry.check("llm.scores", name)
+    for name in config.options:
+        if name not in ("texts", "repeats"):  # what several scores share
+            registry.check("llm.scores", name)
+    if config.seeds and not config.model.path:
+        raise BraindecError("seeds= names models beside the one of model.path, and there is none", found=", ".join(config.seeds),
+                            fix="model.path=FOLDER; tiny models are trained from n_trained seeds")  # fmt: skip
     texts = texts_of(config, config.seed)
+    if not texts:
+        raise BraindecError(f"{config.stimuli.texts} holds no text")
     training = texts if config.stimuli.texts else texts_of(config, config.seed + 1)
     lm, seeds = networks_of(config, training)
+    resolve(lm, config.sites, config.layers)  # a site or layer that is not there is one error, not one of each score
     plain = list(config.model.untrained(config.n_untrained, training, like=lm))
     compared = config.compare or registry.names("llm.scores")
 

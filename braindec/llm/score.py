@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from braindec.errors import BraindecError
+from braindec.errors import BraindecError, did_you_mean
+from braindec.llm._check import layer_numbers, whole
 
 if TYPE_CHECKING:
     from braindec.llm.load import LanguageModel
@@ -57,6 +58,28 @@ class Probe:
     untrained: Sequence[LanguageModel] = ()
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     memory: dict[Any, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        from braindec.llm.sites import SITES  # not at the top: torch is only needed where there is a model
+
+        self.sites = (self.sites,) if isinstance(self.sites, str) else tuple(self.sites)
+        if wrong := [s for s in self.sites if s not in SITES]:
+            raise BraindecError(
+                f"there is no site {wrong[0]!r}{did_you_mean(str(wrong[0]), SITES)}", allowed=", ".join(SITES)
+            )
+        self.layers = layer_numbers(self.layers)
+        if beyond := [n for n in self.layers or () if not 0 <= n < self.model.n_layers]:
+            raise BraindecError(
+                f"{self.model.name} has no layer {beyond[0]}", allowed=f"0 to {self.model.n_layers - 1}"
+            )
+        whole(self.batch_size, "batch_size", least=1)
+        wrong = (
+            [k for k, v in self.options.items() if not isinstance(v, Mapping)]
+            if isinstance(self.options, Mapping)
+            else ["options"]
+        )
+        if wrong:
+            raise BraindecError(f"options of {wrong[0]!r} are no mapping", allowed='e.g. {"lape": {"top": 0.01}}')
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """Return ``make()``, computed at most once for ``key``: scores that need the same activations share them."""

@@ -53,6 +53,10 @@ def numbered(stimuli: object) -> pd.DataFrame:
     if not np.isfinite(values).all() or values.duplicated().any() or len(values) < _FEWEST:
         raise BraindecError("the probe of numbers needs different, finite values", found=f"{len(values)}, of which "
                             f"{int(values.duplicated().sum())} repeat", allowed=f"{_FEWEST} or more")  # fmt: skip
+    text = stimuli["text"]
+    if text.duplicated().any() or not text.map(lambda t: isinstance(t, str) and bool(t.strip())).all():
+        raise BraindecError("every number has a text of its own", found=f"{int(text.duplicated().sum())} texts that repeat, of {len(text)}",
+                            fix="one row a number, with a text that says it")  # fmt: skip
     return stimuli.assign(value=values.astype(float)).sort_values("value", kind="stable").reset_index(drop=True)
 
 

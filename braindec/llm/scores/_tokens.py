@@ -77,6 +77,15 @@ def text_list(stimuli: Any, *, name: str = "texts") -> list[str]:
     else:
         raise BraindecError(f"{name} must be texts", found=type(stimuli).__name__,
                             allowed="a list of texts, a mapping, a table with a column text")  # fmt: skip
+    given = (
+        stimuli[column]
+        if isinstance(stimuli, pd.DataFrame)
+        else stimuli.values()
+        if isinstance(stimuli, Mapping)
+        else stimuli
+    )
+    if odd := [t for t in given if not isinstance(t, (str, list, tuple))]:
+        raise BraindecError(f"{name} holds something that is not text", found=repr(odd[0])[:60], fix="leave it out")
     if not any(t.strip() for t in texts):
         raise BraindecError(f"{name} holds no text")
     return texts

@@ -142,6 +142,8 @@ def _first_tokens(lm: LanguageModel, texts: Sequence[str], words: Sequence[str])
 def _score(probe: Probe) -> pd.DataFrame:
     given = option(probe, "gradient_activation", DEFAULTS)
     table = labelled(probe.need("targets"), label="target", what="targets")
+    if odd := [v for v in [*table["text"], *table["target"]] if not isinstance(v, str) or not v.strip()]:
+        raise BraindecError("texts and their targets are text", found=repr(odd[0]), fix="leave these rows out")
     kind = table["kind"].astype(str).to_numpy() if "kind" in table else np.full(len(table), "target", dtype=object)
     if set(kind) - {"target", "control"} or not (kind == "target").any():
         raise BraindecError(

@@ -168,7 +168,11 @@ def _partners(
 
 def _table(probe: Probe) -> pd.DataFrame:
     options = option(probe, "universal", {"threshold": 0.5, "n_rotations": 1, "same_site": True})
-    models = list(probe.need("seeds"))
+    models = probe.need("seeds")
+    models = list(models) if isinstance(models, (list, tuple)) else [models]
+    if wrong := [m for m in models if not hasattr(m, "tokenizer") or not hasattr(m, "architecture")]:
+        raise BraindecError("the stimuli 'seeds' are models of other seeds", found=repr(wrong[0])[:60],
+                            allowed="a list of LanguageModel", fix="[load_model(folder), ...]")  # fmt: skip
     if not models:
         raise BraindecError("universal units need at least one model of another seed", found="an empty list")
     sample = token_sample(probe)

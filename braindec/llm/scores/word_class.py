@@ -161,6 +161,12 @@ def _score(probe: Probe) -> pd.DataFrame:
             "word classes are a words table with a column class",
             found=", ".join(map(str, getattr(table, "columns", []))),
         )
+    if "word" not in table or table["class"].isna().any():
+        raise BraindecError(
+            "word classes are a words table with a class in every row",
+            found="no column word" if "word" not in table else f"{int(table['class'].isna().sum())} rows without a class",
+            fix="make it with words_table(texts), and call what has no class 'other' (exclude=['other'])",
+        )  # fmt: skip
     counts = table["class"].value_counts()
     kept = counts[(counts >= 2) & ~counts.index.isin(list(given["exclude"]))].index
     attrs, rows = table.attrs, table["class"].isin(kept)
@@ -177,7 +183,18 @@ def _score(probe: Probe) -> pd.DataFrame:
         same = [v for f in fresh for (_, la, si), v in f.items() if (la, si) == (layer, site)]
         untrained = float(np.mean([gdv(distances_of(v), code) for v in same])) if same else np.nan
         out.append(
-            (model, layer, site, value, by_word, p, null.mean() if len(null) else np.nan, len(table), len(kept), untrained)
+            (
+                model,
+                layer,
+                site,
+                value,
+                by_word,
+                p,
+                null.mean() if len(null) else np.nan,
+                len(table),
+                len(kept),
+                untrained,
+            )
         )
     columns = [
         "model",
