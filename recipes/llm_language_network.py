@@ -159,7 +159,12 @@ def run(config, unit, work):
         values = found.features.load()
         described = found.units.assign(mean=values.mean(axis=0), variance=values.var(axis=0))
         sets = matched_random_units(
-            described, found.selection.rows, n_sets=config.lesion.n_sets, match=config.lesion.match, rng=work.seed
+            described,
+            found.selection.rows,
+            n_sets=config.lesion.n_sets,
+            match=config.lesion.match,
+            overlap=True,
+            rng=work.seed,
         )
         measures = {"surprisal_rise": lambda model: mean_surprisal(model, later)}
         if truth is not None:

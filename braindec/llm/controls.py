@@ -24,9 +24,9 @@ __all__ = ["chosen_rows", "match_quality", "matched_random_units"]
 
 def matched_random_units(
     units: pd.DataFrame, chosen: np.ndarray, *, n_sets: int = 20, match: Sequence[str] = ("layer", "site"),
-    avoid: np.ndarray | None = None, rng: np.random.Generator | int | Sequence[int] = 0,
+    avoid: np.ndarray | None = None, overlap: bool = False, rng: np.random.Generator | int | Sequence[int] = 0,
 ) -> list[np.ndarray]:  # fmt: skip
-    """Draw sets of units from the complement of a choice.
+    """Draw sets of units that are like a choice, from its complement or from all units.
 
     Parameters
     ----------
@@ -40,6 +40,10 @@ def matched_random_units(
         activation) by rank: for each chosen unit one is drawn among the nearest that are still free.
     avoid : array of int or bool, optional
         Units that no set may hold either.
+    overlap : bool
+        Sets may hold chosen units. For a p-value this is right: a choice made at random is then a set like the others, whereas
+        sets of the complement differ from it more than from one another (21 % false positives at 5 % when 40 % of a layer are
+        chosen). For showing that *other* units do no harm, leave it out.
     rng : Generator, int or sequence of int
 
     Returns
@@ -62,7 +66,7 @@ def matched_random_units(
         )
     rows = chosen_rows(chosen, len(units), "chosen")
     closed = np.zeros(len(units), dtype=bool)
-    closed[rows] = True
+    closed[rows] = not overlap
     if avoid is not None:
         closed[chosen_rows(avoid, len(units), "avoid")] = True
     if not len(rows) or n_sets < 1:
@@ -128,8 +132,11 @@ def _draw(own: np.ndarray, free: np.ndarray, ranks: np.ndarray | None, rng: np.r
     left = np.ones(len(free), dtype=bool)
     place, drawn = ranks[free], np.empty(len(own), dtype=int)
     for i in rng.permutation(len(own)):  # in random order, so that no unit always has the first choice
-        gap = np.where(left, np.abs(place - ranks[own[i]]).max(axis=1), np.inf)
-        near = np.argpartition(gap, min(_NEAREST, int(left.sum())) - 1)[: min(_NEAREST, int(left.sum()))]
+        gap = np.where(left & (free != own[i]), np.abs(place - ranks[own[i]]).max(axis=1), np.inf)
+        count = min(_NEAREST, int(np.isfinite(gap).sum()))
+        if not count:  # only the unit itself is left
+            gap, count = np.where(left, 0.0, np.inf), 1
+        near = np.argpartition(gap, count - 1)[:count]
         pick = int(rng.choice(near))
         left[pick], drawn[i] = False, free[pick]
     return drawn

@@ -80,7 +80,7 @@ def lesion(
     chosen : array of int
         Rows of ``units``.
     sets : sequence of array of int
-        From :func:`braindec.llm.controls.matched_random_units`.
+        From :func:`braindec.llm.controls.matched_random_units`, with ``overlap=True`` where ``p`` is to be read.
     measure : callable
         ``measure(lm) -> (n_texts,)``; on texts that had no part in choosing the units.
     how : {"zero", "mean"}

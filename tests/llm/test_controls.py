@@ -72,3 +72,18 @@ def test_matching_on_statistics_brings_sets_close_where_plain_sets_are_far():
 def test_what_cannot_be_matched_is_refused(arguments, says):
     with pytest.raises(BraindecError, match=says):
         matched_random_units(_units(), **{"n_sets": 20, **arguments})
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4])
+def test_a_choice_at_random_is_like_overlapping_sets(share):
+    """The sum of unit effects of a random choice against its sets: 5 % of the p-values are at most .05."""
+    rng, n = np.random.default_rng(0), 60
+    units = pd.DataFrame({"layer": np.repeat([0, 1], n // 2), "site": "mlp_act", "index": np.arange(n)})
+    p = []
+    for _ in range(400):
+        effect = rng.standard_normal(n)
+        chosen = np.concatenate([rng.choice(30, round(30 * share), replace=False) + 30 * k for k in (0, 1)])
+        sets = matched_random_units(units, chosen, n_sets=39, overlap=True, rng=rng)
+        null = np.array([effect[s].sum() for s in sets])
+        p.append((1 + (null >= effect[chosen].sum()).sum()) / 40)
+    assert 0.025 <= np.mean(np.array(p) <= 0.05) <= 0.08
