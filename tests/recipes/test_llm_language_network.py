@@ -43,7 +43,8 @@ def test_the_planted_network_is_found_needed_and_predicts_language_regions(tmp_p
     assert row(scores, "split_half_r")["value"] > 0.6 and row(scores, "planted_auc")["value"] > 0.95
     for metric in ("surprisal_rise", "class_errors_rise"):
         lost, random = row(scores, metric), row(scores, metric, "random_units")
-        assert lost["p"] == pytest.approx(1 / 21) and lost["low"] > 0.5 > 0.4 > random["high"]
+        assert lost["p"] == pytest.approx(1 / 21) and lost["low"] > 0.5
+        assert random["high"] < 0.2 * lost["value"]  # sets may hold a tenth of the language units
     for region in ("IFG", "AntTemp", "PostTemp"):
         chosen = row(scores, "brain_r", region=region)
         assert (
