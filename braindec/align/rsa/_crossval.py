@@ -12,7 +12,7 @@ there. Differs from the reference in: scores are means over subjects, not over f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from tqdm import tqdm
@@ -24,6 +24,7 @@ from braindec.align.rsa._sums import LINEAR, weighted_sums
 from braindec.align.rsa.bootstrap import Bootstrap, covariance_of, enough_units
 from braindec.align.rsa.compare import Comparator
 from braindec.align.rsa.models import Model
+from braindec.align.rsa.permutation import permuted_cells
 from braindec.errors import BraindecError
 from braindec.kernels.rank_ceilings import rank_again_numpy
 
@@ -31,6 +32,7 @@ __all__ = ["CrossValidated", "cross_validate_models", "n_folds"]
 
 _ASSIGNMENTS = 2  # of each resample
 _ESTIMATES = 20  # of the data themselves
+_SHUFFLED = 4  # of the data in each other order
 _LEAST = 0.25  # of the covariance of means that a correction leaves
 
 
@@ -44,10 +46,13 @@ class CrossValidated(Bootstrap):
         Scores and ceilings of both divisions of each resample.
     weights : list of array of shape (n_fits, n_parts)
         Fitted weights of each model over the folds of the data themselves, times the spread of each part, scaled to a sum of 1.
+    shuffled : array of shape (n_orders, n_models), optional
+        Scores of models fitted again to data whose conditions are in another order.
     """
 
     divided: dict[str, np.ndarray] = field(default_factory=dict)
     weights: Sequence[np.ndarray] = ()
+    shuffled: np.ndarray | None = None
 
     def covariances(self) -> dict[str, np.ndarray]:
         """Covariances without the part of the divisions.
@@ -89,10 +94,12 @@ def cross_validate_models(
     subjects: np.ndarray | None = None,
     condition_groups: np.ndarray | None = None,
     rng: np.random.Generator | int = 0,
+    orders: np.ndarray | None = None,
 ) -> CrossValidated:
     """Score models on held-out conditions and subjects, and in resamples of both; see :func:`bootstrap_rsa`.
 
     With one subject only conditions are divided. Rank comparators fit mixtures by Pearson correlation and score by ranks.
+    ``orders`` (n_orders, n_conditions) of conditions, for which all is fitted again, say what is chance.
 
     Raises
     ------
@@ -126,7 +133,14 @@ def cross_validate_models(
     scores = each @ share / share.sum()
     means = {name: v.mean(axis=1) for name, v in divided.items()}
     weights = [_shares_of_parts(np.array(f), m.parts) for f, m in zip(fits, models, strict=True)]
-    return CrossValidated(scores, each, bounds, means, n_s, n_c, kind, subject, {}, divided, weights)
+    shuffled = None if orders is None else np.array([_shuffled(task, order, every, rng) @ share / share.sum() for order in orders])  # fmt: skip
+    return CrossValidated(scores, each, bounds, means, n_s, n_c, kind, subject, {}, divided, weights, shuffled)
+
+
+def _shuffled(task: _Task, order: np.ndarray, every: Draws, rng: np.random.Generator) -> np.ndarray:
+    """Held-out scores (n_models, n_rdm) with the conditions of the data in another order."""
+    moved = replace(task, data=permuted_cells(task.data, order))
+    return np.mean([moved.divide(every.conditions[0], [every.rdms[0]], rng)[0][0] for _ in range(_SHUFFLED)], axis=0)
 
 
 def _shares_of_parts(weights: np.ndarray, parts: np.ndarray) -> np.ndarray:

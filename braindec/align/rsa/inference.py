@@ -26,10 +26,13 @@ from braindec.align.rsa.compare import Comparator, comparator_of
 from braindec.align.rsa.models import Model, Select, as_models
 from braindec.align.rsa.permutation import Permuted, condition_orders, permutation_test
 from braindec.align.rsa.rdm import RDMs
+from braindec.errors import BraindecError
 from braindec.stats.fdr import fdr_bh, holm
-from braindec.stats.permutation import sign_flip_test
+from braindec.stats.permutation import permutation_p, sign_flip_test
 
 __all__ = ["Inference", "infer"]
+
+_ORDERS = 99  # of groups, for fitted models
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +142,12 @@ def infer(
         notes.append(f"Variances come from {n:,} bootstrap resamples, as components are not known for {why}; they are conservative with few conditions.")  # fmt: skip
     groups = None if condition_groups is None else np.asarray(condition_groups)
     how = {"comparator": comparator, "kind": bootstrap, "n": n, "condition_groups": groups, "rng": seed}
+    grouped = groups is not None and len(np.unique(groups)) < len(groups)
+    again = _few_orders(data.n_conditions, groups, strata, seed) if fitted and groups is not None and grouped else None
     made: dict[tuple, Bootstrap] = {}
     for key, (rows, who) in cells.items():
         if fitted:
-            made[key] = cross_validate_models(families, data.values[rows], subjects=who, **how)
+            made[key] = cross_validate_models(families, data.values[rows], subjects=who, orders=again, **how)
         else:
             matrices = np.concatenate([m.parts for m in families])
             made[key] = bootstrap_rsa(matrices, data.values[rows], subjects=who, method=method, **how)
@@ -156,8 +161,7 @@ def infer(
         permuted = permutation_test(matrices, [data.values[rows] for rows, _ in cells.values()],
                                     comparator=comparator, orders=orders, shares=shares)  # fmt: skip
         notes.append(_about_permutations(permuted, permutations))
-    grouped = groups is not None and len(np.unique(groups)) < len(groups)
-    if grouped and permuted is None:
+    if grouped and permuted is None and again is None:
         notes.append(
             "Conditions of one group are alike in models and data: similarities are above 0 for that alone, and p_population counts it."
         )
@@ -178,6 +182,16 @@ def infer(
                      {m.name: tuple(m.labels) for m in families})  # fmt: skip
 
 
+def _few_orders(n: int, groups: np.ndarray, strata: Sequence[Any] | None, seed: int) -> np.ndarray | None:
+    """Orders of whole groups for chance of fitted models; None where groups cannot change places."""
+    try:
+        return condition_orders(
+            n, n=_ORDERS, rng=seed + 1, blocks=groups, strata=None if strata is None else np.asarray(strata)
+        )
+    except BraindecError:
+        return None
+
+
 def _what_can_be_asked(bootstrap: str, cells: dict) -> tuple[str, list[str]]:
     fewest = min(who.max() + 1 for _, who in cells.values())
     if bootstrap == "two-factor" and fewest < 2:
@@ -194,8 +208,11 @@ def _score_rows(
     v = found.variances(dof=dof)
     k, zero = len(names), comparator.chance
     chance = np.full(k, zero)
+    shuffled = getattr(found, "shuffled", None)
     if permuted is not None and (grouped or not np.isfinite(zero)):
         chance = permuted.chance[:, place]
+    elif shuffled is not None:
+        chance = shuffled.mean(axis=0)
     against = chance if np.isfinite(zero) else zero
     low, high = t_interval(found.scores, v.models, v.dof_models, level=level)
     by_subject = np.stack([found.each[:, found.subject == s].mean(axis=1) for s in range(found.n_subjects)], axis=1)
@@ -206,10 +223,12 @@ def _score_rows(
     population = t_test(found.scores - against, v.models, v.dof_models, two_sided=False)
     if permuted is not None and grouped:  # few groups: their variance alone is found too small (9 to 19 % at 5 %)
         population = np.maximum(population, permuted.p[:, place])
+    elif shuffled is not None:
+        population = np.maximum(population, permutation_p(found.scores, shuffled))
     table = pd.DataFrame({
         **cell, "model": names, "metric": comparator.name, "version": comparator.version, "row": "decoded", "value": found.scores,
         "chance": chance, "low": low, "high": high,
-        "p": permuted.p[:, place] if permuted is not None else t_test(found.scores - chance, v.models, v.dof_models, two_sided=False),
+        "p": permuted.p[:, place] if permuted is not None else np.where(np.isfinite(population), population, t_test(found.scores - chance, v.models, v.dof_models, two_sided=False)),
         "q": np.nan, "p_max": permuted.p_max[:, place] if permuted is not None else np.nan,
         "p_population": population, "p_subjects": signs,
         "p_to_ceiling": t_test(found.scores - found.ceilings[0], v.to_ceiling[:, 0], v.dof_to_ceiling[:, 0], two_sided=True),
