@@ -5,11 +5,11 @@ phrases differs from a matched control. Shares of tagged units stand beside thos
 model is one whose tagged units were planted, and the brain is made-up sEEG with planted channels.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import PositiveInt
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveInt
 
 from braindec import __version__
 from braindec.align._tag_results import (
@@ -52,18 +52,18 @@ class Stimuli(Section):
     corpus: str | None = None
     unit: Literal["word", "character"] = "word"
     n: PositiveInt = 432
-    levels: dict[str, PositiveInt] = {"word": 1, "phrase": 2, "sentence": 4}
+    levels: Annotated[dict[str, PositiveInt], Field(min_length=2)] = {"word": 1, "phrase": 2, "sentence": 4}
     n_sentences: PositiveInt = 9
-    unit_rate: float = 4.0
+    unit_rate: FiniteFloat = 4.0
     drop: int = 1
-    controls: list[str] = ["slot_shuffle", "within_sentence_shuffle", "phrase_shuffle", "nonsense"]
+    controls: Annotated[list[str], Field(min_length=1)] = ["slot_shuffle", "within_sentence_shuffle", "phrase_shuffle", "nonsense"]
 
 
 class Units(Section):
     planted: bool = True
     sites: list[str] = ["mlp_act"]
     layers: list[int] | None = None
-    n_untrained: int = 5
+    n_untrained: NonNegativeInt = 5
 
 
 class Brain(Section):
@@ -73,7 +73,7 @@ class Brain(Section):
     blocks: str | None = "run"
     n_subjects: PositiveInt = 2
     n_channels: PositiveInt = 36
-    snr: float = 0.5
+    snr: FiniteFloat = 0.5
 
 
 class Config(RecipeConfig):

@@ -97,3 +97,14 @@ def test_another_name_replaces_a_section_and_the_order_of_words_does_not_matter(
         assert load_config(Named, base, overrides=given).decoder == {"name": "net", "size": 2}
     assert load_config(Named, base, overrides=["decoder.name=ridge"]).decoder == {"name": "ridge", "alpha": 3}
     assert load_config(Named, base, overrides=["decoder.size=2"]).decoder == {"name": "ridge", "alpha": 3, "size": 2}
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    from braindec.config import Section
+
+    class Sizes(Section):
+        snr: float = 0.5
+
+    for value in (float("nan"), float("inf"), "nan"):
+        with pytest.raises(ValueError, match="finite number"):
+            Sizes(snr=value)

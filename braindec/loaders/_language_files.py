@@ -116,7 +116,11 @@ def read_corpus(path: str | Path, unit: Literal["word", "character"] = "word") -
     lengths = [len(s) for s in sentences]
     usual = max(set(lengths), key=lengths.count)
     other = [k for k, n in enumerate(lengths) if n != usual]
-    if other or usual == 0:
+    if usual == 0:
+        raise BraindecError(
+            f"{path.name} holds no {unit}s", found=repr(lines[0][1][:40]), allowed="text in UTF-8, one sentence a line"
+        )
+    if other:
         shown = "; ".join(f"line {lines[k][0]}: {lengths[k]} ({lines[k][1]!r})" for k in other[:4])
         raise BraindecError(
             f"the sentences of {path.name} differ in length: {len(other)} do not have {usual} {unit}s", found=shown,

@@ -157,6 +157,8 @@ def make_tagged_corpus(n: int = 50, words_per_sentence: int = 4, seed: int = 0) 
             allowed=", ".join(map(str, _FRAMES)),
             fix="words_per_sentence=4",
         )
+    if not isinstance(n, int) or n < 1:
+        raise BraindecError(f"n={n!r} sentences cannot be made", allowed="a whole number from 1 on")
     slots, phrases = _FRAMES[words_per_sentence]
     rng = np.random.default_rng([seed, 62, words_per_sentence])
     found: dict[tuple[str, ...], None] = {}

@@ -63,7 +63,8 @@ def read_reading_times(
     Raises
     ------
     BraindecError
-        If a column is not there (the message names those that are), times are not numbers or below 0, or a place has two words.
+        If a column is not there (the message names those that are), times are not numbers, below 0 or in another unit, a
+        word is missing, or a place has two words.
     """
     table = path.copy() if isinstance(path, pd.DataFrame) else _read(path, separator)
     name = "the table" if isinstance(path, pd.DataFrame) else Path(path).name
@@ -78,6 +79,15 @@ def read_reading_times(
         raise BraindecError(f"times are not read in {unit!r}", allowed="ms, s")
     times = pd.to_numeric(table[time], errors="coerce")
     bad = times.isna() & table[time].notna() & ~table[time].astype(str).str.lower().isin(["na", "n/a", "nan"])
+    if not len(table):
+        raise BraindecError(f"{name} has no rows", found=", ".join(map(str, table.columns[:14])))
+    nameless = table[word].isna() | (table[word].astype(str).str.strip() == "")
+    if nameless.any():
+        raise BraindecError(
+            f"{name}: no word in row {int(np.flatnonzero(nameless)[0]) + 2}", found=f"{int(nameless.sum())} rows without a word",
+            fix="leave them out, or read the table with keep_default_na=False if the word is 'null' or 'NA'",
+        )  # fmt: skip
+    bad |= np.isinf(times)
     if bad.any() or (times < 0).any():
         row = int(np.flatnonzero(bad | (times < 0))[0])
         raise BraindecError(
@@ -85,6 +95,12 @@ def read_reading_times(
             found=repr(table[time].iloc[row]),
             allowed="a number from 0 on",
         )
+    usual = float(times.median())
+    if times.notna().any() and not 20 <= usual * (1000.0 if unit == "s" else 1.0) <= 20_000:
+        raise BraindecError(
+            f"{name}: half of the times are below {usual:g} {unit}, which nobody reads a word in", allowed="a median of 20 ms to 20 s",
+            fix=f"unit={'s' if unit == 'ms' else 'ms'!r}, if they are in that",
+        )  # fmt: skip
     plain = pd.DataFrame({
         "text_id": table[story].astype(str) if story else "1", "word": table[word].astype(str), "time": times * (1000.0 if unit == "s" else 1.0),
     })  # fmt: skip

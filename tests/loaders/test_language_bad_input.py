@@ -1,0 +1,30 @@
+"""Files and sizes of language stimuli and reading times that cannot be used: one clear error each."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from braindec.errors import BraindecError
+from braindec.loaders.language_stimuli import make_tagged_corpus, read_corpus
+from braindec.loaders.reading_times import read_reading_times
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "says"),
+    [({"word": ["the", None]}, {}, "no word in row 3"), ({"word": ["the", " "]}, {}, "no word in row 3"), ({"time": [300, np.inf]}, {}, "not a reading time in row 3"),
+     ({"time": [0.3, 0.31]}, {}, "unit='s'"), ({"time": [300, 310]}, {"unit": "s"}, "unit='ms'"), ({"word": [], "time": []}, {}, "no rows")],
+)  # fmt: skip
+def test_reading_times(columns, options, says):
+    table = pd.DataFrame({"word": ["the", "cat"], "time": [300.0, 310.0], **columns} if len(columns) < 2 else columns)
+    with pytest.raises(BraindecError) as error:
+        read_reading_times(table, **options)
+    assert says in str(error.value)
+
+
+def test_corpora(tmp_path):
+    (tmp_path / "b.txt").write_bytes(b"\x00\x01\x02")
+    with pytest.raises(BraindecError, match=r"b\.txt holds no words"):
+        read_corpus(tmp_path / "b.txt")
+    for n in (0, -1, 1.5, "a"):
+        with pytest.raises(BraindecError, match="cannot be made"):
+            make_tagged_corpus(n)
