@@ -70,7 +70,7 @@ class Config(RecipeConfig):
     model: ModelSource = ModelSource(steps=40)
     sites: list[str] = ["mlp_out"]
     pool: Literal["last", "mean", "sum", "first"] = "last"
-    text: str = "text"
+    text: str | None = None
     synthetic: Synthetic = Synthetic()
     rdms: Matrices = Matrices()
     measure: str = "correlation"
@@ -134,7 +134,12 @@ def brains_of(config):
                 fix="recipe llm_brain_encoding reads them",
             )
         items = brains[0].trials.drop_duplicates("stimulus_id").reset_index(drop=True)
-        return items, (lambda features: (brains, [])), config.text
+        found = [config.text] if config.text else [c for c in ("text", "sentence") if c in items]
+        if not found or found[0] not in items:
+            raise BraindecError(
+                "the trials do not hold the text of their stimuli", found=", ".join(map(str, items)), fix="text: COLUMN"
+            )
+        return items, (lambda features: (brains, [])), found[0]
     wanted = config.synthetic
     stories = make_stories(wanted.n_stories, wanted.seed)
 

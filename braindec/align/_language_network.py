@@ -98,6 +98,13 @@ def effect_rows(
         n,
     )
     rows += _spread("held_out_effect", "untrained_network", others, _seeds(fresh), n)
+    rows += _spread(
+        "held_out_effect",
+        "label_shuffle",
+        np.asarray(cross.null),
+        "labels of the stimuli permuted (0 where no unit passes the gate): mean and central 95 %",
+        n,
+    )
     reliability, p, null = reliability_test(
         a, b, absolute=absolute, groups=groups_of(found.units), n_permutations=n_permutations, rng=seed
     )
@@ -194,12 +201,21 @@ def truth_rows(found: Localization, truth: Mapping[str, Any] | None) -> list[dic
 def answers(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     """What the rows answer: is the lesion worse than that of random units, and which regions are predicted better than by those?"""
     said: list[Any] = []
+    effect = {r["row"]: r["value"] for r in rows if r["metric"] == "held_out_effect"}
+    beside = {"untrained_network": "in untrained networks", "random_units": "of as many random units"}
+    parts = [f"{effect[row]:.2f} {words}" for row, words in beside.items() if row in effect]
+    if "decoded" in effect and parts:
+        said.append(
+            f"Effect on held-out stimuli {effect['decoded']:.2f} of the chosen units, {', '.join(parts)}.".replace(
+                "-", "−"
+            ).replace("held−out", "held-out")
+        )
     for row in rows:
         if row["row"] != "decoded":
             continue
         if row["metric"] in NAMES:
             said.append(f"Without the chosen units {NAMES[row['metric']]} rise by {row['value']:.2f}, without as many random units by {row['chance']:.2f} "
-                        f"(p = {row['p']:.2g}).".replace(" rise ", " rises " if row["metric"] == "surprisal_rise" else " rise ").replace("-0.00", "0.00"))  # fmt: skip
+                        f"(p = {row['p']:.2g}{'' if row['p'] <= 0.05 else ': not shown to be more'}).".replace(" rise ", " rises " if row["metric"] == "surprisal_rise" else " rise ").replace("-0.00", "0.00"))  # fmt: skip
         elif row["metric"] == "brain_r":
             better = row["p"] <= 0.05
             said.append({"about": "Predicting the brain", "item": str(row["region"]),

@@ -130,12 +130,21 @@ def answers(
         said.append(f"Tagged channels (p ≤ {ALPHA} against {_plain(control)}; 1 in 20 by chance): {'; '.join(parts)}.")
     units = {(r["row"], r["band"]): r["value"] for r in rows if r["metric"] == "tagged_units"}
     for rate in dict.fromkeys(band for row, band in units if row == "decoded"):
-        shown = [f"{units['decoded', rate]:.1%} against {_plain(_first_control(rows))}"]
+        first = _first_control(rows)
+        fresh = units.get(("untrained", rate), units.get((f"untrained against {first}", rate)))
+        shown = [
+            f"{units['decoded', rate]:.1%} against {_plain(first)}"
+            + ("" if fresh is None else f" ({fresh:.1%} in untrained networks)")
+        ]
         if broken is not None and (f"against {broken}", rate) in units:
             plain = units.get((f"untrained against {broken}", rate))
             shown.append(
                 f"{units[f'against {broken}', rate]:.1%} against {_plain(broken)}"
-                + ("" if plain is None else f" ({plain:.1%} in untrained networks: such a share says little by itself)")
+                + (
+                    ""
+                    if plain is None
+                    else f" ({plain:.1%} in untrained networks, so that this share says little by itself)"
+                )
             )
         said.append(f"Units of the model tagged at the {rate} rate: {', '.join(shown)}; 5 % by chance.")
     if broken is not None:

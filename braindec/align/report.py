@@ -97,7 +97,10 @@ def _set_rows(sets: UnitSets) -> pd.DataFrame:
 
 def _matrices(found: Alignment, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     """Models x regions for each kind of score."""
-    panels, models = [], list(dict.fromkeys(m for m, _ in found.choices))
+    panels: list[dict[str, Any]] = []
+    models = list(dict.fromkeys(m for m, _ in found.choices))
+    if len(models) * len(found.regions) == 1:
+        return panels  # the bars of its controls show that one number
     for metric in dict.fromkeys(m for _, m in found.choices):
         calls = found.calls[found.calls["metric"] == metric]
         values, stars = (np.full((len(models), len(found.regions)), np.nan) for _ in range(2))

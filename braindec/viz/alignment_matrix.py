@@ -66,7 +66,7 @@ def alignment_matrix(
             if np.isfinite(table[i, k]):
                 shade = colours(float(np.clip((table[i, k] - low) / max(high - low, 1e-12), 0, 1)))
                 dark = 0.299 * shade[0] + 0.587 * shade[1] + 0.114 * shade[2] < 0.55
-                ax.text(k, i, f"{table[i, k]:.2f}{'*' * int(marks[i, k])}".replace("-", "\u2212"), ha="center", va="center", fontsize=8.5,
+                ax.text(k, i, f"{round(table[i, k], 2) + 0.0:.2f}{'*' * int(marks[i, k])}".replace("-", "\u2212"), ha="center", va="center", fontsize=8.5,
                         color="white" if dark else INK)  # fmt: skip
     names = list(columns)
     if ceiling is not None:
@@ -88,7 +88,9 @@ def alignment_matrix(
     bar.set_label(label)
     bar.outline.set_visible(False)
     if stars is not None:
-        figure.supxlabel(words or _WORDS, fontsize=7.5, color=MUTED)
+        told = words or _WORDS
+        narrow = figure.get_figwidth() < 0.062 * len(told)  # inches that a character takes
+        figure.supxlabel(told.replace("   ", "\n") if narrow else told, fontsize=7.5, color=MUTED)
     if title:
         ax.set_title(title)
     return figure

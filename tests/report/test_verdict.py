@@ -300,3 +300,42 @@ def test_the_combined_p_is_not_told_as_that_of_the_mean():
     )
     told = next(t for t in verdict(record).points if t.startswith("Mean over"))
     assert "chance 0.500. Tests combined (Fisher)" in told and "may come from one" in told
+
+
+def test_answers_beyond_chance_are_joined_over_units():
+    def said(region, says):
+        return {"about": "Encoding", "item": region, "says": says}
+
+    one = unit("01", [{}], answers=[said("IFG", "beyond length in"), said("A1", "not above chance in"), "The same."])
+    two = unit(
+        "02", [{}], answers=[said("IFG", "beyond length in"), said("A1", "beyond length in"), "The same.", "Mine."]
+    )
+    text = " ".join(verdict(run([one, two])).points)
+    assert "Encoding: beyond length in IFG, A1 (1 of 2 subjects); not above chance in A1 (1 of 2 subjects)." in text
+    assert text.count("The same.") == 1 and "sub-02: Mine." in text
+
+
+@pytest.mark.parametrize(
+    ("auc", "lead"), [(0.99, "is found ("), (0.8, "is found in part ("), (0.5, "is not found everywhere (")]
+)
+def test_what_was_planted_is_named(auc, lead):
+    rows = [{}, {"metric": "auc_planted", "band": "sentence", "region": "channels", "value": auc}]
+    text = " ".join(verdict(run([unit("01", rows)])).points)
+    assert f"What was planted {lead}" in text and number(auc) in text
+
+
+def test_fewer_tagged_than_by_chance_is_no_leak():
+    low, high = (
+        {"metric": "tagged_units", "row": "untrained", **score(v, v - 0.005, v + 0.005, np.nan, 0.05)}
+        for v in (0.03, 0.08)
+    )
+    assert not judge_controls([unit("01", [{}, low])]).off and judge_controls([unit("01", [{}, high])]).off
+
+
+def test_scores_that_no_decoder_made():
+    assert row_name("decoded", "corr_cov") == row_name("decoded", "corr_cov_difference") == "score"
+    assert row_name("decoded", "auc") == "decoded" and row_name("untrained_3") == "untrained network 3"
+    assert row_name("layer 2 mlp_out") == "layer 2, MLP output"
+    assert (
+        block_name("tagged_channels, all channels, sentence") == "share of channels tagged, all channels, sentence rate"
+    )

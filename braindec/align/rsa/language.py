@@ -128,7 +128,7 @@ def region_rdms(
     stimuli : sequence
         Ids in the order wanted. Those that some subject lacks are left out (``info["left_out"]`` counts them).
     column : str
-        Column of the channel table that names regions; "n/a" is left out.
+        Column of the channel table that names regions; "n/a" is left out, unless no channel has a name: then all are one region.
     measure : str
         A name of ``align.rsa.rdms``.
 
@@ -154,10 +154,9 @@ def region_rdms(
         rows = np.flatnonzero(np.isin(ids, kept))
         values = brain.load(rows).mean(axis=2)  # (trial, channel)
         subject = str(brain.trials["subject"].iloc[0])
-        for region in dict.fromkeys(channels[column].astype(str)):
-            if region in ("", "n/a", "nan"):
-                continue
-            mine = (channels[column].astype(str) == region).to_numpy()
+        names = channels[column].astype(str)
+        named = {name: (names == name).to_numpy() for name in dict.fromkeys(names) if name not in ("", "n/a", "nan")}
+        for region, mine in (named or {"all channels": np.ones(len(names), dtype=bool)}).items():
             found = compute_rdm(
                 values[:, mine], measure=measure, conditions=ids[rows], table={"subject": subject, "region": region}
             )

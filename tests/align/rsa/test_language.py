@@ -69,3 +69,14 @@ def test_regions(world):
         region_rdms(brains, stories["stimulus_id"], column="area")
     with pytest.raises(BraindecError, match="too few stimuli"):
         region_rdms(brains, ["x", "y"])
+
+
+def test_channels_without_names_are_one_region(world):
+    stories, _, brains = world
+    nameless = []
+    for one in brains:
+        copy = one[np.arange(len(one))]
+        copy.channels["region"] = "n/a"
+        nameless.append(copy)
+    found = region_rdms(nameless, stories["stimulus_id"])
+    assert set(found.table["region"]) == {"all channels"} and len(found) == len(brains)
