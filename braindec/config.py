@@ -18,7 +18,9 @@ from braindec.errors import BraindecError, did_you_mean
 class Section(BaseModel):
     """A part of the settings: frozen, unknown keys refused, numbers accepted where a name is wanted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", coerce_numbers_to_str=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class Data(Section):

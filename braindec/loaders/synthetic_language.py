@@ -215,8 +215,13 @@ def _choose(
         inside &= (units["site"] == site).to_numpy() if site is not None and "site" in units else True
         rows = np.flatnonzero(inside)
         if not len(rows):
+            there = (units["layer"] == layer).any() and (site is None or site in set(units.get("site", [site])))
             raise BraindecError(
-                f"no unit of layer {layer} varies over the stimuli",
+                f"no unit of layer {layer} varies over the stimuli"
+                if there
+                else f"no layer {layer}"
+                + (f" with the site {site!r}" if site is not None else "")
+                + " can drive the brain: the features have none",
                 found=f"layers {sorted(units['layer'].unique().tolist())}, sites {sorted(set(units.get('site', [])))}",
             )
         rows = rows[np.argsort(alike[rows], kind="stable")][: max(n, len(rows) // 2)]

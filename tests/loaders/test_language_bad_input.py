@@ -28,3 +28,15 @@ def test_corpora(tmp_path):
     for n in (0, -1, 1.5, "a"):
         with pytest.raises(BraindecError, match="cannot be made"):
             make_tagged_corpus(n)
+
+
+def test_a_layer_that_is_not_there_drives_no_brain():
+    from braindec.loaders.synthetic_language import language_brain
+    from braindec.types import Features
+
+    units = pd.DataFrame({"layer": [0] * 8, "site": "mlp_out", "index": range(8)})
+    values = np.random.default_rng(0).standard_normal((12, 8))
+    features = Features(values, pd.DataFrame({"stimulus_id": [str(k) for k in range(12)]}), units)
+    with pytest.raises(BraindecError, match="no layer 9.*the features have none") as error:
+        language_brain(features, driving_layer=9, n_subjects=1)
+    assert "[0]" in error.value.found
