@@ -36,7 +36,9 @@ def test_a_layer_that_is_not_there_drives_no_brain():
 
     units = pd.DataFrame({"layer": [0] * 8, "site": "mlp_out", "index": range(8)})
     values = np.random.default_rng(0).standard_normal((12, 8))
-    features = Features(values, pd.DataFrame({"stimulus_id": [str(k) for k in range(12)]}), units)
+    features = Features(
+        values, pd.DataFrame({"stimulus_id": [str(k) for k in range(12)], "n_words": range(3, 15)}), units
+    )
     with pytest.raises(BraindecError, match="no layer 9.*the features have none") as error:
         language_brain(features, driving_layer=9, n_subjects=1)
     assert "[0]" in error.value.found
