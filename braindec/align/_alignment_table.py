@@ -189,6 +189,8 @@ def _call(decoded: pd.Series, unique: pd.DataFrame, seeds: pd.Series, nuisance: 
     if len(unique):
         own = unique.iloc[0]
         q = own["q"] if np.isfinite(own["q"]) else own["p"]
+        if not np.isfinite(q) and "drift" in str(own["note"]):
+            return "nuisance", "Above chance; whether it adds to position, length and pace cannot be tested on responses that drift so slowly (filter or detrend them): not called language."  # fmt: skip
         if not (q <= ALPHA and own["value"] > 0):
             value = (
                 f" (nuisance alone {float(nuisance['value'].iloc[0]):.3f}, units {decoded['value']:.3f})"
@@ -301,9 +303,15 @@ def _unique(one: ModelScores, k: int, context: Mapping[str, Any]) -> list[dict[s
     longer = _LONGER if one.score == "encoding" else 1.0
     low, high, how = interval(None, k, value, context, found["pieces"][k], longer)
     null = found["null"][:, k]
-    p = float(permutation_p(value, null)) if len(null) and np.isfinite(value) else np.nan
+    slow = "slow" in found and bool(found["slow"][k])
+    p = float(permutation_p(value, null)) if len(null) and np.isfinite(value) and not slow else np.nan
+    tested = (
+        "no p: responses drift too slowly for surrogates of their residuals"
+        if slow
+        else "p: residuals of nuisance exchanged"
+    )
     return [{"metric": found["metric"], "row": "decoded", "layer": CHOSEN if len(one.layers) > 1 else one.layers[0].name, "value": value, "low": low,
-             "high": high, "p": p, "note": f"what the units add to position, length and pace; {how}; p: residuals of nuisance exchanged"}]  # fmt: skip
+             "high": high, "p": p, "note": f"what the units add to position, length and pace; {how}; {tested}"}]  # fmt: skip
 
 
 def _layers(

@@ -30,7 +30,7 @@ from braindec.align._alignment_encoding import (
     fold_rows,
     nuisance_design,
 )
-from braindec.align._alignment_null import make_surrogates
+from braindec.align._alignment_null import SLOW, make_surrogates, slowness
 from braindec.align._alignment_splits import Held, hold_out
 from braindec.align._alignment_table import CHOSEN, ModelScores, calls, finish, profiles, rows_of_model, shared_rows
 from braindec.align._alignment_volumes import timed_items, words_of_runs
@@ -345,7 +345,16 @@ class _Encoding:
             "value": mean[0],
             "null": mean[1:],
             "pieces": [np.concatenate(p) for p in pieces],
+            "slow": self._slow(),
         }
+
+    def _slow(self) -> np.ndarray:
+        """Regions whose responses drift so much that residuals with turned phases would give too small p-values, (n_regions,)."""
+        job = self.job
+        if job.surrogates.kind != "phases":
+            return np.zeros(len(job.masks), dtype=bool)
+        found = slowness(job.data.Y, job.nuisance, job.data.runs)
+        return np.array([np.median(found[mask]) > SLOW for mask in job.masks])
 
 
 def _check(models: Mapping[str, Features], scores: Sequence[str]) -> list[str]:

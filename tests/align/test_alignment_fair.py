@@ -105,3 +105,20 @@ def test_targets_and_random_units_hold_their_level_after_the_choice_of_a_layer()
     assert (
         0.35 < np.mean(random) < 0.65 and np.mean(np.array(random) <= 0.05) < 0.17
     )  # sets scored over all items: above 0.4
+
+
+@pytest.mark.parametrize(("share", "tested"), [(0.5, True), (0.97, False)])
+def test_what_units_add_is_not_tested_on_responses_that_drift(share, tested):
+    rng = np.random.default_rng(5)
+    n = 160
+
+    def slow(k):
+        series, noise = np.zeros((n, k)), rng.normal(size=(n, k))
+        for t in range(1, n):
+            series[t] = share * series[t - 1] + noise[t]
+        return series
+
+    found = align_units({"m": units(slow(10), names(n))}, responses(slow(8), names(n), onset=2.0 * np.arange(n)),
+                        scores=("encoding",), n_surrogates=19, n_random_sets=0)  # fmt: skip
+    row = found.rows(metric="unique_r2", row="decoded").iloc[0]
+    assert np.isfinite(row["p"]) == tested and ("drift" in row["note"]) != tested
