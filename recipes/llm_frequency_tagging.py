@@ -56,7 +56,12 @@ class Stimuli(Section):
     n_sentences: PositiveInt = 9
     unit_rate: FiniteFloat = 4.0
     drop: int = 1
-    controls: Annotated[list[str], Field(min_length=1)] = ["slot_shuffle", "within_sentence_shuffle", "phrase_shuffle", "nonsense"]
+    controls: Annotated[list[str], Field(min_length=1)] = [
+        "slot_shuffle",
+        "within_sentence_shuffle",
+        "phrase_shuffle",
+        "nonsense",
+    ]
 
 
 class Units(Section):
@@ -227,11 +232,11 @@ def run(config, unit, work):
     )
     notes = [*(f"Units: {n}" for n in found[headline].notes), *(f"Channels: {n}" for n in channels.notes if n not in found[headline].notes),
              *(f"Similarity: {n}" for n in (similarity.notes if similarity else []))]  # fmt: skip
-    notes = [*unit_notes([r for r in rows if r is not None], headline), *notes]
+    notes = [*unit_notes(headline), *notes]
     notes = [*sharing_note(token_sharing(lm.tokenizer, tag_words(conditions))), *notes]
     overview = {"model": lm.name, "units": f"{len(features.units):,} ({', '.join(config.units.sites)})", "untrained networks": config.units.n_untrained,
-                "trials of text": {name: len(c) for name, c in conditions.items()}, "trial": f"{design.n_sentences} sentences of {design.sentence} "
-                f"{said.unit}s, {design.drop} dropped", "trials of the brain": {str(k): int(v) for k, v in windows.trials[config.events.column].value_counts().items()},
+                "trials of text": {name.replace("_", " "): len(c) for name, c in conditions.items()}, "trial": f"{design.n_sentences} sentences of {design.sentence} "
+                f"{said.unit}s, {design.drop} dropped", "trials of the brain": {str(k): int(v) for k, v in windows.trials[config.events.column].value_counts().sort_index().items()},
                 "channels": windows.n_channels, "sampling frequency (Hz)": windows.sfreq}  # fmt: skip
     kept = [r for r in rows if r is not None]
     told = answers(kept, channels, masks, brain.control, order if truth is not None else None)

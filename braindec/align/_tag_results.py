@@ -67,8 +67,8 @@ def unit_rows(
                 ends = clopper_pearson(round(value * n_units), n_units)
             else:
                 ends = max(value - spread, 0.0), min(value + spread, 1.0)
-            told = f"p <= {ALPHA} against {control}; p and interval from {len(null)} untrained networks on texts dealt anew" if null else (
-                f"p <= {ALPHA} against {control}; no untrained networks: the interval takes units for independent")  # fmt: skip
+            told = f"p ≤ {ALPHA} against {control}; p and interval from {len(null)} untrained networks on texts dealt anew" if null else (
+                f"p ≤ {ALPHA} against {control}; no untrained networks: the interval takes units for independent")  # fmt: skip
             rows.append(_row("tagged_units", "decoded" if place == 0 else f"against {control}", "units", rate, value,
                              ALPHA if strict else mean, *ends, p, n_units, told))  # fmt: skip
             if null:
@@ -79,18 +79,13 @@ def unit_rows(
     return rows
 
 
-def unit_notes(rows: Sequence[Mapping[str, Any]], headline: str) -> list[str]:
-    """Say in a sentence what the shares of tagged units mean."""
-    said = []
-    for row in rows:
-        if row["metric"] == "tagged_units" and row["row"] == "decoded":
-            said.append(f"{row['value']:.1%} of the units are tagged at the rate of the {row['band']} against {headline} (p <= {ALPHA}); {row['chance']:.1%} would "
-                        "be without any difference.")  # fmt: skip
-    if headline == "slot_shuffle":
-        said.append(
-            "slot_shuffle keeps every word class in its place: what is tagged against it follows how words go together, not what they are."
-        )
-    return said
+def unit_notes(headline: str) -> list[str]:
+    """Say in a sentence what a share of tagged units means, where the control needs it."""
+    if headline != "slot_shuffle":
+        return []
+    return [
+        "Slot shuffle keeps every word class in its place: what is tagged against it follows how words go together, not what they are."
+    ]
 
 
 def answers(
@@ -182,7 +177,7 @@ def channel_rows(tagging: Tagging, control: str, *, region: str | None = "region
                 else float(min(1.0, known["p"].min() * len(table)))
             )
             rows.append(_row("tagged_channels", "decoded", name, rate, k / n, ALPHA, *clopper_pearson(k, n), p, n,
-                             f"share with p <= {ALPHA} against {control}; p: any channel here, corrected over all of them"))  # fmt: skip
+                             f"share with p ≤ {ALPHA} against {control}; p: any channel here, corrected over all of them"))  # fmt: skip
     return rows
 
 
