@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LANES", "SortedPairs", "of_lane", "sort_pairs", "weighted_midranks", "weighted_midranks_numpy"]
+__all__ = ["LANES", "SortedPairs", "sort_pairs", "take_lane", "weighted_midranks", "weighted_midranks_numpy"]
 
 LANES = 8  # resamples that are ranked together: their running sums fill one vector register
 
@@ -84,11 +84,9 @@ def weighted_midranks(pairs: SortedPairs, lanes: np.ndarray, out: np.ndarray) ->
     _compiled()[0](pairs.order, pairs.first, pairs.second, pairs.ends, np.ascontiguousarray(lanes), start, out)
 
 
-def of_lane(out: np.ndarray, drawn: np.ndarray, lane: int) -> np.ndarray:
-    """Return ``out[:, drawn, lane]`` of (n_rows, n_pairs, LANES) without the cost of fancy indexing."""
-    found = np.empty((len(out), len(drawn)), dtype=out.dtype)
-    _compiled()[1](out, drawn, lane, found)
-    return found
+def take_lane(out: np.ndarray, drawn: np.ndarray, lane: int, into: np.ndarray) -> None:
+    """Write ``out[drawn, lane]`` of (n_pairs, LANES) into ``into``, shape (n_drawn,)."""
+    _compiled()[1](out, drawn, lane, into)
 
 
 @cache
@@ -132,9 +130,8 @@ def _compiled() -> Any:
             begin = end
 
     @njit(cache=False)
-    def gather(out, drawn, lane, found):  # type: ignore[no-untyped-def]
-        for row in range(out.shape[0]):
-            for i in range(len(drawn)):
-                found[row, i] = out[row, drawn[i], lane]
+    def gather(out, drawn, lane, into):  # type: ignore[no-untyped-def]
+        for i in range(len(drawn)):
+            into[i] = out[drawn[i], lane]
 
     return run, gather

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from braindec.kernels.rank_ceilings import rank_ceilings
-from braindec.kernels.weighted_midranks import LANES, of_lane, sort_pairs, weighted_midranks
+from braindec.kernels.weighted_midranks import LANES, sort_pairs, take_lane, weighted_midranks
 
 __all__ = ["RANKED", "rank_resamples", "ranks_of"]
 
@@ -20,6 +20,8 @@ RANKED = ("spearman", "rho_a")
 def ranks_of(rows: np.ndarray, copies: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Yield for each resample its number, the weights (n_drawn,) and the centred mid-ranks (n_rows, n_drawn) of drawn pairs.
 
+    Ranks are overwritten by those of later resamples: use them at once, or copy them.
+
     Parameters
     ----------
     rows : array of shape (n_rows, n_pairs)
@@ -28,17 +30,21 @@ def ranks_of(rows: np.ndarray, copies: np.ndarray) -> Iterator[tuple[int, np.nda
     n_conditions = copies.shape[1]
     ordered = sort_pairs(rows, n_conditions)
     first, second = np.triu_indices(n_conditions, 1)
-    out = np.empty((len(rows), rows.shape[1], LANES), dtype=np.float32)
+    place = np.empty((rows.shape[1], LANES), dtype=np.float32)  # one matrix at a time: it stays in the cache
+    kept = np.empty((LANES, rows.size), dtype=np.float32)
     for start in range(0, len(copies), LANES):
         block = copies[start : start + LANES]
         lanes = np.zeros((n_conditions, LANES), dtype=np.float32)
         lanes[:, : len(block)] = block.T
-        for pairs, place in zip(ordered, out, strict=True):
+        weights = [lanes[first, lane] * lanes[second, lane] for lane in range(len(block))]
+        drawn = [np.flatnonzero(w) for w in weights]
+        ranks = [kept[lane, : len(rows) * len(d)].reshape(len(rows), len(d)) for lane, d in enumerate(drawn)]
+        for row, pairs in enumerate(ordered):
             weighted_midranks(pairs, lanes, place)
-        for lane in range(len(block)):
-            weights = lanes[first, lane] * lanes[second, lane]
-            drawn = np.flatnonzero(weights)
-            yield start + lane, weights[drawn], of_lane(out, drawn, lane)
+            for lane, own in enumerate(drawn):
+                take_lane(place, own, lane, ranks[lane][row])
+        for lane, own in enumerate(drawn):
+            yield start + lane, weights[lane][own], ranks[lane]
 
 
 def rank_resamples(
