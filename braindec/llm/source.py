@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelSource"]
 
-KINDS = ("gpt2", "llama", "qwen", "gemma", "neox", "bert", "mamba")
+KINDS = ("gpt2", "llama", "qwen", "gemma", "neox", "bert", "mamba", "suma")
 
 
 def _is_kind(kind: str) -> None:

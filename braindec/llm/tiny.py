@@ -34,7 +34,8 @@ def tiny_model(
 
     Parameters
     ----------
-    kind : {"gpt2", "llama", "qwen", "gemma", "neox", "bert", "mamba"}
+    kind : {"gpt2", "llama", "qwen", "gemma", "neox", "bert", "mamba", "suma"}
+        "suma" is :mod:`braindec.llm.suma`, an untrained control; each cycle of its one block is a layer.
     n_layers, n_units, n_heads : int
         ``n_units`` is the width of the residual stream; MLPs are four times as wide.
     max_length : int
@@ -68,6 +69,13 @@ def tiny_model(
         )
     texts = _checked_texts(texts) if texts is not None else made_up_texts()
     tokenizer = _tokenizer(texts, bidirectional=kind == "bert")
+    if kind == "suma":
+        from braindec.llm.suma import suma
+
+        if steps:
+            raise BraindecError("SUMA is a control model that is not trained", found=f"steps={steps}", fix="steps=0")
+        shape = {"hidden_size": n_units, "num_heads": n_heads, "num_cycles": n_layers, "max_length": max_length}
+        return suma("tiny", tokenizer=tokenizer, seed=seed, **shape)
     make = _maker(kind, n_layers, n_units, n_heads, max_length, len(tokenizer), tokenizer)
     lm = describe(_seeded(make, seed), tokenizer=tokenizer, name=f"tiny-{kind}", fresh=make)
     if steps:

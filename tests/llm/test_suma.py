@@ -95,3 +95,17 @@ def test_odd_input_is_refused(lm):
         Suma(hidden_size=10, num_heads=4)
     with pytest.raises(BraindecError, match="smaller than the tokenizer"):
         suma(tokenizer=lm.tokenizer, vocab_size=5)
+
+
+def test_a_recipe_can_take_it_as_its_model():
+    from braindec.llm.source import ModelSource
+
+    source = ModelSource(tiny="suma", n_layers=2, n_units=32, n_heads=8)
+    lm = source.open()
+    first, second = source.untrained(2, like=lm)
+    units = extract(lm, ["the small gardener watches a river"], sites=["resid_post"])
+    assert units.shape == (1, 64) and set(units.units["layer"]) == {0, 1}
+    others = [extract(m, ["the small gardener watches a river"], sites=["resid_post"]).load() for m in (first, second)]
+    assert not np.allclose(others[0], others[1]) and not np.allclose(others[0], units.load())
+    with pytest.raises(BraindecError, match="not trained"):
+        ModelSource(tiny="suma", steps=5).open()
