@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from braindec.align._cka_sources import Rows, away_from_mean, open_rows, paired
 from braindec.errors import BraindecError, did_you_mean
+from braindec.stats.asked import seed_of
 from braindec.stats.permutation import permutation_p, permute_within
 
 __all__ = ["CKATest", "cka", "cka_matrix", "cka_test"]
@@ -93,7 +94,7 @@ def cka(
     how = _how(debiased, kernel, bandwidth)
     first, second = paired(X, Y)
     _enough(first, batch)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_of(seed))
     if equal_units is False:
         return _cka(first, second, how, batch, rng)
     if not isinstance(equal_units, Integral) or not isinstance(n_draws, Integral) or n_draws < 1:
@@ -174,7 +175,7 @@ def cka_test(
     _enough(first, None)
     a = _unit(_centred(_gram(first, how), how), "X")
     b = _unit(_centred(_gram(second, how), how), "Y")
-    rng, order = np.random.default_rng(seed), np.arange(first.n_items)
+    rng, order = np.random.default_rng(seed_of(seed)), np.arange(first.n_items)
     blocks = None if groups is None else np.asarray(groups)
     if blocks is not None and len(blocks) != first.n_items:
         raise BraindecError("groups name one group an item", found=f"{len(blocks)} groups, {first.n_items} items")

@@ -22,6 +22,7 @@ from braindec.align._hftp import WHY_NOT, hftp
 from braindec.align._tag_similarity import SpectraSimilarity, spectra_similarity
 from braindec.align._tag_trials import Trials, trials_of
 from braindec.errors import BraindecError, did_you_mean
+from braindec.stats.asked import seed_of
 from braindec.stats.binomial import clopper_pearson
 from braindec.stats.fdr import fdr_bh
 from braindec.stats.tagging import Design, TagArrays, fitting_lengths, spectrum, tag_arrays
@@ -182,6 +183,7 @@ def tag(
     >>> found.significant("sentence").tolist()
     [True, False, False]
     """
+    seed_of(seed)
     notes: list[str] = []
     sentence = rates.sentence if isinstance(rates, Design) and compat is None else None
     if isinstance(control, str) and control == condition:

@@ -33,6 +33,8 @@ import torch
 from braindec.errors import BraindecError
 from braindec.llm._planted_words import CLASSES, GRAMMARS, NONWORDS, phrases_of
 from braindec.llm.load import LanguageModel, wrap
+from braindec.stats.asked import number, seed_of
+from braindec.stats.asked import whole as whole_number
 
 _END = "<|endoftext|>"
 _HEAD = 16  # width of a head, and of the code of positions
@@ -80,6 +82,9 @@ def planted_model(
     BraindecError
         For sizes that the construction does not fit.
     """
+    for name, value in (("n_layers", n_layers), ("n_units", n_units), ("max_length", max_length)):
+        whole_number(value, name)
+    number(snr, "snr")
     if (
         words_per_sentence not in GRAMMARS
         or n_layers < 4
@@ -93,6 +98,7 @@ def planted_model(
             found=f"words_per_sentence={words_per_sentence}, n_layers={n_layers}, n_units={n_units}, max_length={max_length}, snr={snr}",
             allowed="4 or 6 words, 4 layers or more, 64, 80, 96, ... units, 2 to 1024 tokens, snr above 0",
         )  # fmt: skip
+    seed_of(seed)
     from transformers import GPT2Config, GPT2LMHeadModel
 
     tokenizer = _tokenizer()
@@ -137,7 +143,8 @@ def planted_sentences(
         Start each text at the start of a sentence. Otherwise it starts anywhere, so that the last word (which the last
         token is) is of every class alike.
     """
-    rng, grammar = np.random.default_rng([seed, 0]), GRAMMARS[words_per_sentence]
+    whole_number(n, "n", least=1)
+    rng, grammar = np.random.default_rng([seed_of(seed), 0]), GRAMMARS[words_per_sentence]
     texts = []
     for _ in range(n):
         start = 0 if whole else int(rng.integers(len(grammar)))
@@ -147,7 +154,8 @@ def planted_sentences(
 
 def planted_nonwords(n: int, seed: int = 0, *, n_words: int = 12) -> list[str]:
     """Return ``n`` lists of made-up words, each one token."""
-    rng = np.random.default_rng([seed, 1])
+    whole_number(n, "n", least=1)
+    rng = np.random.default_rng([seed_of(seed), 1])
     return [" ".join(map(str, rng.choice(NONWORDS, n_words))) for _ in range(n)]
 
 

@@ -28,6 +28,8 @@ def existing(root: str | Path) -> Path:
     BraindecError
         If it is not; the message names the nearest file of the folder.
     """
+    if not isinstance(root, (str, Path)) or not str(root):
+        raise BraindecError("no file or folder was named", found=repr(root), allowed="a path")
     path = Path(root).expanduser()
     if not path.exists():
         folder = next((p for p in path.parents if p.is_dir()), Path("."))

@@ -7,6 +7,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError
 from braindec.loaders._language_words import NOUNS, plural
+from braindec.stats.asked import seed_of, whole
 
 __all__ = ["RELATIONS", "make_word_pairs", "make_years"]
 
@@ -52,13 +53,16 @@ def make_word_pairs(n: int = 20, seed: int = 0, *, relations: tuple[str, ...] | 
         stimulus_id, relation, word1, word2, concept (group of word1 where it is known, else "n/a"), text (the
         sentence), prompt (the sentence without its last word where that is word2, else the sentence).
     """
-    rng = np.random.default_rng([seed, 65])
+    rng = np.random.default_rng([seed_of(seed), 65])
     sets = {
         name: (frame, [tuple(pair.split()) for pair in pairs.split("/")]) for name, (frame, pairs) in RELATIONS.items()
     }
     nouns = [noun for group in NOUNS.values() for noun in group]
     chosen = [nouns[k] for k in rng.permutation(len(nouns))[:20]]
     sets["plural"] = ("one {0} and two {1}", [(noun, plural(noun)) for noun in chosen])
+    whole(n, "n")
+    if relations is not None and (isinstance(relations, str) or not isinstance(relations, (tuple, list))):
+        raise BraindecError(f"relations={relations!r} are no list of names", allowed=", ".join(sets))
     unknown = [name for name in relations or () if name not in sets]
     if unknown or not 1 <= n <= 20:
         raise BraindecError(
@@ -100,6 +104,8 @@ def make_years(
         stimulus_id ("year-1525"), text, value (int), kind.
     """
     frames = {"year": "in the year {0}", "number": "the number {0}"}
+    for name, value in (("n", n), ("first", first), ("last", last)):
+        whole(value, name)
     if kind not in frames or not 2 <= n <= last - first + 1:
         raise BraindecError(
             "no such numbers",
@@ -107,9 +113,9 @@ def make_years(
             allowed="kind year or number; n from 2 to the span",
         )
     values = np.round(np.linspace(first, last, n)).astype(int)
-    values = values[np.random.default_rng([seed, 66]).permutation(n)]
+    values = values[np.random.default_rng([seed_of(seed), 66]).permutation(n)]
     frame = frames[kind] if frame is None else frame
-    if "{0}" not in frame:
+    if not isinstance(frame, str) or "{0}" not in frame:
         raise BraindecError("the frame has no place for the number", found=repr(frame), fix='"in the year {0}"')
     return pd.DataFrame({
         "stimulus_id": [f"{kind}-{v}" for v in values], "text": [frame.format(v) for v in values], "value": values, "kind": kind,

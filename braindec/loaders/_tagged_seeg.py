@@ -11,6 +11,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError
 from braindec.loaders._synthetic_noise import coloured
+from braindec.stats.asked import number, seed_of, whole
 from braindec.types import Recording, Windows
 
 __all__ = ["TaggedTruth", "tagged_recordings", "tagged_seeg", "tagged_windows"]
@@ -119,7 +120,40 @@ def tagged_seeg(
     BraindecError
         If a rate is not below half of ``sfreq``, or a condition names an unknown rate.
     """
-    given = {key: value for key, value in locals().items() if key not in ("sfreq", "n_subjects")}
+    numbers = {
+        "snr": snr,
+        "tagged": tagged,
+        "exponent": exponent,
+        "onset_response": onset_response,
+        "second_harmonic": second_harmonic,
+    }
+    for name, value in numbers.items():
+        number(value, name, least=-np.inf if name == "exponent" else 0.0)
+    for name, value in (
+        ("n_subjects", n_subjects),
+        ("n_channels", n_channels),
+        ("n_trials", n_trials),
+        ("n_runs", n_runs),
+    ):
+        whole(value, name, least=1)
+    number(sfreq, "sfreq", least=0.0, ends=False, unit="Hz")
+    seed_of(seed)
+    if duration is not None:
+        number(duration, "duration", unit="s")
+    for name, value in (("rates", rates), ("conditions", conditions), ("texts", texts)):
+        if value is not None and (not isinstance(value, Mapping) or not value):
+            raise BraindecError(
+                f"{name} are named", found=repr(value)[:60], allowed='a mapping such as {"sentence": ...}'
+            )
+    if design is not None and not isinstance(design, Mapping) and getattr(design, "rates", None) is None:
+        raise BraindecError(
+            "a design says rates, duration or conditions",
+            found=repr(design)[:60],
+            fix="braindec.llm.tag_stimuli.design",
+        )
+    given = {
+        key: value for key, value in locals().items() if key not in ("sfreq", "n_subjects", "numbers", "name", "value")
+    }
     subjects = [f"{s + 1:02d}" for s in range(n_subjects)]
     made = [tagged_recordings(subject, sfreq=sfreq, **given) for subject in subjects]
     windows = [tagged_windows(recordings) for recordings, _ in made]
@@ -133,9 +167,9 @@ def tagged_windows(recordings: Sequence[Recording]) -> Windows:
     sfreq = recordings[0].sfreq
     n_times = round(float(recordings[0].events["duration"].iloc[0]) * sfreq)
     index, tables = [], []
-    for number, recording in enumerate(recordings):
+    for place, recording in enumerate(recordings):
         first = np.round(recording.events["onset"].to_numpy() * sfreq).astype(int)
-        index.append(np.column_stack([np.full(len(first), number), first]))
+        index.append(np.column_stack([np.full(len(first), place), first]))
         keys = {key: recording.info[key] for key in ("subject", "session", "run")}
         tables.append(recording.events.assign(**keys))
     trials = pd.concat(tables, ignore_index=True)

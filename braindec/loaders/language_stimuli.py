@@ -18,6 +18,7 @@ from braindec.loaders._language_files import read_corpus, read_localizer, read_w
 from braindec.loaders._language_items import make_word_pairs, make_years
 from braindec.loaders._language_nonwords import Nonwords, make_language
 from braindec.loaders._language_words import NOUNS, VERBS, adjectives_of, plural, sentence
+from braindec.stats.asked import number, seed_of, whole
 
 __all__ = [
     "TaggedCorpus",
@@ -107,11 +108,12 @@ def make_localizer(n: int = 240, seed: int = 0, *, n_words: int = 12) -> pd.Data
         2 n rows in random order: stimulus_id, text, condition ("sentence" or "nonword"), words (list of str), n_words,
         pair (items of one number have the same lengths), run and set (text; two runs, one set).
     """
+    n, n_words = whole(n, "n"), whole(n_words, "n_words")
     if n < 1 or not 5 <= n_words <= 17:
         raise BraindecError(
             "a localizer needs at least one item a condition, of 5 to 17 words", found=f"n={n}, n_words={n_words}"
         )
-    rng = np.random.default_rng([seed, 61])
+    rng = np.random.default_rng([seed_of(seed), 61])
     nonwords, texts = Nonwords(), set()
     rows: list[dict[str, Any]] = []
     while len(texts) < n:
@@ -160,7 +162,7 @@ def make_tagged_corpus(n: int = 50, words_per_sentence: int = 4, seed: int = 0) 
     if not isinstance(n, int) or n < 1:
         raise BraindecError(f"n={n!r} sentences cannot be made", allowed="a whole number from 1 on")
     slots, phrases = _FRAMES[words_per_sentence]
-    rng = np.random.default_rng([seed, 62, words_per_sentence])
+    rng = np.random.default_rng([seed_of(seed), 62, words_per_sentence])
     found: dict[tuple[str, ...], None] = {}
     tries = 0
     while len(found) < n:
@@ -222,13 +224,14 @@ def make_stories(
         story, from 0), text, words, word_class (lists of str), n_words, n_letters, onset and duration (s from the story's
         beginning). :func:`story_words` has one row a word.
     """
-    low, high = int(n_words[0]), int(n_words[1])
+    n, n_sentences, (low, high) = whole(n, "n"), whole(n_sentences, "n_sentences"), _span(n_words)
+    number(rate, "rate", unit="words a second")
     if n < 1 or n_sentences < 1 or not 5 <= low <= high <= 17 or not rate > 0:
         raise BraindecError(
             "stories need a sentence of 5 to 17 words, and a rate above 0",
             found=f"n={n}, n_sentences={n_sentences}, n_words={n_words}, rate={rate}",
         )
-    rng = np.random.default_rng([seed, 63])
+    rng = np.random.default_rng([seed_of(seed), 63])
     rows: list[dict[str, Any]] = []
     seen: set[str] = set()
     for story in range(n):
@@ -306,6 +309,13 @@ def make_word_classes(n: int = 60, seed: int = 0) -> pd.DataFrame:
     return story_words(stories.assign(text_id=[f"sentence-{k:03d}" for k in range(len(stories))]))
 
 
+def _span(n_words: Any) -> tuple[int, int]:
+    """The smallest and the largest number of words of a sentence."""
+    if not isinstance(n_words, (tuple, list)) or len(n_words) != 2:
+        raise BraindecError(f"n_words={n_words!r} does not work", allowed="(smallest, largest), e.g. (5, 9)")
+    return whole(n_words[0], "the smallest of n_words"), whole(n_words[1], "the largest of n_words")
+
+
 def make_languages(
     n_languages: int = 4, n: int = 60, seed: int = 0, *, n_words: tuple[int, int] = (5, 9)
 ) -> dict[str, list[str]]:
@@ -327,16 +337,17 @@ def make_languages(
     dict
         Name ("language-1", ...) -> list of n sentences.
     """
+    n_languages, n, n_words = whole(n_languages, "n_languages"), whole(n, "n"), _span(n_words)
     if n_languages < 1 or n < 1 or not 3 <= n_words[0] <= n_words[1]:
         raise BraindecError("languages need sentences of at least 3 words", found=f"{n_languages}, {n}, {n_words}")
-    rng = np.random.default_rng([seed, 64])
+    rng = np.random.default_rng([seed_of(seed), 64])
     meanings = []  # (subject, verb, object, others): numbers of meanings; rare ones are drawn less often
     for _ in range(n):
         extra = int(rng.integers(n_words[0], n_words[1] + 1)) - 3
         meanings.append(([*_zipf(rng, 30, 1), *(30 + k for k in _zipf(rng, 20, 1)), *_zipf(rng, 30, 1)], [50 + k for k in _zipf(rng, 40, extra)]))  # fmt: skip
     found = {}
-    for number in range(n_languages):
-        language = make_language(number, n_meanings=90, seed=seed)
+    for place in range(n_languages):
+        language = make_language(place, n_meanings=90, seed=seed)
         order = ["svo".index(role) for role in language.order]
         found[language.name] = [
             " ".join(language.lexicon[k] for k in [*(core[role] for role in order), *others])

@@ -18,6 +18,7 @@ from scipy.signal import lfilter
 from braindec.errors import BraindecError, did_you_mean
 from braindec.loaders._tagged_seeg import TaggedTruth, tagged_recordings, tagged_seeg, tagged_windows
 from braindec.loaders.betas import windows_of
+from braindec.stats.asked import number, seed_of, whole
 from braindec.types import Features, Windows
 from braindec.types.signals import ArraySignal
 
@@ -122,15 +123,32 @@ def language_brain(
     BraindecError
         If the features name no layer, the layer is not there, stimuli are missing, or have no text and no length.
     """
+    if not isinstance(features, Features):
+        raise BraindecError(
+            "a synthetic brain is driven by Features", found=type(features).__name__, fix="braindec.llm.extract"
+        )
+    if regions is not None and not isinstance(regions, Mapping):
+        raise BraindecError(
+            "regions are named", found=repr(regions)[:60], allowed='a mapping such as {"IFG": "language"}'
+        )
     regions = dict(REGIONS if regions is None else regions)
     _check_regions(regions)
-    if snr < 0 or min(n_repetitions, n_runs, n_voxels, n_subjects, n_driving_units) < 1 or not 0 <= autocorrelation < 1:
-        raise BraindecError(
-            "a brain needs a subject, a voxel, a run, a driving unit; snr >= 0; autocorrelation from 0 to below 1",
-            found=f"{n_subjects}, {n_voxels}, {n_runs}, {n_driving_units}; {snr}; {autocorrelation}",
-        )
+    for name, value in (("n_subjects", n_subjects), ("n_voxels", n_voxels), ("n_repetitions", n_repetitions), ("n_runs", n_runs),
+                        ("n_driving_units", n_driving_units)):  # fmt: skip
+        whole(value, name, least=1)
+    for name, value in (("snr", snr), ("nuisance", nuisance)):
+        number(value, name, least=0.0)
+    if number(autocorrelation, "autocorrelation", least=0.0, most=1.0) == 1:
+        raise BraindecError("autocorrelation=1 does not work", allowed="from 0 to below 1")
+    seed_of(seed)
+    told = [r for r, kind in regions.items() if kind == "language"]
+    if isinstance(driving_layer, Mapping) and set(driving_layer) != set(told):
+        raise BraindecError("driving_layer names one layer for each language region, and no other", found=", ".join(map(str, driving_layer)) or "none",
+                            allowed=", ".join(told))  # fmt: skip
     table = _stimuli(features, stimuli)
     values = features.load().astype(np.float64)
+    if (bad := ~np.isfinite(values)).any():
+        raise BraindecError("the features hold values that are not finite", found=f"{int(bad.sum())} values in {int(bad.any(axis=0).sum())} of {values.shape[1]} units")  # fmt: skip
     layers = {r: driving_layer[r] if isinstance(driving_layer, Mapping) else driving_layer
               for r, kind in regions.items() if kind == "language"}  # fmt: skip
     rng = np.random.default_rng([seed, 91])
@@ -172,6 +190,10 @@ def _check_regions(regions: Mapping[str, str]) -> None:
 def _stimuli(features: Features, stimuli: pd.DataFrame | None) -> pd.DataFrame:
     """One row a stimulus in the order of the features, with n_words, position in its passage, concept_id, topic and sentence."""
     table = features.items if stimuli is None else stimuli
+    if not isinstance(table, pd.DataFrame):
+        raise BraindecError(
+            "stimuli are a table", found=type(table).__name__, allowed="a DataFrame with stimulus_id and text"
+        )
     if "stimulus_id" not in table:
         raise BraindecError("stimuli need a column stimulus_id", found=", ".join(map(str, table.columns)))
     table = table.assign(stimulus_id=table["stimulus_id"].astype(str))
@@ -188,6 +210,11 @@ def _stimuli(features: Features, stimuli: pd.DataFrame | None) -> pd.DataFrame:
             "the length of the stimuli is not known", found=f"columns {', '.join(map(str, table.columns))}",
             fix="give stimuli=: a table with stimulus_id and text (or n_words)",
         )  # fmt: skip
+    length = said if "n_words" not in table else pd.to_numeric(table["n_words"], errors="coerce")
+    if length is not None and length.isna().any():
+        raise BraindecError(
+            "some stimuli have no text or no number of words", found=f"{int(length.isna().sum())} of {len(table)}"
+        )
     passage = next((table[c] for c in ("concept_id", "text_id", "topic") if c in table), table["stimulus_id"])
     out = pd.DataFrame({
         "stimulus_id": table["stimulus_id"], "concept_id": passage.astype(str), "topic": table.get("topic", passage).astype(str),

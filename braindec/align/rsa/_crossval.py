@@ -66,6 +66,9 @@ class CrossValidated(Bootstrap):
 def _corrected(values: np.ndarray) -> np.ndarray:
     mean = covariance_of(values.mean(axis=1))
     known = np.flatnonzero(np.isfinite(np.diag(mean)))
+    if not len(known):
+        raise BraindecError("fitted models cannot be scored in the resamples: these hold too few different conditions or subjects",
+                            found=f"{len(values)} resamples", fix="more conditions, a larger n, or Fixed models")  # fmt: skip
     inside = np.ix_(known, known)
     single = (covariance_of(values[:, 0]) + covariance_of(values[:, 1]))[inside] / 2
     size, axes = np.linalg.eigh(mean[inside])

@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from braindec.align.rsa._draws import codes_of
 from braindec.align.rsa.rdm import RDMs
-from braindec.errors import BraindecError
+from braindec.errors import BraindecError, did_you_mean
+from braindec.stats.asked import number, seed_of, whole
 
-__all__ = ["cells_of", "complete", "names_of"]
+__all__ = ["asked", "cells_of", "complete", "labels_of", "names_of"]
 
 _CELLS = ("region", "hemisphere", "roi", "band", "time")
 
 
+def asked(*, n: Any = None, permutations: Any, level: Any, seed: Any) -> None:
+    """Refuse numbers of resamples and orders, a level or a seed that cannot be meant."""
+    if n is not None:
+        whole(n, "n", least=2)
+    whole(permutations, "permutations")
+    number(level, "level", least=0.0, most=1.0, ends=False)
+    seed_of(seed)
+
+
+def labels_of(labels: Any, n: int, what: str) -> np.ndarray | None:
+    """Return one label a condition, or None; BraindecError for another number of them, or missing ones."""
+    if labels is None:
+        return None
+    if isinstance(labels, str) or not np.iterable(labels) or len(labels) != n or pd.isna(pd.Series(list(labels))).any():
+        raise BraindecError(f"{what} says which conditions belong together", found=repr(labels)[:60],
+                            allowed=f"one label, none missing, for each of {n} conditions")  # fmt: skip
+    return np.asarray(labels)
+
+
 def complete(**named: RDMs) -> None:
-    """Refuse missing cells, naming the matrices."""
+    """Refuse what are no matrices, and missing cells, naming the matrices."""
     for what, rdms in named.items():
+        if not isinstance(rdms, RDMs):
+            raise BraindecError(
+                f"{what} are given as RDMs", found=type(rdms).__name__,
+                fix="compute_rdm(values), RDMs(values, conditions) or RDMs.from_square(matrices, conditions)",
+            )  # fmt: skip
+        if not len(rdms):
+            raise BraindecError(f"there are no matrices among the {what}", allowed="at least 1")
         bad = ~np.isfinite(rdms.values)
         if bad.any():
             raise BraindecError(
@@ -53,12 +81,24 @@ def cells_of(
     BraindecError
         If a column is not there.
     """
-    by = [c for c in _CELLS if c in data.table] if by is None else list(by)
+    if by is not None and not isinstance(by, str) and not np.iterable(by):
+        raise BraindecError(
+            f"by={by!r} names no columns", allowed=", ".join(map(str, data.table)) or "the table has none"
+        )
+    by = [c for c in _CELLS if c in data.table] if by is None else [by] if isinstance(by, str) else list(by)
     missing = [c for c in by if c not in data.table]
     if missing:
         raise BraindecError(
-            f"the table of the data has no column {missing[0]!r}", allowed=", ".join(map(str, data.table))
+            f"the table of the data has no column {missing[0]!r}{did_you_mean(str(missing[0]), map(str, data.table))}",
+            allowed=", ".join(map(str, data.table)),
         )
+    if subject not in data.table and subject != "subject":
+        raise BraindecError(f"subjects: the table of the data has no column {subject!r}{did_you_mean(str(subject), map(str, data.table))}",
+                            allowed=", ".join(map(str, data.table)))  # fmt: skip
+    for column in (*by, *([subject] if subject in data.table else [])):
+        if data.table[column].isna().any():
+            raise BraindecError(f"{int(data.table[column].isna().sum())} of {len(data)} matrices have no {column}",
+                                fix="complete the column of their table, or leave these matrices out: rdms[mask]")  # fmt: skip
     who = data.table[subject].astype(str).to_numpy() if subject in data.table else np.arange(len(data)).astype(str)
     keys = list(data.table[by].itertuples(index=False, name=None)) if by else [()] * len(data)
     out = {}

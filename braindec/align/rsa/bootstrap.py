@@ -36,10 +36,12 @@ from braindec.align.rsa._population import satterthwaite
 from braindec.align.rsa.compare import Comparator, comparator_of
 from braindec.align.rsa.rdm import n_conditions_of
 from braindec.errors import BraindecError, did_you_mean
+from braindec.stats.asked import seed_of, whole
 
 __all__ = [
     "Bootstrap",
     "KINDS",
+    "METHODS",
     "Variances",
     "bootstrap_rsa",
     "combine_factors",
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 KINDS = ("two-factor", "subjects", "conditions", "none")
+METHODS = ("components", "bootstrap")
 _FEW_CONDITIONS = 5
 
 
@@ -196,6 +199,15 @@ def bootstrap_rsa(
         If sizes do not fit, cells are missing, or there are too few subjects or conditions for what is resampled.
     """
     comparator = comparator_of(comparator)
+    if method not in METHODS:
+        raise BraindecError(f"method={method!r} is unknown{did_you_mean(str(method), METHODS)}", allowed=", ".join(METHODS))  # fmt: skip
+    for name, given in (("models", models), ("data", data)):
+        if not isinstance(given, np.ndarray) or given.dtype.kind not in "fiu" or not len(given):
+            raise BraindecError(f"{name} are the cells of 1 or more matrices, (n, n_pairs)", found=type(given).__name__,
+                                fix="rdms.values; infer takes RDMs themselves")  # fmt: skip
+    whole(n, "n", least=2)
+    if not isinstance(rng, np.random.Generator):
+        seed_of(rng)
     models, data = comparator.check(models, None, "model"), comparator.check(data, None, "data")
     n_conditions = n_conditions_of(data.shape[1])
     if models.shape[1] != data.shape[1]:
@@ -287,12 +299,13 @@ def covariance_of(values: np.ndarray) -> np.ndarray:
     """Return the covariance over resamples; a ceiling that some resamples do not have is left out of them alone."""
     n_all = values.shape[1]
     out = np.full((n_all, n_all), np.nan)
-    finite = np.isfinite(values).all(axis=1)
-    whole = np.isfinite(values).all(axis=0)
-    if finite.sum() > 1:
-        out = np.cov(values[finite], rowvar=False).reshape(n_all, n_all)
-    if whole.any():
-        out[np.ix_(whole, whole)] = np.cov(values[:, whole], rowvar=False)
+    ever = np.isfinite(values).any(axis=0)  # of one subject there is no ceiling in any resample
+    finite = np.isfinite(values[:, ever]).all(axis=1)
+    complete = np.isfinite(values).all(axis=0)
+    if finite.sum() > 1 and ever.any():
+        out[np.ix_(ever, ever)] = np.cov(values[finite][:, ever], rowvar=False)
+    if complete.any():
+        out[np.ix_(complete, complete)] = np.cov(values[:, complete], rowvar=False)
     return out
 
 

@@ -20,13 +20,13 @@ import pandas as pd
 
 from braindec.align.rsa._crossval import cross_validate_models
 from braindec.align.rsa._influence import INFLUENCE
-from braindec.align.rsa._tables import cells_of, complete
-from braindec.align.rsa.bootstrap import Bootstrap, bootstrap_rsa, t_interval, t_test
+from braindec.align.rsa._tables import asked, cells_of, complete, labels_of
+from braindec.align.rsa.bootstrap import METHODS, Bootstrap, bootstrap_rsa, t_interval, t_test
 from braindec.align.rsa.compare import Comparator, comparator_of
 from braindec.align.rsa.models import Model, Select, as_models
 from braindec.align.rsa.permutation import Permuted, condition_orders, permutation_test
 from braindec.align.rsa.rdm import RDMs
-from braindec.errors import BraindecError
+from braindec.errors import BraindecError, did_you_mean
 from braindec.stats.fdr import fdr_bh, holm
 from braindec.stats.permutation import permutation_p, sign_flip_test
 
@@ -128,11 +128,17 @@ def infer(
         If conditions differ, cells are missing, or there are too few subjects or conditions for what is asked.
     """
     comparator = comparator_of(comparator)
+    asked(n=n, permutations=permutations, level=level, seed=seed)
+    if method not in METHODS:
+        raise BraindecError(f"method={method!r} is unknown{did_you_mean(str(method), METHODS)}", allowed=", ".join(METHODS))  # fmt: skip
+    complete(data=data)
     if isinstance(models, RDMs):
         data = data.aligned_to(models)
         complete(models=models)
-    complete(data=data)
     families = as_models(models)
+    if families[0].parts.shape[1] != data.n_pairs:
+        raise BraindecError("models and data have other numbers of pairs", found=f"{families[0].parts.shape[1]} and {data.n_pairs}",
+                            fix="make the models of matrices over the conditions of the data, in their order")  # fmt: skip
     names, fitted = [m.name for m in families], any(m.flexible for m in families)
     by, cells = cells_of(data, by, subject)
     bootstrap, notes = _what_can_be_asked(bootstrap, cells)
@@ -140,7 +146,9 @@ def infer(
         method = "bootstrap"
         why = "fitted models" if fitted else comparator.name
         notes.append(f"Variances come from {n:,} bootstrap resamples, as components are not known for {why}; they are conservative with few conditions.")  # fmt: skip
-    groups = None if condition_groups is None else np.asarray(condition_groups)
+    groups, strata = (
+        labels_of(v, data.n_conditions, w) for v, w in ((condition_groups, "condition_groups"), (strata, "strata"))
+    )
     how = {"comparator": comparator, "kind": bootstrap, "n": n, "condition_groups": groups, "rng": seed}
     grouped = groups is not None and len(np.unique(groups)) < len(groups)
     again = _few_orders(data.n_conditions, groups, strata, seed) if fitted and groups is not None and grouped else None

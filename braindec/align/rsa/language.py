@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.align.rsa.rdm import RDMs, compute_rdm
-from braindec.errors import BraindecError
+from braindec.errors import BraindecError, did_you_mean
 from braindec.types import Features, Windows
 
 __all__ = ["model_rdms", "nuisance_rdms", "region_rdms"]
@@ -38,7 +38,17 @@ def model_rdms(
         Give each unit mean 0 and standard deviation 1 over items first: a few units with huge values decide the geometry
         of a layer otherwise (Timkey & van Schijndel 2021, EMNLP). Units that never change are 0.
     """
+    if not isinstance(features, Features) or "layer" not in features.units:
+        found = (
+            f"columns {', '.join(map(str, features.units))}"
+            if isinstance(features, Features)
+            else type(features).__name__
+        )
+        raise BraindecError("matrices of layers need Features whose units name their layer", found=found, fix="braindec.llm.extract")  # fmt: skip
     values, units = features.load(), features.units.reset_index(drop=True)
+    if (bad := ~np.isfinite(values)).any() or units["layer"].isna().any():
+        raise BraindecError("units of a model need a layer and finite values", found=f"{int(bad.sum())} values that are not finite in {int(bad.any(axis=0).sum())} units, "
+                            f"{int(units['layer'].isna().sum())} units without a layer")  # fmt: skip
     if standardise:
         spread = values.std(axis=0)
         values = (values - values.mean(axis=0)) / np.where(
@@ -88,6 +98,7 @@ def nuisance_rdms(
         Squared distances: "length" of standardised numbers of words and letters, "letters" of the shares of letters,
         "position" of ``position``, "passage" (0 within, 1 between); what does not vary is left out.
     """
+    _check_items(items, text, group)
     texts = items[text].astype(str)
     words, lower = texts.str.split().str.len().to_numpy(dtype=float), texts.str.lower()
     shares = np.stack([lower.str.count(letter).to_numpy(dtype=float) for letter in _LETTERS], axis=1)
@@ -116,6 +127,20 @@ def nuisance_rdms(
     return found if conditions is None else found.subset(conditions)
 
 
+def _check_items(items: pd.DataFrame, text: str, group: str | None) -> None:
+    """Refuse items without text, id or the column of the passage, and missing cells in these."""
+    if not isinstance(items, pd.DataFrame):
+        raise BraindecError("items are a table", found=type(items).__name__, allowed="a DataFrame with stimulus_id and a text")  # fmt: skip
+    for column in ("stimulus_id", text, *([group] if group is not None else [])):
+        if column not in items:
+            raise BraindecError(f"the items have no column {column!r}{did_you_mean(str(column), map(str, items.columns))}",
+                                allowed=", ".join(map(str, items.columns)))  # fmt: skip
+    for column in ("stimulus_id", text, *([group] if group is not None else []), *(["position"] if "position" in items else [])):  # fmt: skip
+        gaps = items[column].isna()
+        if gaps.any() and not gaps.all():
+            raise BraindecError(f"{int(gaps.sum())} of {len(items)} items have no {column}", found=f"e.g. row {int(np.flatnonzero(gaps)[0])}")  # fmt: skip
+
+
 def region_rdms(
     brains: Sequence[Windows], stimuli: Sequence[Any], *, column: str = "region", measure: str = "correlation"
 ) -> RDMs:
@@ -137,6 +162,11 @@ def region_rdms(
     BraindecError
         If the column is not there, or subjects share fewer than 5 stimuli.
     """
+    if not isinstance(brains, Sequence) or not len(brains) or not all(isinstance(b, Windows) for b in brains):
+        raise BraindecError("brains are a list of Windows, one a subject", found=type(brains).__name__ if not isinstance(brains, Sequence) else
+                            ", ".join(type(b).__name__ for b in brains) or "none")  # fmt: skip
+    if stimuli is None or isinstance(stimuli, str):
+        raise BraindecError("stimuli are the ids wanted, in order", found=repr(stimuli))
     wanted = [str(s) for s in stimuli]
     seen = [set(b.trials["stimulus_id"].astype(str)) for b in brains]
     kept = [s for s in dict.fromkeys(wanted) if all(s in one for one in seen)]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from scipy.optimize import nnls
 
-from braindec.align.rsa._tables import names_of
+from braindec.align.rsa._tables import complete, names_of
 from braindec.align.rsa.rdm import RDMs
 from braindec.errors import BraindecError
 
@@ -41,7 +41,15 @@ class Model:
     labels: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        parts = np.atleast_2d(np.asarray(self.parts, dtype=float))
+        try:
+            parts = np.atleast_2d(np.asarray(self.parts, dtype=float))
+        except (TypeError, ValueError):
+            parts = np.empty((0, 0, 0))
+        if parts.ndim != 2:
+            raise BraindecError(f"model {self.name!r} is made of the cells of matrices", found=f"{type(self.parts).__name__} of shape {np.shape(self.parts)}",
+                                allowed="numbers of shape (n_parts, n_pairs)", fix=f"{type(self).__name__}.of(name, rdms)")  # fmt: skip
+        if isinstance(self.labels, str):
+            raise BraindecError(f"model {self.name!r}: labels are a list of names", found=repr(self.labels))
         labels = tuple(self.labels) or tuple(f"{self.name}-{i}" for i in range(len(parts)))
         if len(labels) != len(parts) or not len(parts):
             raise BraindecError(f"model {self.name!r}: parts and their names differ in number",
@@ -56,6 +64,7 @@ class Model:
     @classmethod
     def of(cls, name: str, rdms: RDMs) -> Any:
         """Make a model of all matrices of ``rdms``."""
+        complete(**{f"parts of model {name!r}": rdms})
         return cls(name, rdms.values, names_of(rdms))
 
     def fit(self, gram: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -114,12 +123,16 @@ def as_models(models: RDMs | Sequence[Model]) -> list[Model]:
     BraindecError
         If two have one name, or sizes differ.
     """
+    several = isinstance(models, RDMs) or (isinstance(models, Sequence) and all(isinstance(m, Model) for m in models))
+    if not several:
+        kinds = sorted({type(m).__name__ for m in models}) if isinstance(models, Sequence) else [type(models).__name__]
+        raise BraindecError("models are RDMs, or a list of models", found=", ".join(kinds), fix='RDMs(values, conditions), or [Fixed("name", cells), ...]')  # fmt: skip
     found = (
         [Fixed(n, v) for n, v in zip(names_of(models), models.values, strict=True)]
         if isinstance(models, RDMs)
         else list(models)
     )
-    names, sizes = [m.name for m in found], {m.parts.shape[1] for m in found}
+    names, sizes = [str(m.name) for m in found], {m.parts.shape[1] for m in found}
     if not found or len(set(names)) < len(names) or len(sizes) > 1:
         raise BraindecError(
             "models need different names and matrices of one size",

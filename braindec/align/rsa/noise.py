@@ -23,6 +23,7 @@ from scipy.linalg import lapack
 from scipy.sparse import csr_array
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.stats.asked import whole
 
 __all__ = ["METHODS", "Noise", "noise_from_repeats", "noise_from_residuals", "residuals_of"]
 
@@ -128,7 +129,9 @@ def noise_from_residuals(
         raise BraindecError(
             f"method={method!r} is unknown{did_you_mean(str(method), METHODS)}", allowed=", ".join(METHODS)
         )
-    rows = np.array(residuals, dtype=np.float64)
+    rows = _numbers(residuals, "residuals")
+    if not isinstance(centre, (bool, np.bool_)):
+        raise BraindecError(f"centre={centre!r} does not work", allowed="True or False")
     if rows.ndim != 2 or len(rows) < 2 or not rows.shape[1]:
         raise BraindecError(
             "residuals are an array of (observation, unit), 2 rows at least", found=f"shape {rows.shape}"
@@ -139,9 +142,9 @@ def noise_from_residuals(
     if centre:
         rows -= rows.mean(axis=0)
     n, p = rows.shape
-    dof = n - int(centre) if dof is None else int(dof)
-    if dof < 1:
-        raise BraindecError("residuals need at least 1 degree of freedom", found=f"{dof} of {n} rows")
+    dof = n - int(centre) if dof is None else whole(dof, "dof")
+    if not 1 <= dof <= n:
+        raise BraindecError("degrees of freedom of residuals are 1 to the number of rows", found=f"{dof} of {n} rows")
     flat = np.einsum("ki,ki->i", rows, rows) <= n * (1e-13 * np.maximum(largest, 1e-300)) ** 2
     if flat.any():
         raise BraindecError(
@@ -158,6 +161,14 @@ def noise_from_residuals(
         method, _schaefer_strimmer
     )
     return Noise(rows, method, float(weight(rows, dof)), dof)
+
+
+def _numbers(values: Any, what: str) -> np.ndarray:
+    """A copy in float64; BraindecError for what are no real numbers."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "fiub":
+        raise BraindecError(f"{what} are an array of real numbers (row, unit)", found=f"{found.dtype} of shape {found.shape}")  # fmt: skip
+    return found.astype(np.float64)
 
 
 def noise_from_repeats(
@@ -195,7 +206,13 @@ def residuals_of(
     BraindecError
         If no condition was measured twice.
     """
-    rows = np.asarray(values, dtype=np.float64)
+    rows = _numbers(values, "measurements")
+    for name, labels in (("conditions", conditions), ("runs", runs)):
+        if (labels is None and name == "conditions") or (
+            labels is not None
+            and (isinstance(labels, str) or not np.iterable(labels) or pd.isna(pd.Series(list(labels))).any())
+        ):
+            raise BraindecError(f"{name}: one label for each measurement, none missing", found=repr(labels)[:60])  # fmt: skip
     factors = [
         pd.factorize(np.array([str(c) for c in f], dtype=object))[0] for f in (conditions, runs) if f is not None
     ]

@@ -23,7 +23,7 @@ from braindec.align.rsa._draws import codes_of
 from braindec.align.rsa._influence import linear_pseudo_values
 from braindec.align.rsa._jackknife import jackknife_covariance, leave_one_grams
 from braindec.align.rsa._population import population_test
-from braindec.align.rsa._tables import cells_of, complete, names_of
+from braindec.align.rsa._tables import asked, cells_of, complete, labels_of, names_of
 from braindec.align.rsa.comparators._vectors import ranked
 from braindec.align.rsa.permutation import condition_orders, permuted_cells
 from braindec.align.rsa.rdm import RDMs
@@ -82,15 +82,16 @@ def partial_rsa(
     """
     if form not in ("rank", "linear"):
         raise BraindecError(f"form={form!r} is unknown", allowed="rank, linear")
-    data, confounds = data.aligned_to(models), confounds.aligned_to(models)
+    asked(permutations=permutations, level=level, seed=seed)
     complete(models=models, data=data, confounds=confounds)
+    data, confounds = data.aligned_to(models), confounds.aligned_to(models)
     names, others = names_of(models), names_of(confounds)
     by, cells = cells_of(data, by, subject)
     prepare = ranked if form == "rank" else np.asarray
     M, D, C = (standardised(prepare(r.values)) for r in (models, data, confounds))
-    group = codes_of(None if condition_groups is None else np.asarray(condition_groups), data.n_conditions)
+    group = codes_of(labels_of(condition_groups, data.n_conditions, "condition_groups"), data.n_conditions)
     orders = condition_orders(data.n_conditions, n=permutations, rng=seed, blocks=group,
-                              strata=None if strata is None else np.asarray(strata)) if permutations else None  # fmt: skip
+                              strata=labels_of(strata, data.n_conditions, "strata")) if permutations else None  # fmt: skip
     rows = []
     for name, model in zip(names, M, strict=True):
         used = [i for i, other in enumerate(others) if other != name]

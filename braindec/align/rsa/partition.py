@@ -31,7 +31,7 @@ from braindec.align.rsa._draws import codes_of
 from braindec.align.rsa._influence import linear_pseudo_values
 from braindec.align.rsa._jackknife import jackknife_covariance, leave_one_grams
 from braindec.align.rsa._population import population_test, population_variance
-from braindec.align.rsa._tables import cells_of, complete, names_of
+from braindec.align.rsa._tables import asked, cells_of, complete, labels_of, names_of
 from braindec.align.rsa.comparators._vectors import ranked
 from braindec.align.rsa.partial import basis_of, mean_by_subject, rest_of, standardised
 from braindec.align.rsa.permutation import condition_orders, permuted_cells
@@ -42,6 +42,7 @@ from braindec.stats.permutation import permutation_p
 __all__ = ["variance_partition"]
 
 _MOST = 5  # 31 parts
+_KINDS = ("two-factor", "subjects", "conditions")
 
 
 def variance_partition(
@@ -89,17 +90,23 @@ def variance_partition(
     """
     if form not in ("rank", "linear"):
         raise BraindecError(f"form={form!r} is unknown", allowed="linear, rank")
-    data = data.aligned_to(models)
+    if bootstrap not in _KINDS:
+        raise BraindecError(f"unknown bootstrap {bootstrap!r}{did_you_mean(str(bootstrap), _KINDS)}", allowed=", ".join(_KINDS))  # fmt: skip
+    asked(permutations=permutations, level=level, seed=seed)
     complete(models=models, data=data)
+    data = data.aligned_to(models)
     members = _members(sets, names_of(models))
     by, cells = cells_of(data, by, subject)
     prepare = ranked if form == "rank" else np.asarray
     every = np.concatenate(list(members.values()))
     M, D = standardised(prepare(models.values[every])), standardised(prepare(data.values))
+    if (flat := ~D.any(axis=1)).any():
+        raise BraindecError("a matrix of the data is the same everywhere: there is no variance to explain", found=f"{int(flat.sum())} of {len(D)} matrices",
+                            fix="leave these matrices out: rdms[mask]")  # fmt: skip
     spans = np.split(np.arange(len(every)), np.cumsum([len(v) for v in members.values()])[:-1])
     for i, name in enumerate(every):
         rest_of(M[i : i + 1], basis_of(np.delete(M, i, axis=0)), f"model {names_of(models)[name]}")
-    group = codes_of(None if condition_groups is None else np.asarray(condition_groups), data.n_conditions)
+    group = codes_of(labels_of(condition_groups, data.n_conditions, "condition_groups"), data.n_conditions)
     orders = condition_orders(data.n_conditions, n=permutations, rng=seed, blocks=group) if permutations else None
     null = None if orders is None else _permuted_bases(M, spans, orders)
     tables = []
@@ -113,7 +120,13 @@ def variance_partition(
 
 
 def _members(sets: Mapping[str, Sequence[str]] | None, names: list[str]) -> dict[str, np.ndarray]:
-    sets = {name: [name] for name in names} if sets is None else {k: list(v) for k, v in sets.items()}
+    if sets is not None and not isinstance(sets, Mapping):
+        raise BraindecError("sets are named lists of models", found=repr(sets)[:60], allowed="e.g. {'meaning': ['layer 6'], 'length': ['words']}")  # fmt: skip
+    sets = (
+        {name: [name] for name in names}
+        if sets is None
+        else {k: [v] if isinstance(v, str) else list(v) for k, v in sets.items()}
+    )
     known = {name: i for i, name in enumerate(names)}
     for name in chain.from_iterable(sets.values()):
         if name not in known:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import lgamma
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from braindec.align.rsa._draws import codes_of
 from braindec.align.rsa.compare import Comparator, comparator_of
 from braindec.align.rsa.rdm import n_conditions_of, pair_places
 from braindec.errors import BraindecError
+from braindec.stats.asked import seed_of, whole
 from braindec.stats.permutation import max_statistic, permutation_p, permute_within
 
 __all__ = ["Permuted", "condition_orders", "permutation_test", "permuted_cells"]
@@ -79,6 +81,10 @@ def condition_orders(
     BraindecError
         If fewer than 20 different orders exist: no p could be below 0.05.
     """
+    whole(n, "n")
+    whole(n_conditions, "n_conditions", least=2)
+    if not isinstance(rng, np.random.Generator):
+        seed_of(rng, "rng")
     rng = np.random.default_rng(rng)
     stratum = np.zeros(n_conditions, dtype=int) if strata is None else codes_of(strata, n_conditions)
     block = codes_of(blocks, n_conditions)
@@ -128,6 +134,12 @@ def permutation_test(
     """
     comparator = comparator_of(comparator)
     models = comparator.check(models, None, "model")
+    orders = _orders(orders)
+    wrong = [i for i, d in enumerate(data) if np.ndim(d) != 2 or np.shape(d)[1] != models.shape[1]
+             or (shares is not None and (len(shares) != len(data) or np.shape(shares[i]) != (len(d),)))]  # fmt: skip
+    if wrong or not len(data):
+        raise BraindecError("data are one array (n_rdm, n_pairs) a cell, each with a weight a matrix", found=f"{len(data)} cells"
+                            + (f", cell {wrong[0]} of shape {np.shape(data[wrong[0]])}" if wrong else ""), allowed=f"{models.shape[1]} pairs, as the models")  # fmt: skip
     if n_conditions_of(models.shape[1]) != orders.shape[1]:
         raise BraindecError("orders and matrices differ in conditions", found=f"{orders.shape}, {models.shape}")
     weights = [
@@ -146,6 +158,16 @@ def permutation_test(
     return Permuted(
         observed, np.asarray(p), largest.p.reshape(observed.shape), null.mean(axis=0), low, high, 1 / (len(null) + 1)
     )
+
+
+def _orders(orders: Any) -> np.ndarray:
+    """Orders as an array of whole numbers, one row an order of all conditions."""
+    found = np.asarray(orders)
+    if (found.ndim != 2 or not len(found) or found.dtype.kind not in "iu"
+            or (np.sort(found, axis=1) != np.arange(found.shape[1])).any()):  # fmt: skip
+        raise BraindecError("orders hold every condition once a row", found=f"{found.dtype} of shape {found.shape}",
+                            fix="condition_orders(n_conditions, n=1000)")  # fmt: skip
+    return found
 
 
 def _scorer(

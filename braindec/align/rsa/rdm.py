@@ -187,7 +187,10 @@ class RDMs:
 
     def save(self, path: str | Path) -> RDMs:
         """Write an HDF5 file (contiguous float64) and return the matrices opened from it."""
-        check_room(Path(path), self.values.nbytes)
+        path = _path(path)
+        if not path.parent.is_dir():
+            raise BraindecError(f"matrices cannot be written to {path}", found=f"no folder {path.parent}", fix="make the folder first")  # fmt: skip
+        check_room(path, self.values.nbytes)
         with written_whole(path) as temporary, hdf5(temporary, "w") as file:
             file.create_dataset("values", data=self.values)
             file.attrs.update(kind="rdms", measure=self.measure, info=to_json(dict(self.info)))
@@ -200,6 +203,7 @@ class RDMs:
         """Open matrices that :meth:`save` wrote; values stay on disk, memory-mapped."""
         import json
 
+        path = _path(path)
         with hdf5(path, "r") as file:
             if file.attrs.get("kind") != "rdms":
                 raise BraindecError(f"{path} does not hold dissimilarity matrices", found=f"datasets {list(file)}")
@@ -317,6 +321,12 @@ def compute_rdm(
             allowed="e.g. {'subject': '01', 'region': 'IFG'}",
         )
     return RDMs(cells, patterns.names, None if table is None else pd.DataFrame([dict(table)]), measure.name, info)
+
+
+def _path(path: Any) -> Path:
+    if not isinstance(path, (str, Path)) or not str(path):
+        raise BraindecError("no file of matrices was named", found=repr(path), allowed="a path such as rdms.h5")
+    return Path(path)
 
 
 def measure_of(measure: str | Measure) -> Measure:

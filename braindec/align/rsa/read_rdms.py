@@ -63,7 +63,7 @@ def read_rdms(path: str | Path, *, fields: Sequence[str] = ("model",), condition
         If the file is of another kind, holds no such structure, or names have another number of parts.
     """
     path = find_rdms(path)
-    if isinstance(fields, str) or not len(fields):
+    if isinstance(fields, str) or not isinstance(fields, Sequence) or not len(fields):
         raise BraindecError(
             "fields name the columns that names are split into",
             found=repr(fields),
@@ -73,7 +73,13 @@ def read_rdms(path: str | Path, *, fields: Sequence[str] = ("model",), condition
     if ending not in _ENDINGS:
         raise BraindecError(f"{path.name} is no file of matrices that can be read", allowed=", ".join(_ENDINGS))
     if ending in (".h5", ".hdf5"):
-        return RDMs.open(path)
+        found = RDMs.open(path)
+        if conditions is None:
+            return found
+        if list(map(str, conditions)) != list(found.conditions):
+            raise BraindecError(f"{path.name} names its own conditions", found=f"{found.n_conditions} of them, other than the {len(conditions)} given",
+                                fix="leave out conditions; rdms.subset(names) keeps or reorders some")  # fmt: skip
+        return found
     if ending == ".npy":
         values, names = _numpy(path), None
     else:
@@ -119,6 +125,14 @@ def _matlab(path: Path) -> tuple[np.ndarray, list[str]]:
         names = getattr(getattr(value, "dtype", None), "names", None) or ()
         if {"RDM", "name"} <= set(names):
             entries = value.ravel()
+            wrong = [
+                k
+                for k, e in enumerate(entries)
+                if np.ravel(e["name"]).size == 0 or np.asarray(e["RDM"]).dtype.kind not in "fiub"
+            ]
+            if not len(entries) or wrong:
+                raise UnreadableError(f"{path.name}: a matrix has no name or holds no numbers" if wrong else f"{path.name} holds no matrices",
+                                      found=f"entry {wrong[0] + 1} of {len(entries)}" if wrong else "an empty structure")  # fmt: skip
             shapes = {np.shape(e["RDM"]) for e in entries}
             if len(shapes) > 1:
                 raise UnreadableError(f"{path.name}: matrices differ in size", found=", ".join(map(str, shapes)))

@@ -20,11 +20,12 @@ from tqdm import tqdm
 
 from braindec.align.rsa._batched import batched_cells
 from braindec.align.rsa._patterns import Patterns, gather
+from braindec.align.rsa._tables import complete
 from braindec.align.rsa.compare import Comparator, comparator_of
 from braindec.align.rsa.measure import Measure
-from braindec.align.rsa.rdm import RDMs
+from braindec.align.rsa.rdm import RDMs, measure_of
 from braindec.errors import BraindecError
-from braindec.registry import get
+from braindec.stats.asked import number, whole
 from braindec.types import Recording
 
 _BLOCK = 400_000  # numbers of float64 gathered at once: 3 MB stay in the cache
@@ -67,14 +68,30 @@ class Neighbours:
         BraindecError
             If there are none, or centres differ in number.
         """
-        arrays = [np.asarray(one, dtype=np.int64).ravel() for one in lists]
-        middle = np.arange(len(arrays)) if centres is None else np.asarray(centres, dtype=np.int64)
+        if isinstance(lists, str) or not np.iterable(lists):
+            raise BraindecError(
+                "neighbours are one list of unit numbers a centre",
+                found=repr(lists)[:60],
+                allowed="e.g. [[0, 1], [1, 2]]",
+            )
+        arrays = [_units(one, "neighbours") for one in lists]
+        middle = np.arange(len(arrays)) if centres is None else _units(centres, "centres")
         if not arrays or len(middle) != len(arrays):
             raise BraindecError(
                 "each centre needs one list of units", found=f"{len(arrays)} lists, {len(middle)} centres"
             )
         starts = np.concatenate([[0], np.cumsum([len(one) for one in arrays])])
         return Neighbours(np.concatenate(arrays), starts, middle)
+
+
+def _units(values: Any, what: str) -> np.ndarray:
+    """Numbers of units as int64 (n,); BraindecError for anything else, and for a unit that stands twice in a list."""
+    found = np.asarray(values).ravel()
+    if found.size and (found.dtype.kind not in "iu" or found.min() < 0 or len(np.unique(found)) < len(found)):
+        raise BraindecError(
+            f"{what} are numbers of units, each once", found=repr(found.tolist())[:60], allowed="0, 1, 2, ..."
+        )
+    return found.astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +123,9 @@ class SearchlightMap:
 
     def on_units(self, n_units: int) -> np.ndarray:
         """Return the maps over all units, (n_model, n_units), NaN where no centre was."""
+        if whole(n_units, "n_units") <= self.centres.max(initial=-1):
+            raise BraindecError("the map has centres beyond these units", found=f"centre {self.centres.max()}, {n_units} units",
+                                allowed="the number of units of the patterns")  # fmt: skip
         full = np.full((len(self.values), n_units), np.nan)
         full[:, self.centres] = self.values
         return full
@@ -120,9 +140,13 @@ def coordinates_of(channels: pd.DataFrame | Recording) -> np.ndarray:
         If the table has neither, or some are missing.
     """
     table = channels.channels if isinstance(channels, Recording) else channels
+    if not isinstance(table, pd.DataFrame):
+        raise BraindecError("places are read from a channels table", found=type(table).__name__, allowed="a DataFrame or Recording")  # fmt: skip
     for columns in (["i", "j", "k"], ["x", "y", "z"]):
-        if set(columns) <= set(table.columns) and table[columns].notna().to_numpy().all():
-            return table[columns].to_numpy(dtype=float)
+        if set(columns) <= set(table.columns):
+            places = table[columns].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
+            if np.isfinite(places).all():
+                return places
     raise BraindecError(
         "a searchlight needs the place of every voxel", found=f"columns {list(table.columns)}",
         allowed="i, j, k (voxels) or x, y, z (m) without gaps",
@@ -148,10 +172,11 @@ def spheres(coordinates: Any, *, radius: float, centres: Sequence[int] | None = 
         If places are not finite, the radius is not positive, or a centre is no unit.
     """
     places = coordinates_of(coordinates) if isinstance(coordinates, (pd.DataFrame, Recording)) else coordinates
-    places = np.asarray(places, dtype=np.float64)
-    if places.ndim != 2 or not np.isfinite(places).all():
-        raise BraindecError("places are a finite array of (unit, 3)", found=f"shape {places.shape}")
-    if not radius > 0:
+    places = np.asarray(places)
+    if places.ndim != 2 or not places.size or places.dtype.kind not in "fiu" or not np.isfinite(places).all():
+        raise BraindecError("places are a finite array of (unit, 3)", found=f"{places.dtype} of shape {places.shape}")
+    places = places.astype(np.float64)
+    if number(radius, "radius", unit="in the unit of the places") <= 0:
         raise BraindecError("the radius of a searchlight is positive", found=f"{radius}")
     n = len(places)
     pairs = cKDTree(places).query_pairs(radius * (1 + 1e-9), output_type="ndarray").astype(np.int32)
@@ -161,7 +186,7 @@ def spheres(coordinates: Any, *, radius: float, centres: Sequence[int] | None = 
     table.sort_indices()
     if centres is None:
         return Neighbours(table.indices, table.indptr, np.arange(n))
-    kept = np.asarray(centres, dtype=np.int64)
+    kept = _units(centres, "centres")
     if kept.size == 0 or kept.min() < 0 or kept.max() >= n:
         raise BraindecError("centres are numbers of units", found=f"{kept[:5]}", allowed=f"0 to {n - 1}")
     table = table[kept]
@@ -207,8 +232,10 @@ def searchlight(
     BraindecError
         For conditions that differ from the models', a full noise matrix, or no centre with enough units.
     """
-    measure = get("align.rsa.rdms", measure) if isinstance(measure, str) else measure
+    measure = measure_of(measure)
     comparator = comparator_of(comparator)
+    complete(models=models)
+    _neighbours(neighbours)
     patterns = _check(values, measure, conditions, runs, noise)
     A = comparator.check(_same_conditions(models, patterns), sigma_k, "model")
     embedded = None if comparator.embed is None else comparator.embed(A, sigma_k).T
@@ -225,6 +252,8 @@ def searchlight(
             out[:, rows] = comparator.pairwise(A, cells)
         else:
             out[:, rows] = (comparator.embed(cells, sigma_k) @ embedded).T
+    if not np.isfinite(out).any():
+        raise BraindecError("no centre has a matrix that can be compared: patterns do not vary", found=f"{lost} of {len(neighbours)} centres without variance")  # fmt: skip
     return SearchlightMap(
         out, neighbours.centres, neighbours.counts, models.table, measure.name, comparator.name,
         _notes(neighbours, min_units, lost),
@@ -245,8 +274,14 @@ def searchlight_rdms(
 
     Cells are NaN where a correlation is not defined.
     """
-    measure = get("align.rsa.rdms", measure) if isinstance(measure, str) else measure
+    measure = measure_of(measure)
     yield from _blocks(_check(values, measure, conditions, runs, noise), neighbours, measure, min_units)
+
+
+def _neighbours(neighbours: Any) -> None:
+    if not isinstance(neighbours, Neighbours):
+        raise BraindecError("neighbours say which units belong to which centre", found=type(neighbours).__name__,
+                            fix="spheres(coordinates, radius=...) or Neighbours.from_lists(lists)")  # fmt: skip
 
 
 def _check(values: Any, measure: Measure, conditions: Any, runs: Any, noise: Any) -> Patterns:
@@ -273,6 +308,8 @@ def _same_conditions(models: RDMs, patterns: Patterns) -> np.ndarray:
 def _blocks(
     patterns: Patterns, neighbours: Neighbours, measure: Measure, min_units: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    _neighbours(neighbours)
+    whole(min_units, "min_units", least=1)
     if len(neighbours.indices) and neighbours.indices.max() >= patterns.n_units:
         raise BraindecError(
             "neighbours name units that the patterns lack",

@@ -18,12 +18,13 @@ import pandas as pd
 
 from braindec.align.rsa._batched import batched_cells
 from braindec.align.rsa._patterns import Grouping, group_rows, whitener
+from braindec.align.rsa._tables import complete
 from braindec.align.rsa.ceilings import noise_ceiling
 from braindec.align.rsa.compare import Comparator, comparator_of, compare
 from braindec.align.rsa.measure import Measure
-from braindec.align.rsa.rdm import RDMs, square_to_cells
+from braindec.align.rsa.rdm import RDMs, measure_of, square_to_cells
 from braindec.errors import BraindecError, did_you_mean
-from braindec.registry import get
+from braindec.stats.asked import number
 from braindec.types import Windows
 
 _BLOCK = 16_000_000  # numbers of windows read at once
@@ -102,7 +103,9 @@ def time_resolved_rdms(
         For an unknown column, a stretch longer than the windows, or a pattern without variance over channels
         (correlation), named with its time.
     """
-    measure = get("align.rsa.rdms", measure) if isinstance(measure, str) else measure
+    measure = measure_of(measure)
+    if not isinstance(windows, Windows):
+        raise BraindecError("windows of one subject are needed", found=type(windows).__name__, fix="one call a subject: [time_resolved_rdms(w) for w in subjects]")  # fmt: skip
     if noise is not None and not measure.noise:
         raise BraindecError(f"{measure.name} takes no noise precision", allowed="mahalanobis and crossnobis do")
     if combine not in ("mean", "concatenate"):
@@ -156,7 +159,8 @@ def time_resolved_rsa(
     BraindecError
         If times differ between subjects, or what :func:`compare` refuses.
     """
-    subjects = [data] if isinstance(data, RDMs) else list(data)
+    complete(models=models)
+    subjects = _subjects(data)
     if not subjects or any("time" not in one.table for one in subjects):
         raise BraindecError(
             "time-resolved RSA needs matrices with a column time", fix="make them with time_resolved_rdms"
@@ -186,11 +190,25 @@ def cells_by_time(data: RDMs | Sequence[RDMs], models: RDMs) -> list[np.ndarray]
     This is what :func:`braindec.align.rsa.permutation.permutation_test` takes, which corrects for all times and models
     by the largest score of each permutation.
     """
-    aligned = [one.aligned_to(models).values for one in ([data] if isinstance(data, RDMs) else data)]
+    aligned = [one.aligned_to(models).values for one in _subjects(data)]
+    if len({len(one) for one in aligned}) > 1:
+        raise BraindecError(
+            "subjects have matrices at different times", found=f"{', '.join(str(len(a)) for a in aligned)} times"
+        )
     return list(np.stack(aligned, axis=1))
 
 
+def _subjects(data: RDMs | Sequence[RDMs]) -> list[RDMs]:
+    subjects = [data] if isinstance(data, RDMs) else list(data) if isinstance(data, Sequence) else [data]
+    if wrong := [type(one).__name__ for one in subjects if not isinstance(one, RDMs)]:
+        raise BraindecError("data are RDMs, or a list of them, one a subject", found=wrong[0], fix="make them with time_resolved_rdms")  # fmt: skip
+    return subjects
+
+
 def _stretches(windows: Windows, width: float | None, step: float | None) -> tuple[np.ndarray, int]:
+    for name, value in (("width", width), ("step", step)):
+        if value is not None:
+            number(value, name, unit="s")
     length = 1 if width is None else round(width * windows.sfreq)
     hop = length if step is None else round(step * windows.sfreq)
     if not 1 <= length <= windows.n_times or hop < 1:

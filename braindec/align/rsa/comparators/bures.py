@@ -1,6 +1,8 @@
 """Bures similarity: overlap of the two second-moment matrices, ``tr((A^1/2 B A^1/2)^1/2) / sqrt(tr A tr B)``.
 
-Negative eigenvalues, which noisy cross-validated dissimilarities have, are set to 0 in the roots, not in the traces.
+Eigenvalues below 0, which matrices that are no squared Euclidean distances have, are set to 0 in the roots, not in the traces:
+values may then be a little above 1. Negative dissimilarities (noisy cross-validated ones) are no second moments and are
+refused: a matrix was 10 times as similar to itself as it can be.
 Source: Bures 1969 (Trans AMS 135:199); for representations: Harvey, Larsen & Williams 2024 (PMLR 243).
 """
 
@@ -10,11 +12,16 @@ import numpy as np
 
 from braindec.align.rsa.comparators._vectors import rms_scaled, second_moment
 from braindec.align.rsa.compare import Comparator
+from braindec.errors import BraindecError
 
 __all__ = ["bures"]
 
 
 def _pairwise(A: np.ndarray, B: np.ndarray) -> np.ndarray:
+    for cells in (A, B):
+        if (cells < 0).any():
+            raise BraindecError("bures compares second moments, and negative dissimilarities have none", found=f"{int((cells < 0).sum())} of {cells.size} cells below 0",
+                                allowed="dissimilarities of 0 or more (not cross-validated)", fix="comparator corr_cov, cosine or rho_a")  # fmt: skip
     first, second = second_moment(A), second_moment(B)
     values, vectors = np.linalg.eigh(first)
     roots = (vectors * np.sqrt(np.clip(values, 0, None))[:, None, :]) @ vectors.swapaxes(1, 2)
