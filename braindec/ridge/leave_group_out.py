@@ -56,7 +56,7 @@ def solve_ridge(
     per_target: bool = False,
     seed: int = 0,
 ) -> RidgeFit:
-    """Fit Y = X W + b with penalty alpha |W|^2 and an intercept that is not penalised.
+    """Fit ``Y = X W + b`` with penalty ``alpha |W|^2`` and an intercept that is not penalised.
 
     Parameters
     ----------

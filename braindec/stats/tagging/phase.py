@@ -157,7 +157,7 @@ def sign_flip(
 
 
 def share_of_power(weights: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """Return |weights @ c|^2 / sum |c|^2 over trials, shape (permutation, rate, unit); NaN for units that are 0."""
+    """Return ``|weights @ c|^2 / sum |c|^2`` over trials, shape (permutation, rate, unit); NaN for units that are 0."""
     flat = np.ascontiguousarray(c.reshape(len(c), -1), dtype=np.complex128)
     moved = weights @ flat.view(np.float64)
     moved *= moved
