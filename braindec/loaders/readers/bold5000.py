@@ -5,7 +5,7 @@ EarlyVis, LOC, OPA, PPA, RSC of each hemisphere. Volumes: ``CSI1_GLMbetas-TYPED-
 trial), one a session, with ``CSI1_brainmask.nii.gz``. Both are in percent signal change; where
 voxels lie is taken from the mask, since the headers of the betas are said to be wrong. The order of trials:
 ``BOLD5000_Stimuli/Stimuli_Presentation_Lists/CSI1/CSI1_sess01/*_run01.txt`` (one image a line, 37 a run; repeated ones may begin
-with "rep_"), or ``CSI1_imgnames.txt`` (one image a line, all sessions). Test images: ``repeated_stimuli_113_list.txt`` in
+with ``rep_``), or ``CSI1_imgnames.txt`` (one image a line, all sessions). Test images: ``repeated_stimuli_113_list.txt`` in
 ``BOLD5000_Stimuli/Scene_Stimuli`` (or in its folder Presented_Stimuli).
 
 Source: README.md of github.com/BOLD5000-dataset/BOLD5000 (volumes, sizes, units); the layouts that mind-vis (code/dataset.py) and
