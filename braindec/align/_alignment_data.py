@@ -12,6 +12,7 @@ import pandas as pd
 from braindec.align._encoding_table import as_regions
 from braindec.align.responses import trial_responses
 from braindec.errors import BraindecError, did_you_mean
+from braindec.stats.asked import number
 from braindec.stats.ceilings import Ceiling, noise_ceiling
 from braindec.types import Features, Windows
 
@@ -96,6 +97,8 @@ def brain_items(
         noise of neighbours in time then falls on other items each time.
     """
     notes: list[str] = []
+    if window is not None and not (isinstance(brain, Windows) and brain.n_times > 1):
+        raise BraindecError("a window of time is averaged over in epochs", found="one value an item and channel", fix="leave window out")  # fmt: skip
     if isinstance(brain, Windows):
         if brain.n_times == 1:
             found = trial_responses(brain)
@@ -126,6 +129,8 @@ def brain_items(
             f"{int((~usable).sum()):,} of {len(usable):,} channels are constant or not finite: they get no score."
         )
     masks = as_regions(region_labels(regions, targets), values.shape[1])
+    if lost := [name for name, mask in masks.items() if not mask[usable].any()]:
+        notes.append(f"No channel of {', '.join(lost)} can be scored: constant or not finite.")
     masks = {name: mask[usable] for name, mask in masks.items() if mask[usable].any()}
     kept = targets[usable].assign(place=np.flatnonzero(usable)).reset_index(drop=True)
     values, ceiling = values[:, usable], None
@@ -182,6 +187,9 @@ def values_of(features: Features, brain: BrainItems, name: str) -> np.ndarray:
     if bad.any():
         raise BraindecError(f"the units of {name!r} hold values that are not finite",
                             found=f"{int(bad.sum())} values in {int(bad.any(axis=0).sum())} of {values.shape[1]} units")  # fmt: skip
+    if len(values) > 1 and (values == values[:1]).all():
+        raise BraindecError(f"no unit of {name!r} ever changes over the items", found=f"{values.shape[1]} units, {len(values)} rows",
+                            fix="another pooling or site: the last token of a sentence is often the same full stop")  # fmt: skip
     return values
 
 
@@ -212,7 +220,9 @@ def _over_repetitions(values: np.ndarray, rows: pd.DataFrame) -> tuple[np.ndarra
 def _averaged(windows: Windows, window: tuple[float, float] | None, notes: list[str]) -> np.ndarray:
     """Epochs averaged over a span of time, (window, channel)."""
     times = windows.times
-    low, high = window or (float(times[0]), float(times[-1]))
+    if window is not None and (not isinstance(window, (tuple, list)) or len(window) != 2):
+        raise BraindecError(f"window={window!r} is no span of time", allowed="(first, last) in s")
+    low, high = (number(t, "a time of window", unit="s") for t in (window or (float(times[0]), float(times[-1]))))
     inside = (times >= low - 1e-9) & (times <= high + 1e-9)
     if not inside.any():
         raise BraindecError(

@@ -17,6 +17,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.ridge import contiguous_folds, group_folds
+from braindec.stats.asked import whole
 from braindec.types import Split
 
 __all__ = ["Held", "group_columns", "hold_out"]
@@ -118,6 +119,7 @@ def hold_out(
     BraindecError
         If several columns could be meant, or a split puts neighbours on both sides.
     """
+    whole(n_folds, "n_folds", least=2)
     n, candidates = len(rows), group_columns(rows)
     if ordered is None:
         ordered = kind == "time" or bool(candidates) or any(c in rows and rows[c].notna().any() for c in _ORDER)
@@ -126,7 +128,7 @@ def hold_out(
     if isinstance(split, str):
         splits, by, together = _named(rows, split, together, by, n_folds, buffer, runs, ids, ordered, reach, kind)
     else:
-        splits = list(split)
+        splits = list(split) if isinstance(split, Sequence) else []
         _check_splits(splits, n)
         by = by or splits[0].by
     unnamed = together is None and ordered
@@ -149,6 +151,8 @@ def hold_out(
             fix=f"{out}; ordered=False where the order was random; allow_leaky=True marks every score as leaky",
         )  # fmt: skip
     notes = []
+    if isinstance(split, str) and len(splits) < n_folds:
+        notes.append(f"{n_folds} folds were asked for and {len(splits)} can be made: each {by} is held out in turn.")
     if leaky:
         notes.append(f"LEAKY SPLIT, allowed by the caller: {share:.0%} of the test rows have a training row of the same text beside them. Scores say "
                      "nothing about what the units represent.")  # fmt: skip
@@ -162,6 +166,8 @@ def _together(
     if isinstance(groups, str):
         return _column(rows, groups), groups
     if groups is not None:
+        if not np.iterable(groups):
+            raise BraindecError(f"groups={groups!r} name no rows", allowed=f"a column, or one label for each of {len(rows)} rows")  # fmt: skip
         labels = np.asarray(groups).astype(str)
         if labels.shape != (len(rows),):
             raise BraindecError(

@@ -44,6 +44,8 @@ def as_regions(regions: Any, n_targets: int) -> dict[str, np.ndarray]:
     if regions is None:
         return out
     if not isinstance(regions, Mapping):
+        if not np.iterable(regions):
+            raise BraindecError(f"regions={regions!r} name no targets", allowed=f"a column, masks by name, or {n_targets} labels")  # fmt: skip
         labels = np.array(
             ["" if v is None or v != v else str(v) for v in np.asarray(regions, dtype=object)], dtype=object
         )

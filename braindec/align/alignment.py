@@ -38,12 +38,16 @@ from braindec.align.alignment_controls import nuisance_bands, oasm_features, ran
 from braindec.align.layer_choice import LayerChoice, choose_layers
 from braindec.errors import BraindecError
 from braindec.evaluate.finding import Finding
+from braindec.stats.asked import number, whole
 from braindec.stats.ceilings import Ceiling
 from braindec.types import Features, Windows
 
 __all__ = ["Alignment", "align_units", "timed_items", "words_of_runs"]
 
 SCORES = ("encoding", "rsa", "cka")
+_COLUMNS = set(
+    "metric version row model region layer value chance low high p q p_max n n_targets n_units set leaky note".split()
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +166,8 @@ def align_units(
         If models and brain share no items, a split leaks, or it is unclear which items belong together.
     """
     scores = _check(models, scores)
+    _numbers(n_folds=n_folds, inner_folds=inner_folds, buffer=buffer, n_surrogates=n_surrogates, n_random_sets=n_random_sets, seed=seed,
+             oasm_sigma=oasm_sigma, keys=keys)  # fmt: skip
     data = (
         brain if isinstance(brain, BrainItems) else brain_items(brain, regions=regions, window=window, average=average)
     )
@@ -363,6 +369,8 @@ def _check(models: Mapping[str, Features], scores: Sequence[str]) -> list[str]:
     for name, features in models.items():
         if not isinstance(features, Features):
             raise BraindecError(f"the units of {name!r} are not Features", found=type(features).__name__)
+    if not isinstance(scores, (str, Sequence)):
+        raise BraindecError(f"scores={scores!r} are no names", allowed=", ".join(SCORES))
     wanted = [scores] if isinstance(scores, str) else list(dict.fromkeys(scores))
     unknown = [s for s in wanted if s not in SCORES]
     if unknown or not wanted:
@@ -370,6 +378,20 @@ def _check(models: Mapping[str, Features], scores: Sequence[str]) -> list[str]:
             f"there is no score {unknown[0]!r}" if unknown else "no score was asked for", allowed=", ".join(SCORES)
         )
     return wanted
+
+
+def _numbers(*, keys: Any, oasm_sigma: Any, buffer: Any, **counts: Any) -> None:
+    """Refuse numbers of folds, surrogates, ... that cannot be meant, and keys that are no new columns."""
+    for name, value in counts.items():
+        whole(value, name, least=2 if name.endswith("folds") else 0)
+    if buffer is not None:
+        whole(buffer, "buffer")
+    number(oasm_sigma, "oasm_sigma", least=0.0, ends=False, unit="rows")
+    if keys is not None and (not isinstance(keys, Mapping) or set(keys) & _COLUMNS):
+        raise BraindecError(
+            "keys are columns put before the table", found=repr(keys)[:60], allowed='a mapping such as {"subject": "01"}',
+            fix=f"another name than {', '.join(sorted(set(keys) & _COLUMNS))}" if isinstance(keys, Mapping) else None,
+        )  # fmt: skip
 
 
 def _ceiling(ceiling: Any, data: BrainItems) -> Ceiling | None:
@@ -382,8 +404,12 @@ def _ceiling(ceiling: Any, data: BrainItems) -> Ceiling | None:
                 f"a ceiling called {ceiling!r} is unknown", allowed='"auto", None, a Ceiling, or one share a channel'
             )
         return data.ceiling
-    found = ceiling if isinstance(ceiling, Ceiling) else Ceiling(np.asarray(ceiling, dtype=float), "given")
-    share = np.asarray(found.share, dtype=float)
+    given = ceiling.share if isinstance(ceiling, Ceiling) else ceiling
+    share = np.asarray(given)
+    if share.dtype.kind not in "fiu" or np.isinf(share).any() or (share.size and np.isnan(share).all()):
+        raise BraindecError("a ceiling is one share of the variance a channel, and not all of them are missing", found=repr(given)[:60])  # fmt: skip
+    share = share.astype(float)
+    found = ceiling if isinstance(ceiling, Ceiling) else Ceiling(share, "given")
     if share.shape == (data.n_all,) and data.n_all != data.Y.shape[1]:
         share = share[data.targets["place"].to_numpy()]
     if share.shape != (data.Y.shape[1],):

@@ -18,6 +18,7 @@ import pandas as pd
 
 from braindec.align.baselines import oasm_band, position_band
 from braindec.errors import BraindecError
+from braindec.stats.asked import whole
 from braindec.types import Features
 
 __all__ = ["nuisance_bands", "oasm_features", "random_sets", "untrained_list"]
@@ -49,7 +50,14 @@ def nuisance_bands(
         "numbers" (columns of the table such as n_words, duration, log_frequency), and the bands of ``extra``; bands that never
         change are left out.
     """
+    if not isinstance(rows, pd.DataFrame) or not len(rows):
+        raise BraindecError("nuisance is described for a table of items", found=type(rows).__name__, allowed="a DataFrame with a row an item")  # fmt: skip
     n = len(rows)
+    for name, labels in (("groups", groups), ("runs", runs)):
+        if labels is not None and len(labels) != n:
+            raise BraindecError(f"{name} need one label an item", found=f"{len(labels)} labels for {n} items")
+    if extra is not None and not isinstance(extra, (Mapping, Features)):
+        raise BraindecError("nuisance bands are named", found=type(extra).__name__, allowed='{"name": array of (n_items, p)}, or Features')  # fmt: skip
     bands: dict[str, np.ndarray] = {"position": _position(n, groups, runs)}
     text = next((c for c in _TEXT if c in rows and _is_text(rows[c])), None)
     if text is not None:
@@ -71,12 +79,11 @@ def nuisance_bands(
     elif extra is not None:
         for name, values in dict(extra).items():
             values = (
-                values.of(rows["stimulus_id"].tolist())
-                if isinstance(values, Features)
-                else np.asarray(values, dtype=float)
+                values.of(rows["stimulus_id"].tolist()) if isinstance(values, Features) else _numeric(str(name), values)
             )
             bands[str(name)] = values.reshape(len(values), -1)
-    return {name: _checked(name, values, n) for name, values in bands.items() if np.ptp(values, axis=0).any()}
+    checked = {name: _checked(name, values, n) for name, values in bands.items()}
+    return {name: values for name, values in checked.items() if np.ptp(values, axis=0).any()}
 
 
 def oasm_features(n: int, *, runs: np.ndarray | None = None, sigma: float = 2.0) -> np.ndarray | None:
@@ -106,7 +113,15 @@ def untrained_list(untrained: Any, names: Sequence[str]) -> dict[str, list[Featu
     unknown = [n for n in untrained if n not in names]
     if unknown:
         raise BraindecError(f"untrained networks of an unknown model {unknown[0]!r}", allowed=", ".join(names))
-    return {name: list(untrained.get(name) or []) for name in names}
+    found = {name: untrained.get(name) for name in names}
+    for name, seeds in found.items():
+        if seeds is None:
+            continue
+        kinds = [type(s).__name__ for s in seeds if not isinstance(s, Features)] if isinstance(seeds, Sequence) else [type(seeds).__name__]  # fmt: skip
+        if isinstance(seeds, str) or kinds:
+            raise BraindecError(f"untrained networks of {name!r} are a list of Features, one a seed", found=kinds[0] if kinds else "a text",
+                                fix="[extract(untrained(lm, seed), texts) for seed in range(5)]")  # fmt: skip
+    return {name: list(seeds or []) for name, seeds in found.items()}
 
 
 def random_sets(
@@ -133,7 +148,15 @@ def random_sets(
         from the rest of the units are no null, because a set that holds much by chance leaves less for the others, and p-values of a
         choice at random are then too often near 0 and near 1.
     """
-    chosen = np.unique(np.asarray(chosen, dtype=int))
+    found = np.asarray(chosen if chosen is not None else [np.nan])
+    if not isinstance(units, pd.DataFrame) or (
+        found.size and (found.dtype.kind not in "iu" or found.min() < 0 or found.max() >= len(units))
+    ):
+        raise BraindecError("a set of units is given by their numbers in the units table", found=repr(chosen)[:60], allowed="0, 1, 2, ...")  # fmt: skip
+    if not isinstance(rng, np.random.Generator):
+        raise BraindecError(f"rng={rng!r} is no source of chance", fix="np.random.default_rng(seed)")
+    whole(n_sets, "n_sets")
+    chosen = np.unique(found.astype(int))
     if len(chosen) >= len(units):
         return []
     if whole_layer:
@@ -172,6 +195,15 @@ def _length(texts: pd.Series) -> np.ndarray:
 def _is_text(column: pd.Series) -> bool:
     kept = column.dropna()
     return len(kept) == len(column) > 0 and all(isinstance(v, str) for v in kept)
+
+
+def _numeric(name: str, values: Any) -> np.ndarray:
+    """A band as float, (n,) or (n, p)."""
+    found = np.asarray(values)
+    if found.dtype.kind not in "fiub" or found.ndim not in (1, 2):
+        raise BraindecError(f"the nuisance band {name!r} is no table of numbers", found=f"{found.dtype} of shape {found.shape}",
+                            allowed="(n_items,) or (n_items, p)")  # fmt: skip
+    return found.astype(float)
 
 
 def _checked(name: str, values: np.ndarray, n: int) -> np.ndarray:

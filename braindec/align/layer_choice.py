@@ -112,11 +112,18 @@ def choose_layers(
     BraindecError
         If shapes do not fit.
     """
-    if train.shape != test.shape or train.ndim != 4 or len(train) != len(layers):
+    train, test = np.asarray(train, dtype=float), np.asarray(test, dtype=float)
+    n = len(layers) if isinstance(layers, Sequence) else 0
+    if train.shape != test.shape or train.ndim != 4 or len(train) != n or not train.size:
         raise BraindecError(
-            "layers are chosen from scores (layer, fold, surrogate, region)",
-            found=f"{train.shape} and {test.shape}, {len(layers)} layers",
+            "layers are chosen from scores (layer, fold, surrogate, region), 1 of each at least",
+            found=f"{train.shape} and {test.shape}, {n} layers",
         )
+    if full is not None and np.shape(full) != (n, *train.shape[2:]):
+        raise BraindecError(
+            "scores of whole layers are (layer, surrogate, region)",
+            found=f"{np.shape(full)}", allowed=f"{(n, *train.shape[2:])}",
+        )  # fmt: skip
     place = np.argmax(np.nan_to_num(train, nan=-np.inf), axis=0)  # (fold, surrogate, region)
     taken = np.take_along_axis(test, place[None], axis=0)[0]
     value = taken.mean(axis=0)

@@ -25,6 +25,7 @@ from scipy.stats import rankdata
 from tqdm import tqdm
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.stats.asked import seed_of, whole
 from braindec.stats.bootstrap import interval_of
 from braindec.stats.permutation import permutation_p
 
@@ -99,6 +100,22 @@ def relate_reading_times(
     BraindecError
         If a column is missing or constant, there are fewer than 2 texts, or too few words to fit the models.
     """
+    for name, value, least in (
+        ("spillover", spillover, -99),
+        ("n_permutations", n_permutations, 0),
+        ("n_bootstrap", n_bootstrap, 2),
+    ):
+        whole(value, name, least=least)
+    seed_of(seed)
+    if not isinstance(table, pd.DataFrame) or (twice := table.columns[table.columns.duplicated()].tolist()):
+        raise BraindecError("words are a table with columns of different names", found=f"two columns {twice[0]!r}" if isinstance(table, pd.DataFrame) else type(table).__name__,
+                            allowed="a DataFrame with one row a word")  # fmt: skip
+    if controls is not None and (isinstance(controls, str) or not isinstance(controls, Sequence)):
+        raise BraindecError(
+            f"controls={controls!r} are no list of columns", allowed='e.g. ["n_letters", "log_frequency"]'
+        )
+    if not isinstance(log_time, (bool, np.bool_)):
+        raise BraindecError(f"log_time={log_time!r} does not work", allowed="True or False")
     names = list(controls) if controls is not None else [c for c in ("n_letters", "log_frequency") if c in table]
     kept, lagged, notes = _words(table, predictor, time, text, names, spillover)
     code = pd.factorize(kept[text])[0]
@@ -115,6 +132,7 @@ def relate_reading_times(
     weights = rng.multinomial(len(starts), np.full(len(starts), 1 / len(starts)), size=n_bootstrap)
 
     ranks = {c: rankdata(kept[c]) for c in (time, predictor, *names)}
+    _check_controls(ranks, names)
     rows: list[dict[str, object]] = []
     null: dict[str, np.ndarray] = {}
     for metric, given in (("spearman", []), ("partial_spearman", names)):
@@ -160,6 +178,16 @@ def _words(
             )  # fmt: skip
     if spillover < 0:
         raise BraindecError("spillover is a number of preceding words", found=str(spillover), allowed="0, 1, 2, ...")
+    if time in controls or time == predictor:
+        raise BraindecError(
+            f"the time {time!r} cannot explain itself", found=f"predictor {predictor!r}, controls {', '.join(controls)}"
+        )
+    for column in (predictor, time, *controls):
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise BraindecError(f"the column {column!r} holds no numbers", found=repr(table[column].iloc[0]) if len(table) else "no rows",
+                                fix="pd.to_numeric, with missing values as NaN")  # fmt: skip
+    if (gaps := int(table[text].isna().sum())) and gaps < len(table):
+        raise BraindecError(f"{gaps} of {len(table)} words have no {text}", fix="say which text they are of, or leave them out")  # fmt: skip
     place = pd.factorize(table[text])[0]
     table = table.iloc[np.argsort(place, kind="stable")].reset_index(drop=True)
     named = {"_predictor": predictor, **{c: c for c in controls}}
@@ -208,6 +236,16 @@ def _drift_note(
         return []
     return [f"Both {predictor} (r = {first:.2f}) and {time} (r = {second:.2f}) drift with the place in the text, which alone makes them go "
             "together and is not in the null: give the number of the word as one of the controls."]  # fmt: skip
+
+
+def _check_controls(ranks: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    """Refuse a control whose ranks follow from those of the others: partial correlations would not be defined."""
+    for k, name in enumerate(names):
+        X = np.column_stack([np.ones(len(ranks[name])), *(ranks[c] for c in names[:k])])
+        if _residual(ranks[name], X).std() < 1e-8 * ranks[name].std():
+            raise BraindecError(
+                f"the control {name!r} is determined by the others", found=", ".join(names), fix="leave one of them out"
+            )
 
 
 def _check_free(added: np.ndarray, base: np.ndarray, predictor: str) -> None:

@@ -12,6 +12,7 @@ from braindec.align._alignment_data import Layer
 from braindec.align._alignment_table import EVERY
 from braindec.align.alignment import Alignment
 from braindec.align.unit_sets import UnitSets
+from braindec.errors import BraindecError
 from braindec.evaluate.audit import Audit
 from braindec.evaluate.finding import LEVELS
 from braindec.types import Result
@@ -43,6 +44,8 @@ def report(
     notes : sequence of str
         More sentences.
     """
+    if not isinstance(found, Alignment):
+        raise BraindecError("the report is of an Alignment", found=type(found).__name__, fix="report(align_units(models, brain))")  # fmt: skip
     arrays: dict[str, np.ndarray] = {}
     scores = _scores(found)
     if sets is not None:

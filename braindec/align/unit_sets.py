@@ -24,6 +24,7 @@ from braindec.align._alignment_null import make_surrogates
 from braindec.align._alignment_splits import Held, hold_out
 from braindec.align.alignment_controls import random_sets
 from braindec.errors import BraindecError
+from braindec.stats.asked import whole
 from braindec.stats.permutation import permutation_p
 from braindec.types import Features, Windows
 
@@ -84,6 +85,12 @@ def align_unit_sets(
     BraindecError
         If a set is empty, names units that are not there, or there are too few groups for two halves.
     """
+    if not isinstance(features, Features):
+        raise BraindecError("sets are of the units of one model", found=type(features).__name__, allowed="Features")
+    if not isinstance(sets, Mapping) or not sets:
+        raise BraindecError("which sets of units?", found=repr(sets)[:60], allowed='{"language units": mask, numbers or table, "top 16": top_by_brain(16)}')  # fmt: skip
+    for what, value in (("n_folds", n_folds), ("n_surrogates", n_surrogates), ("n_random_sets", n_random_sets), ("seed", seed)):  # fmt: skip
+        whole(value, what, least=2 if what == "n_folds" else 0)
     data = brain if isinstance(brain, BrainItems) else brain_items(brain, regions=regions)
     rows = with_item_columns(data, {"": features})
     held = hold_out(
@@ -134,7 +141,14 @@ def top_by_brain(k: int, *, region: np.ndarray | None = None) -> Chooser:
         Channels that count.
     """
 
+    whole(k, "k", least=1)
+    if region is not None and (np.asarray(region).dtype != bool or not np.any(region)):
+        raise BraindecError("region is a mask of the channels that count", found=repr(region)[:60], allowed="at least one True")  # fmt: skip
+
     def choose(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
+        if k > X.shape[1] or (region is not None and len(region) != Y.shape[1]):
+            raise BraindecError(f"the top {k} units cannot be chosen", found=f"{X.shape[1]} units and {Y.shape[1]} channels"
+                                + ("" if region is None else f", a mask of {len(region)}"))  # fmt: skip
         scores = driving_scores(X, Y if region is None else Y[:, region])
         return np.sort(np.argsort(-scores, kind="stable")[:k])
 
@@ -166,6 +180,10 @@ def rows_of_units(units: pd.DataFrame, table: pd.DataFrame) -> np.ndarray:
     if units.duplicated(shared).any():
         raise BraindecError(f"{', '.join(shared)} do not name one unit each", fix="add layer and site to the table")
     place = units.reset_index(drop=True)[shared].assign(_place=np.arange(len(units)))
+    for column in shared:
+        if pd.api.types.is_numeric_dtype(units[column]) != pd.api.types.is_numeric_dtype(table[column]):
+            raise BraindecError(f"the column {column!r} of the table does not name units", found=f"{table[column].iloc[0]!r}" if len(table) else "no rows",
+                                allowed=f"values such as {units[column].iloc[0]!r}")  # fmt: skip
     found = table[shared].merge(place, on=shared, how="left")["_place"]
     if found.isna().any():
         missing = table[shared][found.isna().to_numpy()].iloc[0].to_dict()
@@ -214,6 +232,8 @@ def _numbers(choice: Any, units: pd.DataFrame, name: str) -> np.ndarray:
         numbers = rows_of_units(units, choice)
     else:
         values = np.asarray(choice)
+        if values.ndim != 1 or (values.dtype.kind not in "iub" and values.size):
+            raise BraindecError(f"the set {name!r} does not name units", found=repr(choice)[:60], allowed="a mask, numbers, or a table of layer, site and index")  # fmt: skip
         if values.dtype == bool and values.shape != (len(units),):
             raise BraindecError(
                 f"the mask {name!r} does not fit the units", found=f"shape {values.shape} for {len(units)} units"
