@@ -174,7 +174,7 @@ def infer(
             "Conditions of one group are alike in models and data: similarities are above 0 for that alone, and p_population counts it."
         )
     elif grouped:
-        notes.append("Conditions of one group are alike in models and data: chance is the mean over permuted groups, and p_population and p_subjects are against it; p_population is no smaller than p.")  # fmt: skip
+        notes.append("Conditions of one group are alike in models and data: chance is the mean over permuted groups, and p_population and p_subjects are against it; both are no smaller than p.")  # fmt: skip
     tables, pairs = [], []
     for place, (key, found) in enumerate(made.items()):
         cell = dict(zip(by, key, strict=True))
@@ -231,6 +231,7 @@ def _score_rows(
     population = t_test(found.scores - against, v.models, v.dof_models, two_sided=False)
     if permuted is not None and grouped:  # few groups: their variance alone is found too small (9 to 19 % at 5 %)
         population = np.maximum(population, permuted.p[:, place])
+        signs = np.maximum(signs, permuted.p[:, place])  # subjects share groups: they agree too often (11 to 19 %)
     elif shuffled is not None:
         population = np.maximum(population, permutation_p(found.scores, shuffled))
     table = pd.DataFrame({

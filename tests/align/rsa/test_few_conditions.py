@@ -56,7 +56,9 @@ def test_what_conditions_of_one_group_share_is_chance(simulated):
         model = simulated.rdms(simulated.distances(passages(rng, 12)), model=["m"])
         data = simulated.subjects(simulated.brains(rng, 24, 4, shared=passages(rng, 10), own=0.5)[1])
         found = infer(model, data, comparator="pearson", condition_groups=CODES, permutations=99, seed=seed)
-        population.append(found.decoded["p_population"].iloc[0])
+        row = found.decoded.iloc[0]
+        population.append(row["p_population"])
+        assert row["p_subjects"] >= row["p"]
         assert found.decoded["chance"].iloc[0] == pytest.approx(found.scores.set_index("row")["value"]["label_shuffle"])
     assert np.mean(np.array(population) <= 0.05) <= 0.15  # against 0: 0.5 and more
     assert any("alike in models and data" in note for note in found.notes)
