@@ -19,7 +19,7 @@ from braindec.align.rsa.partition import variance_partition
 from braindec.align.rsa.read_rdms import find_rdms, read_rdms
 from braindec.align.rsa.results import given_result, language_result
 from braindec.config import RecipeConfig, Section
-from braindec.errors import BraindecError
+from braindec.errors import BraindecError, did_you_mean
 from braindec.llm.extract import extract
 from braindec.llm.source import ModelSource
 from braindec.loaders.cohort import source_of, subject_units
@@ -154,6 +154,17 @@ def brains_of(config):
     return stories, make, "text"
 
 
+def groups_of(config, items, conditions):
+    """What belongs together, one label a condition, and what to tell; None where the items do not say."""
+    if config.groups in items:
+        return items.set_index("stimulus_id").loc[list(conditions), config.groups].tolist(), []
+    if config.groups != Config.model_fields["groups"].default:
+        raise BraindecError(f"groups: the sentences have no column {config.groups!r}{did_you_mean(config.groups, map(str, items))}",
+                            allowed=", ".join(map(str, items)))  # fmt: skip
+    return None, [f"The sentences have no column {config.groups}: each is drawn and permuted by itself, as if none belonged together. If passages "
+                  "were read one after the other, intervals are too narrow and p-values too small: name their column (groups: COLUMN)."]  # fmt: skip
+
+
 def run(config, unit, work):
     if config.rdms.data:
         return from_files(config, work)
@@ -167,16 +178,12 @@ def run(config, unit, work):
     ]
     brains, notes = make(features[0])
     data = region_rdms(brains, items["stimulus_id"], column=config.regions, measure=config.measure)
+    groups, said = groups_of(config, items, data.conditions)
     layers = [
         model_rdms(f, measure=config.measure, conditions=data.conditions, standardise=config.standardise)
         for f in features
     ]
-    nuisance = nuisance_rdms(items, column, data.conditions, group=config.groups)
-    groups = (
-        items.set_index("stimulus_id").loc[list(data.conditions), config.groups].tolist()
-        if config.groups in items
-        else None
-    )
+    nuisance = nuisance_rdms(items, column, data.conditions, group=config.groups if groups else None)
     families = [Select.of("chosen layer", layers[0])]
     families += [Select.of(f"untrained {k + 1}", fresh) for k, fresh in enumerate(layers[1:])]
     families += [Fixed(name, values) for name, values in zip(nuisance.table["model"], nuisance.values, strict=True)]
@@ -190,4 +197,4 @@ def run(config, unit, work):
     )
     overview = {"model": lm.name, "sentences": len(items), "groups of sentences": pd.Series(groups).nunique() if groups else "none",
                 "subjects": len(brains), "regions": data.table["region"].nunique(), "dissimilarity": config.measure}  # fmt: skip
-    return language_result(chosen, every, beyond, overview=overview, notes=notes, citations=CITATIONS)
+    return language_result(chosen, every, beyond, overview=overview, notes=[*notes, *said], citations=CITATIONS)

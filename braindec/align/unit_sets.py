@@ -147,7 +147,7 @@ def top_by_brain(k: int, *, region: np.ndarray | None = None) -> Chooser:
 
     def choose(X: np.ndarray, Y: np.ndarray) -> np.ndarray:
         if k > X.shape[1] or (region is not None and len(region) != Y.shape[1]):
-            raise BraindecError(f"the top {k} units cannot be chosen", found=f"{X.shape[1]} units and {Y.shape[1]} channels"
+            raise BraindecError(f"the top {k} units cannot be chosen", allowed=f"k from 1 to {X.shape[1]}", found=f"{X.shape[1]} units and {Y.shape[1]} channels"
                                 + ("" if region is None else f", a mask of {len(region)}"))  # fmt: skip
         scores = driving_scores(X, Y if region is None else Y[:, region])
         return np.sort(np.argsort(-scores, kind="stable")[:k])

@@ -75,3 +75,10 @@ def test_messages(tmp_path):
     (tmp_path / "d.npy").write_bytes(b"")
     with pytest.raises(BraindecError, match="models too"):
         go(tmp_path, f"rdms.data={tmp_path / 'd.npy'}")
+
+
+def test_one_subject_is_warned_of_and_wrong_settings_are_one_error(tmp_path):
+    few = ["synthetic.n_stories=8", "synthetic.n_subjects=1", "n_untrained=1", "statistics.n_bootstrap=4", "statistics.n_permutations=20", "model.steps=0"]  # fmt: skip
+    assert any("not for new subjects" in text for text in go(tmp_path, *few).made_by["warnings"])
+    with pytest.raises(BraindecError, match="no column 'concept_di'; did you mean 'concept_id'"):
+        go(tmp_path, *few, "groups=concept_di")

@@ -155,7 +155,7 @@ def _made_by(
     overview: Mapping[str, Any], panels: list, notes: Sequence[str], citations: Sequence[Mapping[str, str]]
 ) -> dict[str, Any]:
     return {"overview": {**overview}, "panels": panels, "notes": list(dict.fromkeys(notes)),
-            "citations": [dict(c) for c in citations], "warnings": []}  # fmt: skip
+            "citations": [dict(c) for c in citations], "warnings": [n for n in dict.fromkeys(notes) if n.startswith("One subject:")]}  # fmt: skip
 
 
 def _cells(found: Inference) -> list[str | None]:
