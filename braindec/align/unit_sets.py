@@ -197,8 +197,9 @@ def _halves(groups: np.ndarray) -> list[np.ndarray]:
     """Rows of two halves: every other group, so that both cover the whole experiment."""
     names, first = np.unique(groups.astype(str), return_index=True)
     order = names[np.argsort(first)]
-    if len(order) < 4:
-        raise BraindecError("choosing units on half of the items needs 4 groups or more", found=f"{len(order)} groups")
+    if len(order) < 6:  # each half is divided into folds, and what is left of it for training once more
+        raise BraindecError("choosing units on half of the items needs 6 groups or more", found=f"{len(order)} groups",
+                            fix="give sets that were chosen on other stimuli, or none (top_units=0 of a recipe)")  # fmt: skip
     even = np.isin(groups.astype(str), order[::2])
     return [np.flatnonzero(even), np.flatnonzero(~even)]
 

@@ -78,6 +78,14 @@ def test_one_clear_error(make, says):
         make()
 
 
+def test_too_few_passages_for_a_choice_on_half_of_them():
+    few = items()
+    few["concept_id"] = [f"p{i // 8}" for i in range(N)]
+    features, brain = (Features(f.load(), few, f.units) for f in (F, B))
+    with pytest.raises(BraindecError, match="6 groups or more"):
+        align_unit_sets(features, {"a": top_by_brain(2)}, brain, n_surrogates=0, n_folds=3)
+
+
 def test_what_gets_no_score_and_folds_that_cannot_be_made_are_told():
     values = B.load().copy()
     values[:, 2] = 1.0

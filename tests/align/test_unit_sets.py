@@ -117,5 +117,5 @@ def test_bad_sets(choice, words):
 
 def test_two_groups_are_too_few_to_choose_on():
     features, brain, _ = data(n_groups=3, per=16)
-    with pytest.raises(BraindecError, match="4 groups"):
+    with pytest.raises(BraindecError, match="6 groups"):
         align_unit_sets(features, {"top": top_by_brain(3)}, brain, n_surrogates=0)

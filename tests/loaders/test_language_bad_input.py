@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import braindec.loaders.language_stimuli as stimuli
+import braindec.loaders.synthetic_language as synthetic
 from braindec.errors import BraindecError
 from braindec.loaders.language_stimuli import make_tagged_corpus, read_corpus
 from braindec.loaders.reading_times import read_reading_times
@@ -42,3 +44,15 @@ def test_a_layer_that_is_not_there_drives_no_brain():
     with pytest.raises(BraindecError, match="no layer 9.*the features have none") as error:
         language_brain(features, driving_layer=9, n_subjects=1)
     assert "[0]" in error.value.found
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [(lambda: stimuli.make_stories("a"), "n='a'"), (lambda: stimuli.make_stories(n_words=3), "n_words=3"), (lambda: stimuli.make_languages(seed="a"), "seed='a'"), (lambda: stimuli.make_localizer(1.5), "n=1.5"),
+     (lambda: stimuli.make_word_pairs(n=None), "n=None"), (lambda: stimuli.make_word_pairs(relations=3), "relations=3"), (lambda: stimuli.make_years(first="a"), "first='a'"), (lambda: stimuli.make_tagged_corpus(seed=-1), "seed=-1"),
+     (lambda: stimuli.read_corpus(None), "no file or folder"), (lambda: stimuli.read_localizer(None), "no file or folder"), (lambda: synthetic.tagged_seeg(n_subjects=0), "n_subjects=0"),
+     (lambda: synthetic.tagged_seeg(snr=float("nan")), "snr=nan"), (lambda: synthetic.tagged_seeg(rates="a"), "rates are named"), (lambda: synthetic.language_brain(None, driving_layer=0), "driven by Features")],
+)  # fmt: skip
+def test_sizes_seeds_and_files_of_the_wrong_type(make, says):
+    with pytest.raises(BraindecError, match=says):
+        make()

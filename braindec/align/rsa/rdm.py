@@ -16,7 +16,7 @@ import pandas as pd
 
 from braindec.align.rsa._patterns import gather
 from braindec.align.rsa.measure import Measure
-from braindec.errors import BraindecError, nearest
+from braindec.errors import BraindecError, did_you_mean, nearest
 from braindec.files import check_room, written_whole
 from braindec.registry import get
 from braindec.types.signals import open_hdf5_dataset
@@ -130,7 +130,7 @@ class RDMs:
         Raises
         ------
         BraindecError
-            If the table has no such column, or no matrix is left.
+            If the table has no such column or value, or no matrix is left.
         """
         kept = np.ones(len(self), dtype=bool)
         for column, wanted in keys.items():
@@ -138,8 +138,13 @@ class RDMs:
                 raise BraindecError(
                     f"the table of the matrices has no column {column!r}", allowed=", ".join(self.table)
                 )
-            several = isinstance(wanted, (list, tuple, set, np.ndarray))
-            kept &= self.table[column].isin(wanted if several else [wanted]).to_numpy()
+            several = list(wanted) if isinstance(wanted, (list, tuple, set, np.ndarray)) else [wanted]
+            there = self.table[column]
+            if unknown := [value for value in several if not there.isin([value]).any()]:
+                names = list(dict.fromkeys(map(str, there)))
+                raise BraindecError(f"no matrix has {column}={unknown[0]!r}{did_you_mean(str(unknown[0]), names)}", found=f"{len(self)} matrices",
+                                    allowed=", ".join(names[:20]))  # fmt: skip
+            kept &= there.isin(several).to_numpy()
         if not kept.any():
             raise BraindecError(f"no matrix has {keys}", found=f"{len(self)} matrices with {list(self.table)}")
         return self[kept]

@@ -89,6 +89,11 @@ def test_one_clear_error(make, says):
         make()
 
 
+def test_a_list_of_names_holds_only_names_that_are_there():
+    with pytest.raises(BraindecError, match="model='modle1'; did you mean 'model1'"):
+        M.where(model=["model0", "modle1"])
+
+
 def test_files(tmp_path):
     with pytest.raises(BraindecError, match="no folder"):
         M.save(tmp_path / "a" / "x.h5")
