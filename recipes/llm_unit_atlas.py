@@ -76,7 +76,9 @@ def texts_of(config, seed):
         try:
             paragraphs = Path(config.stimuli.texts).read_text(encoding="utf8").split("\n\n")
         except (OSError, UnicodeDecodeError) as error:
-            raise BraindecError(f"{config.stimuli.texts} cannot be read as text", found=str(error)[:100], fix="save it as UTF-8") from error
+            raise BraindecError(
+                f"{config.stimuli.texts} cannot be read as text", found=str(error)[:100], fix="save it as UTF-8"
+            ) from error
         return [" ".join(p.split()) for p in paragraphs if p.strip()]
     stories = made_up.make_stories(config.stimuli.n_stories, seed=seed)
     return [". ".join(part) + "." for _, part in stories.groupby("text_id", sort=False)["text"]]

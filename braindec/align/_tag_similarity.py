@@ -112,7 +112,9 @@ def spectra_similarity(
     region_names = sorted(set(regions.tolist()))
     members = [np.flatnonzero((regions == r) & varies) for r in region_names]
     if empty := [str(r) for r, own in zip(region_names, members, strict=True) if not len(own)]:
-        raise BraindecError(f"no channel of the region {empty[0]} varies", found=f"{len(empty)} such regions", fix="leave them out")
+        raise BraindecError(
+            f"no channel of the region {empty[0]} varies", found=f"{len(empty)} such regions", fix="leave them out"
+        )
     observed, used = _scores(every, labels, part, models, members, select)
     null = np.empty((n_permutations, observed.size))
     for k in range(n_permutations):

@@ -18,7 +18,19 @@ from braindec.stats.combine import cauchy, fisher
 from braindec.types import Result, Windows
 
 # metrics between 0 and 1, by how their names begin: their intervals over units are held there
-_SHARES = ("accuracy", "balanced_accuracy", "f1", "auc", "top", "mrr", "pairwise", "identification", "two_way", "tagged_", "planted_auc")
+_SHARES = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "auc",
+    "top",
+    "mrr",
+    "pairwise",
+    "identification",
+    "two_way",
+    "tagged_",
+    "planted_auc",
+)
 
 
 class SplitBy(Section):

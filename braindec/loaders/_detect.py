@@ -36,7 +36,15 @@ def detect(path: str | Path) -> str:
     surface = _surface(path)
     if surface is not None:
         return surface
-    simple = {".nii": "fmri", ".nii.gz": "fmri", ".nwb": "nwb", ".nc": "brainscore", ".csv": "table", ".tsv": "table", ".set": _eeglab(path)}
+    simple = {
+        ".nii": "fmri",
+        ".nii.gz": "fmri",
+        ".nwb": "nwb",
+        ".nc": "brainscore",
+        ".csv": "table",
+        ".tsv": "table",
+        ".set": _eeglab(path),
+    }
     if suffix in simple:
         return simple[suffix]
     if suffix in RAW_SUFFIXES or suffix in (".xdf", ".vmrk", ".fdt", ".meg4"):

@@ -306,7 +306,11 @@ def _trials(
     """Every passage in one run, in random order, its sentences in theirs; the run of each trial."""
     groups = [part.index.to_numpy() for _, part in table.groupby("concept_id", sort=False)]
     if len(groups) < n_runs:
-        raise BraindecError(f"{n_runs} runs need as many passages", found=f"{len(groups)}", fix="more passages (synthetic.n_stories of a recipe), or fewer n_runs")
+        raise BraindecError(
+            f"{n_runs} runs need as many passages",
+            found=f"{len(groups)}",
+            fix="more passages (synthetic.n_stories of a recipe), or fewer n_runs",
+        )
     order, runs, repetition = [], [], []
     for k in range(n_repetitions):
         for run, part in enumerate(np.array_split(rng.permutation(len(groups)), n_runs)):

@@ -208,7 +208,9 @@ def test_a_drift_of_both_is_told_and_a_control_of_place_takes_it_away():
         table["surprisal"] -= 4 * table["word_index"] / 100
         table["time"] -= 100 * table["word_index"] / 100
         for last, values in p.items():
-            found = relate_reading_times(table, controls=list(dict.fromkeys(["n_letters", last])), n_permutations=19, n_bootstrap=10, seed=seed)
+            found = relate_reading_times(
+                table, controls=list(dict.fromkeys(["n_letters", last])), n_permutations=19, n_bootstrap=10, seed=seed
+            )
             assert any("drift" in n for n in found.notes) == (last == "n_letters")
             values.append(decoded(found)["p"]["partial_spearman"])
     assert np.median(p["n_letters"]) <= 0.05 < np.median(p["word_index"])

@@ -50,9 +50,6 @@ REQUIRED = {
     "things-fmri",
     "algonauts2023",
     "algonauts2025",
-    "lebel-ds003020",
-    "pereira2018",
-    "narratives",
     "hcp7t-movie",
 }
 

@@ -51,7 +51,14 @@ def test_controls_are_told_apart(result):
         assert value(result, "tagged_units", "against within_sentence_shuffle", "units", rate) > 0.08
     assert value(result, "tagged_units", "untrained against within_sentence_shuffle", "units", "sentence") > 0.15
     assert {"A1", "MTG"} <= set(result.scores.loc[result.scores["metric"] == "spectra_rho", "region"])
-    assert [p["draw"] for p in result.made_by["panels"]] == ["tag_spectrum", "tag_spectrum", "roi_bars", "roi_bars", "roi_bars", "roi_bars"]
+    assert [p["draw"] for p in result.made_by["panels"]] == [
+        "tag_spectrum",
+        "tag_spectrum",
+        "roi_bars",
+        "roi_bars",
+        "roi_bars",
+        "roi_bars",
+    ]
     assert any("label" in n.lower() and "permuted" in n for n in result.made_by["notes"])
 
 

@@ -110,7 +110,11 @@ def _table(probe: Probe) -> pd.DataFrame:
         order = np.argsort(-mean, axis=0, kind="stable")[: options["n_top"]]  # (top, unit)
         names = dict(zip(kinds.tolist(), token_names(lm, kinds.tolist()), strict=True))
         top = [" | ".join(names[int(kinds[k])] for k in column) for column in order.T]
-        types = _types(values, labels, len(kinds)) if rectified(probe.model, layer, site) else np.full(values.shape[1], np.nan)
+        types = (
+            _types(values, labels, len(kinds))
+            if rectified(probe.model, layer, site)
+            else np.full(values.shape[1], np.nan)
+        )
         return {"ngram": single, "ngram_bigram": pair, "ngram_types": types, "ngram_top": top}
 
     return per_unit(probe, measure)

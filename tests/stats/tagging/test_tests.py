@@ -280,12 +280,16 @@ def test_silent_units_have_no_p_and_the_smallest_p_is_true():
     x[:, :, 0] += 9 * np.cos(2 * np.pi * np.arange(32) / 4)[None]  # nothing is more extreme than the true labels
     found = tag_arrays(x, sfreq=4.0, rates={"s": 1.0}, control=y)
     assert np.isclose(found.p[0, 0], 2 / 70) and "smallest possible p is 0.029" in " ".join(found.notes)
-    inside = tag_arrays(x, sfreq=4.0, rates={"s": 1.0}, control=y, blocks=np.array(list("aabbaabb")))  # 6 deals in each block
+    inside = tag_arrays(
+        x, sfreq=4.0, rates={"s": 1.0}, control=y, blocks=np.array(list("aabbaabb"))
+    )  # 6 deals in each block
     assert "smallest possible p is 0.056" in " ".join(inside.notes) and 0.03 < inside.p[0, 0] < 0.09
 
 
 def test_unequal_numbers_of_trials_are_told():
     rng = np.random.default_rng(23)
     x, y = rng.standard_normal((5, 32, 2)), rng.standard_normal((12, 32, 2))
-    told = [any("equally many" in n for n in tag_arrays(x, sfreq=4.0, rates=RATES, control=c).notes) for c in (y, y[:6])]
+    told = [
+        any("equally many" in n for n in tag_arrays(x, sfreq=4.0, rates=RATES, control=c).notes) for c in (y, y[:6])
+    ]
     assert told == [True, False]
