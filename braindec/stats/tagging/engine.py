@@ -386,8 +386,8 @@ def _uneven_note(n: int, m: int) -> list[str]:
     """Say what unequal numbers of trials do to an exchange of labels."""
     if max(n, m) <= _UNEVEN * min(n, m):
         return []
-    return [f"There are {n} trials of the condition and {m} of the control. Where the fewer ones also vary more, the test finds too much (noise of "
-            "twice the amplitude in 5 trials against 40: 32 % at 5 %); equally many trials of both are safe."]  # fmt: skip
+    return [f"There are {n} trials of the condition and {m} of the control: each has a variance of its own in the statistic. Where the fewer ones vary "
+            "much more, the test still finds a little too much (four times the amplitude in 5 trials against 40: 7 % at 5 %); equally many trials of both are safe."]  # fmt: skip
 
 
 def _smallest_p(n: int, sizes: tuple[int, int] | None, statistic: str, blocks: np.ndarray | None) -> float:

@@ -91,9 +91,18 @@ def test_permutations_by_brute_force():
     assert len(null) == 126  # all of them
     from itertools import combinations
 
-    both, true = np.concatenate([a, b]), abs(a.mean(0) - b.mean(0))
-    values = [abs(both[list(k)].mean(0) - np.delete(both, list(k), 0).mean(0)) for k in combinations(range(9), 4)]
+    def welch(one, other):
+        variances = [(abs(g - g.mean(0)) ** 2).sum(0) / (len(g) - 1) / len(g) for g in (one, other)]
+        return abs(one.mean(0) - other.mean(0)) ** 2 / sum(variances)
+
+    both = np.concatenate([a, b])
+    values = [welch(both[list(k)], np.delete(both, list(k), 0)) for k in combinations(range(9), 4)]
+    assert np.allclose(p, (np.array(values) >= welch(a, b) - 1e-12).mean(axis=0))
+    _, p = label_permutation(a, b[:4])  # as many of both: the difference of the means orders them alike
+    both, true = np.concatenate([a, b[:4]]), abs(a.mean(0) - b[:4].mean(0))
+    values = [abs(both[list(k)].mean(0) - np.delete(both, list(k), 0).mean(0)) for k in combinations(range(8), 4)]
     assert np.allclose(p, (np.array(values) >= true - 1e-12).mean(axis=0))
+    both = np.concatenate([a, b])
     _, p = label_permutation(a, b, statistic="stronger")
     values = [abs(both[list(k)].mean(0)) - abs(np.delete(both, list(k), 0).mean(0)) for k in combinations(range(9), 4)]
     assert np.allclose(p, (np.array(values) >= abs(a.mean(0)) - abs(b.mean(0)) - 1e-12).mean(axis=0))
@@ -293,3 +302,28 @@ def test_unequal_numbers_of_trials_are_told():
         any("equally many" in n for n in tag_arrays(x, sfreq=4.0, rates=RATES, control=c).notes) for c in (y, y[:6])
     ]
     assert told == [True, False]
+
+
+@pytest.mark.parametrize(("n", "m", "amplitude"), [(5, 40, 2.0), (40, 5, 2.0), (8, 24, 2.0), (10, 20, 0.5)])
+def test_unequal_numbers_of_trials_with_unequal_noise_hold_their_level(n, m, amplitude):
+    rng = np.random.default_rng(31)
+    found = []
+    for seed in range(4):
+        a, b = (rng.normal(size=(k, 1, 300)) + 1j * rng.normal(size=(k, 1, 300)) for k in (n, m))
+        found.append(label_permutation(amplitude * a, b, n_permutations=299, rng=seed)[1])
+    assert 0.025 <= np.mean(np.concatenate(found) <= 0.05) <= 0.075  # without a variance of each: up to .33
+
+
+def test_the_studentised_statistic_is_the_plain_one_for_equal_numbers():
+    from braindec.stats.tagging.compare import _studentised, deals, permuted
+
+    rng = np.random.default_rng(32)
+    a, b = (rng.normal(size=(7, 2, 5)) + 1j * rng.normal(size=(7, 2, 5)) for _ in range(2))
+    labels, _ = deals(7, 7, 50, rng)
+    both = np.concatenate([a, b])
+    own = _studentised(labels.astype(float), both - both.mean(axis=0), 7, 7)
+    np.testing.assert_allclose(own, permuted(a, b, labels), atol=1e-12)
+    uneven = permuted(a, b[:4], deals(7, 4, 20, rng)[0])[0]  # by the definition of Welch
+    d = np.abs(a.mean(axis=0) - b[:4].mean(axis=0)) ** 2
+    v = [(np.abs(g - g.mean(axis=0)) ** 2).sum(axis=0) / (len(g) - 1) / len(g) for g in (a, b[:4])]
+    np.testing.assert_allclose(uneven, d / (d + 9 * (v[0] + v[1])), atol=1e-12)
