@@ -35,6 +35,7 @@ _CENTRED = {"pearson", "corr_cov"}
 _WHITENED = {"cosine_cov", "corr_cov"}
 _BLOCK = 4096  # pairs that are multiplied at a time: memory stays flat
 _RESAMPLES = 128  # that are whitened at a time
+_FEW = 16  # resamples up to which one product of matrices each is cheaper than products of all pairs of rows
 _TINY = 1e-14
 
 
@@ -139,15 +140,23 @@ def _sums(
     first, second = np.triu_indices(copies.shape[1], 1)
     turned = np.ascontiguousarray(copies.T, dtype=float)
     sums, totals = np.zeros((len(left), len(copies))), np.zeros((len(rows), len(copies)))
+    if len(copies) <= _FEW:
+        for b, m in enumerate(turned.T):
+            heavy = rows * (m[first] * m[second])
+            sums[:, b], totals[:, b] = (heavy @ rows.T)[left, right], heavy.sum(axis=1)
+        return sums, totals / _weight(turned), _weight(turned)
     for start in range(0, rows.shape[1], _BLOCK):
         part = slice(start, start + _BLOCK)
         weights = turned[first[part]] * turned[second[part]]  # (pair, resample)
         block = rows[:, part]
         sums += (block[left] * block[right]) @ weights
         totals += block @ weights
-    n = turned.sum(axis=0)
-    weight = (n**2 - np.sum(turned**2, axis=0)) / 2
-    return sums, totals / weight, weight
+    return sums, totals / _weight(turned), _weight(turned)
+
+
+def _weight(turned: np.ndarray) -> np.ndarray:
+    """Pairs of each resample, of copies (n_conditions, n_resamples)."""
+    return (turned.sum(axis=0) ** 2 - np.sum(turned**2, axis=0)) / 2
 
 
 def _whitened(
