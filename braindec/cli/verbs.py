@@ -29,6 +29,10 @@ LISTED = {
     "unit-scores": "llm.scores",
     "rdms": "align.rsa.rdms",
     "comparators": "align.rsa.comparators",
+    "neurons": "networks.neurons",
+    "connection-rules": "networks.rules",
+    "plasticity": "networks.plasticity",
+    "surrogates": "networks.surrogates",
     "pictures": "viz",
 }
 

@@ -1,0 +1,1 @@
+"""Networks of spiking and brain-like neurons: simulation and trainable layers."""

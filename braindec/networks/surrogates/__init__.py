@@ -1,0 +1,1 @@
+"""Surrogate gradients of the spike: one a file."""

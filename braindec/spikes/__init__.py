@@ -1,0 +1,1 @@
+"""Spike trains: counts, correlations, distances, spectra, point-process models, state models."""
