@@ -22,10 +22,10 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
-from braindec.encoders._files import check_whole, read_json, save_tensors, sha256
 from braindec.errors import BraindecError
 from braindec.files import remove_stale, write_text
 from braindec.losses import MemoryQueue
+from braindec.weights import check_whole, read_json, save_tensors, sha256
 
 Batch = Mapping[str, torch.Tensor]
 _OPTIMIZERS = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}

@@ -15,10 +15,10 @@ from torch import nn
 from braindec import registry
 from braindec.decoders._reading import WindowReader
 from braindec.encoders._base import Encoder
-from braindec.encoders._files import check_whole, read_json, save_tensors, sha256
 from braindec.errors import BraindecError
 from braindec.files import write_text
 from braindec.types import FitRecord
+from braindec.weights import check_whole, read_json, save_tensors, sha256
 
 _TARGETS = ("feature_mean", "feature_scale")  # of decoders that embed
 

@@ -13,9 +13,9 @@ from safetensors.numpy import load_file
 from braindec.decoders._reading import WindowReader
 from braindec.decoders._stored import _pack, _plain, _record, _unpack, _unrecord
 from braindec.encoders._base import Encoder
-from braindec.encoders._files import check_whole, read_json, save_tensors, sha256
 from braindec.errors import BraindecError
 from braindec.files import write_text
+from braindec.weights import check_whole, read_json, save_tensors, sha256
 
 __all__ = ["load_subjects", "save_subjects"]
 

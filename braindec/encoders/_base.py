@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from braindec import registry
-from braindec.encoders._files import check_whole, read_json, save_tensors, sha256
 from braindec.errors import BraindecError, did_you_mean
 from braindec.files import write_text
+from braindec.weights import check_whole, read_json, save_tensors, sha256
 
 __all__ = ["Encoder", "at_least"]
 
