@@ -58,7 +58,7 @@ class Spikes:
     stop: float
     events: pd.DataFrame = field(default_factory=lambda: pd.DataFrame({"onset": [], "duration": []}))
     info: Mapping[str, Any] = field(default_factory=dict)
-    support: np.ndarray | None = None
+    support: np.ndarray = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
         times, unit = np.asarray(self.times, dtype=np.float64), np.asarray(self.unit, dtype=np.int32)
