@@ -183,10 +183,21 @@ class ArrayFileSignal(Signal):
         Order of the array's axes that gives (channel, time) or (window, channel, time).
     keep : array of int, optional
         Channels that are used.
+    one_channel : bool
+        The array has no axis of channels: ``axes`` are those of (window, time).
     """
 
-    def __init__(self, spec: str, folder: Path, axes: tuple[int, ...], keep: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        spec: str,
+        folder: Path,
+        axes: tuple[int, ...],
+        keep: np.ndarray | None = None,
+        *,
+        one_channel: bool = False,
+    ) -> None:
         self.spec, self.folder, self.axes, self.keep = str(spec), str(folder), tuple(axes), keep
+        self.one_channel = one_channel
         self.path = str(locate(spec, Path(folder))[0])
         view = self._view()
         self.n_times = int(view.shape[-1])
@@ -203,6 +214,8 @@ class ArrayFileSignal(Signal):
                     f"{self.spec} has {array.ndim} axes, expected {len(self.axes)}", found=f"shape {array.shape}"
                 )
             view = np.asarray(array).transpose(self.axes)
+            if self.one_channel:
+                view = view[:, None]
             if self.keep is not None:
                 view = view[..., self.keep, :]
             self._open_view = view

@@ -18,6 +18,7 @@ from braindec.errors import BraindecError, did_you_mean
 from braindec.loaders import _arrays, _events, _files, _options
 from braindec.loaders._shape import shape, unique_names
 from braindec.types import Recording, Windows
+from braindec.types.signals import as_signal
 
 __all__ = ["load", "files", "subjects"]
 
@@ -29,11 +30,12 @@ def load(
     root: str | Path,
     subject: str | None = None,
     *,
-    sfreq: float,
+    sfreq: float | Mapping[str, float],
     X: str | None = None,
     y: str | None = None,
     signal: str | None = None,
     stim: str | None = None,
+    extra: Mapping[str, str] | None = None,
     events: str | None = None,
     column: str = "trial_type",
     columns: Mapping[str, str] | None = None,
@@ -63,13 +65,16 @@ def load(
         The folder of the files, or one file.
     subject : str, optional
         Label of the subject; replaces ``{subject}`` in the names of files.
-    sfreq : float
-        Sampling frequency in Hz.
+    sfreq : float or dict of str to float
+        Sampling frequency in Hz; of each subject, where they differ.
     X, y : str, optional
         Windows and their labels, ``"file"`` or ``"file:variable"``.
     signal, stim : str, optional
         A continuous signal, and its trigger trace of the same length: one event each time the trace changes to another
         value that is not 0.
+    extra : dict of str to str, optional
+        More channels of the recording, of type "misc" and unit "n/a": name -> array of the same length as ``signal`` (what
+        an animal did, a stimulus): ``{"velocity": "file.h5:behavior/velocity"}``.
     events : str, optional
         A table (.tsv or .csv) with onset and duration in s, instead of ``stim``.
     column : str
@@ -80,7 +85,7 @@ def load(
         Label -> name, for ``y`` and for ``stim``; every label of ``y`` must then have one.
     orientation : str, optional
         Order of the axes: "channel_time" or "time_channel" (needed for ``signal``), for ``X`` "window_channel_time" (default),
-        "window_time_channel", ...
+        "window_time_channel", ..., or "window_time" for one channel.
     tmin : float
         Time of the first sample of ``X`` relative to the event, s.
     unit : str, optional
@@ -112,25 +117,30 @@ def load(
         raise BraindecError(
             "the reader arrays needs X (windows) or signal (continuous)", found="both" if X else _contents(root)
         )
+    if extra and signal is None:
+        raise BraindecError("extra channels need signal (continuous)", found=", ".join(extra))
     folder = _folder(root)
+    sfreq = _rate(sfreq, subject)
     say = {"dataset": dataset, "subject": subject, "session": session, "task": task, "run": run, "modality": modality}
     about = {k: None if v is None else str(v) for k, v in say.items()}
     made = _Layout(folder, subject, sfreq, unit, modality, ch_names, ch_type)
     said: list[str] = []
-    extra = None if positions is None else _arrays.locate(positions, folder)[0]
+    places = None if positions is None else _arrays.locate(positions, folder)[0]
     finish = {
         "warnings": said,
         "drop_channels": drop,
         "montage": montage,
-        "positions": extra,
+        "positions": places,
         "positions_unit": positions_unit,
     }
     if signal is not None:
         recording, _ = made.recording(signal, _axes(orientation, ("channel", "time"), "signal"), about)
+        recording = made.with_extra(recording, extra or {})
         table = made.events(stim, events, stim_names, recording, said)
         return [shape(recording.with_events(table), **finish, events_from=events_from)]
-    axes = _axes(orientation or "window_channel_time", _WINDOW_AXES, "X")
-    recording, n_times = made.recording(str(X), axes, about)
+    flat = orientation is not None and "channel" not in orientation
+    axes = _axes(orientation or "window_channel_time", ("window", "time") if flat else _WINDOW_AXES, "X")
+    recording, n_times = made.recording(str(X), axes, about, one_channel=flat)
     n_windows = recording.n_times // n_times
     trials = made.trials(n_windows, column, y, names, columns)
     for key in ("subject", "session", "run"):
@@ -153,7 +163,7 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
     """Return the files that :func:`load` with the same options reads."""
     values = _options.bind(load, {**options, "subject": subject})
     specs = [values[k] for k in ("X", "y", "signal", "stim", "events", "positions")] + list(
-        (values["columns"] or {}).values()
+        {**(values["columns"] or {}), **(values["extra"] or {})}.values()
     )
     return list(dict.fromkeys(_arrays.locate(fill(s, subject), _folder(root))[0] for s in specs if s is not None))
 
@@ -176,9 +186,11 @@ class _Layout:
         self.unit, self.factor = _arrays.si(unit)
         self.kind = ch_type or _KINDS.get(str(modality), "misc")
 
-    def recording(self, spec: str, axes: tuple[int, ...], about: Mapping[str, Any]) -> tuple[Recording, int]:
+    def recording(
+        self, spec: str, axes: tuple[int, ...], about: Mapping[str, Any], *, one_channel: bool = False
+    ) -> tuple[Recording, int]:
         """The recording, and the samples a window."""
-        source = _arrays.ArrayFileSignal(fill(spec, self.subject), self.folder, axes)
+        source = _arrays.ArrayFileSignal(fill(spec, self.subject), self.folder, axes, one_channel=one_channel)
         if source._view().dtype.kind not in "biuf":
             raise BraindecError(f"{spec} must hold real numbers", found=f"dtype {source._view().dtype}")
         n_channels = source.shape[0]
@@ -193,6 +205,25 @@ class _Layout:
         info = {"path": source.path, **about, **({"renamed": renamed} if renamed else {})}
         signal = source if self.factor == 1.0 else _arrays.ScaledSignal(source, self.factor)
         return Recording(signal, self.sfreq, channels, info=info), source.n_times
+
+    def with_extra(self, recording: Recording, extra: Mapping[str, str]) -> Recording:
+        """The recording with more channels below, of one value a sample each."""
+        if not extra:
+            return recording
+        rows = [recording.signal.read()]
+        for spec in extra.values():
+            values = _arrays.column(_arrays.read(fill(spec, self.subject), self.folder), recording.n_times, spec)
+            if values.dtype.kind not in "biuf":
+                raise BraindecError(f"{spec} must hold real numbers", found=f"dtype {values.dtype}")
+            rows.append(values.reshape(1, -1))
+        both = {**dict.fromkeys(recording.ch_names, ""), **extra}
+        if len(both) < recording.n_channels + len(extra):
+            twice = next(n for n in extra if n in recording.ch_names)
+            raise BraindecError(f"the name {twice!r} stands for a channel of the signal and for an extra one")
+        more = pd.DataFrame({"name": list(extra), "type": "misc", "unit": "n/a"})
+        channels = pd.concat([recording.channels[["name", "type", "unit"]], more], ignore_index=True)
+        joined = as_signal(np.concatenate(rows).astype(np.float32))
+        return Recording(joined, recording.sfreq, channels, recording.events, recording.info)
 
     def events(
         self,
@@ -233,6 +264,18 @@ class _Layout:
                 )  # fmt: skip
             trials[column] = trials[column].map(table).astype(object)
         return trials
+
+
+def _rate(sfreq: Any, subject: str | None) -> float:
+    """The sampling frequency of a subject."""
+    if not isinstance(sfreq, Mapping):
+        return sfreq
+    rates = {str(k): v for k, v in sfreq.items()}
+    if str(subject) not in rates:
+        raise BraindecError(
+            f"sfreq names no subject {str(subject)!r}{did_you_mean(str(subject), rates)}", allowed=", ".join(rates)
+        )
+    return float(rates[str(subject)])
 
 
 def _plain_text(value: Any) -> str:

@@ -1,12 +1,14 @@
 """Reader ``spikes``: spike times in NPZ, HDF5 or MATLAB files -> Spikes, or their counts in bins as a Recording.
 
-Either two arrays of one length, ``times`` and ``unit``, or one array of times a unit under ``times/<name of the
-unit>``. The unit of time must be said, in the file (``time_unit``) or by option: seconds and milliseconds cannot be
-told apart by looking.
+Four layouts: two arrays of one length, ``times`` and ``unit``; one array of times a unit under ``times/<name of the
+unit>``; a MATLAB cell array of times, one cell a unit; one array of times a condition (``segments``), each with its own
+zero, laid one after another with a pause. The unit of time must be said, in the file (``time_unit``) or by option:
+seconds and milliseconds cannot be told apart by looking.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,13 @@ import pandas as pd
 
 from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.files import written_whole
-from braindec.loaders import _arrays, _events, _files, _options
+from braindec.loaders import _arrays, _events, _files, _matlab, _options
+from braindec.loaders._spike_trials import doubled, laid_out_note, lay_out, scale_of, silent
 from braindec.types import Recording, Spikes
 
 __all__ = ["load", "files", "save_spikes", "subjects"]
 
 _SUFFIXES = (".npz", ".h5", ".hdf5", ".mat")
-_SCALE = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 
 
 def load(
@@ -32,8 +34,13 @@ def load(
     times: str = "times",
     unit: str | None = "unit",
     time_unit: str | None = None,
+    sfreq: float | None = None,
     start: float | None = None,
     stop: float | None = None,
+    support: str | None = None,
+    segments: Mapping[str, str] | None = None,
+    pause: float = 1.0,
+    duplicates: str = "keep",
     events: str | None = None,
     bin_width: float | None = None,
     dataset: str | None = None,
@@ -54,10 +61,22 @@ def load(
     times, unit : str
         Names of the arrays; ``unit: null`` when all spikes are of one unit. Units are numbers (rows of the file's
         table of units, if it has ``unit_names``) or names.
-    time_unit : {"s", "ms", "us"}, optional
-        Unit of ``times``, ``start`` and ``stop``; needed when the file does not say it.
+    time_unit : {"s", "ms", "us", "samples"}, optional
+        Unit of ``times``, ``start``, ``stop`` and ``support``; needed when the file does not say it.
+    sfreq : float, optional
+        Sampling frequency in Hz, for times in samples.
     start, stop : float, optional
         The stretch that was observed; from the file, else from 0 to the last spike, and then said in the warnings.
+        With ``segments`` the stretch of each.
+    support : str, optional
+        Name of an array (n, 2) of the intervals that were observed; the file's array ``support`` when it has one. Spikes
+        between them are refused.
+    segments : dict of str to str, optional
+        Condition -> name of its array of times (of one unit): one event a segment, trial_type is the condition.
+    pause : float
+        Time between segments that nobody observed, s.
+    duplicates : {"keep", "drop", "refuse"}
+        What to do with spikes that a unit has twice at one time.
     events : str, optional
         A table with onset and duration in s, beside the file.
     bin_width : float, optional
@@ -80,8 +99,16 @@ def load(
         _files.find(root, pattern, _SUFFIXES), **{k: _options.as_list(v) for k, v in wanted.items()}
     ):
         about = {**{k: _options.text_or_none(v) for k, v in wanted.items()}, **file.entities}
-        about |= {"dataset": dataset, "modality": "spikes", "path": str(file.path)}
-        spikes = _open(file.path, times, unit, time_unit, (start, stop), events, about)
+        about |= {"dataset": dataset, "modality": "spikes", "path": str(file.path), "warnings": []}
+        _readable(file.path)
+        scale = scale_of(_time_unit(file.path, time_unit), sfreq, file.path.name)
+        if segments:
+            spikes = _segments(file.path, segments, scale, (start, stop), pause, about)
+        else:
+            spikes = _open(file.path, (times, unit, support), scale, (start, stop), events, about)
+        said = about["warnings"]
+        spikes = doubled(spikes, duplicates, file.path.name, said)
+        silent(spikes, file.path.name, said)
         found.append(spikes)
     return found if bin_width is None else [s.counts(float(bin_width)) for s in found]
 
@@ -114,49 +141,139 @@ def save_spikes(spikes: Spikes, path: str | Path) -> None:
             time_unit=np.array("s"),
             start=np.array(spikes.start),
             stop=np.array(spikes.stop),
+            support=spikes.support,
             **columns,
         )
 
 
-def _open(
-    path: Path,
-    times: str,
-    unit: str | None,
-    time_unit: str | None,
-    span: tuple[float | None, float | None],
-    events: str | None,
-    about: dict[str, Any],
-) -> Spikes:
+def _readable(path: Path) -> None:
     if path.suffix.lower() not in _SUFFIXES:
         raise UnreadableError(
             f"{path} cannot be read as spikes", found=f"ending {path.suffix}", allowed=", ".join(_SUFFIXES)
         )
     if path.stat().st_size == 0:
         raise UnreadableError(f"{path} is empty (0 bytes)", fix="copy the file again")
+
+
+def _open(
+    path: Path,
+    arrays: tuple[str, str | None, str | None],
+    scale: float,
+    span: tuple[float | None, float | None],
+    events: str | None,
+    about: dict[str, Any],
+) -> Spikes:
+    times, unit, support = arrays
     names = _arrays.variables(path)
-    said: list[str] = []
-    scale = _SCALE[_time_unit(path, names, time_unit)]
-    when, who, table = _separate(path, names, times) if times not in names else _joined(path, names, times, unit)
-    when = when * scale
+    said: list[str] = about["warnings"]
+    cells = _cells(path, times) if times in names and path.suffix.lower() == ".mat" else None
+    if cells is not None:
+        when, who = np.concatenate(cells), np.repeat(np.arange(len(cells), dtype=np.int32), [len(c) for c in cells])
+        called = [f"unit{i:03d}" for i in range(len(cells))]
+        if "unit_names" in names:
+            called = _matlab.texts(_matlab.read_variables(path, ["unit_names"])["unit_names"])
+        table = _units(path, names, called)
+    elif times in names:
+        when, who, table = _joined(path, names, times, unit)
+    else:
+        when, who, table = _separate(path, names, times)
+    when, who = _in_order(path, when * scale, who)
+    first = _bound(path, names, "start", span[0], scale, min(0.0, float(when[0])) if len(when) else 0.0, said)
+    last = _bound(path, names, "stop", span[1], scale, float(when[-1]) if len(when) else None, said)
+    intervals = None
+    if support is not None or "support" in names:
+        intervals = np.asarray(_small(path, _known(path, names, support or "support")), dtype=float) * scale
+    table_of_events = pd.DataFrame({"onset": np.zeros(0), "duration": np.zeros(0)})
+    if events is not None:
+        _files.check_inside(events)
+        table_of_events = _events.events_table(_events.read_tsv(path.parent / events), path.parent / events, said)
+    return Spikes(when, who, table, first, last, table_of_events, about, intervals)
+
+
+def _segments(
+    path: Path,
+    segments: Mapping[str, str],
+    scale: float,
+    span: tuple[float | None, float | None],
+    pause: float,
+    about: dict[str, Any],
+) -> Spikes:
+    """One unit in several conditions, each with its own zero, one after another."""
+    names, said = _arrays.variables(path), about["warnings"]
+    trains = [
+        np.asarray(_arrays.read(f"{path.name}:{_known(path, names, n)}", path.parent), dtype=float).reshape(-1) * scale
+        for n in segments.values()
+    ]
+    if not all(np.isfinite(t).all() for t in trains):
+        raise BraindecError(f"{path.name}: spike times are not finite", fix="leave them out of the file")
+    first = float(span[0] or 0.0) * scale
+    stops = [float(span[1]) * scale if span[1] is not None else float(t.max(initial=0.0)) for t in trains]
+    if span[1] is None:
+        said.append(f"{path.name} does not say how long its segments are: each ends with its last spike (option stop)")
+    for condition, train, stop in zip(segments, trains, stops, strict=True):
+        if len(train) and (train.min() < first or train.max() > stop):
+            raise BraindecError(
+                f"{path.name}: spikes of {condition} lie outside its stretch",
+                found=f"{train.min():.6g} to {train.max():.6g} s against {first:g} to {stop:g} s",
+                fix="correct start, stop or time_unit",
+            )
+    lengths = [stop - first for stop in stops]
+    starts, support = lay_out(len(trains), lengths, pause)
+    events = pd.DataFrame({"onset": starts, "duration": lengths, "trial_type": [str(c) for c in segments]})
+    said.append(laid_out_note(path.name, len(trains), pause).replace("trials", "segments"))
+    when = np.concatenate([t - first + a for t, a in zip(trains, starts, strict=True)])
+    return Spikes.from_trains([when], start=0.0, stop=float(support[-1, 1]), units=pd.DataFrame({"name": ["unit000"]}),
+                              events=events, info=about, support=support)  # fmt: skip
+
+
+def _in_order(path: Path, when: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Check that times are finite and sort them."""
     if not np.isfinite(when).all():
         raise BraindecError(
             f"{path.name}: {int((~np.isfinite(when)).sum())} spike times are not finite",
             fix="leave them out of the file",
         )
-    if len(when) and (np.diff(when) < 0).any():
-        order = np.argsort(when, kind="stable")
-        when, who = when[order], who[order]
-    first = _bound(path, names, "start", span[0], scale, 0.0, said)
-    last = _bound(path, names, "stop", span[1], scale, float(when[-1]) if len(when) else None, said)
-    table_of_events = pd.DataFrame({"onset": np.zeros(0), "duration": np.zeros(0)})
-    if events is not None:
-        _files.check_inside(events)
-        table_of_events = _events.events_table(_events.read_tsv(path.parent / events), path.parent / events, said)
-    return Spikes(when, who, table, first, last, table_of_events, {**about, "warnings": said})
+    order = np.argsort(when, kind="stable")
+    return when[order], who[order]
 
 
-def _time_unit(path: Path, names: dict[str, tuple[int, ...]], given: str | None) -> str:
-    stored = None
+def _cells(path: Path, name: str) -> list[np.ndarray] | None:
+    """Times of each cell of a MATLAB cell array; None when the variable is a plain array."""
+    with path.open("rb") as file:
+        new = b"\x89HDF" in file.read(520)
+    if new:
+        from braindec.types.storage import hdf5
+
+        with hdf5(path, "r") as file:
+            dataset = file[name]
+            if dataset.dtype.kind != "O":
+                return None
+            parts = [np.asarray(file[ref][()]) for ref in np.asarray(dataset[()]).T.reshape(-1)]
+            parts = [np.zeros(0) if "MATLAB_empty" in file[ref].attrs else part
+                     for part, ref in zip(parts, np.asarray(dataset[()]).T.reshape(-1), strict=True)]  # fmt: skip
+    else:
+        found = _matlab.read_variables(path, [name])[name]
+        if found.dtype.kind != "O":
+            return None
+        parts = [np.asarray(cell) for cell in found.reshape(-1)]
+    wrong = [i for i, p in enumerate(parts) if p.dtype.kind not in "biuf"]
+    if wrong:
+        raise BraindecError(
+            f"{path.name}: cell {wrong[0] + 1} of {name} does not hold numbers", found=f"{parts[wrong[0]].dtype}"
+        )
+    return [p.reshape(-1).astype(np.float64) for p in parts]
+
+
+def _known(path: Path, names: Mapping[str, Any], asked: str) -> str:
+    if asked not in names:
+        raise BraindecError(
+            f"{path.name} has no array {asked!r}{did_you_mean(asked, names)}", allowed=", ".join(list(names)[:20])
+        )
+    return asked
+
+
+def _time_unit(path: Path, given: str | None) -> str | None:
+    names, stored = _arrays.variables(path), None
     if "time_unit" in names:
         stored = str(np.asarray(_small(path, "time_unit")).reshape(-1)[0])
         stored = {"seconds": "s", "sec": "s", "milliseconds": "ms", "msec": "ms"}.get(stored, stored)
@@ -165,16 +282,7 @@ def _time_unit(path: Path, names: dict[str, tuple[int, ...]], given: str | None)
             f"{path.name} says that its times are in {stored}, the option time_unit says {given}",
             fix="correct one of them",
         )
-    unit = given or stored
-    if unit is None:
-        raise BraindecError(
-            f"{path.name} does not say the unit of its times",
-            allowed=", ".join(_SCALE),
-            fix="say it: time_unit: s (or ms); it is never guessed",
-        )
-    if unit not in _SCALE:
-        raise BraindecError(f"unknown time_unit {unit!r}{did_you_mean(unit, _SCALE)}", allowed=", ".join(_SCALE))
-    return unit
+    return given or stored
 
 
 def _joined(
@@ -242,7 +350,7 @@ def _bound(
         return float(np.asarray(_small(path, which)).reshape(-1)[0]) * scale
     if fallback is None:
         raise BraindecError(f"{path.name} holds no spike and does not say its {which}", fix=f"say it: {which}: ...")
-    what = "0 s" if which == "start" else f"the last spike, {fallback:.6g} s"
+    what = f"{fallback:.6g} s" if which == "start" else f"the last spike, {fallback:.6g} s"
     said.append(f"{path.name} does not say the {which} of the recording: {what} is used (option {which})")
     return fallback
 

@@ -1,0 +1,130 @@
+"""What the readers of spikes share: the unit of time, trials laid end to end on one line of time, doubled spikes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from braindec.errors import BraindecError, did_you_mean
+from braindec.types import Spikes
+
+SCALE = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+DUPLICATES = ("keep", "drop", "refuse")
+
+
+def scale_of(time_unit: str | None, sfreq: float | None, name: str) -> float:
+    """Return the factor that turns times into s.
+
+    Raises
+    ------
+    BraindecError
+        If the unit is not said or unknown, or samples come without their rate.
+    """
+    if time_unit is None:
+        raise BraindecError(
+            f"{name} does not say the unit of its times", allowed=", ".join([*SCALE, "samples (with sfreq)"]),
+            fix="say it: time_unit: s (or ms); it is never guessed",
+        )  # fmt: skip
+    if time_unit == "samples":
+        if sfreq is None or not sfreq > 0:
+            raise BraindecError(
+                f"{name}: times in samples need their rate", found=f"sfreq {sfreq}", fix="sfreq: ... (Hz)"
+            )
+        return 1.0 / float(sfreq)
+    if time_unit not in SCALE:
+        allowed = [*SCALE, "samples"]
+        raise BraindecError(
+            f"unknown time_unit {time_unit!r}{did_you_mean(str(time_unit), allowed)}", allowed=", ".join(allowed)
+        )
+    return SCALE[time_unit]
+
+
+def lay_out(n: int, length: float | Sequence[float], pause: float) -> tuple[np.ndarray, np.ndarray]:
+    """Place trials one after another.
+
+    Parameters
+    ----------
+    n : int
+        Number of trials.
+    length : float or sequence of float
+        How long each is, s.
+    pause : float
+        Time between the end of one and the beginning of the next that nobody observed, s.
+
+    Returns
+    -------
+    starts : array of shape (n,)
+        Beginning of each trial, s.
+    support : array of shape (n, 2)
+        The stretch of each.
+    """
+    if not pause > 0:
+        raise BraindecError("trials need a pause between them, or a window would run from one into the next",
+                            found=f"pause {pause} s", allowed="above 0 s")  # fmt: skip
+    lengths = np.broadcast_to(np.asarray(length, dtype=float), (n,))
+    if not (lengths > 0).all():
+        raise BraindecError("a trial has no length", found=f"{lengths.min():g} s")
+    starts = np.concatenate([[0.0], np.cumsum(lengths + pause)[:-1]])
+    return starts, np.stack([starts, starts + lengths], axis=1)
+
+
+def laid_out_note(name: str, n: int, pause: float) -> str:
+    """What a reader must know of times that were made up."""
+    return (
+        f"{name} does not say when its {n} trials were: they are laid one after another with {pause:g} s between, in the "
+        "order of the file"
+    )
+
+
+def labelled(values: Any, names: Mapping[Any, str] | None, what: str) -> np.ndarray:
+    """Return labels as text, by ``names`` where it is given."""
+    flat = np.asarray(values).reshape(-1)
+    text = [str(int(v)) if isinstance(v, (float, np.floating)) and float(v).is_integer() else str(v) for v in flat]
+    if names is None:
+        return np.array(text, dtype=object)
+    table = {str(k): str(v) for k, v in names.items()}
+    unknown = sorted(set(text) - set(table))
+    if unknown:
+        raise BraindecError(
+            f"the label {unknown[0]!r} of {what} has no name{did_you_mean(unknown[0], table)}",
+            allowed=", ".join(table), fix="name every label in names, or leave names out",
+        )  # fmt: skip
+    return np.array([table[t] for t in text], dtype=object)
+
+
+def trial_events(starts: np.ndarray, *, onset: float, duration: float, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """Return one event a trial, ``onset`` s after its beginning."""
+    return pd.DataFrame({"onset": starts + onset, "duration": float(duration), **columns})
+
+
+def doubled(spikes: Spikes, duplicates: str, name: str, said: list[str]) -> Spikes:
+    """Keep, drop or refuse the spikes that a unit has twice at one time; what was done is appended to ``said``."""
+    if duplicates not in DUPLICATES:
+        raise BraindecError(
+            f"duplicates: {duplicates!r} is unknown{did_you_mean(str(duplicates), DUPLICATES)}",
+            allowed=", ".join(DUPLICATES),
+        )
+    single = spikes.without_duplicates()
+    n = len(spikes.times) - len(single.times)
+    if not n:
+        return spikes
+    if duplicates == "refuse":
+        raise BraindecError(
+            f"{name}: {n} spikes are doubled (one unit, one time)", fix="duplicates: drop keeps one of each"
+        )
+    said.append(
+        f"{name}: {n} spikes are doubled (one unit, one time): {'kept' if duplicates == 'keep' else 'one of each is kept'}"
+    )
+    return single if duplicates == "drop" else spikes
+
+
+def silent(spikes: Spikes, name: str, said: list[str]) -> None:
+    """Append a sentence about units without a spike."""
+    counts = np.bincount(spikes.unit, minlength=spikes.n_units)
+    none = spikes.units["name"][counts == 0].astype(str).tolist()
+    if none and len(spikes.times):
+        shown = ", ".join(none[:6]) + (" ..." if len(none) > 6 else "")
+        said.append(f"{name}: {len(none)} of {spikes.n_units} units have no spike ({shown})")
