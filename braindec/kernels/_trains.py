@@ -13,7 +13,7 @@ import numpy as np
 
 from braindec.errors import BraindecError
 
-__all__ = ["check_count", "check_positive", "check_stretch", "check_times", "check_trains"]
+__all__ = ["check_count", "check_positive", "check_stretch", "check_time", "check_times", "check_trains"]
 
 
 def check_trains(flat: Any, offsets: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -63,6 +63,17 @@ def check_times(values: Any, what: str, *, ordered: bool = True) -> np.ndarray:
     if ordered and np.any(times[1:] < times[:-1]):
         raise BraindecError(f"{what} must be sorted", fix="sort them")
     return times
+
+
+def check_time(value: Any, what: str) -> float:
+    """Return a finite time in s."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not np.isfinite(number):
+        raise BraindecError(f"{what} must be a finite time in s", found=str(value))
+    return number
 
 
 def check_positive(value: Any, what: str) -> float:
