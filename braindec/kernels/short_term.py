@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def transmit_factors(rule: Any, pre_times: Any, *, backend: str | None = None) -
 def transmit_factors_numpy(rule: Any, flat: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """The definition: the body called spike after spike."""
     factors = np.zeros(len(flat))
-    for begin, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for begin, end in pairwise(offsets):
         (u, r), before = (rule.number(v) for v in rule.transmit_start), 0.0
         for at in range(begin, end):
             u, r, factors[at] = rule.transmit(u, r, flat[at] - before, rule.numbers)
