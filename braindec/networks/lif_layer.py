@@ -265,7 +265,7 @@ def check_drive(x: torch.Tensor, kind: str) -> None:
 
 def _values(name: str, value: float | Sequence[float]) -> torch.Tensor:
     try:
-        found = torch.as_tensor(value, dtype=torch.float64).detach().clone()
+        found = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach().clone()
     except (TypeError, ValueError, RuntimeError) as error:
         raise BraindecError(f"{name} of a LIF layer must be a number or one a neuron", found=repr(value)) from error
     if found.ndim > 1 or not found.numel() or not bool(torch.isfinite(found).all()):
