@@ -35,7 +35,6 @@ class SavedModule(nn.Module):
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {}
     KIND: ClassVar[str] = ""
     WORD: ClassVar[str] = "model"
-    settings: dict[str, Any]
 
     def __new__(cls, *args: Any, **settings: Any) -> SavedModule:
         """Keep the constructor's settings, defaults included, so that the module can be saved and built again."""
@@ -49,7 +48,7 @@ class SavedModule(nn.Module):
         return self
 
     @classmethod
-    def settings(cls, preset: str, **changes: Any) -> dict[str, Any]:  # type: ignore[no-redef]
+    def settings(cls, preset: str, **changes: Any) -> dict[str, Any]:
         """Return the settings of a preset with ``changes``; BraindecError if there is no such preset or setting."""
         if preset not in cls.PRESETS:
             raise BraindecError(

@@ -33,6 +33,7 @@ LISTED = {
     "connection-rules": "networks.rules",
     "plasticity": "networks.plasticity",
     "surrogates": "networks.surrogates",
+    "language-networks": "networks.language",
     "pictures": "viz",
 }
 

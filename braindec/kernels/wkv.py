@@ -14,16 +14,18 @@ Source: Peng et al. 2023, RWKV: Reinventing RNNs for the Transformer Era, sectio
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
-from numba import cuda, njit, prange
+from numba import cuda, njit
 
 from braindec.errors import BraindecError
 from braindec.kernels._backend import choose
+from braindec.kernels._threads import run_parts, split_rows
 
 __all__ = ["wkv", "wkv_gradient", "wkv_gradient_numpy", "wkv_numpy"]
 
-_FEW = 20_000  # elements below which threads cost more than they bring
+_LEAST = 20_000  # elements below which a thread costs more than it brings
 _LOWEST = -1e38  # exponent of an empty sum; finite in float32
 
 
@@ -71,7 +73,7 @@ def wkv(w: np.ndarray, u: np.ndarray, k: np.ndarray, v: np.ndarray, *, backend: 
         out = cuda.to_device(y)
         _cuda_forward[(n + 63) // 64, 64](*(cuda.to_device(a) for a in (w, u, k, v)), out)
         return out.copy_to_host()
-    (_forward_threads if k.size >= _FEW else _forward)(w, u, k, v, y)
+    _in_threads(lambda a, b: _forward(w, u, k, v, y, a, b), k)
     return y
 
 
@@ -107,8 +109,13 @@ def wkv_gradient(
     w, u, k, v, gy = (np.ascontiguousarray(a, dtype=k.dtype) for a in (w, u, k, v, gy))
     gk, gv = np.empty_like(k), np.empty_like(v)
     gw, gu = np.empty((k.shape[0], len(w)), k.dtype), np.empty((k.shape[0], len(w)), k.dtype)
-    (_backward_threads if k.size >= _FEW else _backward)(w, u, k, v, gy, gw, gu, gk, gv)
+    _in_threads(lambda a, b: _backward(w, u, k, v, gy, gw, gu, gk, gv, a, b), k)
     return gw.sum(axis=0), gu.sum(axis=0), gk, gv
+
+
+def _in_threads(run: Callable[[int, int], None], k: np.ndarray) -> None:
+    """Call ``run(first, last)`` over sequences, which do not depend on one another."""
+    run_parts(run, split_rows(np.full(len(k), float(k[0].size) if len(k) else 0.0), least=_LEAST))
 
 
 def _check(w: np.ndarray, u: np.ndarray, k: np.ndarray, v: np.ndarray) -> None:
@@ -133,26 +140,15 @@ _step_cpu = njit(inline="always")(_step)
 _step_gpu = cuda.jit(device=True)(_step)
 
 
-@njit(inline="always")
-def _forward_row(w, u, k, v, y, row):  # type: ignore[no-untyped-def]
-    n_times, n = k.shape[1], k.shape[2]
-    a, b = np.zeros(n, k.dtype), np.zeros(n, k.dtype)
-    o, d = np.full(n, _LOWEST, k.dtype), np.exp(w)
-    for t in range(n_times):
-        for c in range(n):
-            y[row, t, c], a[c], b[c], o[c] = _step_cpu(a[c], b[c], o[c], d[c], u[c], k[row, t, c], v[row, t, c])
-
-
 @njit(cache=True, nogil=True)
-def _forward(w, u, k, v, y):  # type: ignore[no-untyped-def]
-    for row in range(k.shape[0]):
-        _forward_row(w, u, k, v, y, row)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _forward_threads(w, u, k, v, y):  # type: ignore[no-untyped-def]
-    for row in prange(k.shape[0]):
-        _forward_row(w, u, k, v, y, row)
+def _forward(w, u, k, v, y, first, last):  # type: ignore[no-untyped-def]
+    n_times, n = k.shape[1], k.shape[2]
+    d = np.exp(w)
+    for row in range(first, last):
+        a, b, o = np.zeros(n, k.dtype), np.zeros(n, k.dtype), np.full(n, _LOWEST, k.dtype)
+        for t in range(n_times):
+            for c in range(n):
+                y[row, t, c], a[c], b[c], o[c] = _step_cpu(a[c], b[c], o[c], d[c], u[c], k[row, t, c], v[row, t, c])
 
 
 @cuda.jit
@@ -167,7 +163,7 @@ def _cuda_forward(w, u, k, v, y):  # type: ignore[no-untyped-def]
             y[row, t, c], a, b, o = _step_gpu(a, b, o, d, u[c], k[row, t, c], v[row, t, c])
 
 
-@njit(inline="always")
+@njit(cache=True, nogil=True)
 def _backward_row(w, u, k, v, gy, gw, gu, gk, gv, row):  # type: ignore[no-untyped-def]
     n_times, n = k.shape[1], k.shape[2]
     sums = np.empty((3, n_times, n), k.dtype)  # numerator, denominator and exponent before each token
@@ -178,7 +174,11 @@ def _backward_row(w, u, k, v, gy, gw, gu, gk, gv, row):  # type: ignore[no-untyp
         sums[0, t], sums[1, t], sums[2, t] = a, b, o
         for c in range(n):
             y[t, c], a[c], b[c], o[c] = _step_cpu(a[c], b[c], o[c], d[c], u[c], k[row, t, c], v[row, t, c])
-    ga, gb, r = np.zeros(n, k.dtype), np.zeros(n, k.dtype), np.full(n, -_LOWEST, k.dtype)  # gradients by the sums, times e^-r
+    ga, gb, r = (
+        np.zeros(n, k.dtype),
+        np.zeros(n, k.dtype),
+        np.full(n, -_LOWEST, k.dtype),
+    )  # gradients by the sums, times e^-r
     gw[row], gu[row] = 0, 0
     for t in range(n_times - 1, -1, -1):
         for c in range(n):
@@ -202,12 +202,6 @@ def _backward_row(w, u, k, v, gy, gw, gu, gk, gv, row):  # type: ignore[no-untyp
 
 
 @njit(cache=True, nogil=True)
-def _backward(w, u, k, v, gy, gw, gu, gk, gv):  # type: ignore[no-untyped-def]
-    for row in range(k.shape[0]):
-        _backward_row(w, u, k, v, gy, gw, gu, gk, gv, row)
-
-
-@njit(cache=True, nogil=True, parallel=True)
-def _backward_threads(w, u, k, v, gy, gw, gu, gk, gv):  # type: ignore[no-untyped-def]
-    for row in prange(k.shape[0]):
+def _backward(w, u, k, v, gy, gw, gu, gk, gv, first, last):  # type: ignore[no-untyped-def]
+    for row in range(first, last):
         _backward_row(w, u, k, v, gy, gw, gu, gk, gv, row)

@@ -1,0 +1,1 @@
+"""Spiking and brain-like networks that model language: one paper a file."""
