@@ -8,7 +8,7 @@ import torch
 
 from braindec.networks.surrogate import Surrogate
 
-__all__ = ["Constants", "fused_scan", "spike", "step", "step_loop"]
+__all__ = ["Constants", "as_rule", "fixed", "fused_scan", "spike", "step", "step_loop"]
 
 
 class Constants(NamedTuple):
@@ -83,7 +83,7 @@ class _FusedScan(torch.autograd.Function):
         from braindec.kernels.lif_scan import lif_scan
 
         x, v, s = x.contiguous(), v.contiguous(), s.contiguous()
-        rule = _rule(decay, threshold, amount, settings)
+        rule = as_rule(decay, threshold, amount, settings)
         scan = lif_scan(x.detach().numpy(), v.detach().numpy(), s.detach().numpy(), rule, keep_potential=keep_potential)
         ctx.set_materialize_grads(False)
         ctx.settings = settings
@@ -102,7 +102,7 @@ class _FusedScan(torch.autograd.Function):
         from braindec.kernels.lif_scan import Scan, lif_scan_backward, surrogate_at
 
         x, v, s, decay, threshold, amount, spikes, charged = ctx.saved_tensors
-        settings, rule = ctx.settings, _rule(decay, threshold, amount, ctx.settings)
+        settings, rule = ctx.settings, as_rule(decay, threshold, amount, ctx.settings)
         u = charged.detach().numpy()
         slope = surrogate_at(settings.surrogate.body, settings.surrogate.slope, u, rule.threshold)
         needs = ctx.needs_input_grad
@@ -118,7 +118,8 @@ class _FusedScan(torch.autograd.Function):
         return (*grads, None, None)
 
 
-def _rule(decay: torch.Tensor, threshold: torch.Tensor, amount: torch.Tensor, settings: Constants) -> Any:
+def as_rule(decay: torch.Tensor, threshold: torch.Tensor, amount: torch.Tensor, settings: Constants) -> Any:
+    """Return the constants as the compiled scan takes them."""
     from braindec.kernels.lif_scan import LIFRule
 
     arrays = (a.detach().contiguous().numpy() for a in (decay, threshold, amount))
@@ -129,7 +130,11 @@ def fused_scan(
     x: torch.Tensor, v: torch.Tensor, s: torch.Tensor, constants: Constants, *, keep_potential: bool
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
     """The same as :func:`step_loop` by one compiled scan forward and one backward, on the processor."""
-    c, n = constants, x.shape[2]
+    return _FusedScan.apply(x, v, s, *fixed(constants, x.shape[2]), keep_potential)
+
+
+def fixed(constants: Constants, n: int) -> tuple[Any, ...]:
+    """Return decay, threshold and amount with one value a neuron, and the settings without them."""
+    c = constants
     arrays = (a.expand(n) for a in (c.decay, c.threshold, c.amount))
-    bare = c._replace(decay=None, threshold=None, amount=None)  # type: ignore[arg-type]
-    return _FusedScan.apply(x, v, s, *arrays, bare, keep_potential)
+    return (*arrays, c._replace(decay=None, threshold=None, amount=None))  # type: ignore[arg-type]
