@@ -1,0 +1,145 @@
+"""ISI distance of all pairs of spike trains: how much their instantaneous rates differ, averaged over time.
+
+With ``nu(t)`` the interval between the spikes of a train that surround ``t``::
+
+    I(t) = |nu_1 - nu_2| / max(nu_1, nu_2),    D = 1 / T * integral I(t) dt
+
+It has no parameter and lies from 0 to 1. The profile is constant between spikes. Intervals at the edges, and trains without
+spikes, are those of ``_knots.py``: a unit without spikes has one interval as long as the recording.
+
+Source: Kreuz et al. 2007 (J Neurosci Methods 165:151); edges from Kreuz, Mulansky & Bozanic 2015 (J Neurophysiol 113:3432).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import cuda, njit
+
+from braindec.kernels._backend import choose
+from braindec.kernels._knots import add_knots, one_train
+from braindec.kernels._pairs import launch_pairs, run_pairs
+from braindec.kernels._trains import check_stretch, check_trains
+
+__all__ = ["PTX_SIGNATURES", "isi_distance", "isi_distance_numpy", "isi_distance_profile"]
+
+
+def isi_distance_profile(
+    first: np.ndarray, second: np.ndarray, *, start: float, stop: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``I(t)`` of two trains.
+
+    Parameters
+    ----------
+    first, second : array
+        Sorted times in s.
+    start, stop : float
+        The stretch that was observed, s.
+
+    Returns
+    -------
+    edges : array of shape (n + 1,)
+        Where the profile jumps, s; from ``start`` to ``stop``.
+    values : array of shape (n,)
+        The profile between two edges.
+    """
+    inner = np.concatenate([first, second])
+    edges = np.unique(np.concatenate([[start], inner, [stop]]))
+    nu = []
+    for train in (first, second):
+        knots = one_train(np.asarray(train, dtype=np.float64), start, stop)
+        nu.append(np.diff(knots)[np.searchsorted(knots, edges[:-1], side="right") - 1])
+    return edges, np.abs(nu[0] - nu[1]) / np.maximum(nu[0], nu[1])
+
+
+def isi_distance_numpy(flat: np.ndarray, offsets: np.ndarray, *, start: float, stop: float) -> np.ndarray:
+    """Return what :func:`isi_distance` does, from the profile of each pair."""
+    n = len(offsets) - 1
+    trains = [flat[offsets[u] : offsets[u + 1]] for u in range(n)]
+    out = np.zeros((n, n))
+    for x in range(n):
+        for y in range(x + 1, n):
+            edges, values = isi_distance_profile(trains[x], trains[y], start=start, stop=stop)
+            out[x, y] = out[y, x] = np.sum(values * np.diff(edges)) / (stop - start)
+    return out
+
+
+def isi_distance(
+    flat: np.ndarray, offsets: np.ndarray, *, start: float, stop: float, backend: str | None = None
+) -> np.ndarray:
+    """Return the distances of all pairs of units.
+
+    Parameters
+    ----------
+    flat, offsets : array
+        Ragged trains, times in s (:meth:`braindec.types.Spikes.trains`).
+    start, stop : float
+        The stretch that was observed, s.
+    backend : {"numpy", "numba", "cuda"}, optional
+        Numba on the processor by default.
+
+    Returns
+    -------
+    array of shape (n_units, n_units)
+        From 0 to 1, symmetric, zeros on the diagonal.
+
+    Raises
+    ------
+    BraindecError
+        If trains are not sorted or spikes lie outside the stretch.
+    """
+    flat, offsets = check_trains(flat, offsets)
+    start, stop = check_stretch(start, stop, flat)
+    backend = choose(backend, kernel="isi_distance")
+    if backend == "numpy":
+        return isi_distance_numpy(flat, offsets, start=start, stop=stop)
+    knots, places = add_knots(flat, offsets, start, stop)
+    nu = np.append(np.diff(knots), 0.0)  # what lies between two units is never read
+    with np.errstate(divide="ignore"):
+        rate = np.where(nu > 0, 1.0 / nu, 0.0)  # intervals of no length take no time
+    n = len(offsets) - 1
+    out = np.zeros((n, n))
+    if backend == "cuda":
+        launch_pairs(_pairs_cuda, (knots, nu, rate, places), (start, stop), out)
+    else:
+        counts = np.diff(places)
+        work = counts[:, None] + counts[None, :]
+        run_pairs(lambda first, last: _rows(knots, nu, rate, places, start, stop, first, last, out), work, least=1e5)
+    return out + out.T
+
+
+def _distance_body(knots, nu, rate, x, y, start, stop):  # type: ignore[no-untyped-def]
+    # x, y: places of the auxiliary spikes before two trains; the next spikes are those at x + 1 and y + 1
+    time, total = start, 0.0
+    while time < stop:
+        one, two = knots[x + 1], knots[y + 1]
+        now = min(min(one, two), stop)
+        alike = min(nu[x] * rate[y], nu[y] * rate[x])  # the smaller interval over the larger
+        if now > time:
+            total += (1.0 - alike) * (now - time)
+        time = max(now, time)
+        x += one <= time
+        y += two <= time
+    return total / (stop - start)
+
+
+_distance = njit(cache=True, nogil=True)(_distance_body)
+_distance_device = cuda.jit(device=True)(_distance_body)
+
+
+@njit(cache=True, nogil=True)
+def _rows(knots, nu, rate, places, start, stop, first, last, out):  # type: ignore[no-untyped-def]
+    for x in range(first, last):
+        for y in range(x + 1, len(places) - 1):
+            out[x, y] = _distance(knots, nu, rate, places[x], places[y], start, stop)
+
+
+@cuda.jit
+def _pairs_cuda(knots, nu, rate, places, start, stop, first, second, out):  # type: ignore[no-untyped-def]
+    for pair in range(cuda.grid(1), len(first), cuda.gridsize(1)):
+        x, y = first[pair], second[pair]
+        out[x, y] = _distance_device(knots, nu, rate, places[x], places[y], start, stop)
+
+
+PTX_SIGNATURES = {
+    "_pairs_cuda": "void(f8[::1], f8[::1], f8[::1], i8[::1], f8, f8, i4[::1], i4[::1], f8[:, ::1])"
+}
