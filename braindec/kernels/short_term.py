@@ -20,7 +20,7 @@ from braindec.errors import BraindecError
 from braindec.kernels._backend import choose
 from braindec.kernels._trains import check_trains
 
-__all__ = ["transmit_factors", "transmit_factors_numpy"]
+__all__ = ["PTX_SIGNATURES", "transmit_factors", "transmit_factors_numpy"]
 
 THREADS = 64  # a block on CUDA
 
@@ -111,3 +111,14 @@ def _cuda_function(transmit: Any) -> Any:
 @cache
 def _cuda_run(transmit: Any) -> Any:
     return cuda.jit(_cuda_function(transmit))
+
+
+def PTX_SIGNATURES() -> dict[Any, Any]:
+    """Return the CUDA kernel of one rule and the types of its arguments."""
+    from numba import float64, int64, types
+
+    from braindec import registry
+
+    rule = registry.get("networks.plasticity", "short_term")
+    numbers = types.UniTuple(float64, len(rule.numbers))
+    return {_cuda_run(rule.transmit): (float64[::1], int64[::1], float64, float64, numbers, float64[::1])}

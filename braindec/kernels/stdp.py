@@ -25,7 +25,7 @@ from braindec.errors import BraindecError
 from braindec.kernels._backend import choose
 from braindec.kernels._trains import check_positive, check_trains
 
-__all__ = ["WeightTrace", "apply_to_trains", "apply_to_trains_numpy"]
+__all__ = ["PTX_SIGNATURES", "WeightTrace", "apply_to_trains", "apply_to_trains_numpy"]
 
 MAX_TRACES = 4  # a side; what the compiled versions carry in registers
 THREADS = 64  # a block on CUDA
@@ -162,6 +162,11 @@ def _make_walk(jit: Callable[..., Any], on_pre: Any, on_post: Any, on_period: An
     """Return the scalar code that walks one synapse, compiled by ``jit``."""
     pre_body, post_body, period_body = jit(on_pre), jit(on_post), jit(on_period)
 
+    # comparisons instead of min and max, which the compiler for CUDA does not take for two numbers
+    @jit
+    def clipped(w, low, high):  # type: ignore[no-untyped-def]
+        return low if w < low else high if w > high else w
+
     @jit
     def faded(x, gap, rate):  # type: ignore[no-untyped-def]
         # a trace that is not there has rate 0: no exponential is taken for it
@@ -185,10 +190,10 @@ def _make_walk(jit: Callable[..., Any], on_pre: Any, on_post: Any, on_period: An
     def walk(pre, i, pre_end, post, j, post_end, w, weights, steps, at, modulator, p,
              x_rate, x_add, x_set, y_rate, y_add, y_set, low, high, period, last):  # type: ignore[no-untyped-def]  # fmt: skip
         none = last + 1
-        if i < pre_end:
-            none = max(none, pre[pre_end - 1] + 1)
-        if j < post_end:
-            none = max(none, post[post_end - 1] + 1)
+        if i < pre_end and pre[pre_end - 1] >= none:
+            none = pre[pre_end - 1] + 1
+        if j < post_end and post[post_end - 1] >= none:
+            none = post[post_end - 1] + 1
         x = (0.0, 0.0, 0.0, 0.0)
         y = (0.0, 0.0, 0.0, 0.0)
         before = 0
@@ -196,26 +201,27 @@ def _make_walk(jit: Callable[..., Any], on_pre: Any, on_post: Any, on_period: An
         while True:
             next_pre = pre[i] if i < pre_end else none
             next_post = post[j] if j < post_end else none
-            step = min(due, min(next_pre, next_post))
+            step = next_pre if next_pre < next_post else next_post
+            step = due if due < step else step
             if step == none:
                 return w
             if step > before:
                 x = faded(x, step - before, x_rate)
                 y = faded(y, step - before, y_rate)
                 before = step
-            m = modulator[min(step, len(modulator) - 1)]
+            m = modulator[step if step < len(modulator) else len(modulator) - 1]
             if due == step:
-                w = min(max(period_body(w, x, y, m, p), low), high)
+                w = clipped(period_body(w, x, y, m, p), low, high)
                 due = step + period if step + period <= last else none
             elif next_pre == step:
-                w = min(max(pre_body(w, x, y, m, p), low), high)
+                w = clipped(pre_body(w, x, y, m, p), low, high)
                 x = stepped(x, x_add, x_set)
                 weights[at] = w
                 steps[at] = step
                 at += 1
                 i += 1
             else:
-                w = min(max(post_body(w, x, y, m, p), low), high)
+                w = clipped(post_body(w, x, y, m, p), low, high)
                 y = stepped(y, y_add, y_set)
                 weights[at] = w
                 steps[at] = step
@@ -258,6 +264,22 @@ def _cuda_function(on_pre: Any, on_post: Any, on_period: Any) -> Any:
 @cache
 def _cuda_run(on_pre: Any, on_post: Any, on_period: Any) -> Any:
     return cuda.jit(_cuda_function(on_pre, on_post, on_period))
+
+
+def PTX_SIGNATURES() -> dict[Any, Any]:
+    """Return the CUDA kernels of two rules and the types of their arguments."""
+    from numba import float64, int64, types
+
+    from braindec import registry
+
+    four, steps, reals = types.UniTuple(float64, MAX_TRACES), int64[::1], float64[::1]
+    found = {}
+    for name in ("weight_dependent_stdp", "homeostatic"):  # a power; a body of periods
+        rule = registry.get("networks.plasticity", name)
+        kernel = _cuda_run(rule.on_pre or _keep, rule.on_post or _keep, rule.on_period or _keep)
+        found[kernel] = (steps, steps, steps, steps, reals, reals, steps, reals, types.UniTuple(float64, len(rule.numbers)),
+                         four, four, four, four, four, four, float64, float64, int64, int64)  # fmt: skip
+    return found
 
 
 def _job(rule: Any, pre_times: Any, post_times: Any, w0: Any, *, dt: float, stop: Any, modulator: Any) -> _Job:

@@ -17,12 +17,14 @@ __all__ = ["weight_dependent_stdp"]
 
 def _on_pre(w: Any, x: Any, y: Any, m: Any, p: Any) -> Any:
     _tau_plus, _tau_minus, eta, alpha, _mu_plus, mu_minus, _w_min, w_max = p
-    return w - eta * alpha * w_max * max(w / w_max, 0.0) ** mu_minus * y[0]
+    v = w / w_max if w > 0.0 else 0.0
+    return w - eta * alpha * w_max * v**mu_minus * y[0]
 
 
 def _on_post(w: Any, x: Any, y: Any, m: Any, p: Any) -> Any:
     _tau_plus, _tau_minus, eta, _alpha, mu_plus, _mu_minus, _w_min, w_max = p
-    return w + eta * w_max * max(1.0 - w / w_max, 0.0) ** mu_plus * x[0]
+    room = 1.0 - w / w_max if w < w_max else 0.0
+    return w + eta * w_max * room**mu_plus * x[0]
 
 
 weight_dependent_stdp = PlasticityRule(
