@@ -14,7 +14,7 @@ from itertools import pairwise
 import numba
 import numpy as np
 
-__all__ = ["run_parts", "split_rows"]
+__all__ = ["in_parts", "run_parts", "split_rows"]
 
 
 def split_rows(weights: np.ndarray, *, least: float, threads: int | None = None) -> np.ndarray:
@@ -50,3 +50,22 @@ def run_parts(run: Callable[[int, int], None], edges: Sequence[int] | np.ndarray
         return
     with ThreadPoolExecutor(len(parts)) as pool:
         list(pool.map(lambda part: run(*part), parts))
+
+
+def in_parts(part: Callable[[int, int], None], total: int, *, threads: int | None, worth: bool) -> None:
+    """Call ``part(first, last)`` over rows 0 to ``total`` that are all the same work.
+
+    Parameters
+    ----------
+    part : callable
+        Must not hold the interpreter's lock, and must write to places of its own.
+    total : int
+        Rows.
+    threads : int, optional
+        How many; by default as many as Numba may use where it pays, else one.
+    worth : bool
+        Whether the work is large enough for more than one thread.
+    """
+    wanted = (numba.config.NUMBA_NUM_THREADS if worth else 1) if threads is None else threads
+    n = max(1, min(wanted, total))
+    run_parts(part, [total * i // n for i in range(n + 1)])
