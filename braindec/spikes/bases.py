@@ -10,6 +10,7 @@ Guide to Splines) for B-splines.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -176,7 +177,7 @@ def convolve(signals: Any, basis: Basis, *, delay: int = 1, offsets: Any = None)
     out = np.zeros((x.shape[1], len(x), n))
     flipped = np.ascontiguousarray(basis.values[::-1])
     edges = [0, x.shape[1]] if offsets is None else np.asarray(offsets).tolist()
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in itertools.pairwise(edges):
         before = np.zeros((len(x), n_lags - 1 + delay))
         padded = np.concatenate([before, x[:, begin:end]], axis=1)
         windows = np.lib.stride_tricks.sliding_window_view(padded, n_lags, axis=1)[:, : end - begin]

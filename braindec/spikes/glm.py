@@ -220,7 +220,7 @@ class PoissonGLM(_GLM):
 
     _family = POISSON
 
-    def fit(self, X: Any, y: Any, *, exposure: Any = None, names: Sequence[str] | None = None, ids: Any = None) -> Any:  # noqa: D102
+    def fit(self, X: Any, y: Any, *, exposure: Any = None, names: Sequence[str] | None = None, ids: Any = None) -> Any:
         if not np.sum(y):
             raise BraindecError("a unit without spikes cannot be fitted", found=f"0 spikes in {len(np.asarray(y))} bins",
                                 fix="leave it out")  # fmt: skip
@@ -238,7 +238,7 @@ class BernoulliGLM(_GLM):
 
     _family = BERNOULLI
 
-    def fit(self, X: Any, y: Any, *, exposure: Any = None, names: Sequence[str] | None = None, ids: Any = None) -> Any:  # noqa: D102
+    def fit(self, X: Any, y: Any, *, exposure: Any = None, names: Sequence[str] | None = None, ids: Any = None) -> Any:
         total, n = np.sum(y), len(np.asarray(y))
         if not 0 < total < n:
             raise BraindecError(f"a unit that {'never' if not total else 'always'} spikes cannot be fitted",

@@ -1,0 +1,352 @@
+"""HMM-GLM: a population whose couplings switch with a hidden state, fitted by expectation maximization.
+
+In state ``s`` the count of unit ``i`` in a bin is Poisson with mean ``f(b_i + sum_j W^s_ij (phi * y_j))``; the states
+follow a Markov chain. Priors over the couplings: none (a small ridge); Gaussian around their mean over states; one-hot,
+in which each connection is absent, excitatory or inhibitory in each state and has one strength.
+
+Source: the model of Li et al., one-hot HMM-GLM (ICLR 2024), equations only; Escola et al. 2011 (Neural Comput 23:1071)
+for EM of hidden Markov models with GLM observations. Differs from the reference in: steps of Fisher scoring in place of
+Adam; the mean over states that the Gaussian prior is centred on is eliminated exactly; the first probabilities are
+updated from the expected log-likelihood of the first bin, a sum over states weighted by the posterior, where the public
+code adds their logarithm to the posterior; see :mod:`braindec.spikes._one_hot` for the structure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from tqdm import tqdm
+
+from braindec.errors import BraindecError, did_you_mean
+from braindec.kernels.forward_backward import Smoothed, forward_backward, viterbi
+from braindec.spikes import _one_hot
+from braindec.spikes._hmm_steps import Weights, bin_likelihood, first_guess, newton_step, sums
+from braindec.spikes._hmm_trials import Trials, as_counts, make_trials
+from braindec.spikes._links import link_named
+from braindec.spikes.bases import Basis, exponential
+from braindec.stats.asked import number, whole
+from braindec.types.split import FitRecord
+
+__all__ = ["HMMGLM"]
+
+PRIORS = ("none", "gaussian", "one_hot")
+_WINDOWS = (50, 100, 25)  # bins of the stretches that first guesses are made from, in turn
+_SCREEN = 8  # iterations that restarts are compared after
+_PSEUDO = 1.0  # transitions of each kind, and first bins in each state, that are taken as seen
+
+
+class HMMGLM(BaseEstimator):
+    """Hidden states with couplings of their own.
+
+    Parameters
+    ----------
+    n_states : int
+        1 is a plain GLM of the population.
+    prior : {"gaussian", "none", "one_hot"}
+        Over the couplings.
+    basis : Basis, optional
+        Functions that counts are convolved with; an exponential of 1.5 bins that reaches 5 bins back by default.
+    width : float
+        Bin width in s.
+    link : {"softplus", "exp", "sigmoid"}
+        Expected spikes in a bin from the linear predictor.
+    prior_scale : float
+        Standard deviation of couplings around their mean over states (Gaussian prior).
+    ridge : float
+        Precision of a Gaussian around 0 that all couplings have, so that no weight runs off.
+    state_bias : bool
+        Whether each state has its own bias too.
+    n_restarts : int
+        First guesses; the one with the largest training likelihood after some iterations goes on.
+    max_iter, tol : int, float
+        Iterations of EM, and the gain in penalised log-likelihood a spike (nats) below which they stop.
+    seed : int
+
+    Attributes
+    ----------
+    coupling_ : array of shape (n_states, n_units, n_units, n_functions)
+        Weights: state, target, source, function of the basis.
+    bias_ : array of shape (n_states, n_units)
+    transition_, start_ : array
+    structure_ : array of shape (3, n_states, n_units, n_units), with the one-hot prior
+        Probability that a connection (target, source) inhibits, is absent, excites.
+    history_ : list of float
+        Penalised training log-likelihood of each iteration.
+    """
+
+    def __init__(
+        self,
+        n_states: int = 3,
+        *,
+        prior: str = "gaussian",
+        basis: Basis | None = None,
+        width: float = 0.02,
+        link: str = "softplus",
+        prior_scale: float = 1 / 3,
+        ridge: float = 1e-2,
+        state_bias: bool = False,
+        n_restarts: int = 3,
+        max_iter: int = 100,
+        tol: float = 1e-5,
+        seed: int = 0,
+    ) -> None:
+        self.n_states = n_states
+        self.prior = prior
+        self.basis = basis
+        self.width = width
+        self.link = link
+        self.prior_scale = prior_scale
+        self.ridge = ridge
+        self.state_bias = state_bias
+        self.n_restarts = n_restarts
+        self.max_iter = max_iter
+        self.tol = tol
+        self.seed = seed
+
+    def fit(self, trials: Any, *, covariates: Any = None, ids: Any = None) -> HMMGLM:
+        """Fit to trials.
+
+        Parameters
+        ----------
+        trials : list of array (n_units, n_bins), Windows of counts, or Spikes
+            Trials may differ in length.
+        covariates : list of array (n_covariates, n_bins), optional
+            Signals of each trial whose weights all states share.
+        ids : sequence, optional
+            Names of the trials, for the record of what was seen.
+
+        Raises
+        ------
+        BraindecError
+            If a unit has no spikes, trials do not fit, or settings are wrong.
+        """
+        self._check()
+        counts = as_counts(trials, self.width)
+        self._silent(counts)
+        self.basis_ = self.basis or exponential(1.5 * self.width, width=self.width, duration=5 * self.width)
+        made = make_trials(counts, self.basis_, covariates=covariates, state_bias=self.state_bias)
+        self.n_units_ = made.y.shape[1]
+        self.mean_ = made.y.mean(axis=0)
+        plain = self._plain(made)
+        if self.n_states == 1:
+            self._keep(plain, np.ones((1, 1)), np.ones(1))
+        else:
+            self._switching(made, plain)
+        self.fitted_on_ = FitRecord.of(self, range(len(counts)) if ids is None else ids)
+        return self
+
+    def posterior(self, trials: Any, *, covariates: Any = None) -> list[np.ndarray]:
+        """Return probabilities of states given whole trials (smoothing), a list of (n_bins, n_states)."""
+        made, found = self._smooth(trials, covariates)
+        return made.split(found.posterior)
+
+    def filtered(self, trials: Any, *, covariates: Any = None) -> list[np.ndarray]:
+        """Return probabilities of states given a bin and those before it (filtering), a list of (n_bins, n_states)."""
+        made, found = self._smooth(trials, covariates)
+        return made.split(found.filtered)
+
+    def viterbi(self, trials: Any, *, covariates: Any = None) -> list[np.ndarray]:
+        """Return the most likely path of states of each trial, a list of (n_bins,)."""
+        made, values = self._likelihoods(trials, covariates)
+        return made.split(viterbi(values, self.transition_, self.start_, offsets=made.offsets))
+
+    def log_likelihood(self, trials: Any, *, covariates: Any = None) -> np.ndarray:
+        """Return the natural log-likelihood of each trial, each bin given those before it, shape (n_trials,)."""
+        return self._smooth(trials, covariates)[1].log_likelihood
+
+    def gain(self, trials: Any, *, covariates: Any = None) -> np.ndarray:
+        """Return each trial's gain over the mean rates of the training trials, bits, shape (n_trials,)."""
+        made, found = self._smooth(trials, covariates)
+        flat = Weights(np.zeros((1, made.X.shape[1], self.n_units_)), np.zeros((made.Z.shape[1], self.n_units_)))
+        link = link_named(self.link)
+        one = made.Z[:, -1:] if not self.state_bias else np.ones((len(made.y), 1))
+        level = np.array([[link.inverse(m) for m in self.mean_]])
+        base = bin_likelihood(Trials(made.y, made.X, one, made.offsets), flat._replace(shared=level), link)[:, 0]
+        return (found.log_likelihood - np.add.reduceat(base, made.offsets[:-1])) / np.log(2)
+
+    def score(self, trials: Any, y: Any = None, *, covariates: Any = None) -> float:
+        """Return the gain in log-likelihood over the mean rates of the training trials, bits a spike."""
+        counts = as_counts(trials, self.width)
+        total = sum(c.sum() for c in counts)
+        if not total:
+            raise BraindecError("bits per spike need spikes", found="none in these trials")
+        return float(self.gain(counts, covariates=covariates).sum() / total)
+
+    def strengths(self) -> np.ndarray:
+        """Return signed couplings (n_states, n_units, n_units), the area of each filter in bins: [state, target, source]."""
+        return self._fitted.coupling_ @ self.basis_.values.sum(axis=0)
+
+    def check(self) -> None:
+        """Refuse settings that cannot work."""
+        self._check()
+
+    def _check(self) -> None:
+        whole(self.n_states, "n_states", least=1)
+        whole(self.n_restarts, "n_restarts", least=1)
+        whole(self.max_iter, "max_iter", least=1)
+        number(self.width, "width", least=0, ends=False, unit="s")
+        number(self.prior_scale, "prior_scale", least=0, ends=False)
+        number(self.ridge, "ridge", least=0, ends=False)
+        link_named(self.link)
+        if self.prior not in PRIORS:
+            raise BraindecError(
+                f"there is no prior {self.prior!r}{did_you_mean(self.prior, PRIORS)}", allowed=", ".join(PRIORS)
+            )
+        if self.basis is not None and abs(self.basis.width / self.width - 1) > 1e-9:
+            raise BraindecError(
+                "the basis has another bin width", found=f"{self.basis.width} s", allowed=f"{self.width} s"
+            )
+
+    def _silent(self, counts: list[np.ndarray]) -> None:
+        total = np.sum([c.sum(axis=1) for c in counts], axis=0)
+        if not total.all():
+            quiet = np.flatnonzero(total == 0)
+            raise BraindecError(
+                f"{len(quiet)} units have no spikes in the training trials", found=f"units {quiet[:8].tolist()}",
+                fix="leave them out",
+            )  # fmt: skip
+        most = float((total / sum(c.shape[1] for c in counts)).max())
+        if self.link == "sigmoid" and most > 0.95:
+            raise BraindecError(
+                "the link 'sigmoid' allows one spike a bin at most", found=f"a unit has {most:.3g}",
+                fix="take link='softplus', or narrower bins",
+            )  # fmt: skip
+
+    def _penalty(self, made: Trials, n_states: int) -> np.ndarray:
+        """Precision of all weights of a unit: ridge, and the Gaussian prior around the mean over states."""
+        q, columns = made.Z.shape[1], made.X.shape[1]
+        bound = np.ones(columns)
+        bound[columns - self.state_bias :] = 0
+        between = np.zeros((n_states, n_states))
+        if self.prior == "gaussian":
+            between = (np.eye(n_states) - 1 / n_states) / self.prior_scale**2
+        found = np.zeros((q + n_states * columns,) * 2)
+        found[q:, q:] = np.kron(between + self.ridge * np.eye(n_states), np.diag(bound))
+        return found + 1e-9 * np.eye(len(found))
+
+    def _plain(self, made: Trials) -> Weights:
+        """The model of one state, to convergence."""
+        link = link_named(self.link)
+        state, shared = np.zeros((1, made.X.shape[1], self.n_units_)), np.zeros((made.Z.shape[1], self.n_units_))
+        (state[0] if self.state_bias else shared)[-1] = [link.inverse(m) for m in self.mean_]
+        weights, penalty = Weights(state, shared), self._penalty(made, 1)
+        for _ in range(50):
+            weights, gain = newton_step(made, weights, link, np.ones((len(made.y), 1)), penalty)
+            if gain < 1e-6:
+                break
+        return weights
+
+    def _switching(self, made: Trials, plain: Weights) -> None:
+        rng = np.random.default_rng(self.seed)
+        best, tried = None, []
+        rounds = range(self.n_restarts)
+        for r in tqdm(rounds, desc="restarts", disable=None, leave=False):
+            window = max(5, min(_WINDOWS[r % len(_WINDOWS)], int(np.diff(made.offsets).max()) // 2))
+            posterior = first_guess(made, plain, link_named(self.link), self.n_states, window=window, rng=rng)
+            weights = Weights(np.repeat(plain.state, self.n_states, axis=0), plain.shared)
+            for _ in range(2):
+                weights, _ = newton_step(
+                    made, weights, link_named(self.link), posterior, self._penalty(made, self.n_states)
+                )
+            transition = np.full((self.n_states, self.n_states), 0.02 / (self.n_states - 1))
+            np.fill_diagonal(transition, 0.98)
+            state = self._em(made, weights, transition, np.full(self.n_states, 1 / self.n_states),
+                             self.max_iter if self.n_restarts == 1 else min(_SCREEN, self.max_iter))  # fmt: skip
+            tried.append(state[-1][-1])
+            if best is None or tried[-1] > best[-1][-1]:
+                best = state
+        assert best is not None
+        if self.n_restarts > 1 and self.max_iter > _SCREEN:
+            *best_start, history = best
+            best = self._em(made, *best_start, self.max_iter - _SCREEN, history)
+        weights, transition, start, self.history_ = best
+        self.restarts_ = tried
+        if self.prior == "one_hot":
+            weights, transition, start = self._one_hot(made, weights, transition, start)
+        self._keep(weights, transition, start)
+
+    def _em(self, made: Trials, weights: Weights, transition: Any, start: Any, n_iter: int, history: Any = ()) -> tuple:
+        """Alternate probabilities of states and one Newton step of the weights until the gain is small."""
+        link, penalty, history = link_named(self.link), self._penalty(made, self.n_states), list(history)
+        flat_cost = 0.5 * penalty
+        for _ in tqdm(range(n_iter), desc="EM", disable=None, leave=False):
+            found = forward_backward(bin_likelihood(made, weights, link), transition, start, offsets=made.offsets)
+            joined = np.concatenate([weights.shared, *weights.state], axis=0)
+            value = found.log_likelihood.sum() - np.einsum("wn,wv,vn->", joined, flat_cost, joined)
+            value += _PSEUDO * (np.log(transition).sum() + np.log(start).sum())
+            history.append(float(value))
+            if len(history) > 2 and history[-1] - history[-2] < self.tol * made.y.sum():
+                break
+            transition, start = _chain(found, made.offsets)
+            weights, _ = newton_step(made, weights, link, found.posterior, penalty)
+        return weights, transition, start, history
+
+    def _one_hot(self, made: Trials, weights: Weights, transition: Any, start: Any) -> tuple:
+        """EM with the one-hot prior from couplings without a structure; the likeliest structure in the end."""
+        link, f, n_free = link_named(self.link), self.basis_.n, int(self.state_bias)
+        known = _one_hot.start_from(weights, f, n_free)
+        free, shared = weights.state[:, weights.state.shape[1] - n_free :], weights.shared
+        at = Weights(known.weights(free), shared)
+        last = -np.inf
+        for _ in tqdm(range(self.max_iter), desc="structure", disable=None, leave=False):
+            found = forward_backward(bin_likelihood(made, at, link), transition, start, offsets=made.offsets)
+            value = float(found.log_likelihood.sum())
+            self.history_.append(value)
+            if abs(value - last) < self.tol * made.y.sum():
+                break
+            last = value
+            transition, start = _chain(found, made.offsets)
+            known, free, shared = _one_hot.improve(known, sums(made, at, link, found.posterior), at, ridge=self.ridge)
+            at = Weights(known.weights(free), shared)
+        self.structure_ = known.p.transpose(0, 1, 3, 2)
+        known.p = np.eye(3)[known.p.argmax(axis=0)].transpose(3, 0, 1, 2)
+        for _ in range(5):  # strengths and biases of the likeliest structure
+            at = Weights(known.weights(free), shared)
+            found = forward_backward(bin_likelihood(made, at, link), transition, start, offsets=made.offsets)
+            transition, start = _chain(found, made.offsets)
+            known, free, shared = _one_hot.improve(
+                known, sums(made, at, link, found.posterior), at, ridge=self.ridge, learn_structure=False
+            )
+        return Weights(known.weights(free), shared), transition, start
+
+    def _keep(self, weights: Weights, transition: np.ndarray, start: np.ndarray) -> None:
+        n_states, _, n = weights.state.shape
+        f, n_columns = self.basis_.n, weights.state.shape[1] - self.state_bias
+        self._weights = weights
+        self.coupling_ = weights.state[:, :n_columns].reshape(n_states, n, f, n).transpose(0, 3, 1, 2).copy()
+        self.bias_ = weights.state[:, -1] if self.state_bias else np.repeat(weights.shared[-1:], n_states, axis=0)
+        self.transition_, self.start_ = transition, start
+
+    def _likelihoods(self, trials: Any, covariates: Any) -> tuple[Trials, np.ndarray]:
+        counts = as_counts(trials, self._fitted.width)
+        if len(counts[0]) != self.n_units_:
+            raise BraindecError(
+                "trials have other units than the model", found=str(len(counts[0])), allowed=str(self.n_units_)
+            )
+        made = make_trials(counts, self.basis_, covariates=covariates, state_bias=self.state_bias)
+        if made.Z.shape[1] != len(self._weights.shared):
+            raise BraindecError(
+                "covariates differ from those of the fit",
+                found=f"{made.Z.shape[1]}",
+                allowed=f"{len(self._weights.shared)}",
+            )
+        return made, bin_likelihood(made, self._weights, link_named(self.link))
+
+    def _smooth(self, trials: Any, covariates: Any) -> tuple[Trials, Smoothed]:
+        made, values = self._likelihoods(trials, covariates)
+        return made, forward_backward(values, self.transition_, self.start_, offsets=made.offsets)
+
+    @property
+    def _fitted(self) -> HMMGLM:
+        if not hasattr(self, "coupling_"):
+            raise BraindecError("the HMMGLM is not fitted", fix="call fit(trials) first")
+        return self
+
+
+def _chain(found: Smoothed, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Transition and first probabilities that maximise the expected log-likelihood, with pseudo-counts."""
+    pairs = found.pairs.sum(axis=0) + _PSEUDO
+    first = found.posterior[offsets[:-1]].sum(axis=0) + _PSEUDO
+    return pairs / pairs.sum(axis=1, keepdims=True), first / first.sum()
