@@ -14,5 +14,6 @@ PTX_SIGNATURES is a function without arguments that makes some and returns such 
 
 Tests of what
 they compute stand in ``tests/kernels/cuda/test_<name>.py`` and use at most some tens of threads: they run in Numba's
-simulator too, which has no warp shuffles and takes about 0.2 ms a thread.
+simulator too, which has no warp shuffles and takes about 0.2 ms a thread. Numba's built-in CUDA target does not compile ``min`` and ``max`` of two
+numbers (the simulator runs them): write ``a if a < b else b`` in what runs on a device.
 """
