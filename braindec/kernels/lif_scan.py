@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
@@ -30,6 +29,7 @@ import numpy as np
 from braindec.errors import BraindecError, did_you_mean
 from braindec.kernels import _backend
 from braindec.kernels._lif_loops import scan_backward, scan_forward
+from braindec.kernels._threads import in_parts
 
 __all__ = [
     "Gradients", "LIFRule", "Scan", "lif_scan", "lif_scan_backward", "lif_scan_backward_numpy", "lif_scan_numpy",
@@ -312,21 +312,8 @@ def _rows(x: np.ndarray) -> int:
 
 
 def _run(part: Callable[[int, int], None], x: np.ndarray, threads: int | None, n_parts: int | None = None) -> None:
-    """Run ``part(first, stop)`` over all tiles, on several threads where it pays."""
-    from numba import get_num_threads
-
     total = -(-x.shape[1] // _rows(x)) if n_parts is None else n_parts
-    wanted = (get_num_threads() if x.size >= _WORTH_THREADS else 1) if threads is None else threads
-    n = max(1, min(wanted, total))
-    edges = [total * i // n for i in range(n + 1)]
-    if n == 1:
-        part(0, total)
-        return
-    with ThreadPoolExecutor(n - 1) as pool:
-        others = [pool.submit(part, edges[i], edges[i + 1]) for i in range(1, n)]
-        part(0, edges[1])
-        for other in others:
-            other.result()
+    in_parts(part, total, threads=threads, worth=x.size >= _WORTH_THREADS)
 
 
 def _flat(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -11,6 +11,7 @@ of their own, so the variance of the potential is ``n rate w^2 / (1 - decay^2)``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -19,6 +20,7 @@ from torch import nn
 from braindec.errors import BraindecError, did_you_mean
 from braindec.networks.lif_layer import LIF, LeakyIntegrator, LIFState, check_drive, spike_sparsity
 from braindec.networks.recurrent_lif import RecurrentLIF
+from braindec.networks.spike_linear import SpikeLinear
 
 __all__ = ["SpikingMLP", "SpikingOutput"]
 
@@ -92,12 +94,13 @@ class SpikingMLP(nn.Module):
         for name, value in (("input_rate", input_rate), ("spread", spread)):
             if not value > 0:
                 raise BraindecError(f"{name} of a SpikingMLP must be above 0", found=repr(value))
+        product = {"fused": "auto"}.get(backend, backend)
         self.readout, self.batch_first = readout, bool(batch_first)
         hidden = sizes[1:-1]
         kinds = (lambda n: RecurrentLIF(n, generator=generator, backend=backend, **neuron)) if recurrent else (
             lambda n: LIF(backend=backend, **neuron))  # fmt: skip
         self.neurons = nn.ModuleList(kinds(n) for n in hidden)
-        self.weights = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:]))
+        self.weights = nn.ModuleList(SpikeLinear(a, b, backend=product) for a, b in pairwise(sizes))
         self.integrator = LeakyIntegrator(decay=readout_decay, backend=backend)
         for linear, layer in zip(self.weights, self.neurons):
             self._start(linear, layer, rate=input_rate, spread=spread, generator=generator)
