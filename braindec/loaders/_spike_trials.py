@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -100,28 +101,44 @@ def trial_events(starts: np.ndarray, *, onset: float, duration: float, columns: 
     return pd.DataFrame({"onset": starts + onset, "duration": float(duration), **columns})
 
 
-def doubled(spikes: Spikes, duplicates: str, name: str, said: list[str]) -> Spikes:
-    """Keep, drop or refuse the spikes that a unit has twice at one time; what was done is appended to ``said``."""
+def checked(make: Callable[[], Spikes], duplicates: str, name: str, said: list[str]) -> Spikes:
+    """Make spikes; what they warn of, doubled spikes and units without any are told in ``said``.
+
+    Parameters
+    ----------
+    make : callable
+        Returns the spikes.
+    duplicates : {"keep", "drop", "refuse"}
+        What to do with the spikes that a unit has twice at one time.
+    name : str
+        The file.
+    said : list of str
+        Sentences are appended.
+    """
     if duplicates not in DUPLICATES:
         raise BraindecError(
             f"duplicates: {duplicates!r} is unknown{did_you_mean(str(duplicates), DUPLICATES)}",
             allowed=", ".join(DUPLICATES),
         )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        spikes = make()
+    said += [f"{name}: {w.message}" for w in caught if "are doubled" not in str(w.message)]
     single = spikes.without_duplicates()
     n = len(spikes.times) - len(single.times)
-    if not n:
-        return spikes
-    if duplicates == "refuse":
+    if n and duplicates == "refuse":
         raise BraindecError(
             f"{name}: {n} spikes are doubled (one unit, one time)", fix="duplicates: drop keeps one of each"
         )
-    said.append(
-        f"{name}: {n} spikes are doubled (one unit, one time): {'kept' if duplicates == 'keep' else 'one of each is kept'}"
-    )
-    return single if duplicates == "drop" else spikes
+    if n:
+        what = "kept" if duplicates == "keep" else "one of each is kept"
+        said.append(f"{name}: {n} spikes are doubled (one unit, one time): {what} (option duplicates)")
+    spikes = single if duplicates == "drop" else spikes
+    _silent(spikes, name, said)
+    return spikes
 
 
-def silent(spikes: Spikes, name: str, said: list[str]) -> None:
+def _silent(spikes: Spikes, name: str, said: list[str]) -> None:
     """Append a sentence about units without a spike."""
     counts = np.bincount(spikes.unit, minlength=spikes.n_units)
     none = spikes.units["name"][counts == 0].astype(str).tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -144,11 +144,8 @@ class Spikes:
         place = np.full(self.n_units, -1, dtype=np.int32)
         place[rows] = np.arange(len(rows))
         keep = place[self.unit] >= 0
-        return replace(
-            self,
-            times=self.times[keep],
-            unit=place[self.unit[keep]],
-            units=self.units.iloc[rows].reset_index(drop=True),
+        return self._derived(
+            times=self.times[keep], unit=place[self.unit[keep]], units=self.units.iloc[rows].reset_index(drop=True)
         )
 
     def restrict(self, intervals: Sequence[Sequence[float]] | np.ndarray) -> Spikes:
@@ -175,10 +172,14 @@ class Spikes:
         which = np.searchsorted(asked[:, 0], self.times, side="right") - 1
         keep = (which >= 0) & (self.times < asked[np.maximum(which, 0), 1])
         keep |= (which >= 0) & (self.times == self.stop) & (asked[np.maximum(which, 0), 1] >= self.stop)
-        return replace(
-            self, times=self.times[keep], unit=self.unit[keep], support=support,
+        return self._derived(
+            times=self.times[keep], unit=self.unit[keep], support=support,
             start=float(support[0, 0]), stop=float(support[-1, 1]),
         )  # fmt: skip
+
+    def with_events(self, events: pd.DataFrame) -> Spikes:
+        """Return the same spikes with other events."""
+        return self._derived(events=events.reset_index(drop=True))
 
     def without_duplicates(self) -> Spikes:
         """Return the same spikes with one of those that a unit has at one time."""
@@ -186,7 +187,7 @@ class Spikes:
         times, unit = self.times[flat], self.unit[flat]
         keep = np.append(True, (np.diff(times) != 0) | (np.diff(unit) != 0)) if len(times) else np.zeros(0, bool)
         order = np.sort(flat[keep])
-        return replace(self, times=self.times[order], unit=self.unit[order])
+        return self._derived(times=self.times[order], unit=self.unit[order])
 
     def counts(self, width: float) -> Recording:
         """Count spikes in bins, as a recording of (unit, bin) at 1 / ``width`` Hz.
@@ -208,6 +209,12 @@ class Spikes:
         channels = self.units.assign(type="unit", unit="count")
         events = self.events.assign(onset=self.events["onset"] - self.start)
         return Recording(as_signal(counts), 1.0 / width, channels, events, {"modality": "spikes", **self.info})
+
+    def _derived(self, **changes: Any) -> Spikes:
+        """A part of these spikes: checked already, and what was warned of is not said again."""
+        made = object.__new__(Spikes)
+        made.__dict__.update({**self.__dict__, **changes})
+        return made
 
     def _row(self, unit: int | str) -> int:
         if isinstance(unit, str):

@@ -9,6 +9,7 @@ with a pause that nobody observed (``support``), unless the file holds one long 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.loaders import _arrays, _files, _options
-from braindec.loaders._spike_trials import labelled, laid_out_note, lay_out, scale_of, silent, trial_events
+from braindec.loaders._spike_trials import checked, labelled, laid_out_note, lay_out, scale_of, trial_events
 from braindec.types import Recording, Spikes
 
 __all__ = ["load", "files", "subjects"]
@@ -113,13 +114,13 @@ def load(
         step, zero = _step(source, width, times, time_unit, values.shape[2])
         if onset is not None:
             zero = float(onset)
-        spikes = _spikes(values, coding, step, pause, unit_names, source.path.name, about, said)
+        make = partial(_spikes, values, coding, step, pause, unit_names, source.path.name, about, said)
+        spikes = checked(make, "keep", source.path.name, said)
         trials = _columns(source, len(values), labels, names, columns)
         length = values.shape[2] * step
         if trials or len(values) > 1:
             events = trial_events(spikes.support[:, 0], onset=zero, duration=max(length - zero, 0.0), columns=trials)
-            spikes = Spikes(spikes.times, spikes.unit, spikes.units, spikes.start, spikes.stop, events, about,
-                            spikes.support)  # fmt: skip
+            spikes = spikes.with_events(events)
         found.append(spikes)
     return found if bin_width is None else [s.counts(float(bin_width)) for s in found]
 
@@ -304,7 +305,6 @@ def _spikes(
         said.append(laid_out_note(name, n_trials, pause))
     spikes = Spikes(when[order], who[order], pd.DataFrame({"name": labels}), 0.0, float(support[-1, 1]), info=about,
                     support=support)  # fmt: skip
-    silent(spikes, name, said)
     return spikes
 
 

@@ -9,6 +9,7 @@ seconds and milliseconds cannot be told apart by looking.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pandas as pd
 from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.files import written_whole
 from braindec.loaders import _arrays, _events, _files, _matlab, _options
-from braindec.loaders._spike_trials import doubled, laid_out_note, lay_out, scale_of, silent
+from braindec.loaders._spike_trials import checked, laid_out_note, lay_out, scale_of
 from braindec.types import Recording, Spikes
 
 __all__ = ["load", "files", "save_spikes", "subjects"]
@@ -103,13 +104,10 @@ def load(
         _readable(file.path)
         scale = scale_of(_time_unit(file.path, time_unit), sfreq, file.path.name)
         if segments:
-            spikes = _segments(file.path, segments, scale, (start, stop), pause, about)
+            make = partial(_segments, file.path, segments, scale, (start, stop), pause, about)
         else:
-            spikes = _open(file.path, (times, unit, support), scale, (start, stop), events, about)
-        said = about["warnings"]
-        spikes = doubled(spikes, duplicates, file.path.name, said)
-        silent(spikes, file.path.name, said)
-        found.append(spikes)
+            make = partial(_open, file.path, (times, unit, support), scale, (start, stop), events, about)
+        found.append(checked(make, duplicates, file.path.name, about["warnings"]))
     return found if bin_width is None else [s.counts(float(bin_width)) for s in found]
 
 
