@@ -1,0 +1,166 @@
+"""Trials of input spikes with a class each: noisy copies of spike patterns, and numbers coded as rates.
+
+:func:`jittered_patterns` makes classes that no count of spikes tells apart: every pattern has the same number of spikes on
+every channel, at other times. Whoever reads out the whole trial must have kept when the spikes came.
+
+Source: Maass, Natschlaeger & Markram 2002, Neural Computation 14, 2531 (jittered templates of Poisson spikes).
+Differs from the reference in: equal counts on every channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from braindec.errors import BraindecError
+
+__all__ = ["SpikeTrials", "jittered_patterns", "rate_coded", "steady_input"]
+
+
+@dataclass(frozen=True, eq=False)
+class SpikeTrials:
+    """Input spikes of trials.
+
+    Parameters
+    ----------
+    time : array of shape (n_spikes,)
+        s after the onset of the trial.
+    channel, trial : array of int, shape (n_spikes,)
+    labels : array of shape (n_trials,)
+        Class of each trial.
+    n_channels : int
+    duration : float
+        Of a trial, s.
+    """
+
+    time: np.ndarray
+    channel: np.ndarray
+    trial: np.ndarray
+    labels: np.ndarray
+    n_channels: int
+    duration: float
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, rows: Any) -> SpikeTrials:
+        """Return some trials, in the order asked for."""
+        rows = np.atleast_1d(np.arange(len(self))[rows])
+        place = np.full(len(self), -1)
+        place[rows] = np.arange(len(rows))
+        if len(np.unique(rows)) < len(rows):
+            raise BraindecError("a trial is asked for twice", found=f"{len(rows)} rows, {len(np.unique(rows))} trials")
+        kept = place[self.trial] >= 0
+        return SpikeTrials(self.time[kept], self.channel[kept], place[self.trial[kept]], self.labels[rows], self.n_channels, self.duration)  # fmt: skip
+
+    def stream(self, *, gap: float, start: float = 0.0) -> tuple[list[np.ndarray], np.ndarray, float]:
+        """Put the trials one after another.
+
+        Parameters
+        ----------
+        gap : float
+            Silence between two trials, s.
+        start : float
+            Onset of the first, s.
+
+        Returns
+        -------
+        trains : list of array
+            Spike times of each channel, s, sorted.
+        onsets : array of shape (n_trials,)
+            s.
+        stop : float
+            End of the last trial and its gap, s.
+        """
+        onsets = start + np.arange(len(self)) * (self.duration + gap)
+        when = self.time + onsets[self.trial]
+        order = np.lexsort((when, self.channel))
+        ends = np.cumsum(np.bincount(self.channel, minlength=self.n_channels))
+        trains = np.split(when[order], ends[:-1])
+        return trains, onsets, float(start + len(self) * (self.duration + gap))
+
+    def counts(self, n_bins: int = 1) -> np.ndarray:
+        """Return spikes in equal bins of the trial, shape (n_trials, n_channels, n_bins)."""
+        bins = np.minimum((self.time / self.duration * n_bins).astype(int), n_bins - 1)
+        table = np.zeros((len(self), self.n_channels, n_bins))
+        np.add.at(table, (self.trial, self.channel, bins), 1)
+        return table
+
+
+def jittered_patterns(
+    n_classes: int = 4,
+    n_trials: int = 240,
+    *,
+    n_channels: int = 40,
+    spikes_each: int = 4,
+    duration: float = 0.3,
+    jitter: float = 6e-3,
+    lost: float = 0.1,
+    noise_rate: float = 2.0,
+    seed: int = 0,
+) -> SpikeTrials:
+    """Draw one pattern a class and noisy copies of it, in random order.
+
+    Parameters
+    ----------
+    n_classes, n_trials, n_channels : int
+    spikes_each : int
+        Spikes of every channel in every pattern, at random times.
+    duration : float
+        s.
+    jitter : float
+        Standard deviation of each spike's time around that of the pattern, s; times beyond an end come back in.
+    lost : float
+        Probability that a spike is left out.
+    noise_rate : float
+        Hz of additional spikes on each channel, of no class.
+    seed : int
+
+    Raises
+    ------
+    BraindecError
+        If there are fewer than two classes or trials than classes, or a number lies outside its range.
+    """
+    if n_classes < 2 or n_trials < n_classes or min(n_channels, spikes_each) < 1:
+        raise BraindecError("patterns need two classes, a trial of each, channels and spikes", found=f"{n_classes} classes, {n_trials} trials, {n_channels} channels, {spikes_each} spikes")  # fmt: skip
+    if duration <= 0 or jitter < 0 or not 0 <= lost < 1 or noise_rate < 0:
+        raise BraindecError("a setting of the patterns lies outside its range", found=f"duration {duration:g}, jitter {jitter:g}, lost {lost:g}, noise_rate {noise_rate:g}")  # fmt: skip
+    rng = np.random.default_rng(seed)
+    patterns = rng.uniform(0, duration, (n_classes, n_channels, spikes_each))
+    labels = rng.permutation(np.arange(n_trials) % n_classes)
+    when = patterns[labels] + rng.normal(0, jitter, (n_trials, n_channels, spikes_each))
+    when = np.abs(when)
+    when = np.where(when > duration, np.maximum(2 * duration - when, 0), when)
+    stays = rng.random(when.shape) >= lost
+    trial, channel, _ = np.nonzero(stays)
+    extra = rng.poisson(noise_rate * duration, (n_trials, n_channels))
+    more = [np.repeat(i.ravel(), extra.ravel()) for i in np.indices(extra.shape)]
+    time = np.concatenate([when[stays], rng.uniform(0, duration, len(more[0]))])
+    return SpikeTrials(time, np.append(channel, more[1]), np.append(trial, more[0]), labels, n_channels, float(duration))  # fmt: skip
+
+
+def rate_coded(values: Any, labels: Any, *, max_rate: float = 60.0, duration: float = 0.3, seed: int = 0) -> SpikeTrials:  # fmt: skip
+    """Code each row of numbers as Poisson spikes, one channel a column; the largest number fires at ``max_rate`` Hz.
+
+    Raises
+    ------
+    BraindecError
+        If numbers are negative or not finite, or labels do not fit.
+    """
+    values, labels = np.asarray(values, dtype=float), np.asarray(labels)
+    if values.ndim != 2 or labels.shape != values.shape[:1] or not np.isfinite(values).all() or (values < 0).any():
+        raise BraindecError("rates are coded from a table of finite numbers from 0, one label a row", found=f"{values.shape} and {labels.shape}")  # fmt: skip
+    if values.max(initial=0) <= 0 or max_rate <= 0 or duration <= 0:
+        raise BraindecError("nothing to code", found=f"largest value {values.max(initial=0):g}, max_rate {max_rate:g}, duration {duration:g}")  # fmt: skip
+    rng = np.random.default_rng(seed)
+    counts = rng.poisson(values / values.max() * max_rate * duration)
+    trial, channel = (np.repeat(i.ravel(), counts.ravel()) for i in np.indices(counts.shape))
+    return SpikeTrials(rng.uniform(0, duration, len(trial)), channel, trial, labels, values.shape[1], float(duration))
+
+
+def steady_input(n_channels: int, rate: float, seconds: float, *, seed: int = 0) -> list[np.ndarray]:
+    """Return Poisson spikes of a constant rate on every channel: the input under which branching is measured."""
+    rng = np.random.default_rng(seed)
+    return [np.sort(rng.uniform(0, seconds, rng.poisson(rate * seconds))) for _ in range(n_channels)]
