@@ -18,7 +18,7 @@ from braindec.errors import BraindecError, did_you_mean
 from braindec.spikes._observed import TIE, checked_spikes, holds
 from braindec.types import Spikes
 
-__all__ = ["Aligned", "aligned"]
+__all__ = ["Aligned", "aligned", "thinned"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +192,27 @@ def aligned(spikes: Spikes, onsets: Any, *, tmin: float, tmax: float) -> Aligned
     order = np.lexsort((t, u, k))
     return Aligned(t[order], k[order].astype(np.int32), u[order].astype(np.int32), trials, spikes.units,
                    float(tmin), float(tmax), dropped)  # fmt: skip
+
+
+def thinned(found: Aligned, share: float | np.ndarray, *, seed: int = 0) -> Aligned:
+    """Return the same trials with each spike kept by chance, so that rates can be made equal.
+
+    Parameters
+    ----------
+    found : Aligned
+        Trials.
+    share : float or array of shape (n_units,)
+        Chance of a spike to stay, 0 to 1, one for all or for each unit.
+    seed : int
+        Source of chance.
+    """
+    chance = np.broadcast_to(np.asarray(share, dtype=float), (found.n_units,))
+    if not ((chance >= 0) & (chance <= 1)).all():
+        raise BraindecError(
+            "the share of spikes that stay lies between 0 and 1", found=f"{chance.min()} to {chance.max()}"
+        )
+    keep = np.random.default_rng(seed).random(len(found.times)) < chance[found.unit]
+    return replace(found, times=found.times[keep], trial=found.trial[keep], unit=found.unit[keep])
 
 
 def _table(onsets: Any) -> pd.DataFrame:
