@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["add_knots", "one_train"]
+__all__ = ["add_knots", "one_train", "order_keys"]
 
 
 def one_train(times: np.ndarray, start: float, stop: float) -> np.ndarray:
@@ -38,3 +38,14 @@ def add_knots(flat: np.ndarray, offsets: np.ndarray, start: float, stop: float) 
     inner[places[:-1]], inner[places[1:] - 1] = False, False
     knots[inner], knots[places[:-1]], knots[places[1:] - 1] = flat, before, after
     return knots, places
+
+
+def order_keys(knots: np.ndarray, places: np.ndarray, start: float) -> np.ndarray:
+    """Return whole numbers in the order of the knots, in which the auxiliary spike after a train comes after all others.
+
+    The bits of floating-point numbers from 0 on have their order, and whole numbers are compared in a quarter of the time,
+    which is what a walk through two trains waits for.
+    """
+    since = np.maximum(knots - start, 0.0)
+    since[places[1:] - 1] = np.inf
+    return since.view(np.int64)

@@ -70,4 +70,4 @@ def time_slack(start: float, stop: float) -> float:
     Differences that are equal in decimals, such as those of times on a grid of samples, then compare as equal wherever
     the recording begins.
     """
-    return 4 * float(np.spacing(max(abs(start), abs(stop))))
+    return 4 * float(np.spacing(float(max(abs(start), abs(stop)))))

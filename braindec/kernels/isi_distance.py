@@ -16,7 +16,7 @@ import numpy as np
 from numba import cuda, njit
 
 from braindec.kernels._backend import choose
-from braindec.kernels._knots import add_knots, one_train
+from braindec.kernels._knots import add_knots, one_train, order_keys
 from braindec.kernels._pairs import launch_pairs, run_pairs
 from braindec.kernels._trains import check_stretch, check_trains
 
@@ -94,31 +94,33 @@ def isi_distance(
         return isi_distance_numpy(flat, offsets, start=start, stop=stop)
     knots, places = add_knots(flat, offsets, start, stop)
     nu = np.append(np.diff(knots), 0.0)  # what lies between two units is never read
-    with np.errstate(divide="ignore"):
-        rate = np.where(nu > 0, 1.0 / nu, 0.0)  # intervals of no length take no time
+    rate = 1.0 / np.maximum(nu, np.finfo(np.float64).tiny)  # intervals of no length take no time
+    keys = order_keys(knots, places, start)
     n = len(offsets) - 1
     out = np.zeros((n, n))
     if backend == "cuda":
-        launch_pairs(_pairs_cuda, (knots, nu, rate, places), (start, stop), out)
+        launch_pairs(_pairs_cuda, (knots, keys, nu, rate, places), (start, stop), out)
     else:
         counts = np.diff(places)
         work = counts[:, None] + counts[None, :]
-        run_pairs(lambda first, last: _rows(knots, nu, rate, places, start, stop, first, last, out), work, least=1e5)
+        run_pairs(
+            lambda first, last: _rows(knots, keys, nu, rate, places, start, stop, first, last, out), work, least=1e5
+        )
     return out + out.T
 
 
-def _distance_body(knots, nu, rate, x, y, start, stop):  # type: ignore[no-untyped-def]
-    # x, y: places of the auxiliary spikes before two trains; the next spikes are those at x + 1 and y + 1
+def _distance_body(knots, keys, nu, rate, x, n, y, m, start, stop):  # type: ignore[no-untyped-def]
+    # x, y: places of the auxiliary spikes before two trains of n and m spikes, which are gone through in order of time
     time, total = start, 0.0
-    while time < stop:
-        one, two = knots[x + 1], knots[y + 1]
-        now = min(min(one, two), stop)
-        alike = min(nu[x] * rate[y], nu[y] * rate[x])  # the smaller interval over the larger
-        if now > time:
-            total += (1.0 - alike) * (now - time)
-        time = max(now, time)
-        x += one <= time
-        y += two <= time
+    for _ in range(n + m):
+        one, two = x + np.uint64(1), y + np.uint64(1)
+        mine = np.uint64(keys[one] <= keys[two])
+        now = min(knots[one], knots[two])
+        total += abs(nu[x] - nu[y]) * min(rate[x], rate[y]) * (now - time)
+        time = now
+        x += mine
+        y += np.uint64(1) - mine
+    total += abs(nu[x] - nu[y]) * min(rate[x], rate[y]) * (stop - time)
     return total / (stop - start)
 
 
@@ -127,19 +129,24 @@ _distance_device = cuda.jit(device=True)(_distance_body)
 
 
 @njit(cache=True, nogil=True)
-def _rows(knots, nu, rate, places, start, stop, first, last, out):  # type: ignore[no-untyped-def]
+def _rows(knots, keys, nu, rate, places, start, stop, first, last, out):  # type: ignore[no-untyped-def]
     for x in range(first, last):
+        n = places[x + 1] - places[x] - 2
         for y in range(x + 1, len(places) - 1):
-            out[x, y] = _distance(knots, nu, rate, places[x], places[y], start, stop)
+            m = places[y + 1] - places[y] - 2
+            out[x, y] = _distance(knots, keys, nu, rate, np.uint64(places[x]), n, np.uint64(places[y]), m, start, stop)
 
 
 @cuda.jit
-def _pairs_cuda(knots, nu, rate, places, start, stop, first, second, out):  # type: ignore[no-untyped-def]
+def _pairs_cuda(knots, keys, nu, rate, places, start, stop, first, second, out):  # type: ignore[no-untyped-def]
     for pair in range(cuda.grid(1), len(first), cuda.gridsize(1)):
         x, y = first[pair], second[pair]
-        out[x, y] = _distance_device(knots, nu, rate, places[x], places[y], start, stop)
+        n, m = places[x + 1] - places[x] - 2, places[y + 1] - places[y] - 2
+        out[x, y] = _distance_device(
+            knots, keys, nu, rate, np.uint64(places[x]), n, np.uint64(places[y]), m, start, stop
+        )
 
 
 PTX_SIGNATURES = {
-    "_pairs_cuda": "void(f8[::1], f8[::1], f8[::1], i8[::1], f8, f8, i4[::1], i4[::1], f8[:, ::1])"
+    "_pairs_cuda": "void(f8[::1], i8[::1], f8[::1], f8[::1], i8[::1], f8, f8, i4[::1], i4[::1], f8[:, ::1])"
 }

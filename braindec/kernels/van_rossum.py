@@ -97,28 +97,32 @@ def _prepare(flat: np.ndarray, offsets: np.ndarray, tau: float) -> tuple[np.ndar
     block = np.floor(flat / width)
     place = (flat - block * width) / tau  # exact but for the division
     never, first = offsets[1:], 0.0 if not len(block) else block.min()
-    times = np.insert(flat, never, np.inf)
+    since = flat - (flat.min() if len(flat) else 0.0)
+    keys = np.insert(since, never, np.inf).view(
+        np.int64
+    )  # bits of numbers from 0 on have their order; quicker to compare
     blocks = np.insert(block - first, never, 0.0)
     up, down = np.insert(np.exp(place), never, 1.0), np.insert(np.exp(-place), never, 1.0)
     table = np.exp(-np.arange(math.ceil(_FADED / (width / tau)) + 2) * (width / tau))
     table[-1] = 0.0
-    return times, blocks, up, down, table
+    return keys, blocks, up, down, table
 
 
-def _distance_body(times, blocks, up, down, table, a, n, b, m):  # type: ignore[no-untyped-def]
-    # spikes a ... a + n - 1 and b ... b + m - 1 in order of time
+def _distance_body(keys, blocks, up, down, table, a, n, b, m):  # type: ignore[no-untyped-def]
+    # a, b: places of the first spikes of two trains of n and m, which are gone through in order of time
     height, total = 0.0, 0.0
     farthest = float(len(table) - 1)
     rising, block = 0.0, 0.0  # of the spike before; there is none before the first
     for _ in range(n + m):
-        mine = times[a] <= times[b]
+        mine = keys[a] <= keys[b]
         at = a if mine else b
         fade = down[at] * rising * table[int(min(blocks[at] - block, farthest))]
         total += height * height * (1.0 - fade * fade)
         height = height * fade + (1.0 if mine else -1.0)
         rising, block = up[at], blocks[at]
-        a += mine
-        b += not mine
+        step = np.uint64(mine)
+        a += step
+        b += np.uint64(1) - step
     return math.sqrt(total + height * height)
 
 
@@ -127,24 +131,24 @@ _distance_device = cuda.jit(device=True)(_distance_body)
 
 
 @njit(cache=True, nogil=True)
-def _rows(times, blocks, up, down, table, offsets, first, last, out):  # type: ignore[no-untyped-def]
-    n = len(offsets) - 1
+def _rows(keys, blocks, up, down, table, offsets, first, last, out):  # type: ignore[no-untyped-def]
+    units = len(offsets) - 1
     for x in range(first, last):
-        for y in range(x + 1, n):
-            a, b = offsets[x] + x, offsets[y] + y  # each unit before has one more entry, the spike that never comes
-            out[x, y] = _distance(
-                times, blocks, up, down, table, a, offsets[x + 1] - offsets[x], b, offsets[y + 1] - offsets[y]
-            )
+        for y in range(x + 1, units):
+            n, m = offsets[x + 1] - offsets[x], offsets[y + 1] - offsets[y]
+            a, b = np.uint64(offsets[x] + x), np.uint64(offsets[y] + y)  # each unit before has one more entry
+            out[x, y] = _distance(keys, blocks, up, down, table, a, n, b, m)
 
 
 @cuda.jit
-def _pairs_cuda(times, blocks, up, down, table, offsets, first, second, out):  # type: ignore[no-untyped-def]
+def _pairs_cuda(keys, blocks, up, down, table, offsets, first, second, out):  # type: ignore[no-untyped-def]
     for pair in range(cuda.grid(1), len(first), cuda.gridsize(1)):
         x, y = first[pair], second[pair]
         n, m = offsets[x + 1] - offsets[x], offsets[y + 1] - offsets[y]
-        out[x, y] = _distance_device(times, blocks, up, down, table, offsets[x] + x, n, offsets[y] + y, m)
+        a, b = np.uint64(offsets[x] + x), np.uint64(offsets[y] + y)
+        out[x, y] = _distance_device(keys, blocks, up, down, table, a, n, b, m)
 
 
 PTX_SIGNATURES = {
-    "_pairs_cuda": "void(f8[::1], f8[::1], f8[::1], f8[::1], f8[::1], i8[::1], i4[::1], i4[::1], f8[:, ::1])"
+    "_pairs_cuda": "void(i8[::1], f8[::1], f8[::1], f8[::1], f8[::1], i8[::1], i4[::1], i4[::1], f8[:, ::1])"
 }
