@@ -9,6 +9,8 @@ Source: Kreuz, Mulansky & Bozanic 2015 (SPIKY, J Neurophysiol 113:3432), section
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 __all__ = ["add_knots", "one_train", "order_keys"]
@@ -26,7 +28,7 @@ def add_knots(flat: np.ndarray, offsets: np.ndarray, start: float, stop: float) 
     """Return all trains between their auxiliary spikes, and where each begins, as ragged arrays."""
     counts = np.diff(offsets)
     if not len(flat) or (counts == 0).any():
-        trains = [one_train(flat[a:b], start, stop) for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        trains = [one_train(flat[a:b], start, stop) for a, b in pairwise(offsets)]
         return np.concatenate(trains), np.append(0, np.cumsum([len(t) for t in trains])).astype(np.int64)
     head, tail = offsets[:-1], offsets[1:] - 1
     second, penultimate = np.minimum(head + 1, tail), np.maximum(tail - 1, head)

@@ -165,7 +165,7 @@ def _close(first: np.ndarray, second: np.ndarray, start: float, stop: float, max
 
 def _windows(flat: np.ndarray, offsets: np.ndarray, missing: float) -> np.ndarray:
     """Return half of the shorter interval beside each spike."""
-    gaps = np.full(len(flat) + 1, missing)
+    gaps = np.full(len(flat) + 1, missing, dtype=np.float64)
     gaps[1:-1] = flat[1:] - flat[:-1]
     gaps[offsets] = missing
     return 0.5 * np.minimum(gaps[1:], gaps[:-1])

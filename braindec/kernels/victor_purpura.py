@@ -15,8 +15,6 @@ Source: Victor & Purpura 1996 (J Neurophysiol 76:1310), D^spike; the recursion i
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numba import cuda, njit
 
