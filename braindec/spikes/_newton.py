@@ -20,11 +20,22 @@ from scipy.special import expit, xlogy
 
 from braindec.errors import BraindecError
 
-__all__ = ["BERNOULLI", "POISSON", "Family", "Fit", "curvature", "newton", "newton_many"]
+__all__ = [
+    "BERNOULLI",
+    "POISSON",
+    "Family",
+    "FLAT",
+    "Fit",
+    "check_rank",
+    "curvature",
+    "newton",
+    "newton_many",
+    "separable",
+]
 
 _ROWS = 4096  # of the design that are weighted together: they stay in the second cache
 _MOST = 30.0  # exp of more than that many counts a bin is no rate of a neuron; steps are shortened before
-_FLAT = 1e-6  # a direction whose curvature fell so far below that of the mean rate runs off to infinity
+FLAT = 1e-6  # a direction whose curvature fell so far below that of the mean rate runs off to infinity
 _SINGULAR = 1e-11
 
 
@@ -108,7 +119,7 @@ def newton(
     if start is None:
         beta[-1] = _constant(y, family, offset, c)
     null = curvature(X, c * family.variance(family.mean(offset + np.full(len(y), _constant(y, family, offset, c)))))
-    _check_rank(null, penalty, names)
+    check_rank(null, penalty, names)
     value, eta = np.inf, X @ beta + offset
     for step in range(max_iter):
         mu = family.mean(eta)
@@ -118,7 +129,7 @@ def newton(
         try:
             move = cho_solve(cho_factor(hessian), gradient)
         except np.linalg.LinAlgError:
-            raise _separable(hessian, null, names) from None
+            raise separable(hessian, null, names) from None
         decrement = float(gradient @ move)
         along, size = X @ move, 1.0
         while True:
@@ -167,9 +178,9 @@ def newton_many(
     inverse = _inverses(
         X.T @ X / n if hessian is None else hessian, spread, mask, penalty if hessian is None else 0 * penalty
     )
-    active, n_iter = np.arange(n_targets), 0
+    active, step = np.arange(n_targets), 0
     value = np.full(n_targets, np.inf)
-    for n_iter in range(1, max_iter + 1):
+    for step in range(max_iter):
         b, m, y = beta[:, active], mask[:, active], Y[:, active]
         eta = X @ b + offset
         mu = family.mean(eta)
@@ -189,7 +200,7 @@ def newton_many(
         active = active[decrement / 2 > tol]
         if not len(active):
             break
-    return Fit(beta, None, n_iter, value)
+    return Fit(beta, None, step + 1, value)
 
 
 def _conjugate_gradients(
@@ -239,7 +250,7 @@ def _scaled(hessian: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return hessian / safe / safe[:, None], safe
 
 
-def _check_rank(null: np.ndarray, penalty: np.ndarray, names: list[str]) -> None:
+def check_rank(null: np.ndarray, penalty: np.ndarray, names: list[str]) -> None:
     """Refuse designs in which some columns say the same."""
     if (penalty[:-1] > 0).all():
         return
@@ -259,11 +270,11 @@ def _check_rank(null: np.ndarray, penalty: np.ndarray, names: list[str]) -> None
 
 def _check_maximum(hessian: np.ndarray, null: np.ndarray, penalty: np.ndarray, names: list[str]) -> None:
     """Refuse a fit along whose flattest direction the likelihood rises for ever."""
-    if not (penalty[:-1] > 0).all() and eigh(hessian, null, eigvals_only=True, subset_by_index=[0, 0])[0] < _FLAT:
-        raise _separable(hessian, null, names)
+    if not (penalty[:-1] > 0).all() and eigh(hessian, null, eigvals_only=True, subset_by_index=[0, 0])[0] < FLAT:
+        raise separable(hessian, null, names)
 
 
-def _separable(hessian: np.ndarray, null: np.ndarray, names: list[str]) -> BraindecError:
+def separable(hessian: np.ndarray, null: np.ndarray, names: list[str]) -> BraindecError:
     vector = eigh(hessian, null, subset_by_index=[0, 0])[1][:, 0]
     return BraindecError(
         "the likelihood has no maximum: some columns tell bins with spikes from bins without them perfectly (separable data)",

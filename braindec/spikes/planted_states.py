@@ -140,6 +140,6 @@ def _counts(
         if y[:, :, t].max() > 20:
             raise BraindecError(
                 "the planted activity explodes", found=f"{y[:, :, t].max()} spikes in bin {t}",
-                fix="take a smaller strength, sparsity or share of excitatory connections, or link='softplus'",
+                fix="take a smaller strength, sparsity or share of excitatory connections, or link='sigmoid'",
             )  # fmt: skip
     return y
