@@ -114,13 +114,16 @@ def _distance_body(knots, keys, nu, rate, x, n, y, m, start, stop):  # type: ign
     time, total = start, 0.0
     for _ in range(n + m):
         one, two = x + np.uint64(1), y + np.uint64(1)
-        mine = np.uint64(keys[one] <= keys[two])
-        now = min(knots[one], knots[two])
-        total += abs(nu[x] - nu[y]) * min(rate[x], rate[y]) * (now - time)
+        mine = keys[one] <= keys[two]
+        now = knots[one] if mine else knots[two]
+        slower = rate[x] if rate[x] < rate[y] else rate[y]  # min() does not compile for CUDA in Numba 0.68
+        total += abs(nu[x] - nu[y]) * slower * (now - time)
         time = now
-        x += mine
-        y += np.uint64(1) - mine
-    total += abs(nu[x] - nu[y]) * min(rate[x], rate[y]) * (stop - time)
+        step = np.uint64(mine)
+        x += step
+        y += np.uint64(1) - step
+    slower = rate[x] if rate[x] < rate[y] else rate[y]
+    total += abs(nu[x] - nu[y]) * slower * (stop - time)
     return total / (stop - start)
 
 

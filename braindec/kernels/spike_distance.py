@@ -124,9 +124,9 @@ def _distance_body(knots, keys, x, n, y, m, mine, theirs, start, stop):  # type:
     i, j = one, one
     for _ in range(n + m):
         a, b = knots[x + i], knots[y + j]
-        between = abs(a - b)
-        mine[i] = min(a - knots[y + j - one], between)
-        theirs[j] = min(b - knots[x + i - one], between)
+        between, since, other = abs(a - b), a - knots[y + j - one], b - knots[x + i - one]
+        mine[i] = since if since < between else between  # min() does not compile for CUDA in Numba 0.68
+        theirs[j] = other if other < between else between
         first = np.uint64(keys[x + i] <= keys[y + j])
         i += first
         j += one - first
@@ -136,7 +136,10 @@ def _distance_body(knots, keys, x, n, y, m, mine, theirs, start, stop):  # type:
     i, j = one - one, one - one
     for step in range(n + m + 1):
         p, a, q, b = knots[x + i], knots[x + i + one], knots[y + j], knots[y + j + one]
-        now = min(a, b) if step < n + m else stop
+        first = keys[x + i + one] <= keys[y + j + one]
+        now = a if first else b
+        if step == n + m:
+            now = stop
         nu, other, middle = a - p, b - q, 0.5 * (time + now)
         here = mine[i] * (a - middle) + mine[i + one] * (middle - p)  # S_1 times nu_1
         there = theirs[j] * (b - middle) + theirs[j + one] * (middle - q)
@@ -145,9 +148,9 @@ def _distance_body(knots, keys, x, n, y, m, mine, theirs, start, stop):  # type:
                 (here * other * other + there * nu * nu) * (now - time) / (nu * other * (nu + other) * (nu + other))
             )
         time = now
-        first = np.uint64(keys[x + i + one] <= keys[y + j + one])
-        i += first
-        j += one - first
+        forward = np.uint64(first)
+        i += forward
+        j += one - forward
     return 2.0 * total / (stop - start)
 
 

@@ -190,7 +190,11 @@ def _count_body(times, keys, windows, slack, a, n, b, m):  # type: ignore[no-unt
         early, early_window = (before_b, window_b) if mine else (before_a, window_a)
         late, late_window = (y, wy) if mine else (x, wx)
         since, until = now - early, late - now
-        found += (since < min(window, early_window)) | (until < min(window, late_window)) | (min(since, until) <= slack)
+        found += (
+            ((since < window) & (since < early_window))
+            | ((until < window) & (until < late_window))
+            | ((since <= slack) | (until <= slack))
+        )
         if mine:
             before_a, window_a = x, wx
         else:

@@ -93,6 +93,7 @@ def van_rossum(flat: np.ndarray, offsets: np.ndarray, *, tau: float, backend: st
 
 def _prepare(flat: np.ndarray, offsets: np.ndarray, tau: float) -> tuple[np.ndarray, ...]:
     """Return times with a spike that never comes after each unit, the factors of every spike, and the table."""
+    tau = min(max(tau, 1e-290), 1e290)  # beyond, nothing changes but numbers overflow
     width = 2.0 ** math.ceil(math.log2(4.0 * tau))
     block = np.floor(flat / width)
     place = (flat - block * width) / tau  # exact but for the division
@@ -112,14 +113,18 @@ def _distance_body(keys, blocks, up, down, table, a, n, b, m):  # type: ignore[n
     # a, b: places of the first spikes of two trains of n and m, which are gone through in order of time
     height, total = 0.0, 0.0
     farthest = float(len(table) - 1)
-    rising, block = 0.0, 0.0  # of the spike before; there is none before the first
+    rising, block, before = 0.0, 0.0, np.int64(-1)  # of the spike before; there is none before the first
     for _ in range(n + m):
         mine = keys[a] <= keys[b]
         at = a if mine else b
-        fade = down[at] * rising * table[int(min(blocks[at] - block, farthest))]
+        apart = blocks[at] - block
+        fade = down[at] * rising * table[int(apart if apart < farthest else farthest)]
+        fade = (
+            1.0 if (fade > 1.0) | (keys[at] == before) else fade
+        )  # the product of three roundings may be off a little
         total += height * height * (1.0 - fade * fade)
         height = height * fade + (1.0 if mine else -1.0)
-        rising, block = up[at], blocks[at]
+        rising, block, before = up[at], blocks[at], keys[at]
         step = np.uint64(mine)
         a += step
         b += np.uint64(1) - step

@@ -168,7 +168,9 @@ def _pairs_cuda(flat, offsets, cost, first, second, rows, out):  # type: ignore[
             j = low
             while j <= m and flat[b + j - 1] - time < reach:
                 above = rows[j, lane] if j <= known else corner + 1.0
-                left = min(min(left, above) + 1.0, corner + cost * abs(time - flat[b + j - 1]))
+                left = (left if left < above else above) + 1.0  # min() does not compile for CUDA in Numba 0.68
+                move = corner + cost * abs(time - flat[b + j - 1])
+                left = left if left < move else move
                 rows[j, lane] = left
                 corner = above
                 j += 1
