@@ -12,8 +12,9 @@ The keys are the objects that ``@cuda.jit`` returned, or their names in the modu
 of their arguments, or text such as ``"void(f8[::1], i4[::1], f8, f8, i4[:, ::1])"``. Where kernels are made at run time
 PTX_SIGNATURES is a function without arguments that makes some and returns such a dictionary.
 
-Tests of what
-they compute stand in ``tests/kernels/cuda/test_<name>.py`` and use at most some tens of threads: they run in Numba's
-simulator too, which has no warp shuffles and takes about 0.2 ms a thread. Numba's built-in CUDA target does not compile ``min`` and ``max`` of two
-numbers (the simulator runs them): write ``a if a < b else b`` in what runs on a device.
+Tests of what they compute stand in ``tests/kernels/cuda/test_<name>.py`` and use at most some tens of threads: they run
+in Numba's simulator too, which has no warp shuffles and takes about 0.2 ms a thread. Code that runs on a device may call
+functions made by ``njit`` on numbers (one body for both), and functions on arrays made by ``cuda.jit(device=True)``.
+Numba's built-in CUDA target does not compile ``min`` and ``max`` of two numbers (the simulator runs them): write
+``a if a < b else b`` there.
 """
