@@ -37,7 +37,7 @@ __all__ = [
 ]  # fmt: skip
 
 RESETS = {"none": 0, "soft": 1, "hard": 2}
-_TILE = 2048  # columns that are scanned together: their state stays in the first cache
+_TILE = 4096  # columns that are scanned together: their state stays in the second cache, rows are read in long runs
 _WORTH_THREADS = 200_000  # neuron-steps below which a second thread costs more than it brings
 
 

@@ -49,6 +49,13 @@ class SpikeLinear(nn.Linear):
 
     def forward(self, spikes: torch.Tensor) -> torch.Tensor:
         """Spikes (..., in_features) -> (..., out_features)."""
+        return self._product(spikes, self.bias)
+
+    def without_bias(self, spikes: torch.Tensor) -> torch.Tensor:
+        """Return the product alone."""
+        return self._product(spikes, None)
+
+    def _product(self, spikes: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         able = spikes.device.type == "cpu" and spikes.dtype in (torch.float32, torch.float64)
         able = able and self.weight.dtype == spikes.dtype and spikes.numel() > 0
         if self.backend == "events" and not able:
@@ -58,14 +65,14 @@ class SpikeLinear(nn.Linear):
                 fix="take backend='torch' (or 'auto')",
             )  # fmt: skip
         if self.backend == "torch" or not able or (self.backend == "auto" and self.out_features < _NARROWEST):
-            return functional.linear(spikes, self.weight, self.bias)
+            return functional.linear(spikes, self.weight, bias)
         from braindec.kernels.spike_product import events_of
 
         rows = spikes.detach().reshape(-1, self.in_features).contiguous().numpy()
         events = events_of(rows, densest=_DENSEST if self.backend == "auto" else 1.0)
         if events is None:
-            return functional.linear(spikes, self.weight, self.bias)
-        return _EventProduct.apply(spikes, self.weight, self.bias, events)
+            return functional.linear(spikes, self.weight, bias)
+        return _EventProduct.apply(spikes, self.weight, bias, events)
 
 
 class _EventProduct(torch.autograd.Function):
