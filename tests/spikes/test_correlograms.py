@@ -1,0 +1,156 @@
+"""Correlograms: published counts, normalisations in closed form, planted synchrony, nulls that hold their level."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from braindec.errors import BraindecError
+from braindec.spikes.aligned import aligned
+from braindec.spikes.correlograms import correlogram_significance, correlograms
+from braindec.spikes.count_correlations import count_correlations, noise_correlations
+from braindec.spikes.surrogates import surrogate_trains
+from braindec.types import Spikes
+
+
+def poisson(rates, seconds, rng):
+    return Spikes.from_trains(
+        [rng.uniform(0, seconds, rng.poisson(r * seconds)) for r in rates], start=0.0, stop=seconds
+    )
+
+
+def comodulated(n_units, seconds, rng, *, depth=0.9):
+    """Independent Poisson processes whose rates go up and down together, slowly."""
+    phase = rng.uniform(0, 2 * np.pi)
+    trains = []
+    for _ in range(n_units):
+        t = rng.uniform(0, seconds, rng.poisson(40 * seconds))
+        trains.append(t[rng.random(len(t)) < 0.5 * (1 + depth * np.sin(2 * np.pi * t + phase))])
+    return Spikes.from_trains(trains, start=0.0, stop=seconds)
+
+
+def synchronous(seconds, rng, *, n_units=6, shared=3.0):
+    """Poisson units, of which 1 and 3 share some spikes: 3 fires 2 ms after 1."""
+    trains = [rng.uniform(0, seconds, rng.poisson(12 * seconds)) for _ in range(n_units)]
+    both = rng.uniform(0, seconds - 0.01, rng.poisson(shared * seconds))
+    trains[1] = np.concatenate([trains[1], both])
+    trains[3] = np.concatenate([trains[3], both + 0.002 + rng.uniform(-2e-4, 2e-4, len(both))])
+    return Spikes.from_trains(trains, start=0.0, stop=seconds)
+
+
+def test_counts_and_correlations_are_the_published_ones(shared):
+    d = np.load(shared("spikestats.npz", kind="parity"))
+    spikes = Spikes.from_trains(
+        [d["flat"][a:b] for a, b in zip(d["offsets"][:-1], d["offsets"][1:], strict=True)], start=0.0, stop=20.0
+    )
+    found = correlograms(spikes, width=0.001, max_lag=0.025)
+    assert found.values.shape == (28, 51) and found.lags[25] == 0
+    assert (
+        abs(found.of(2, 5).sum() - d["cch_elephant_2_5"].sum()) <= 8
+    )  # elephant bins both trains first: other lags at the edges
+    np.testing.assert_array_equal(found.of(5, 2), found.of(2, 5)[::-1])
+    np.testing.assert_allclose(count_correlations(spikes, width=0.005), d["corrcoef_5ms"], atol=1e-9)
+
+
+def test_a_rate_and_a_coefficient_have_their_expectations_also_with_gaps():
+    rng = np.random.default_rng(0)
+    spikes = poisson([20.0, 30.0, 0.0], 300.0, rng).restrict([[a, a + 1.0] for a in range(0, 300, 2)])  # 1 s pieces
+    rate = correlograms(spikes, width=0.01, max_lag=0.5, normalize="rate")
+    assert rate.of(0, 1).mean() == pytest.approx(30, rel=0.04)
+    outer = np.abs(rate.lags) > 0.4
+    assert rate.of(0, 1)[outer].mean() == pytest.approx(
+        30, rel=0.06
+    )  # fewer pairs were possible there, and that is corrected
+    plain = correlograms(spikes, width=0.01, max_lag=0.5).of(0, 1)
+    assert plain[outer].mean() < 0.75 * plain[~outer].mean()
+    assert abs(correlograms(spikes, width=0.01, max_lag=0.5, normalize="coefficient").values[0].mean()) < 0.01
+    assert (rate.of(0, 2) == 0).all() and np.isfinite(rate.values).all()
+    same = correlograms(spikes, width=0.01, max_lag=0.1, normalize="rate", pairs=[(0, 0)])
+    assert same.values[0].mean() == pytest.approx(20, rel=0.1)
+
+
+def test_the_planted_pair_is_found_and_no_other():
+    rng = np.random.default_rng(1)
+    found = correlogram_significance(synchronous(120.0, rng), n_surrogates=199, max_lag=0.01, seed=3)
+    table = found.table.set_index(["first", "second"])
+    pair = table.loc[("unit001", "unit003")]
+    assert pair["lag"] == pytest.approx(0.002, abs=0.0011) and pair["p_family"] == 1 / 200 and pair["z"] > 10
+    assert pair["value"] > pair["expected"] + 100
+    assert (table.drop(index=("unit001", "unit003"))["p_family"] > 0.05).all()
+    row = table.index.get_loc(("unit001", "unit003"))
+    outside = found.correlograms.values[row] > found.high[row]
+    assert found.correlograms.lags[outside].tolist() == pytest.approx([0.002]) and found.p.shape == found.high.shape
+
+
+def test_surrogates_are_the_same_for_a_seed_and_stay_in_observed_time():
+    rng = np.random.default_rng(2)
+    spikes = poisson([20.0, 5.0], 40.0, rng).restrict([[0, 3.1], [7, 12], [30, 39.99]])
+    first = list(surrogate_trains(spikes, width=0.1, n=3, seed=5))
+    again = list(surrogate_trains(spikes, width=0.1, n=3, seed=5))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True)) and not np.array_equal(
+        first[0], first[1]
+    )
+    offsets = spikes.trains()[1]
+    for flat in first:
+        for u in range(2):
+            train = flat[offsets[u] : offsets[u + 1]]
+            assert (np.diff(train) >= 0).all()
+            for a, b in spikes.support:
+                inside = (train >= a) & (train < b)
+                assert inside.sum() == ((spikes.train(u) >= a) & (spikes.train(u) < b)).sum()
+
+
+def test_a_large_number_of_surrogates_is_made_twice_and_gives_the_same(monkeypatch):
+    from braindec.spikes import correlograms as module
+
+    rng = np.random.default_rng(3)
+    spikes = poisson([10.0, 10.0], 30.0, rng)
+    kept = correlogram_significance(spikes, n_surrogates=39)
+    monkeypatch.setattr(module, "_HELD", 0.0)
+    np.testing.assert_array_equal(correlogram_significance(spikes, n_surrogates=39).table["p"], kept.table["p"])
+
+
+def test_noise_correlations_leave_tuning_out():
+    rng = np.random.default_rng(4)
+    side = np.tile(["a", "b"], 100)
+    drive = np.where(side == "b", 30.0, 8.0)
+    gain = rng.gamma(20.0, 1 / 20.0, 200)
+    counts = np.stack([rng.poisson(drive * gain), rng.poisson(drive * gain), rng.poisson(drive)], axis=1)
+    trains = [np.concatenate([2 * k + rng.uniform(0, 1, n) for k, n in enumerate(c)]) for c in counts.T]
+    found = aligned(Spikes.from_trains(trains, start=0.0, stop=400.0), 2.0 * np.arange(200), tmin=0.0, tmax=1.0)
+    table = noise_correlations(found, by=side, n_permutations=199).set_index(["first", "second"])
+    assert (
+        table.loc[("unit000", "unit001"), "value"] > 0.25 and table.loc[("unit000", "unit001"), "p_family"] == 1 / 200
+    )
+    assert (
+        abs(table.loc[("unit001", "unit002"), "value"]) < 0.2 and table.loc[("unit001", "unit002"), "p_family"] > 0.01
+    )
+    assert noise_correlations(found, n_permutations=19)["value"].min() > 0.7  # tuning, when it is not taken away
+
+
+@pytest.mark.parametrize(("change", "says"), [({"normalize": "count"}, "did you mean 'counts'"), ({"pairs": [(0, 9)]}, "names no unit"), ({"pairs": [1, 2]}, "rows of two units"),
+                                              ({"width": 0.0}, "width")])  # fmt: skip
+def test_bad_options_are_told(change, says):
+    spikes = poisson([5.0, 5.0], 10.0, np.random.default_rng(0))
+    with pytest.raises(BraindecError, match=says):
+        correlograms(spikes, **change)
+    with pytest.raises(BraindecError, match="did you mean 'jitter'"):
+        correlogram_significance(spikes, surrogate="jiter")
+    with pytest.raises(BraindecError, match="2 units or more"):
+        correlograms(spikes.select([0]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["independent", "comodulated"])
+def test_jitter_holds_its_level(kind):
+    rng = np.random.default_rng(5)
+    pair, family, each = [], [], []
+    for seed in range(250):
+        spikes = poisson([15.0] * 3, 20.0, rng) if kind == "independent" else comodulated(3, 20.0, rng)
+        found = correlogram_significance(spikes, width=0.002, max_lag=0.02, window=0.03, n_surrogates=99, seed=seed)
+        pair.append(found.table["p"])
+        family.append(found.table["p_family"].min())
+        each.append((found.p <= 0.05).mean())
+    assert 0.03 <= np.mean(np.array(pair) <= 0.05) <= 0.07
+    assert 0.02 <= np.mean(np.array(family) <= 0.05) <= 0.08
+    assert 0.03 <= np.mean(each) <= 0.07
