@@ -268,7 +268,7 @@ def _plastic_arrivals(pops, proj, j, t):
 
 @njit(no_cpython_wrapper=True)
 def _plasticity(pops, proj, modulators, signs, t):
-    """What spikes of step ``t`` do to the synapses onto their neurons, to modulators, and what comes each period."""
+    """What spikes of step ``t`` do to the synapses onto their neurons, and to modulators."""
     for j in range(len(proj)):
         if proj[j, J_KIND] != 2:
             continue
@@ -286,9 +286,6 @@ def _plasticity(pops, proj, modulators, signs, t):
                 drive += signs[m, p] * _view_i32(pops[p, P_COUNTS], slots)[t % slots]
         now = modulators[m, 0]
         modulators[m, 0] = now + modulators[m, 1] * (modulators[m, 2] * drive + modulators[m, 3] - now)
-    for j in range(len(proj)):
-        if proj[j, J_KIND] == 2 and proj[j, J_EVERY] > 0 and (t + 1) % proj[j, J_EVERY] == 0:
-            call_address(proj[j, J_PERIOD], proj[j, J_CONTEXT], t, 0, 0, 0, 0, 0)
 
 
 @njit(no_cpython_wrapper=True)
@@ -347,6 +344,14 @@ def _finite(values):
     return bad == 0
 
 
+@njit(no_cpython_wrapper=True)
+def _periods(proj, t):
+    """What comes each period, before the spikes of the step."""
+    for j in range(len(proj)):
+        if proj[j, J_KIND] == 2 and proj[j, J_EVERY] > 0 and t > 0 and t % proj[j, J_EVERY] == 0:
+            call_address(proj[j, J_PERIOD], proj[j, J_CONTEXT], t, 0, 0, 0, 0, 0)
+
+
 @njit(cache=True, nogil=True)
 def run_loop(pops, proj, weights, drives, drive_weights, records, modulators, signs, first, last, batch, given_from, like):  # fmt: skip
     """Run steps ``first`` to ``last`` on one thread; returns (the next step, the population that exploded or -1)."""
@@ -357,6 +362,8 @@ def run_loop(pops, proj, weights, drives, drive_weights, records, modulators, si
         batch = 1
     while t < last:
         upto = min(t + batch, last)
+        if plastic:
+            _periods(proj, t)
         _advance(pops, proj, weights, drives, drive_weights, records, 0, 1, t, upto, given_from, like)
         if plastic or len(modulators) > 0:
             _plasticity(pops, proj, modulators, signs, t)
