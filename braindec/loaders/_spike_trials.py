@@ -145,3 +145,30 @@ def _silent(spikes: Spikes, name: str, said: list[str]) -> None:
     if none and len(spikes.times):
         shown = ", ".join(none[:6]) + (" ..." if len(none) > 6 else "")
         said.append(f"{name}: {len(none)} of {spikes.n_units} units have no spike ({shown})")
+
+
+def joined(several: Sequence[Spikes], pause: float, said: list[str]) -> Spikes:
+    """Put recordings of the same units one after another on one line of time, ``pause`` s apart.
+
+    The label ``run`` of each stands in a column of the events.
+    """
+    lengths = [s.stop - s.start for s in several]
+    starts, _ = lay_out(len(several), lengths, pause)
+    shifts = [a - s.start for a, s in zip(starts, several, strict=True)]
+    events = pd.concat(
+        [s.events.assign(onset=s.events["onset"] + d, run=str(s.info.get("run"))) for s, d in zip(several, shifts, strict=True)],
+        ignore_index=True,
+    )  # fmt: skip
+    said += [t for s in several for t in s.info.get("warnings") or []]
+    said.append(
+        f"{len(several)} recordings are laid one after another, {pause:g} s apart, in the order of their names: when they were "
+        "made is not in the files"
+    )
+    info = {**several[0].info, "run": None, "warnings": said}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # each was told of above
+        return Spikes(
+            np.concatenate([s.times + d for s, d in zip(several, shifts, strict=True)]),
+            np.concatenate([s.unit for s in several]), several[0].units, 0.0, float(starts[-1] + lengths[-1]), events, info,
+            np.concatenate([s.support + d for s, d in zip(several, shifts, strict=True)]),
+        )  # fmt: skip

@@ -16,7 +16,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError, UnreadableError
 from braindec.loaders import _files, _options
-from braindec.loaders._spike_trials import checked, scale_of
+from braindec.loaders._spike_trials import checked, joined, scale_of
 from braindec.types import Recording, Spikes
 
 __all__ = ["load", "files", "subjects"]
@@ -37,6 +37,7 @@ def load(
     duration: float = 0.0,
     trial_type: str | None = None,
     names: Mapping[str, str] | None = None,
+    join: float | None = None,
     duplicates: str = "keep",
     bin_width: float | None = None,
     dataset: str | None = None,
@@ -71,6 +72,9 @@ def load(
         The label of the file's name that is the class of its trials.
     names : dict of str to str, optional
         Label -> class: several labels may be one class; labels that are left out make no events.
+    join : float, optional
+        Put all recordings on one line of time, so many s apart (nobody observed the time between): one recording, whose
+        events have a column ``run``.
     duplicates : {"keep", "drop", "refuse"}
         What to do with spikes that a unit has twice at one time.
     bin_width : float, optional
@@ -115,6 +119,8 @@ def load(
             duplicates, name, said,
         ))  # fmt: skip
     _same_units(found)
+    if join is not None and len(found) > 1:
+        found = [joined(found, float(join), [])]
     return found if bin_width is None else [s.counts(float(bin_width)) for s in found]
 
 
