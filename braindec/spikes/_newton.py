@@ -178,9 +178,10 @@ def newton_many(
     inverse = _inverses(
         X.T @ X / n if hessian is None else hessian, spread, mask, penalty if hessian is None else 0 * penalty
     )
-    active, step = np.arange(n_targets), 0
+    active, n_iter = np.arange(n_targets), 0
     value = np.full(n_targets, np.inf)
-    for step in range(max_iter):
+    while len(active) and n_iter < max_iter:
+        n_iter += 1
         b, m, y = beta[:, active], mask[:, active], Y[:, active]
         eta = X @ b + offset
         mu = family.mean(eta)
@@ -198,9 +199,7 @@ def newton_many(
             size = np.where(ok, size, size / 2)
         beta[:, active], value[active] = new, now
         active = active[decrement / 2 > tol]
-        if not len(active):
-            break
-    return Fit(beta, None, step + 1, value)
+    return Fit(beta, None, n_iter, value)
 
 
 def _conjugate_gradients(

@@ -25,6 +25,7 @@ from braindec.spikes import _one_hot
 from braindec.spikes._hmm_steps import Weights, bin_likelihood, first_guess, newton_step, sums
 from braindec.spikes._hmm_trials import Trials, as_counts, make_trials
 from braindec.spikes._links import link_named
+from braindec.spikes._simulate import markov_chain, simulate_counts
 from braindec.spikes.bases import Basis, exponential
 from braindec.stats.asked import number, whole
 from braindec.types.split import FitRecord
@@ -34,6 +35,7 @@ __all__ = ["HMMGLM"]
 PRIORS = ("none", "gaussian", "one_hot")
 _WINDOWS = (50, 100, 25)  # bins of the stretches that first guesses are made from, in turn
 _SCREEN = 8  # iterations that restarts are compared after
+_MOST = 1000  # spikes in a bin of a simulation
 _PSEUDO = 1.0  # transitions of each kind, and first bins in each state, that are taken as seen
 
 
@@ -177,6 +179,22 @@ class HMMGLM(BaseEstimator):
     def strengths(self) -> np.ndarray:
         """Return signed couplings (n_states, n_units, n_units), the area of each filter in bins: [state, target, source]."""
         return self._fitted.coupling_ @ self.basis_.values.sum(axis=0)
+
+    def simulate(
+        self, lengths: Any, *, rng: np.random.Generator | int = 0
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return counts (n_units, n_bins) and states (n_bins,) of new trials from the model; covariates count as 0.
+
+        Parameters
+        ----------
+        lengths : sequence of int
+            Bins of each trial.
+        rng : Generator or int
+        """
+        rng = np.random.default_rng(rng)
+        filters = np.einsum("stjf,lf->stjl", self._fitted.coupling_, self.basis_.values)
+        states = [markov_chain(self.transition_, self.start_, int(n), rng) for n in lengths]
+        return simulate_counts(states, filters, self.bias_, link_named(self.link), rng, most=_MOST), states
 
     def check(self) -> None:
         """Refuse settings that cannot work."""

@@ -9,16 +9,17 @@ Source: the generative model of the one-hot HMM-GLM (Li et al.); equations only.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from braindec.errors import BraindecError
 from braindec.spikes._links import link_named
+from braindec.spikes._simulate import markov_chain, simulate_counts
 from braindec.spikes.bases import Basis, exponential
 from braindec.stats.asked import number, whole
 
 __all__ = ["PlantedStates", "planted_states"]
+
+_MOST = 20  # spikes in a bin
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,36 +111,9 @@ def planted_states(
     stay = 1.0 if n_states == 1 else number(stay, "stay", least=0, most=1)
     transition = np.full((n_states, n_states), (1 - stay) / max(n_states - 1, 1))
     np.fill_diagonal(transition, stay)
-    states = [
-        _chain(transition, whole(n_bins, "n_bins", least=1), rng) for _ in range(whole(n_trials, "n_trials", least=1))
-    ]
-    counts = _counts(np.array(states), weights, bias, basis.values[:, 0], f, rng)
-    return PlantedStates(list(counts), states, sign, weights, bias, transition, basis, link)
-
-
-def _chain(transition: np.ndarray, n_bins: int, rng: np.random.Generator) -> np.ndarray:
-    chosen, steps = rng.random(n_bins), np.cumsum(transition, axis=1)
-    states = np.empty(n_bins, dtype=np.int64)
-    states[0] = min(int(chosen[0] * len(transition)), len(transition) - 1)
-    for t in range(1, n_bins):
-        states[t] = min(int(np.searchsorted(steps[states[t - 1]], chosen[t], side="right")), len(transition) - 1)
-    return states
-
-
-def _counts(
-    states: np.ndarray, weights: np.ndarray, bias: np.ndarray, phi: np.ndarray, f: Any, rng: np.random.Generator
-) -> np.ndarray:
-    """All trials bin by bin, int32 (n_trials, n_units, n_bins)."""
-    n_trials, n_bins = states.shape
-    y = np.zeros((n_trials, len(bias), n_bins), dtype=np.int32)
-    for t in range(n_bins):
-        past = y[:, :, max(0, t - len(phi)) : t][:, :, ::-1]
-        drive = past @ phi[: past.shape[2]]
-        mean = f.mean(bias + np.einsum("rij,rj->ri", weights[states[:, t]], drive))
-        y[:, :, t] = rng.poisson(np.minimum(mean, 1e3))
-        if y[:, :, t].max() > 20:
-            raise BraindecError(
-                "the planted activity explodes", found=f"{y[:, :, t].max()} spikes in bin {t}",
-                fix="take a smaller strength, sparsity or share of excitatory connections, or link='sigmoid'",
-            )  # fmt: skip
-    return y
+    even = np.full(n_states, 1 / n_states)
+    n_bins, n_trials = whole(n_bins, "n_bins", least=1), whole(n_trials, "n_trials", least=1)
+    states = [markov_chain(transition, even, n_bins, rng) for _ in range(n_trials)]
+    filters = weights[:, :, :, None] * basis.values[:, 0]
+    counts = simulate_counts(states, filters, np.repeat(bias[None], n_states, axis=0), f, rng, most=_MOST)
+    return PlantedStates(counts, states, sign, weights, bias, transition, basis, link)
