@@ -53,7 +53,8 @@ def spike_distance_profile(
     knots = [one_train(np.asarray(train, dtype=np.float64), start, stop) for train in (first, second)]
     nu, local = [], []
     for mine, other in (knots, knots[::-1]):
-        d = np.abs(mine[1:-1, None] - other[None, :]).min(axis=1)
+        after = np.clip(np.searchsorted(other, mine[1:-1]), 1, len(other) - 1)
+        d = np.minimum(np.abs(mine[1:-1] - other[after - 1]), np.abs(other[after] - mine[1:-1]))
         d = np.concatenate([d[:1], d, d[-1:]])
         piece = np.searchsorted(mine, edges[:-1], side="right") - 1
         nu.append(np.diff(mine)[piece])

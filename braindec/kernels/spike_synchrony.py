@@ -96,9 +96,9 @@ def spike_synchrony_profile(
     coincident : array of bool, shape (n_spikes,)
         Whether it has a partner; the mean is the synchrony.
     """
-    close = _close(first, second, start, stop, max_tau)
-    times, train = np.concatenate([first, second]), np.repeat([0, 1], [len(first), len(second)])
-    coincident = np.concatenate([close.any(axis=1), close.any(axis=0)])
+    trains = [np.asarray(t, dtype=np.float64) for t in (first, second)]
+    times, train = np.concatenate(trains), np.repeat([0, 1], [len(t) for t in trains])
+    coincident = np.concatenate([_partner(*pair, start, stop, max_tau) for pair in (trains, trains[::-1])])
     order = np.argsort(times, kind="stable")
     return times[order], train[order], coincident[order]
 
@@ -161,6 +161,19 @@ def _close(first: np.ndarray, second: np.ndarray, start: float, stop: float, max
     tau = np.minimum(np.minimum(one[:, None], two[None, :]), max_tau)
     apart = np.abs(np.subtract.outer(first, second))
     return (apart < tau - slack) | (apart <= slack)
+
+
+def _partner(mine: np.ndarray, other: np.ndarray, start: float, stop: float, max_tau: float) -> np.ndarray:
+    """Return which spikes of one train have a partner: one of the spikes of the other just before and after them."""
+    found, slack = np.zeros(len(mine), dtype=bool), time_slack(start, stop)
+    if not len(other):
+        return found
+    windows = [np.minimum(_windows(t, np.array([0, len(t)]), stop - start), max_tau) for t in (mine, other)]
+    after = np.searchsorted(other, mine)
+    for near in (np.clip(after - 1, 0, None), np.clip(after, None, len(other) - 1)):
+        apart = np.abs(mine - other[near])
+        found |= (apart < np.minimum(windows[0], windows[1][near]) - slack) | (apart <= slack)
+    return found
 
 
 def _windows(flat: np.ndarray, offsets: np.ndarray, missing: float) -> np.ndarray:
