@@ -69,9 +69,13 @@ _NAMES = {
     "gradient_activation": "gradient times activation",
     "word_class": "clustering by word class",
     "weber_fechner": "log-compressed time",
+    "bits_saved": "bits a byte saved against byte frequencies",
+    "silent_share": "share of units that are silent",
+    "multiply_adds_saved": "share of multiply-adds saved",
 }
 _DIFFERENCE = "_difference"
 _ROWS = {
+    "fresh_weights": "fresh weights",
     "refit_null": "surrogate features",
     "one_penalty": "plain ridge",
     "class_known": "class only",

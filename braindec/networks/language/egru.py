@@ -39,19 +39,21 @@ class EGRULanguageModel(TokenModel):
         Mean threshold at the start.
     width : float
         Steepness of the surrogate gradient (3.6 for language in the paper).
+    scale : float
+        Embeddings start between minus and plus this; small networks learn faster from larger ones.
     drop_embedding, drop_between, drop_connect : float
         Dropout of embeddings and between layers (one mask a sequence), and of recurrent weights.
     """
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"dim": 64, "hidden": [96], "drop_embedding": 0.0, "drop_between": 0.0, "drop_connect": 0.0},
+        "tiny": {"dim": 64, "hidden": [96], "scale": 1.7, "drop_embedding": 0.0, "drop_between": 0.0, "drop_connect": 0.0},
         "base": {"dim": 400, "hidden": [650, 650]},
         "paper": {"dim": 750, "hidden": [1350, 1350]},
     }
 
     def __init__(
         self, *, vocab_size: int, dim: int = 750, hidden: Sequence[int] = (1350, 1350), threshold: float = 0.01,
-        width: float = 3.6, drop_embedding: float = 0.6, drop_between: float = 0.25, drop_connect: float = 0.7,
+        width: float = 3.6, scale: float = 0.1, drop_embedding: float = 0.6, drop_between: float = 0.25, drop_connect: float = 0.7,
     ) -> None:  # fmt: skip
         super().__init__(vocab_size=vocab_size)
         sizes = [whole("dim", dim), *(whole("hidden", n) for n in hidden), whole("dim", dim)]
@@ -59,7 +61,7 @@ class EGRULanguageModel(TokenModel):
             if not 0 <= value < 1:
                 raise BraindecError(f"{name} is a share below 1", found=str(value))
         self.embedding = nn.Embedding(vocab_size, dim)
-        nn.init.uniform_(self.embedding.weight, -0.1, 0.1)
+        nn.init.uniform_(self.embedding.weight, -scale, scale)
         self.layers = nn.ModuleList(
             EGRU(a, b, threshold=threshold, width=width, drop_connect=drop_connect) for a, b in pairwise(sizes)
         )
