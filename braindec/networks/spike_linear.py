@@ -56,6 +56,10 @@ class SpikeLinear(nn.Linear):
         return self._product(spikes, None)
 
     def _product(self, spikes: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        if not spikes.ndim or spikes.shape[-1] != self.in_features:
+            raise BraindecError("another number of inputs comes into a SpikeLinear than it has",
+                                found=f"shape {tuple(spikes.shape)}",
+                                allowed=f"{self.in_features} inputs on the last axis")  # fmt: skip
         able = spikes.device.type == "cpu" and spikes.dtype in (torch.float32, torch.float64)
         able = able and self.weight.dtype == spikes.dtype and spikes.numel() > 0
         if self.backend == "events" and not able:
