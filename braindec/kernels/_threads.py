@@ -45,8 +45,9 @@ def split_rows(weights: np.ndarray, *, least: float, threads: int | None = None)
 def run_parts(run: Callable[[int, int], None], edges: Sequence[int] | np.ndarray) -> None:
     """Call ``run(first, last)`` for each stretch between two ``edges``, each on a thread of its own."""
     parts = [(int(a), int(b)) for a, b in pairwise(edges)]
-    if len(parts) == 1:
-        run(*parts[0])
+    if len(parts) <= 1:
+        for part in parts:
+            run(*part)
         return
     with ThreadPoolExecutor(len(parts)) as pool:
         list(pool.map(lambda part: run(*part), parts))

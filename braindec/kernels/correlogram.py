@@ -38,6 +38,7 @@ __all__ = ["correlogram", "correlogram_lags", "correlogram_numpy"]
 
 _SLACK = 1e-6  # a width may differ that much from a whole number of ticks
 _MOST_LAGS = 1 << 24  # entries of the table of lags
+_SAFE = 1 << 31  # pairs of spikes of two units that a counter of 32 bits can hold
 _BLOCK = 1 << 26  # counters of pairs of units that are held at a time
 _TILE = 1 << 17  # spikes of the stream that a thread reads again and again before it goes on: they stay in the cache
 
@@ -92,12 +93,14 @@ def correlogram(
     plus, minus = _bins_of_lags(w, m, edges)
     n_units = len(offsets) - 1
     asked = _check_pairs(pairs, n_units)
+    if pairs is not None:
+        flat, offsets, asked = _used(flat, offsets, asked)
     ticks = _to_ticks(flat, tick, check_time(origin, "origin"))
     n_bins = 2 * m + (edges == "centred")
     if chosen == "numpy":
         found = correlogram_numpy(ticks, offsets, w=w, m=m, edges=edges, pairs=asked)
     else:
-        found = _merged(ticks, offsets, asked, plus, minus, n_bins, pairs is None, chosen)
+        found = _merged(ticks, offsets, asked, plus, minus, n_bins, chosen)
     return found.reshape(n_units, n_units, n_bins) if pairs is None else found
 
 
@@ -189,6 +192,14 @@ def _check_pairs(pairs: Any, n_units: int) -> np.ndarray:
     return found.astype(np.int64)
 
 
+def _used(flat: np.ndarray, offsets: np.ndarray, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the trains of units that stand in a pair, and the pairs among them."""
+    units, among = np.unique(pairs, return_inverse=True)
+    count = np.diff(offsets)
+    keep = np.repeat(np.isin(np.arange(len(count)), units), count)
+    return flat[keep], np.concatenate([[0], np.cumsum(count[units])]).astype(np.int64), among.reshape(pairs.shape)
+
+
 def _to_ticks(flat: np.ndarray, tick: float, origin: float) -> np.ndarray:
     """Return times as int64 ticks from the first spike on."""
     rate = round(1 / tick)  # 10,000 Hz is a number, a tenth of a millisecond is not
@@ -205,7 +216,7 @@ def _to_ticks(flat: np.ndarray, tick: float, origin: float) -> np.ndarray:
 
 def _merged(
     ticks: np.ndarray, offsets: np.ndarray, pairs: np.ndarray, plus: np.ndarray, minus: np.ndarray,
-    n_bins: int, everything: bool, backend: str,
+    n_bins: int, backend: str,
 ) -> np.ndarray:  # fmt: skip
     """Count pairs in the merged stream, shape (n_pairs, n_bins)."""
     n_units = len(offsets) - 1
@@ -220,9 +231,9 @@ def _merged(
     at = np.empty(len(place), dtype=np.int32)  # where each spike of flat stands in the stream
     at[place] = np.arange(len(place), dtype=np.int32)
     end = _ends(stream, len(kind))
-    small = not len(count) or int(count.max()) ** 2 < 2**31  # no class can hold more pairs
+    small = not len(count) or int(count.max()) ** 2 < _SAFE  # no class can hold more pairs
     out = np.zeros((len(pairs), n_bins + 1), dtype=np.int64)
-    units = max(1, min(n_units, _BLOCK // (n_units * n_kinds)))
+    units = max(1, min(n_units, _BLOCK // max(1, n_units * n_kinds)))
     for low in range(0, n_units, units):
         high = min(low + units, n_units)
         forward = np.zeros((high - low, n_units * n_kinds), dtype=np.int32 if small else np.int64)

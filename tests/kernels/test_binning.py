@@ -61,13 +61,6 @@ def test_any_number_of_threads_gives_the_same(monkeypatch):
     np.testing.assert_array_equal(bin_spikes(flat, offsets, start=0.0, width=0.05, n_bins=200), one)
 
 
-def test_rows_are_split_by_weight():
-    edges = _threads.split_rows(np.array([100.0, 1, 1, 1, 97]), least=1, threads=2)
-    assert edges[0] == 0 and edges[-1] == 5 and len(edges) == 3
-    assert _threads.split_rows(np.ones(4), least=100, threads=8).tolist() == [0, 4]
-    assert _threads.split_rows(np.zeros(0), least=1, threads=8).tolist() == [0]
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -103,6 +103,8 @@ def test_blocks_tiles_and_threads_change_nothing(monkeypatch):
     monkeypatch.setattr(correlogram, "split_rows", lambda rows, *, least: _threads.split_rows(rows, least=1, threads=3))
     monkeypatch.setattr(correlogram, "_BLOCK", 1 << 26)
     np.testing.assert_array_equal(count(flat, offsets, **asked), expected)
+    monkeypatch.setattr(correlogram, "_SAFE", 1)  # counters of 64 bits
+    np.testing.assert_array_equal(count(flat, offsets, **asked), expected)
 
 
 def test_no_spikes_and_no_pairs():
