@@ -6,7 +6,8 @@ rate of the unit; :func:`braindec.spikes.aligned.thinned` makes rates equal and
 :func:`braindec.spikes.phase_consistency.phase_consistency` does not depend on them. Exchanging the trials of the field keeps what
 is locked to the onset of the trial: what remains is locking trial by trial.
 
-Source: Jarvis & Mitra 2001 (Neural Computation 13:717); Lepage et al. 2011 (Neural Computation 23:2209) for the dependence on the
+Source: Jarvis & Mitra 2001 (Neural Computation 13:717); Thomson & Chave 1991 (in Advances in Spectrum Analysis 1:58) for the
+jackknife; Lepage et al. 2011 (Neural Computation 23:2209) for the dependence on the
 rate; Maris et al. 2007 (J Neurosci Methods 163:161) for permutation of trials. For a rate l + g x(t) of a field x with spectrum S
 the squared coherence is g^2 S / (l + g^2 S).
 """
@@ -17,12 +18,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from braindec.errors import BraindecError
 from braindec.spikes._multitaper import checked_field, frequencies_of, tapers_of, transformed
 from braindec.spikes.aligned import Aligned
 from braindec.stats.asked import whole
 from braindec.stats.permutation import permutation_p
+
+_AT_ONCE = 4e6  # products of trials that are held together
 
 __all__ = ["FieldCoherence", "exchanged_trials", "spike_field_coherence"]
 
@@ -46,8 +50,9 @@ class FieldCoherence:
     p : array of the same shape
         Of each frequency by itself.
     table : DataFrame
-        One row a unit: unit, name, frequency (of the peak), value, corrected, phase, p (largest over frequencies), p_family
-        (largest over frequencies and units), n (spikes).
+        One row a unit: unit, name, frequency (of the peak), value, low, high (jackknife over trials), corrected, phase, p (largest
+        over frequencies), p_family (over frequencies and units), n (spikes), chance, chance_low, chance_high (mean and central
+        95 % of the largest coherence of exchanged trials).
     half_bandwidth : float
         Hz.
     """
@@ -110,6 +115,7 @@ def spike_field_coherence(
         np.stack([p[0] for p in parts]),
         np.stack([p[1] for p in parts], axis=1),
     )  # (unit, f), (order, unit, f)
+    low, high = np.stack([p[2] for p in parts]), np.stack([p[3] for p in parts])
     values = np.abs(cross)
     bias = (null**2).mean(axis=0)
     corrected = np.sqrt(np.clip((values**2 - bias) / (1 - bias), 0.0, None))
@@ -121,21 +127,46 @@ def spike_field_coherence(
         frequencies,
         values / scale,
         null / scale,
-        {"value": values, "corrected": corrected, "phase": np.angle(cross)},
+        {"value": values, "low": low, "high": high, "corrected": corrected, "phase": np.angle(cross)},
+    )
+    chance = null.max(axis=2)
+    table["chance"], table["chance_low"], table["chance_high"] = (
+        chance.mean(axis=0),
+        *np.quantile(chance, [0.025, 0.975], axis=0),
     )
     return FieldCoherence(
         frequencies, values, corrected, np.angle(cross), level, np.asarray(permutation_p(values, null)), table, width
     )
 
 
-def _one(spikes: np.ndarray, waves: np.ndarray, orders: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coherency of one unit, and coherence with the trials of the field exchanged."""
-    size = np.sqrt((np.abs(spikes) ** 2).sum(axis=(0, 1)) * (np.abs(waves) ** 2).sum(axis=(0, 1)))
+def _one(
+    spikes: np.ndarray, waves: np.ndarray, orders: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Coherency of one unit, coherence with the trials of the field exchanged, and the ends of its interval."""
+    power = [(np.abs(x) ** 2).sum(axis=1) for x in (spikes, waves)]  # (trial, f)
+    size = np.sqrt(power[0].sum(axis=0) * power[1].sum(axis=0))
     size[size == 0] = np.inf
-    pair = np.einsum("akf,bkf->abf", np.conj(spikes), waves)  # each trial's spikes with each trial's field
-    rows = np.arange(len(spikes))
-    null = np.stack([np.abs(pair[rows, order].sum(axis=0)) for order in orders])
-    return pair[rows, rows].sum(axis=0) / size, null / size
+    n, n_frequencies = len(spikes), spikes.shape[2]
+    rows, own, null = np.arange(n), np.empty((n, n_frequencies), complex), np.empty((len(orders), n_frequencies))
+    step = max(1, int(_AT_ONCE // n**2))
+    for first in range(0, n_frequencies, step):
+        part = slice(first, first + step)
+        a, b = (np.ascontiguousarray(np.moveaxis(x[:, :, part], 2, 0)) for x in (spikes, waves))
+        pair = np.conj(a) @ b.transpose(0, 2, 1)  # each trial's spikes with each trial's field: (f, trial, trial)
+        own[:, part] = pair[:, rows, rows].T
+        for k, order in enumerate(orders):
+            null[k, part] = np.abs(pair[:, rows, order].sum(axis=1))
+    return own.sum(axis=0) / size, null / size, *_jackknife(own, *power)
+
+
+def _jackknife(cross: np.ndarray, first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends of the 95 % interval of coherence, trials left out one by one, on the scale of the inverse hyperbolic tangent."""
+    n = len(cross)
+    size = np.sqrt(np.maximum((first.sum(axis=0) - first) * (second.sum(axis=0) - second), 0.0))
+    left = np.divide(np.abs(cross.sum(axis=0) - cross), size, out=np.zeros(cross.shape), where=size > 0)
+    z = np.arctanh(np.minimum(left, 1 - 1e-9))
+    half = stats.t.ppf(0.975, n - 1) * np.sqrt((n - 1) / n * ((z - z.mean(axis=0)) ** 2).sum(axis=0))
+    return np.tanh(np.maximum(z.mean(axis=0) - half, 0.0)), np.tanh(z.mean(axis=0) + half)
 
 
 def _table(

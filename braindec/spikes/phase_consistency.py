@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from braindec.errors import BraindecError
 from braindec.spikes._multitaper import checked_field
@@ -45,8 +46,8 @@ class PhaseConsistency:
     p : array of the same shape
         Of each frequency by itself, trials exchanged.
     table : DataFrame
-        One row a unit: unit, name, frequency (of the largest), value, phase, p (largest over frequencies), p_family
-        (over frequencies and units), n.
+        One row a unit: unit, name, frequency (of the largest), value, low, high (jackknife over trials), phase, p (largest
+        over frequencies), p_family (over frequencies and units), n.
     """
 
     frequencies: np.ndarray
@@ -105,7 +106,7 @@ def phase_consistency(
     counts = found.counts(1 / sfreq).astype(np.float64)
     shape = (found.n_units, len(wanted))
     values, phase, n = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, dtype=int)
-    null = np.zeros((len(orders), *shape))
+    low, high, null = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros((len(orders), *shape))
     for k, f in enumerate(wanted):
         waves = _phases(field, f, sfreq, cycles)[:, margin[k] : field.shape[1] - margin[k]]
         for u in range(found.n_units):
@@ -114,7 +115,8 @@ def phase_consistency(
             pair = mine @ waves.T  # spikes of each trial on the phases of each trial
             n[u, k] = int(own.sum())
             values[u, k], null[:, u, k], phase[u, k] = _consistency(pair, own, orders, across_trials)
-    return _judged(found, wanted, values, phase, n, null)
+            low[u, k], high[u, k] = _jackknife(np.diagonal(pair), own, across_trials)
+    return _judged(found, wanted, {"value": values, "low": low, "high": high, "phase": phase}, n, null)
 
 
 def _phases(field: np.ndarray, frequency: float, sfreq: float, cycles: float) -> np.ndarray:
@@ -148,9 +150,22 @@ def _consistency(
     return float(measure(observed)), measure(pair[rows, orders]), float(np.angle(observed.sum()))
 
 
+def _jackknife(sums: np.ndarray, own: np.ndarray, across: bool) -> tuple[float, float]:
+    """Ends of the 95 % interval, trials with spikes left out one by one."""
+    sums, own = sums[own > 0], own[own > 0]
+    n, total, every = len(own), sums.sum(), own.sum()
+    if n < 5:
+        return np.nan, np.nan
+    alone, pairs = (np.abs(sums) ** 2, own**2) if across else (own, own)
+    left = (np.abs(total - sums) ** 2 - (alone.sum() - alone)) / ((every - own) ** 2 - (pairs.sum() - pairs))
+    half = stats.t.ppf(0.975, n - 1) * np.sqrt((n - 1) / n * ((left - left.mean()) ** 2).sum())
+    return float(left.mean() - half), float(left.mean() + half)
+
+
 def _judged(
-    found: Aligned, frequencies: np.ndarray, values: np.ndarray, phase: np.ndarray, n: np.ndarray, null: np.ndarray
+    found: Aligned, frequencies: np.ndarray, parts: dict[str, np.ndarray], n: np.ndarray, null: np.ndarray
 ) -> PhaseConsistency:
+    values = parts["value"]
     known = np.where(np.isfinite(values), values, 0.0)
     scale = np.sqrt(
         (known**2 + (null**2).sum(axis=0)) / (1 + len(null))
@@ -158,7 +173,10 @@ def _judged(
     scale[scale == 0] = np.inf
     peak, rows = (known / scale).argmax(axis=1), np.arange(found.n_units)
     top, largest = (known / scale).max(axis=1), (null / scale).max(axis=2)
-    table = pd.DataFrame({"unit": rows, "name": found.units["name"].astype(str), "frequency": frequencies[peak], "value": values[rows, peak],
-                          "phase": phase[rows, peak], "p": permutation_p(top, largest),
-                          "p_family": permutation_p(top, np.repeat(largest.max(axis=1)[:, None], len(rows), axis=1)), "n": n[rows, peak]})  # fmt: skip
-    return PhaseConsistency(frequencies, values, phase, n, np.asarray(permutation_p(known, null)), table)
+    table = pd.DataFrame({"unit": rows, "name": found.units["name"].astype(str), "frequency": frequencies[peak]})
+    for key, part in parts.items():
+        table[key] = part[rows, peak]
+    table["p"] = permutation_p(top, largest)
+    table["p_family"] = permutation_p(top, np.repeat(largest.max(axis=1)[:, None], len(rows), axis=1))
+    table["n"] = n[rows, peak]
+    return PhaseConsistency(frequencies, values, parts["phase"], n, np.asarray(permutation_p(known, null)), table)

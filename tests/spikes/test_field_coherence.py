@@ -54,6 +54,9 @@ def test_coherence_has_its_closed_form_and_its_phase():
     for unit in (0, 1):
         assert result.corrected[unit, peak] == pytest.approx(theory[peak], abs=0.06)
         assert result.table["p_family"][unit] == 1 / 200 and abs(result.table["frequency"][unit] - 20) < 4
+        at = np.argmin(np.abs(result.frequencies - result.table["frequency"][unit]))
+        assert result.table["low"][unit] < theory[at] + 0.03 and theory[at] < result.table["high"][unit] + 0.03
+        assert result.table["chance_high"][unit] < result.table["low"][unit]
     assert abs(result.phase[0, peak]) < 0.25 and result.phase[1, peak] == pytest.approx(2 * np.pi * 20 * 0.01, abs=0.3)
     assert result.table["p_family"][2] > 0.05 and result.values.max() <= 1
 
@@ -71,6 +74,7 @@ def test_phase_consistency_is_a_quarter_of_the_squared_modulation_and_knows_no_r
         and result.table["p_family"][0] == 1 / 200
         and result.table["p_family"][1] > 0.02
     )
+    assert result.table["low"][0] < 0.16 < result.table["high"][0] and result.table["high"][0] < 0.2
     few = thinned(found, 0.1, seed=2)
     again = phase_consistency(few, field, sfreq=SFREQ, frequencies=[20.0], n_permutations=19)
     assert again.values[0, 0] == pytest.approx(0.16, abs=0.07) and again.n[0, 0] < 0.12 * result.n[0, 1]
