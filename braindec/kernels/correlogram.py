@@ -311,4 +311,5 @@ def _forward_cuda(stream, row, end, kind, low, high, n_kinds, forward):  # type:
             cuda.atomic.add(forward, (mine, row[q] + kind[stream[q] - stream[p]]), 1)
 
 
-PTX_SIGNATURES = {_forward_cuda: (int32[::1], int32[::1], int32[::1], int32[::1], int64, int64, int64, int32[:, ::1])}
+_SENT = (int32[::1], int32[::1], int32[::1], int32[::1], int64, int64, int64)
+PTX_SIGNATURES = {_forward_cuda: [(*_SENT, int32[:, ::1]), (*_SENT, int64[:, ::1])]}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from numba import boolean, cuda, int64, njit
+from numba import boolean, cuda, int32, int64, njit
 from numba import float64 as f8
 
 from braindec.kernels._backend import choose
@@ -147,6 +147,5 @@ def _count_cuda(flat, offsets, begins, width, by_trial, out):  # type: ignore[no
                 cuda.atomic.add(out, (trial, unit, int(place)), 1)
 
 
-PTX_SIGNATURES = {
-    _count_cuda: (f8[::1], int64[::1], f8[::1], f8, boolean, int64[:, :, ::1]),
-}
+_SENT = (f8[::1], int64[::1], f8[::1], f8, boolean)
+PTX_SIGNATURES = {_count_cuda: [(*_SENT, int64[:, :, ::1]), (*_SENT, int32[:, :, ::1])]}

@@ -3,7 +3,7 @@
 200 units fire at 10 Hz for 600 s. Bars on 2 cores:
 
 - correlograms of all 19,900 pairs, +-50 ms in bins of 1 ms: at most 0.5 s;
-- counts in bins of 5 ms: some tens of ms, most of which is 96 MB of memory that is touched for the first time.
+- counts in bins of 5 ms: some ms, as long as it takes to touch their 96 MB for the first time.
 
 Medians of wall seconds are printed, with processor seconds (of all threads) beside them, which other work on the machine
 disturbs less. Peers that are slow get a part of the pairs or units, stated in their line, and their time is multiplied

@@ -37,7 +37,12 @@ def main() -> None:
     for found in sorted(pkgutil.iter_modules(braindec.kernels.__path__), key=lambda m: m.name):
         module = importlib.import_module(f"braindec.kernels.{found.name}")
         offered = getattr(module, "PTX_SIGNATURES", {})
-        for name, signature in (offered() if callable(offered) else offered).items():
+        pairs = [
+            (name, one)
+            for name, some in (offered() if callable(offered) else offered).items()
+            for one in (some if isinstance(some, list) else [some])
+        ]
+        for name, signature in pairs:
             line = {"module": found.name, "kernel": name if isinstance(name, str) else name.py_func.__name__}
             try:
                 line |= compiled(getattr(module, name) if isinstance(name, str) else name, signature)
