@@ -9,8 +9,9 @@ A file with CUDA kernels names them, so that a test can compile each to PTX with
     PTX_SIGNATURES = {_bin_cuda: (float64[::1], int32[::1], float64, float64, int32[:, ::1])}   # numba types, in order
 
 The keys are the objects that ``@cuda.jit`` returned, or their names in the module; the values are tuples of the types
-of their arguments, or text such as ``"void(f8[::1], i4[::1], f8, f8, i4[:, ::1])"``, or lists of several. Where kernels are made at run time
-PTX_SIGNATURES is a function without arguments that makes some and returns such a dictionary.
+of their arguments, or text such as ``"void(f8[::1], i4[::1], f8, f8, i4[:, ::1])"``, or lists of several. Where
+kernels are made at run time PTX_SIGNATURES is a function without arguments that makes some and returns such a
+dictionary.
 
 Tests of what they compute stand in ``tests/kernels/cuda/test_<name>.py`` and use at most some tens of threads: they run
 in Numba's simulator too, which has no warp shuffles and takes about 0.2 ms a thread. Code that runs on a device may call
