@@ -1,6 +1,6 @@
 """A spherical head: where planted and background sources sit, and what each channel sees of them.
 
-Source: three-shell sphere (Berg & Scherg 1994) through ``mne.make_sphere_model`` and ``mne.make_forward_solution``.
+Source: the three-shell sphere of :mod:`braindec.signal.spherical_head`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ORIGIN = np.array([0.0, 0.0, 0.04])  # head coordinates, m
-RADIUS = 0.09
+from braindec.signal.spherical_head import ORIGIN, eeg_gains, montage_info
+
 REFERENCE = ("TP9", "TP10")  # linked mastoids: recorded against them, so no channel is a sum of the others
 
 # name, latency s, width s, x, y, z relative to the origin in m
@@ -72,17 +72,6 @@ def course(times: np.ndarray, latency: float, width: float) -> np.ndarray:
     return shape * rise**2 * (3 - 2 * rise) * fall
 
 
-def montage_info(channels: list[str], sfreq: float):
-    """Return ``mne.Info`` of EEG channels at their standard places."""
-    import mne
-
-    info = mne.create_info(channels, sfreq, "eeg")
-    with mne.use_log_level("ERROR"):
-        new = "colin27_1005"  # the name of standard_1005 from MNE 1.13 on
-        info.set_montage(new if new in mne.channels.get_builtin_montages() else "standard_1005")
-    return info
-
-
 def make_head(channels: list[str], sfreq: float, n_components: int, rng: np.random.Generator) -> Head:
     """Place one subject's sources (jittered around the standard sites) and compute what the channels see.
 
@@ -109,7 +98,7 @@ def make_head(channels: list[str], sfreq: float, n_components: int, rng: np.rand
     groups = [_inside(p) for p in (places, evoked_places, background, alpha)]
     radial = [1.0, 1.0, 0.0, 1.0]
     normals = [_orientations(p, r, rng) for p, r in zip(groups, radial, strict=True)]
-    gains = _gains(channels, np.concatenate(groups), np.concatenate(normals))  # (channel, dipole), V / (A m)
+    gains = eeg_gains(channels, np.concatenate(groups), np.concatenate(normals), reference=REFERENCE)  # (channel, dipole), V / (A m)
     peak = np.abs(gains).max(axis=0)
     scaled = np.split(gains / peak, np.cumsum([len(g) for g in groups])[:-1], axis=1)
     latency = np.array([s[1] for s in chosen]) + rng.normal(0, 0.007, n_components)
@@ -137,21 +126,6 @@ def _orientations(places: np.ndarray, radial: float, rng: np.random.Generator) -
     tilt = rng.normal(0, 1.0 if radial == 0 else 0.3, places.shape)
     normals = radial * outward + tilt
     return normals / np.linalg.norm(normals, axis=1, keepdims=True)
-
-
-def _gains(channels: list[str], places: np.ndarray, normals: np.ndarray) -> np.ndarray:
-    import mne
-
-    info = montage_info([*channels, *REFERENCE], 100.0)
-    with mne.use_log_level("ERROR"):
-        sphere = mne.make_sphere_model(r0=ORIGIN, head_radius=RADIUS)
-        source = mne.setup_volume_source_space(
-            pos={"rr": places + ORIGIN, "nn": normals}, sphere_units="m", sphere=(*ORIGIN, RADIUS)
-        )
-        solution = mne.make_forward_solution(info, trans=None, src=source, bem=sphere, meg=False, eeg=True, mindist=0.0)
-        free = solution["sol"]["data"].reshape(len(channels) + 2, len(places), 3)
-    gains = np.einsum("cdx,dx->cd", free, normals)
-    return gains[:-2] - gains[-2:].mean(axis=0)
 
 
 def _artefacts(channels: list[str]) -> tuple[np.ndarray, np.ndarray]:
