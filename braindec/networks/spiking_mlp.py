@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.networks.lif_layer import LIF, LeakyIntegrator, LIFState, check_drive, spike_sparsity
@@ -95,7 +96,7 @@ class SpikingMLP(nn.Module):
             if not value > 0:
                 raise BraindecError(f"{name} of a SpikingMLP must be above 0", found=repr(value))
         product = {"fused": "auto"}.get(backend, backend)
-        self.readout, self.batch_first = readout, bool(batch_first)
+        self.readout, self.batch_first, self.backend = readout, bool(batch_first), backend
         hidden = sizes[1:-1]
         kinds = (lambda n: RecurrentLIF(n, generator=generator, backend=backend, **neuron)) if recurrent else (
             lambda n: LIF(backend=backend, **neuron))  # fmt: skip
@@ -139,8 +140,31 @@ class SpikingMLP(nn.Module):
             out = layer(linear(x), start)
             x = out.spikes
             spikes.append(x), after.append(out.state)
-        potential, last = self.integrator(self.weights[-1](x), before[-1])
-        return SpikingOutput(self._reduced(potential), spikes, [*after, last])
+        readout, last = self._read_out(x, before[-1])
+        return SpikingOutput(readout, spikes, [*after, last])
+
+    def _read_out(self, spikes: torch.Tensor, start: LIFState | None) -> tuple[torch.Tensor, LIFState]:
+        if self.readout in ("mean", "last") and self.backend != "torch":
+            return self._read_out_at_once(spikes, start)
+        potential, last = self.integrator(self.weights[-1](spikes), start)
+        return self._reduced(potential), last
+
+    def _read_out_at_once(self, spikes: torch.Tensor, start: LIFState | None) -> tuple[torch.Tensor, LIFState]:
+        """Mean and last potential are linear in the spikes: weigh these over time first, then multiply once, not each step."""
+        decay = float(self.integrator.neurons.decay)
+        n = len(spikes)
+        left = decay ** torch.arange(n, 0, -1, dtype=torch.float64)  # of the first to the last step, at the end
+        # A spike of step t adds 1 - decay and fades; so the mean has the sum of that geometric series over n.
+        shares = torch.stack([1 - left, (1 - decay) * left / decay])
+        shares[0] /= n
+        shares = shares.to(spikes.device, spikes.dtype)
+        weighted = (shares @ spikes.reshape(n, -1)).reshape(2, *spikes.shape[1:])
+        linear = self.weights[-1]
+        mean, last = functional.linear(weighted, linear.weight) + shares.sum(dim=1)[:, None, None] * linear.bias
+        if start is not None:
+            fading = left.flip(0).to(spikes.device, spikes.dtype)
+            mean, last = mean + fading.mean() * start.potential, last + fading[-1] * start.potential
+        return (mean if self.readout == "mean" else last), LIFState(last, torch.zeros_like(last))
 
     def _reduced(self, potential: torch.Tensor) -> torch.Tensor:
         if self.readout == "mean":

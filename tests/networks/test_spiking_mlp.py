@@ -131,3 +131,20 @@ def test_wrong_input():
         model(torch.full((5, 2, 3), float("nan")))
     with pytest.raises(BraindecError, match="not as many"):
         model(torch.zeros(5, 2, 3), [])
+
+
+@pytest.mark.parametrize("readout", ["mean", "last"])
+def test_reading_out_at_once_is_reading_out_step_by_step(readout):
+    """Also from a state, and in the state that is handed on."""
+    x = (torch.rand(15, 6, 20, generator=torch.Generator().manual_seed(0)) < 0.2).double()
+    found = []
+    for backend in ("torch", "auto"):
+        model = SpikingMLP((20, 30, 3), readout=readout, backend=backend, readout_decay=0.7,
+                           generator=torch.Generator().manual_seed(0)).double()  # fmt: skip
+        with torch.no_grad():
+            model.weights[-1].bias += 0.4
+        first = model(x[:6])
+        found.append((model(x[6:], first.state), model(x)))
+    for plain, fast in zip(*found):
+        torch.testing.assert_close(plain.readout, fast.readout)
+        torch.testing.assert_close(plain.state[-1].potential, fast.state[-1].potential)
