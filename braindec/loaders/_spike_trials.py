@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -150,16 +151,20 @@ def _silent(spikes: Spikes, name: str, said: list[str]) -> None:
 def joined(several: Sequence[Spikes], pause: float, said: list[str]) -> Spikes:
     """Put recordings of the same units one after another on one line of time, ``pause`` s apart.
 
-    The label ``run`` of each stands in a column of the events.
+    The label ``run`` of each stands in the column ``part`` of the events; sentences that were said of many are told once.
     """
     lengths = [s.stop - s.start for s in several]
     starts, _ = lay_out(len(several), lengths, pause)
     shifts = [a - s.start for a, s in zip(starts, several, strict=True)]
     events = pd.concat(
-        [s.events.assign(onset=s.events["onset"] + d, run=str(s.info.get("run"))) for s, d in zip(several, shifts, strict=True)],
+        [s.events.assign(onset=s.events["onset"] + d, part=str(s.info.get("run"))) for s, d in zip(several, shifts, strict=True)],
         ignore_index=True,
     )  # fmt: skip
-    said += [t for s in several for t in s.info.get("warnings") or []]
+    kinds: dict[str, list[str]] = {}
+    for one in several:
+        for text in one.info.get("warnings") or []:
+            kinds.setdefault(re.sub(r"[\d.]+", "#", text.replace(str(one.info.get("run")), "")), []).append(text)
+    said += [t[0] + (f" (the like of {len(t) - 1} more)" if len(t) > 1 else "") for t in kinds.values()]
     said.append(
         f"{len(several)} recordings are laid one after another, {pause:g} s apart, in the order of their names: when they were "
         "made is not in the files"

@@ -17,8 +17,8 @@ from scipy.signal import oaconvolve
 
 from braindec.errors import BraindecError
 from braindec.loaders._synthetic_head import N_SITES, Head, make_head, montage_info
-from braindec.loaders._synthetic_noise import coloured
 from braindec.loaders._synthetic_presets import EEGPreset
+from braindec.signal.coloured_noise import coloured
 from braindec.types import Features
 
 MICRO = 1e-6

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError, did_you_mean
-from braindec.loaders._synthetic_noise import coloured
+from braindec.signal.coloured_noise import coloured
 from braindec.types import Features, Recording, Windows
 
 _DESIGNS = ("random", "block")

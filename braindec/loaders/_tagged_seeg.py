@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError
-from braindec.loaders._synthetic_noise import coloured
+from braindec.signal.coloured_noise import coloured
 from braindec.stats.asked import number, seed_of, whole
 from braindec.types import Recording, Windows
 

@@ -74,7 +74,7 @@ def load(
         Label -> class: several labels may be one class; labels that are left out make no events.
     join : float, optional
         Put all recordings on one line of time, so many s apart (nobody observed the time between): one recording, whose
-        events have a column ``run``.
+        events have a column ``part``.
     duplicates : {"keep", "drop", "refuse"}
         What to do with spikes that a unit has twice at one time.
     bin_width : float, optional

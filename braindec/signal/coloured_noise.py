@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+__all__ = ["coloured"]
+
 
 def coloured(
     rng: np.random.Generator, shape: tuple[int, int], sfreq: float, *, exponent: float, corner: float = 0.0,
