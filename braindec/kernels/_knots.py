@@ -10,10 +10,19 @@ Source: Kreuz, Mulansky & Bozanic 2015 (SPIKY, J Neurophysiol 113:3432), section
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-__all__ = ["add_knots", "one_train", "order_keys"]
+from braindec.kernels._trains import check_stretch, check_times
+
+__all__ = ["add_knots", "check_pair", "one_train", "order_keys"]
+
+
+def check_pair(first: Any, second: Any, start: float, stop: float) -> tuple[list[np.ndarray], float, float]:
+    """Return two trains as sorted times inside the stretch ``start`` to ``stop``, and that stretch, in s."""
+    trains = [check_times(train, "spike times") for train in (first, second)]
+    return trains, *check_stretch(start, stop, np.concatenate(trains))
 
 
 def one_train(times: np.ndarray, start: float, stop: float) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 from numba import cuda, njit
 
 from braindec.kernels._backend import choose
-from braindec.kernels._knots import add_knots, one_train, order_keys
+from braindec.kernels._knots import add_knots, check_pair, one_train, order_keys
 from braindec.kernels._pairs import launch_pairs, run_pairs
 from braindec.kernels._trains import check_stretch, check_trains
 
@@ -42,11 +42,11 @@ def isi_distance_profile(
     values : array of shape (n,)
         The profile between two edges.
     """
-    inner = np.concatenate([first, second])
-    edges = np.unique(np.concatenate([[start], inner, [stop]]))
+    trains, start, stop = check_pair(first, second, start, stop)
+    edges = np.unique(np.concatenate([[start], *trains, [stop]]))
     nu = []
-    for train in (first, second):
-        knots = one_train(np.asarray(train, dtype=np.float64), start, stop)
+    for train in trains:
+        knots = one_train(train, start, stop)
         nu.append(np.diff(knots)[np.searchsorted(knots, edges[:-1], side="right") - 1])
     return edges, np.abs(nu[0] - nu[1]) / np.maximum(nu[0], nu[1])
 

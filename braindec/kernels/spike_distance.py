@@ -23,7 +23,7 @@ import numpy as np
 from numba import cuda, njit
 
 from braindec.kernels._backend import choose
-from braindec.kernels._knots import add_knots, one_train, order_keys
+from braindec.kernels._knots import add_knots, check_pair, one_train, order_keys
 from braindec.kernels._pairs import launch_pairs, run_pairs
 from braindec.kernels._trains import check_stretch, check_trains
 
@@ -49,8 +49,9 @@ def spike_distance_profile(
     begins, ends : array of shape (n,)
         The profile just after the beginning and just before the end of each piece.
     """
-    edges = np.unique(np.concatenate([[start], first, second, [stop]]))
-    knots = [one_train(np.asarray(train, dtype=np.float64), start, stop) for train in (first, second)]
+    trains, start, stop = check_pair(first, second, start, stop)
+    edges = np.unique(np.concatenate([[start], *trains, [stop]]))
+    knots = [one_train(train, start, stop) for train in trains]
     nu, local = [], []
     for mine, other in (knots, knots[::-1]):
         after = np.clip(np.searchsorted(other, mine[1:-1]), 1, len(other) - 1)

@@ -26,6 +26,7 @@ from numba import cuda, njit
 
 from braindec.errors import BraindecError
 from braindec.kernels._backend import choose
+from braindec.kernels._knots import check_pair
 from braindec.kernels._pairs import launch_pairs, run_pairs, time_slack
 from braindec.kernels._trains import check_stretch, check_trains
 
@@ -96,7 +97,8 @@ def spike_synchrony_profile(
     coincident : array of bool, shape (n_spikes,)
         Whether it has a partner; the mean is the synchrony.
     """
-    trains = [np.asarray(t, dtype=np.float64) for t in (first, second)]
+    trains, start, stop = check_pair(first, second, start, stop)
+    _check_window(max_tau)
     times, train = np.concatenate(trains), np.repeat([0, 1], [len(t) for t in trains])
     coincident = np.concatenate([_partner(*pair, start, stop, max_tau) for pair in (trains, trains[::-1])])
     order = np.argsort(times, kind="stable")
@@ -121,8 +123,7 @@ def coincidences(
     """
     flat, offsets = check_trains(flat, offsets)
     start, stop = check_stretch(start, stop, flat)
-    if not max_tau > 0:
-        raise BraindecError("the longest window of coincidence must be above 0 s", found=f"{max_tau}")
+    _check_window(max_tau)
     backend = choose(backend, kernel="spike_synchrony")
     if backend == "numpy":
         return coincidences_numpy(flat, offsets, start=start, stop=stop, max_tau=max_tau)
@@ -152,6 +153,11 @@ def coincidences_numpy(
             close = _close(trains[x], trains[y], start, stop, max_tau)
             out[x, y] = out[y, x] = close.any(axis=0).sum() + close.any(axis=1).sum()
     return out
+
+
+def _check_window(max_tau: float) -> None:
+    if not max_tau > 0:
+        raise BraindecError("the longest window of coincidence must be above 0 s", found=f"{max_tau}")
 
 
 def _close(first: np.ndarray, second: np.ndarray, start: float, stop: float, max_tau: float) -> np.ndarray:

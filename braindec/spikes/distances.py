@@ -307,7 +307,8 @@ def _check(spikes: Spikes, measure: str, options: dict[str, float]) -> None:
 
 def _chosen(spikes: Spikes, units: Sequence[int | str] | None, what: str) -> Spikes:
     checked_spikes(spikes, what, least=2)
-    return checked_spikes(spikes if units is None else spikes.select(list(units)), what, least=2)
+    rows = None if units is None else np.array(list(units), dtype=object)  # rows and names may stand side by side
+    return checked_spikes(spikes if rows is None else spikes.select(rows), what, least=2)
 
 
 def _warn_silent(spikes: Spikes, measure: str, says: str, *, each: bool = True) -> None:
