@@ -17,7 +17,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from numba import cuda, njit
+from numba import cuda, float32, float64, njit
 
 from braindec.errors import BraindecError
 from braindec.kernels._backend import choose
@@ -128,10 +128,10 @@ def _check(w: np.ndarray, u: np.ndarray, k: np.ndarray, v: np.ndarray) -> None:
 
 def _step(a, b, o, d, u, k, v):  # type: ignore[no-untyped-def]
     """One token: sums ``a e^o``, ``b e^o`` -> output and the sums after it."""
-    top = max(o, u + k)
+    top = o if o > u + k else u + k  # max() of two numbers does not compile for CUDA
     past, now = math.exp(o - top), math.exp(u + k - top)
     y = (past * a + now * v) / (past * b + now)
-    top = max(o - d, k)
+    top = o - d if o - d > k else k
     past, now = math.exp(o - d - top), math.exp(k - top)
     return y, past * a + now * v, past * b + now, top
 
@@ -161,6 +161,11 @@ def _cuda_forward(w, u, k, v, y):  # type: ignore[no-untyped-def]
         d = math.exp(w[c])
         for t in range(k.shape[1]):
             y[row, t, c], a, b, o = _step_gpu(a, b, o, d, u[c], k[row, t, c], v[row, t, c])
+
+
+PTX_SIGNATURES = {
+    _cuda_forward: [(f[::1], f[::1], f[:, :, ::1], f[:, :, ::1], f[:, :, ::1]) for f in (float64, float32)]
+}
 
 
 @njit(cache=True, nogil=True)
