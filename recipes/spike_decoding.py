@@ -1,4 +1,4 @@
-"""What can be read from neurons: a label from spike counts around events, or a continuous variable from activity over time.
+"""Decode spikes and calcium traces.
 
 Labels: spike counts in bins around each event, a linear classifier with shrinkage, runs, blocks or the file's own split
 held out, p-values by refitting on permuted labels, and a course of decoding over time that begins before the event.
@@ -212,5 +212,8 @@ def summary(config, results):
         each = [Result(r.scores[r.scores["target"] == target].drop(columns="target")) for r in results]
         found = group_scores(each, seed=config.seed)
         if found is not None:
-            parts.append(found.scores.assign(target=target))
+            most = np.where(found.scores["metric"] == "auc", np.inf, 1.0)  # AUC is held to 0 to 1 already
+            least = np.where(found.scores["metric"] == "pearson", -1.0, -np.inf)
+            ends = {"low": np.maximum(found.scores["low"], least), "high": np.minimum(found.scores["high"], most)}
+            parts.append(found.scores.assign(target=target, **ends))
     return Result(pd.concat(parts, ignore_index=True)) if parts else None

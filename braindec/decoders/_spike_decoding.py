@@ -80,11 +80,23 @@ def course_of(
         rows.append([start + width / 2, found["value"], found["low"], found["high"], found["chance"]])
     table = np.array(rows, dtype=float)
     arrays = {f"course/{k}": table[:, i] for i, k in enumerate(("times", "value", "low", "high"))}
-    panel = {"draw": "timecourse", "title": "Decoding over time", "args": {
-        "times": "@course/times", "values": "@course/value", "low": "@course/low", "high": "@course/high", "chance": float(table[0, 4]),
-        "ylabel": "balanced accuracy", "n": len(y)},
-        "caption": f"The same decoder on windows of {width:g} s, at their middle; band: 95 % interval. What is above chance before "
-        "0 is no response to the event."}  # fmt: skip
+    args = {
+        "times": "@course/times",
+        "values": "@course/value",
+        "chance": float(table[0, 4]),
+        "ylabel": "balanced accuracy",
+        "n": len(y),
+    }
+    caption = f"The same decoder on windows of {width:g} s, at their middle. What is above chance before 0 is no response to the event."
+    if np.all(
+        table[:, 3] - table[:, 2] > 0.999
+    ):  # too few independent blocks: the interval is everything and says nothing
+        arrays = {k: arrays[k] for k in ("course/times", "course/value")}
+        caption += " There are too few independent blocks for an interval."
+    else:
+        args |= {"low": "@course/low", "high": "@course/high"}
+        caption += " Band: 95 % interval."
+    panel = {"draw": "timecourse", "title": "Decoding over time", "args": args, "caption": caption}
     return arrays, panel
 
 
