@@ -15,7 +15,8 @@ from braindec.kernels._threads import run_parts, split_rows
 
 __all__ = ["launch_pairs", "run_pairs", "time_slack"]
 
-_LANES = 16_384  # CUDA threads that hold scratch memory at one time
+_LANES = 16_384  # CUDA threads at most; pairs beyond are done in further turns
+_SCRATCH = 2**30  # bytes of scratch memory of all threads, at most
 _BLOCK = 64  # CUDA threads a block
 
 
@@ -56,7 +57,8 @@ def launch_pairs(
     first, second = (a.astype(np.int32) for a in (everyone if ordered else np.triu_indices(len(out), 1)))
     if not len(first):
         return
-    blocks = -(-min(len(first), _LANES) // _BLOCK)
+    most = min(len(first), _LANES, max(_BLOCK, _SCRATCH // (8 * max(1, sum(scratch)))))
+    blocks = -(-most // _BLOCK)
     lanes = [cuda.device_array((rows, blocks * _BLOCK), dtype=np.float64) for rows in scratch]
     there = [cuda.to_device(a) for a in arrays]
     result = cuda.to_device(out)

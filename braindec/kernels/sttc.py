@@ -32,6 +32,7 @@ from braindec.kernels._trains import check_positive, check_stretch, check_trains
 __all__ = ["PTX_SIGNATURES", "sttc", "sttc_from_counts", "sttc_numpy", "tile_counts", "tile_counts_numpy"]
 
 _CELLS = 8  # cells of the table for each spike
+_MOST_CELLS = 2**22
 
 
 def sttc(
@@ -116,7 +117,7 @@ def tile_counts(
     if backend == "cuda":
         launch_pairs(_pairs_cuda, (flat, offsets), (reach,), inside, ordered=True)
     else:
-        n_cells = max(16, _CELLS * int(counts.max(initial=0)))
+        n_cells = min(max(16, _CELLS * int(counts.max(initial=0))), _MOST_CELLS)
         cells = np.minimum((flat - start) * (n_cells / (stop - start)), n_cells - 1).astype(np.int32)
         edges = split_rows(np.full(n, len(flat) + n_cells), least=1e5)
         run_parts(lambda first, last: _columns(flat, cells, offsets, n_cells, reach, first, last, inside), edges)

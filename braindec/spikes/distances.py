@@ -22,6 +22,7 @@ from itertools import combinations, pairwise
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.spikes._observed import checked_spikes, joined
@@ -198,12 +199,14 @@ def distance_profile(
     for flat, offsets, start, stop in _stretches(chosen):
         trains = [flat[a:b] for a, b in pairwise(offsets.tolist())]
         edges = np.unique(np.concatenate([[start], flat, [stop]]))
-        sums, n_pairs = np.zeros((2, len(edges) - 1)), 0
-        for one, two in combinations(trains, 2):
+        sums = np.zeros((2, len(edges) - 1))
+        pairs = list(combinations(trains, 2))
+        for one, two in tqdm(
+            pairs, desc=f"{measure} of pairs", leave=False, disable=None if len(pairs) > 500 else True
+        ):
             own, *values = profile(one, two, start=start, stop=stop)
             sums += _spread(own, values[0], values[-1], edges)
-            n_pairs += 1
-        begin, end = sums / n_pairs
+        begin, end = sums / len(pairs)
         pieces.append(pd.DataFrame({"start": edges[:-1], "stop": edges[1:], "begin": begin, "end": end}))
     return pd.concat(pieces, ignore_index=True)
 

@@ -39,5 +39,16 @@ def test_cuda_version_agrees(name):
     np.testing.assert_allclose(found, CALLS[name](flat, offsets, backend="numpy"), rtol=0, atol=1e-7)
 
 
+def test_pairs_beyond_the_number_of_threads_get_a_turn(monkeypatch):
+    from braindec.kernels import _pairs
+
+    monkeypatch.setattr(_pairs, "_LANES", 8)
+    monkeypatch.setattr(_pairs, "_BLOCK", 8)
+    flat, offsets = np.sort(np.random.default_rng(1).uniform(100, 102, 24)), np.arange(0, 25, 3)
+    for name in ("victor_purpura-3", "spike_distance", "sttc"):  # 28 pairs, or 64 in either order
+        found = CALLS[name](flat, offsets, backend="cuda")
+        np.testing.assert_allclose(found, CALLS[name](flat, offsets, backend="numba"), rtol=0, atol=1e-12)
+
+
 def test_one_unit_has_no_pairs():
     assert victor_purpura([1.0, 2.0], [0, 2], cost=1.0, backend="cuda").tolist() == [[0.0]]
