@@ -171,7 +171,7 @@ def _judged(
         (known**2 + (null**2).sum(axis=0)) / (1 + len(null))
     )  # frequencies have different numbers of spikes
     scale[scale == 0] = np.inf
-    peak, rows = (known / scale).argmax(axis=1), np.arange(found.n_units)
+    peak, rows = known.argmax(axis=1), np.arange(found.n_units)
     top, largest = (known / scale).max(axis=1), (null / scale).max(axis=2)
     table = pd.DataFrame({"unit": rows, "name": found.units["name"].astype(str), "frequency": frequencies[peak]})
     for key, part in parts.items():

@@ -136,8 +136,8 @@ def rate_ratio(
     -------
     dict
         value (second over first), low, high (bootstrap of blocks, on the logarithm), p (two-sided: blocks exchanged, on
-        the difference of rates), poisson_low, poisson_high, poisson_p (exact, conditional on the sum of both), first,
-        second (Hz), n.
+        the difference of rates), null, null_low, null_high (median and central 95 % of the ratio when blocks are exchanged),
+        poisson_low, poisson_high, poisson_p (exact, conditional on the sum of both), first, second (Hz), n (spikes).
 
     Raises
     ------
@@ -163,9 +163,11 @@ def rate_ratio(
     share = times[1].sum() / (times[0].sum() + times[1].sum())
     exact = stats.binomtest(round(k), round(n), share).proportion_ci(level, method="exact")
     odds = [e / (1 - e) * (1 - share) / share if e < 1 else np.inf for e in (exact.low, exact.high)]
-    return {"value": rates[1] / rates[0], "low": float(np.exp(inside.low)), "high": float(np.exp(inside.high)),
-            "p": _exchanged(counts, times, whole(n_permutations, "n_permutations", least=19), rng), "poisson_low": odds[0], "poisson_high": odds[1],
-            "poisson_p": float(stats.binomtest(round(k), round(n), share).pvalue), "first": rates[0], "second": rates[1], "n": int(n)}  # fmt: skip
+    p, null = _exchanged(counts, times, whole(n_permutations, "n_permutations", least=19), rng)
+    return {"value": rates[1] / rates[0], "low": float(np.exp(inside.low)), "high": float(np.exp(inside.high)), "p": p,
+            "null": float(np.median(null)), "null_low": float(np.quantile(null, 0.025)), "null_high": float(np.quantile(null, 0.975)),
+            "poisson_low": odds[0], "poisson_high": odds[1], "poisson_p": float(stats.binomtest(round(k), round(n), share).pvalue),
+            "first": rates[0], "second": rates[1], "n": int(n)}  # fmt: skip
 
 
 def _log_rates(counts: np.ndarray, times: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -173,15 +175,20 @@ def _log_rates(counts: np.ndarray, times: np.ndarray, n: int, rng: np.random.Gen
     return np.log((counts[picks].sum(axis=1) + 0.5) / (times[picks].sum(axis=1)))
 
 
-def _exchanged(counts: list[np.ndarray], times: list[np.ndarray], n: int, rng: np.random.Generator) -> float:
+def _exchanged(
+    counts: list[np.ndarray], times: list[np.ndarray], n: int, rng: np.random.Generator
+) -> tuple[float, np.ndarray]:
+    """Two-sided p of the difference of rates, and the ratios, when blocks are exchanged between conditions."""
     together, lengths, k = np.concatenate(counts), np.concatenate(times), len(counts[0])
 
-    def difference(order: np.ndarray) -> np.ndarray:
+    def rates(order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         c, t = together[order], lengths[order]
-        return np.abs(c[..., k:].sum(-1) / t[..., k:].sum(-1) - c[..., :k].sum(-1) / t[..., :k].sum(-1))
+        return c[..., :k].sum(-1) / t[..., :k].sum(-1), c[..., k:].sum(-1) / t[..., k:].sum(-1)
 
-    orders = np.argsort(rng.random((n, len(together))), axis=1)
-    return float(permutation_p(float(difference(np.arange(len(together)))), difference(orders)))
+    own = rates(np.arange(len(together)))
+    null = rates(np.argsort(rng.random((n, len(together))), axis=1))
+    p = float(permutation_p(float(abs(own[1] - own[0])), np.abs(null[1] - null[0])))
+    return p, null[1] / np.maximum(null[0], 1e-12)
 
 
 def smoothed_rate(
