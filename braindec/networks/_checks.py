@@ -28,13 +28,16 @@ def check_network(network: Network) -> None:
         if twice:
             raise BraindecError(f"two {what} are called {twice[0]!r}", fix="give each a name of its own")
     for population in network.populations:
-        for name, value in population.values.items():
-            if name.startswith("tau") and network.dt > np.min(value):
+        values = population.values
+        times = {k: v for k, v in values.items() if k.startswith("tau")}
+        for name, value in {**times, **(population.kind.times(values) if population.kind.times else {})}.items():
+            if network.dt > np.min(value):
                 raise BraindecError(
                     f"the time step is longer than {name} of the population {population.name!r}",
                     found=f"dt={network.dt:g} s, {name}={np.min(value):g} s",
                     fix="take a smaller dt; both are in s",
                 )
+        population.kind.constants(values, network.dt)
     for projection in network.projections:
         _check_projection(network, projection)
     for drive in network.drives:

@@ -63,6 +63,8 @@ class NeuronModel:
         SI value of one internal unit, by variable, where a model computes in others; weights of receptors too.
     random : bool
         Whether ``integrate`` takes a random number.
+    times : callable, optional
+        ``times(params) -> dict`` of time constants (s) that are no parameters themselves.
     """
 
     name: str
@@ -76,6 +78,7 @@ class NeuronModel:
     current: str | None = None
     unit: Mapping[str, float] = field(default_factory=dict)
     random: bool = False
+    times: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
 
     def __hash__(self) -> int:
         return hash(self.name)
