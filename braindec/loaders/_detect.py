@@ -47,11 +47,13 @@ def detect(path: str | Path) -> str:
     }
     if suffix in simple:
         return simple[suffix]
+    if suffix in _vendor():
+        return "neo"
     if suffix in RAW_SUFFIXES or suffix in (".xdf", ".vmrk", ".fdt", ".meg4"):
         return "raw"  # which says what to do about those that it refuses
     raise UnreadableError(
         f"no reader knows {path}", found=f"ending {suffix or 'none'}",
-        allowed=", ".join([*RAW_SUFFIXES[:14], ".nii.gz", ".dtseries.nii", ".func.gii", ".nwb", ".nc", ".npy", ".npz", ".h5", ".mat", ".csv", ".tsv"]),
+        allowed=", ".join([*RAW_SUFFIXES[:14], ".nii.gz", ".dtseries.nii", ".func.gii", ".nwb", ".nev", ".plx", ".smr", ".abf", ".nc", ".npy", ".npz", ".h5", ".mat", ".csv", ".tsv"]),
         fix="name the reader: braindec.load(path, reader='...')",
     )  # fmt: skip
 
@@ -120,7 +122,18 @@ def open_own(path: str | Path) -> Any:
     return Features.open(path) if kind == "features" else None
 
 
+def _vendor() -> tuple[str, ...]:
+    """Endings that the reader neo knows and mne does not."""
+    from braindec.loaders.readers.neo import SUFFIXES
+
+    return tuple(s for s in SUFFIXES if s not in RAW_SUFFIXES)
+
+
 def _folder(path: Path) -> str:
+    from braindec.loaders.readers.phy import is_phy
+
+    if is_phy(path):
+        return "phy"
     subjects = [p for p in path.glob("sub-*") if p.is_dir()]
     if not subjects and not (path / "dataset_description.json").is_file():
         if any(path.glob("*/MNINonLinear")):
@@ -161,7 +174,8 @@ def _arrays(path: Path, suffix: str) -> str:
     from braindec.loaders._arrays import variables
 
     names = set(variables(path)) if suffix in (".npz", ".h5", ".hdf5") and path.stat().st_size else set()
-    return "spikes" if {"times", "unit"} <= names else "arrays"
+    one_each = bool(names) and any(n.startswith("times/") for n in names) and "times" not in names
+    return "spikes" if {"times", "unit"} <= names or one_each else "arrays"
 
 
 def _eeglab(path: Path) -> str:

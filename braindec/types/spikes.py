@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,7 +62,16 @@ class Spikes:
     support: np.ndarray = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
-        times, unit = np.asarray(self.times, dtype=np.float64), np.asarray(self.unit, dtype=np.int32)
+        times, given = np.asarray(self.times, dtype=np.float64), np.asarray(self.unit)
+        if (
+            given.dtype.kind not in "iu"
+            and given.size
+            and not np.array_equal(given, np.round(given.astype(np.float64)))
+        ):
+            raise BraindecError(
+                "units of spikes are whole numbers, rows of the table of units", found=f"dtype {given.dtype}"
+            )
+        unit = given.astype(np.int32)
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "unit", unit)
         units = self.units.reset_index(drop=True)
@@ -70,13 +80,13 @@ class Spikes:
         object.__setattr__(self, "units", units)
         if times.shape != unit.shape or times.ndim != 1:
             raise BraindecError("spike times and units differ in number", found=f"{times.shape} and {unit.shape}")
-        if not self.start < self.stop:
-            raise BraindecError("spikes need start < stop (s)", found=f"{self.start} and {self.stop}")
+        if not self.start < self.stop or not np.isfinite([self.start, self.stop]).all():
+            raise BraindecError("spikes need start < stop, finite, in s", found=f"{self.start} and {self.stop}")
         object.__setattr__(self, "support", _support(self.support, self.start, self.stop))
         if len(times):
             _check_times(times, unit, len(units), self.start, self.stop, self.support)
             for text in _implausible(times, unit, units["name"], self.duration):
-                warnings.warn(text, UserWarning, stacklevel=3)
+                warnings.warn(text, UserWarning, stacklevel=_caller())
 
     @classmethod
     def from_trains(
@@ -100,6 +110,10 @@ class Spikes:
         times = np.concatenate(arrays) if arrays else np.zeros(0)
         order = np.argsort(times, kind="stable")
         table = pd.DataFrame(index=range(len(arrays))) if units is None else units
+        if len(table) != len(arrays):
+            raise BraindecError(
+                "trains and the table of units differ in number", found=f"{len(arrays)} trains, {len(table)} units"
+            )
         return cls(times[order], unit[order], table, start, stop, **rest)
 
     @property
@@ -224,13 +238,21 @@ class Spikes:
                     f"{len(rows)} units are called {unit!r}", allowed=", ".join(self.units["name"].astype(str)[:20])
                 )
             return int(rows[0])
-        if not 0 <= int(unit) < self.n_units:
+        if int(unit) != unit or not 0 <= int(unit) < self.n_units:
             raise BraindecError("there is no such unit", found=str(unit), allowed=f"0 to {self.n_units - 1}")
         return int(unit)
 
     def __repr__(self) -> str:
         gaps = "" if len(self.support) == 1 else f" ({self.duration:g} s of it in {len(self.support)} intervals)"
         return f"<Spikes {self.n_units} units, {len(self.times)} spikes, {self.start:g} to {self.stop:g} s{gaps}>"
+
+
+def _caller() -> int:
+    """The level of the stack, seen from who asks, of the first function outside this file."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename in (__file__, "<string>"):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _support(support: Any, start: float, stop: float) -> np.ndarray:
