@@ -4,7 +4,8 @@ The interval before the first spike is not known; it lasts at least from the sta
 the larger of that stretch and the first known interval, and in the same way at the end. A train without spikes counts as
 one with a spike at the start and one at the stop: a single interval as long as the recording.
 
-Source: Kreuz, Mulansky & Bozanic 2015 (SPIKY, J Neurophysiol 113:3432), section "Edge correction".
+Source: Kreuz, Mulansky & Bozanic 2015 (SPIKY, J Neurophysiol 113:3432); Mulansky & Kreuz 2016 (SoftwareX
+5:183).
 """
 
 from __future__ import annotations

@@ -13,8 +13,10 @@ spikes, are those of ``_knots.py``, and the auxiliary spikes there count as spik
 The compiled version finds nearest spikes in one pass over both trains and integrates in a second one: O(n + m). The mean of
 a linear piece is its value in the middle.
 
-Source: Kreuz et al. 2013 (J Neurophysiol 109:1457), equations 9 to 14; edges from Kreuz, Mulansky & Bozanic 2015
-(J Neurophysiol 113:3432).
+Source: Kreuz et al. 2013 (J Neurophysiol 109:1457); edges from Kreuz, Mulansky & Bozanic 2015 (J Neurophysiol 113:3432)
+and Mulansky & Kreuz 2016 (SoftwareX 5:183).
+Differs from the reference in: a train of one spike that lies exactly at the start, for which PySpike 0.9 measures the
+distance of the stop to the other train; here ``S_1`` stays at the ``d`` of the last spike, as everywhere else.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ A distance of exactly ``tau_ij`` is no coincidence. Times on a grid of samples h
 puts to either side, another one wherever the recording begins; distances within four units in the last place of the latest
 time count as equal, so that the value does not change when all times are shifted.
 
-Source: Kreuz, Mulansky & Bozanic 2015 (SPIKY, J Neurophysiol 113:3432), equations 14 to 17; Quian Quiroga et al. 2002
+Source: Kreuz, Mulansky & Bozanic 2015 (SPIKY, J Neurophysiol 113:3432); Quian Quiroga et al. 2002
 (Phys Rev E 66:041904) for the window.
 """
 

@@ -16,7 +16,7 @@ wrong by 50 ms at 5,000 s and turns independent trains into correlated ones.)
 The compiled version asks for each spike of A which spikes of B are next to it, by a table over cells of time that is made
 once for each B.
 
-Source: Cutts & Eglen 2014 (J Neurosci 34:14288), equation in Results, "The spike time tiling coefficient".
+Source: Cutts & Eglen 2014 (J Neurosci 34:14288).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ time is multiplied up by the number of pairs. Medians of some runs; ``cpu`` is p
 from __future__ import annotations
 
 import argparse
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -156,6 +157,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="share of the units")
     asked = parser.parse_args()
+    print(
+        f"load {os.getloadavg()[0]:.1f} before the run, {os.cpu_count()} processors: bars of wall time need a quiet machine"
+    )
     trains = poisson(max(16, int(100 * asked.scale)), 500, SECONDS)
     metrics(trains, asked.repeats)
     profiles(trains, asked.repeats)
