@@ -113,7 +113,8 @@ def _folders(root: str | Path, pattern: str | None, wanted: dict[str, Any]) -> l
     found = (
         [_files.Found(path if path.is_dir() else path.parent)] if pattern is None else _files.find(root, pattern, ())
     )
-    found = _files.keep(found, **{k: _options.as_list(v) for k, v in wanted.items()})
+    sorted_ones = [f for f in found if is_phy(f.path)]
+    found = _files.keep(sorted_ones or found, **{k: _options.as_list(v) for k, v in wanted.items()})
     for folder in found:
         if not is_phy(folder.path):
             there = sorted(p.name for p in folder.path.iterdir())[:8] if folder.path.is_dir() else []
