@@ -11,6 +11,7 @@ Source: Rabiner 1989 (Proc IEEE 77:257), equations 19-37 and 90-97; the scaling 
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -105,7 +106,7 @@ def forward_backward_numpy(
         np.zeros(len(offsets) - 1),
         np.zeros(n_bins),
     )
-    for s, (begin, end) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for s, (begin, end) in enumerate(itertools.pairwise(offsets)):
         here = log_likelihood[begin:end]
         ahead, back = np.empty_like(here), np.zeros_like(here)
         size = by_bin[begin:end]
@@ -131,7 +132,7 @@ def viterbi_numpy(
 ) -> np.ndarray:
     """Return what :func:`viterbi` does, from the definition."""
     log_a, path = _log(transition), np.zeros(len(log_likelihood), dtype=np.int64)
-    for begin, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for begin, end in itertools.pairwise(offsets):
         best = _log(start) + log_likelihood[begin]
         came = np.zeros((end - begin, len(start)), dtype=np.int64)
         for t in range(begin + 1, end):
@@ -345,7 +346,7 @@ def _on_cpu(values: np.ndarray, a: np.ndarray, start: np.ndarray, offsets: np.nd
 def _path_on_cpu(values: np.ndarray, a: np.ndarray, start: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     best, came = np.empty((2, values.shape[1])), np.empty(values.shape, dtype=np.int32)
     path = np.empty(len(values), dtype=np.int64)
-    for begin, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for begin, end in itertools.pairwise(offsets):
         _path_cpu(values, _log(a), _log(start), begin, end, best, came, path)
     return path
 

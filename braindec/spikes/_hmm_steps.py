@@ -68,17 +68,24 @@ def sums(trials: Trials, weights: Weights, link: Link, posterior: np.ndarray) ->
     size = q + n_states * n_columns
     gradient, information = np.zeros((n_units, size)), np.zeros((n_units, size, size))
     i, j = np.triu_indices(q + n_columns)
+    most = max(256, min(_ROWS, (1 << 20) // len(i)))
+    room = np.empty((most, len(i)))  # products of pairs of columns
     for s, w in enumerate(weights.state):
         own = np.append(np.arange(q), q + s * n_columns + np.arange(n_columns))
         packed, slope_sum = np.zeros((n_units, len(i))), np.zeros((n_units, q + n_columns))
-        for rows, p in _rows_of(posterior[:, s], max(256, min(_ROWS, (1 << 20) // len(i)))):
+        for rows, p in _rows_of(posterior[:, s], most):
             C = np.hstack([trials.Z[rows], trials.X[rows]])
             eta = C @ np.vstack([weights.shared, w])
             mu = np.maximum(link.mean(eta), _FLOOR)
             slope = link.slope(eta, mu)
             ratio = p[:, None] * slope / mu
             slope_sum += (ratio * (trials.y[rows] - mu)).T @ C
-            packed += (ratio * slope).T @ (C[:, i] * C[:, j])
+            begin = 0
+            for a in range(C.shape[1]):
+                end = begin + C.shape[1] - a
+                np.multiply(C[:, a : a + 1], C[:, a:], out=room[: len(C), begin:end])
+                begin = end
+            packed += (ratio * slope).T @ room[: len(C)]
         block = np.zeros((n_units, q + n_columns, q + n_columns))
         block[:, i, j] = packed
         block[:, j, i] = packed

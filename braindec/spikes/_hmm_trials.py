@@ -57,7 +57,7 @@ def as_counts(trials: Any, width: float | None = None) -> list[np.ndarray]:
             raise BraindecError("spike times need a bin width", fix="give width=0.02 (s), say")
         every = [trials] if isinstance(trials, Spikes) else list(trials)
         pieces = [s.restrict([interval]) for s in every for interval in s.support.tolist()]
-        found = [p.counts(width).read().astype(np.float64) for p in pieces if p.duration >= width]
+        found = [p.counts(width).load().astype(np.float64) for p in pieces if p.duration >= width]
     else:
         found = [np.asarray(t) for t in trials]
     if not found:

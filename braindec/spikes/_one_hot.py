@@ -19,7 +19,7 @@ import numpy as np
 
 from braindec.spikes._hmm_steps import Sums, Weights, flatten
 
-__all__ = ["OneHot", "improve", "start_from"]
+__all__ = ["OneHot", "improve", "prune", "start_from"]
 
 _WEIGHT_OF_PRIOR = 2.0  # states that the prior common to all connections counts as, in the prior of one
 
@@ -122,6 +122,31 @@ def improve(
         shared = full[:, :q].T.copy()
         free = np.stack([full[:, b + n_columns : b + width].T for b in place])
     return OneHot(p, strength, f, found.n_free), free, shared
+
+
+def prune(found: OneHot, sums: Sums, at: Weights) -> OneHot:
+    """Return the structure without connections that are not worth their strength, in all states together.
+
+    A connection explains ``S' M S / 2`` of the log-likelihood (``M``: its information, summed over states) and pays Occam's
+    factor, half the log-determinant of ``1 + M v``, with ``v`` the mean square of the strengths that are in use (Laplace).
+    Without this a connection that is absent everywhere is given a small strength and whatever signs fit the noise.
+    """
+    q, (n_states, width, n_units), f = len(at.shared), at.state.shape, found.n_functions
+    n_sources = found.p.shape[2]
+    active = found.p[0] + found.p[2]
+    share = np.repeat(active.max(axis=0), f, axis=0)
+    v = float((share * found.strength**2).sum() / max(share.sum(), 1e-12))
+    p = found.p.copy()
+    for j in range(n_sources):
+        M = np.zeros((n_units, f, f))
+        for s in range(n_states):
+            b = q + s * width + j * f
+            M += active[s, j][:, None, None] * sums.information[:, b : b + f, b : b + f]
+        S = found.strength[j * f : (j + 1) * f].T
+        explained = np.einsum("ni,nij,nj->n", S, M, S) / 2
+        cost = np.linalg.slogdet(np.eye(f) + v * M)[1] / 2
+        p[:, :, j, explained < cost] = np.array([0.0, 1.0, 0.0])[:, None, None]
+    return OneHot(p, found.strength, f, found.n_free)
 
 
 def _prior(p: np.ndarray) -> np.ndarray:

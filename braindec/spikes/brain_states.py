@@ -97,7 +97,7 @@ def cut_trials(
             raise BraindecError("recordings hold different units", fix="run them one by one")
         for interval in s.support.tolist():
             if interval[1] - interval[0] >= width * n / 2:
-                counts = s.restrict([interval]).counts(width).read().astype(float)
+                counts = s.restrict([interval]).counts(width).load().astype(float)
                 pieces += [c for c in np.split(counts, range(n, counts.shape[1], n), axis=1) if c.shape[1] >= n / 2]
     if len(pieces) < 6:
         raise BraindecError(
@@ -295,7 +295,9 @@ def said(rows: Sequence[Mapping[str, Any]], fits: StateFits) -> list[str]:
         )
     if fits.selection is not None:
         best = fits.selection.loc[fits.selection["chosen"], "n_states"].iloc[0]
-        out.append(f"Cross-validation chooses {best} state{'s' * int(best > 1)}{'; two are shown' if best == 1 else ''}.")
+        out.append(
+            f"Cross-validation chooses {best} state{'s' * int(best > 1)}{'; two are shown' if best == 1 else ''}."
+        )
     if "state_accuracy" in set(table["metric"]):
         mine = table[(table["metric"] == "state_accuracy") & (table["model"] == fits.first)].set_index("how")["value"]
         out.append(

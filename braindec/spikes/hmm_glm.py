@@ -318,6 +318,7 @@ class HMMGLM(BaseEstimator):
             transition, start = _chain(found, made.offsets)
             known, free, shared = _one_hot.improve(known, sums(made, at, link, found.posterior), at, ridge=self.ridge)
             at = Weights(known.weights(free), shared)
+        known = _one_hot.prune(known, sums(made, at, link, found.posterior), at)
         self.structure_ = known.p.transpose(0, 1, 3, 2)
         known.p = np.eye(3)[known.p.argmax(axis=0)].transpose(3, 0, 1, 2)
         for _ in range(5):  # strengths and biases of the likeliest structure

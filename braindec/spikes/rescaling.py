@@ -54,11 +54,14 @@ def rescale(counts: Any, mean: Any, *, family: str = "poisson", rng: np.random.G
         rate = -np.log1p(-mean)
     else:
         raise BraindecError(f"there is no family {family!r}", allowed="poisson, bernoulli")
-    before = np.cumsum(rate) - rate
+    after = np.cumsum(rate)
     where = np.repeat(np.arange(len(y)), y.astype(int))
     u = rng.random(len(where))
-    inside = u * rate[where] if family == "poisson" else -np.log1p(-u * -np.expm1(-rate[where]))
-    return np.diff(np.sort(before[where] + inside), prepend=0.0)
+    if family == "poisson":
+        return np.diff(np.sort(after[where] - u * rate[where]), prepend=0.0)
+    # a bin with a spike can have no other: the next interval begins at its end
+    inside = -np.log1p(u * np.expm1(-rate[where]))
+    return after[where] - rate[where] + inside - np.append(0.0, after[where[:-1]])
 
 
 def rescaling_table(counts: Any, mean: Any, *, family: str = "poisson", seed: int = 0) -> pd.DataFrame:
