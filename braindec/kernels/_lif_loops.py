@@ -5,10 +5,16 @@ Each row helper reads and writes few arrays, so that the compiler's checks for o
 
 from __future__ import annotations
 
-import numpy as np
-from numba import njit
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any
 
-__all__ = ["scan_backward", "scan_forward"]
+import numpy as np
+from numba import njit, types
+from numba.np.numpy_support import from_dtype
+
+__all__ = ["derivative_rows", "scan_backward", "scan_forward"]
 
 _fast = njit(cache=True, nogil=True)
 
@@ -149,28 +155,27 @@ def _fold(wide, sums):  # type: ignore[no-untyped-def]
         sums[i % n] += wide[i]
 
 
-@_fast
-def scan_backward(
-    x, spikes, charged, slope, g_spikes, g_potential, v0, s0, out, g_v0, g_s0, sums,
-    decay, threshold, amount, v_reset, reset, delay, detach, first, stop, rows,
+def _scan_backward(
+    x, spikes, charged, g_spikes, g_potential, v0, s0, out, g_v0, g_s0, sums,
+    decay, threshold, amount, v_reset, reset, delay, detach, first, stop, rows, slope, one, derivative,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Scan the tiles [first, stop) backward; empty ``g_spikes``, ``g_potential`` mean zero, empty ``sums`` not wanted.
-
-    ``g_v0`` holds the gradient in the last potential when it begins, and that in the first when it ends.
-    """
     n_steps, n_columns = x.shape
     size = rows * len(decay)
     late, kind = delay and reset != 0, x.dtype
     for tile in range(first, stop):
         lo, hi = tile * size, min(n_columns, (tile + 1) * size)
         width = hi - lo
-        d, a, g_s, old, wide = (np.empty(width, kind), np.empty(width, kind), np.empty(width, kind),
-                                np.empty(width, kind), np.zeros((3, width if len(sums) > 0 else 0)))  # fmt: skip
+        d, h, a, g_s, old, f, wide = (
+            np.empty(width, kind), np.empty(width, kind), np.empty(width, kind), np.empty(width, kind),
+            np.empty(width, kind), np.empty(width, kind), np.zeros((3, width if len(sums) > 0 else 0)),
+        )  # fmt: skip
         _repeat(decay, d)
+        _repeat(threshold, h)
         _repeat(amount, a)
         g, later = g_v0[lo:hi], g_s0[lo:hi]
         for t in range(n_steps - 1, -1, -1):
-            u, s, f = charged[t, lo:hi], spikes[t, lo:hi], slope[t, lo:hi]
+            u, s = charged[t, lo:hi], spikes[t, lo:hi]
+            derivative(u, h, slope, one, f)
             s_before = spikes[t - 1, lo:hi] if t > 0 else s0[lo:hi]
             if len(g_potential) > 0:
                 _add(g_potential[t, lo:hi], g)
@@ -218,5 +223,40 @@ def scan_backward(
             _copy(g, out[t, lo:hi])
             _times(d, g, g)
         if len(sums) > 0:
-            for k in range(3):
-                _fold(wide[k], sums[tile, k])
+            for which in range(3):
+                _fold(wide[which], sums[tile, which])
+
+
+@cache
+def scan_backward(kind: str) -> Any:
+    """Return the backward scan of tiles [first, stop) for float32 or float64, compiled once and kept on disk.
+
+    Empty ``g_spikes``, ``g_potential`` mean zero, empty ``sums`` not wanted. ``g_v0`` holds the gradient in the last
+    potential when it begins, and that in the first when it ends. ``derivative`` is a function of :func:`derivative_rows`,
+    called through its address once a row, so that the scan is not compiled anew for each surrogate.
+    """
+    number = from_dtype(np.dtype(kind))
+    row, table, size = types.Array(number, 1, "C"), types.Array(number, 2, "C"), types.int64
+    signature = types.void(
+        table, table, table, table, table, row, row, table, row, row, types.Array(types.float64, 3, "C"),
+        row, row, row, number, size, types.boolean, types.boolean, size, size, size, number, number, _derivative_type(kind),
+    )  # fmt: skip
+    return njit(signature, cache=True, nogil=True)(_scan_backward)
+
+
+@cache
+def derivative_rows(body: Callable[..., Any], kind: str) -> Any:
+    """Return ``fill(u, threshold, k, one, out)`` that writes ``body(u - threshold, k, one, exp)`` into ``out``."""
+    derivative, exp = njit(inline="always")(body), math.exp
+
+    def fill(u, threshold, k, one, out):  # type: ignore[no-untyped-def]
+        for i in range(len(out)):
+            out[i] = derivative(u[i] - threshold[i], k, one, exp)
+
+    return njit(_derivative_type(kind).signature, nogil=True)(fill)
+
+
+def _derivative_type(kind: str) -> Any:
+    number = from_dtype(np.dtype(kind))
+    row = types.Array(number, 1, "C")
+    return types.FunctionType(types.void(row, row, number, number, row))

@@ -18,22 +18,19 @@ Source: Neftci, Mostafa & Zenke 2019 (IEEE Signal Processing Magazine 36:51), eq
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.kernels import _backend
-from braindec.kernels._lif_loops import scan_backward, scan_forward
+from braindec.kernels._lif_loops import derivative_rows, scan_backward, scan_forward
 from braindec.kernels._threads import in_parts
 
 __all__ = [
-    "Gradients", "LIFRule", "Scan", "lif_scan", "lif_scan_backward", "lif_scan_backward_numpy", "lif_scan_numpy",
-    "surrogate_at",
+    "Gradients", "LIFRule", "Scan", "SurrogateSlope", "lif_scan", "lif_scan_backward", "lif_scan_backward_numpy", "lif_scan_numpy",
 ]  # fmt: skip
 
 RESETS = {"none": 0, "soft": 1, "hard": 2}
@@ -92,6 +89,18 @@ class Scan(NamedTuple):
     last: np.ndarray
 
 
+class SurrogateSlope(NamedTuple):
+    """Derivative that stands in for that of the step: ``body(x, k, one, exp)``, as in ``networks.surrogate``, and k."""
+
+    body: Callable[..., Any]
+    k: float
+
+    def at(self, x: np.ndarray) -> np.ndarray:
+        """Return the derivative at ``x``, in its type."""
+        one = x.dtype.type(1)
+        return self.body(x, one * x.dtype.type(self.k), one, np.exp)
+
+
 class Gradients(NamedTuple):
     """Gradients of drive (time, batch, neuron), first state (batch, neuron) and constants (neuron,)."""
 
@@ -122,7 +131,7 @@ def lif_scan_numpy(x: np.ndarray, v0: np.ndarray, s0: np.ndarray, rule: LIFRule)
 
 
 def lif_scan_backward_numpy(
-    scan: Scan, x: np.ndarray, v0: np.ndarray, s0: np.ndarray, slope: np.ndarray, rule: LIFRule, *,
+    scan: Scan, x: np.ndarray, v0: np.ndarray, s0: np.ndarray, surrogate: SurrogateSlope, rule: LIFRule, *,
     spikes: np.ndarray | None = None, potential: np.ndarray | None = None, last: np.ndarray | None = None,
     detach: bool = False,
 ) -> Gradients:  # fmt: skip
@@ -131,7 +140,7 @@ def lif_scan_backward_numpy(
     out, through = np.zeros_like(x), 0.0 if detach else 1.0
     to_v, to_s = (zero if last is None else last), zero  # gradients of the state that step t hands on
     d_decay, d_threshold, d_amount = (np.zeros(x.shape[2]) for _ in range(3))
-    before = _potential_before(scan, v0, rule)
+    before, slope = _potential_before(scan, v0, rule), surrogate.at(scan.charged - rule.threshold)
     for t in range(len(x) - 1, -1, -1):
         u, s = scan.charged[t], scan.spikes[t]
         old_s = scan.spikes[t - 1] if t else s0
@@ -201,7 +210,7 @@ def lif_scan(
     separate = keep_potential and not rule.charge_is_state
     potential = np.empty_like(x) if separate else None
     flat = _flat(x, spikes, charged), (nothing if potential is None else _flat(potential)[0])
-    arrays = (*flat[0], flat[1], v0.reshape(-1), s0.reshape(-1), last.reshape(-1))
+    arrays = (*flat[0], flat[1], _own(v0).reshape(-1), _own(s0).reshape(-1), last.reshape(-1))
     codes = _codes(rule, x)
 
     def part(first: int, stop: int) -> None:
@@ -214,7 +223,7 @@ def lif_scan(
 
 
 def lif_scan_backward(
-    scan: Scan, x: np.ndarray, v0: np.ndarray, s0: np.ndarray, slope: np.ndarray, rule: LIFRule, *,
+    scan: Scan, x: np.ndarray, v0: np.ndarray, s0: np.ndarray, surrogate: SurrogateSlope, rule: LIFRule, *,
     spikes: np.ndarray | None = None, potential: np.ndarray | None = None, last: np.ndarray | None = None,
     detach: bool = False, constants: bool = True, threads: int | None = None, backend: str | None = None,
 ) -> Gradients:  # fmt: skip
@@ -226,8 +235,8 @@ def lif_scan_backward(
         What :func:`lif_scan` gave (``spikes`` and ``charged`` are used).
     x, v0, s0, rule
         What it was given.
-    slope : array of shape (time, batch, neuron)
-        Surrogate derivative at ``scan.charged - rule.threshold``.
+    surrogate : SurrogateSlope
+        Its derivative is taken at ``scan.charged - rule.threshold``.
     spikes, potential : array of shape (time, batch, neuron), optional
         Gradients of the loss in spikes and potentials; none means zero.
     last : array of shape (batch, neuron), optional
@@ -241,7 +250,7 @@ def lif_scan_backward(
     """
     given = {"spikes": spikes, "potential": potential, "last": last}
     if _backend.choose(backend, has=("numpy", "numba"), kernel="lif_scan_backward") == "numpy":
-        return lif_scan_backward_numpy(scan, x, v0, s0, slope, rule, **given, detach=detach)
+        return lif_scan_backward_numpy(scan, x, v0, s0, surrogate, rule, **given, detach=detach)
     _check(x, (v0, s0), rule)
     nothing = np.empty((0, 0), x.dtype)
     out, g_v, g_s = np.empty_like(x), np.zeros_like(v0), np.zeros_like(v0)
@@ -250,60 +259,19 @@ def lif_scan_backward(
     n_tiles = -(-x.shape[1] // _rows(x))
     sums = np.zeros((n_tiles if constants else 0, 3, x.shape[2]))
     wanted = [nothing if a is None else _flat(a)[0] for a in (spikes, potential)]
-    arrays = (*_flat(x, scan.spikes, scan.charged, slope), *wanted, v0.reshape(-1), s0.reshape(-1), *_flat(out),
+    arrays = (*_flat(x, scan.spikes, scan.charged), *wanted, _own(v0).reshape(-1), _own(s0).reshape(-1), *_flat(out),
               g_v.reshape(-1), g_s.reshape(-1), sums)  # fmt: skip
     codes = _codes(rule, x)
 
+    loop, derivative = scan_backward(x.dtype.name), derivative_rows(surrogate.body, x.dtype.name)
+    k = x.dtype.type(surrogate.k)
+
     def part(first: int, stop: int) -> None:
-        scan_backward(*arrays, *codes, detach, first, stop, _rows(x))
+        loop(*arrays, *codes, detach, first, stop, _rows(x), k, x.dtype.type(1), derivative)
 
     _run(part, x, threads)
     totals = sums.sum(axis=0) if constants else np.zeros((3, x.shape[2]))
     return Gradients(out, g_v, g_s, *totals)
-
-
-def surrogate_at(
-    body: Callable[..., Any], slope: float, charged: np.ndarray, threshold: np.ndarray, *, threads: int | None = None
-) -> np.ndarray:
-    """Return a surrogate's derivative at ``charged - threshold``, shape (time, batch, neuron).
-
-    Parameters
-    ----------
-    body : callable
-        ``body(x, k, one, exp)``, as of ``networks.surrogate.Surrogate``; compiled once.
-    slope : float
-    charged : array of shape (time, batch, neuron)
-    threshold : array of shape (neuron,)
-    """
-    out = np.empty_like(charged)
-    fill, one = _compiled(body), charged.dtype.type(1)
-    rows, into = charged.reshape(-1, charged.shape[-1]), out.reshape(-1, charged.shape[-1])
-
-    def part(first: int, stop: int) -> None:
-        at = slice(first * charged.shape[0], stop * charged.shape[0])
-        fill(rows[at], threshold, one * charged.dtype.type(slope), one, into[at])
-
-    _run(part, charged, threads, n_parts=charged.shape[1])
-    return out
-
-
-@cache
-def _compiled(body: Callable[..., Any]) -> Any:
-    from numba import njit
-
-    derivative, exp = njit(inline="always")(body), math.exp
-
-    @njit
-    def row(u, threshold, k, one, out):  # type: ignore[no-untyped-def]
-        for i in range(len(u)):
-            out[i] = derivative(u[i] - threshold[i], k, one, exp)
-
-    @njit(nogil=True)
-    def fill(charged, threshold, k, one, out):  # type: ignore[no-untyped-def]
-        for r in range(len(charged)):
-            row(charged[r], threshold, k, one, out[r])
-
-    return fill
 
 
 def _rows(x: np.ndarray) -> int:
@@ -311,18 +279,27 @@ def _rows(x: np.ndarray) -> int:
     return max(1, _TILE // x.shape[2])
 
 
-def _run(part: Callable[[int, int], None], x: np.ndarray, threads: int | None, n_parts: int | None = None) -> None:
-    total = -(-x.shape[1] // _rows(x)) if n_parts is None else n_parts
-    in_parts(part, total, threads=threads, worth=x.size >= _WORTH_THREADS)
+def _run(part: Callable[[int, int], None], x: np.ndarray, threads: int | None) -> None:
+    in_parts(part, -(-x.shape[1] // _rows(x)), threads=threads, worth=x.size >= _WORTH_THREADS)
 
 
 def _flat(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     """Arrays of (time, batch, neuron) as (time, batch * neuron)."""
-    return tuple(np.ascontiguousarray(a).reshape(len(a), -1) for a in arrays)
+    return tuple(_own(a).reshape(len(a), -1) for a in arrays)
+
+
+def _own(array: np.ndarray) -> np.ndarray:
+    """Contiguous and writeable, as the compiled loops take it."""
+    return np.require(array, requirements=["C", "W"])
 
 
 def _codes(rule: LIFRule, x: np.ndarray) -> tuple[Any, ...]:
-    return (rule.decay, rule.threshold, rule.amount, x.dtype.type(rule.v_reset), RESETS[rule.reset], rule.delay)
+    return (
+        *map(_own, (rule.decay, rule.threshold, rule.amount)),
+        x.dtype.type(rule.v_reset),
+        RESETS[rule.reset],
+        rule.delay,
+    )
 
 
 def _check(x: np.ndarray, states: tuple[np.ndarray, ...], rule: LIFRule) -> None:

@@ -99,12 +99,12 @@ class _FusedScan(torch.autograd.Function):
     def backward(
         ctx: Any, g_spikes: torch.Tensor | None, g_potential: torch.Tensor | None, g_last: torch.Tensor | None
     ) -> tuple[Any, ...]:
-        from braindec.kernels.lif_scan import Scan, lif_scan_backward, surrogate_at
+        from braindec.kernels.lif_scan import Scan, SurrogateSlope, lif_scan_backward
 
         x, v, s, decay, threshold, amount, spikes, charged = ctx.saved_tensors
         settings, rule = ctx.settings, as_rule(decay, threshold, amount, ctx.settings)
         u = charged.detach().numpy()
-        slope = surrogate_at(settings.surrogate.body, settings.surrogate.slope, u, rule.threshold)
+        surrogate = SurrogateSlope(settings.surrogate.body, settings.surrogate.slope)
         needs = ctx.needs_input_grad
         given = {
             name: None if g is None else g.contiguous().numpy()
@@ -112,7 +112,7 @@ class _FusedScan(torch.autograd.Function):
         }
         found = lif_scan_backward(
             Scan(spikes.detach().numpy(), u, None, u[-1]), x.detach().numpy(), v.detach().numpy(), s.detach().numpy(),
-            slope, rule, **given, detach=settings.detach, constants=any(needs[3:6]),
+            surrogate, rule, **given, detach=settings.detach, constants=any(needs[3:6]),
         )  # fmt: skip
         grads = [torch.from_numpy(g).to(x.dtype) if wanted else None for g, wanted in zip(found, needs)]
         return (*grads, None, None)

@@ -110,13 +110,13 @@ class _FusedRecurrence(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, g_spikes: torch.Tensor | None, g_potential: torch.Tensor | None) -> tuple[Any, ...]:
-        from braindec.kernels.lif_scan import Scan, lif_scan_backward, surrogate_at
+        from braindec.kernels.lif_scan import Scan, SurrogateSlope, lif_scan_backward
 
         v, s, weight, decay, threshold, amount, *traces = ctx.saved_tensors
         drive, spikes, charged, potential = (trace.detach() for trace in traces)
         rule = as_rule(decay, threshold, amount, ctx.settings)
-        surrogate, wanted = ctx.settings.surrogate, any(ctx.needs_input_grad[4:7])
-        slope = surrogate_at(surrogate.body, surrogate.slope, charged.numpy(), rule.threshold)
+        surrogate = SurrogateSlope(ctx.settings.surrogate.body, ctx.settings.surrogate.slope)
+        wanted = any(ctx.needs_input_grad[4:7])
         g_drive, g_v, g_s, sums = torch.empty_like(drive), torch.zeros_like(v), torch.zeros_like(s), [0.0, 0.0, 0.0]
         v, s = v.detach().contiguous(), s.detach().contiguous()
         for t in range(len(drive) - 1, -1, -1):
@@ -128,7 +128,7 @@ class _FusedRecurrence(torch.autograd.Function):
             one = slice(t, t + 1)
             found = lif_scan_backward(
                 Scan(spikes[one].numpy(), charged[one].numpy(), None, potential[t].numpy()), drive[one].numpy(),
-                *(part.numpy() for part in before), slope[one], rule, spikes=g_s[None].numpy(), last=g_v.numpy(),
+                *(part.numpy() for part in before), surrogate, rule, spikes=g_s[None].numpy(), last=g_v.numpy(),
                 detach=ctx.settings.detach, constants=wanted,
             )  # fmt: skip
             g_drive[t] = torch.from_numpy(found.x[0])

@@ -10,7 +10,7 @@ from scipy.stats import norm
 
 from braindec import registry
 from braindec.errors import BraindecError
-from braindec.kernels.lif_scan import surrogate_at
+from braindec.kernels._lif_loops import derivative_rows
 from braindec.networks.surrogate import Surrogate, resolve
 
 NAMES = registry.names("networks.surrogates")
@@ -69,11 +69,14 @@ def test_torch_and_numba_agree_with_numpy_and_keep_the_type(name):
     surrogate = resolve(name)
     x = X.astype(np.float32)
     numpy, tensor = surrogate.derivative(x), surrogate.derivative(torch.from_numpy(x))
-    compiled = surrogate_at(surrogate.body, surrogate.slope, x[None, None] + np.float32(1), np.ones(401, np.float32))
+    compiled, one = np.empty_like(x), np.float32(1)
+    derivative_rows(surrogate.body, "float32")(
+        x + one, np.ones_like(x), one * np.float32(surrogate.slope), one, compiled
+    )
     again = surrogate.derivative((x + np.float32(1)) - np.float32(1))  # what is left after the threshold is taken off
     assert numpy.dtype == np.float32 and tensor.dtype == torch.float32 and compiled.dtype == np.float32
     np.testing.assert_allclose(tensor.numpy(), numpy, rtol=2e-6, atol=1e-7)
-    np.testing.assert_allclose(compiled[0, 0], again, rtol=2e-6, atol=1e-7)
+    np.testing.assert_allclose(compiled, again, rtol=2e-6, atol=1e-7)
 
 
 def test_far_from_the_threshold_nothing_overflows():
