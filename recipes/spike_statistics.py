@@ -18,10 +18,11 @@ from braindec.errors import BraindecError
 from braindec.loaders import _arrays
 from braindec.loaders.cohort import source_of, subject_units
 from braindec.spikes._statistics_panels import panels_of
-from braindec.spikes._statistics_rows import answers, score_rows, truth_rows
+from braindec.spikes._statistics_rows import score_rows, truth_rows
+from braindec.spikes._statistics_text import answers, notes, overview
+from braindec.spikes.conditions import in_blocks, laid_out
 from braindec.spikes.planted_recording import planted_recording
 from braindec.spikes.statistics import FieldOptions, SynchronyOptions, describe
-from braindec.spikes.variability import windows_of
 from braindec.types import Result, Spikes
 
 CITATIONS = [
@@ -139,42 +140,7 @@ def load(config, unit):
     """The recording, with one event a trial."""
     found = {name: one_recording(s, unit["subject"]) for name, s in sources(config).items()}
     spikes = laid_out(found) if config.conditions.parts else next(iter(found.values()))
-    length = config.conditions.blocks
-    if length is None:
-        return spikes
-    pieces = [
-        (w, e)
-        for e in spikes.events.to_dict("records")
-        for w in windows_of(spikes.restrict([[e["onset"], e["onset"] + e["duration"]]]), window=length)[:, 0]
-    ]
-    events = pd.DataFrame([{**e, "onset": w, "duration": length} for w, e in pieces])
-    return Spikes(
-        spikes.times, spikes.unit, spikes.units, spikes.start, spikes.stop, events, spikes.info, spikes.support
-    )
-
-
-def laid_out(parts, pause=1.0) -> Spikes:
-    """Recordings of the same neurons one after another, nothing observed between them; one event each."""
-    times, unit, support, events, at = [], [], [], [], 0.0
-    for name, part in parts.items():
-        times.append(part.times - part.start + at)
-        unit.append(part.unit)
-        support.append(part.support - part.start + at)
-        events.append({"onset": at, "duration": part.stop - part.start, "trial_type": name})
-        at += part.stop - part.start + pause
-    first = next(iter(parts.values()))
-    if len({p.n_units for p in parts.values()}) > 1:
-        raise BraindecError("the conditions have other neurons", found=str({k: p.n_units for k, p in parts.items()}))
-    return Spikes(
-        np.concatenate(times),
-        np.concatenate(unit),
-        first.units,
-        0.0,
-        at - pause,
-        pd.DataFrame(events),
-        first.info,
-        np.concatenate(support),
-    )
+    return spikes if config.conditions.blocks is None else in_blocks(spikes, length=config.conditions.blocks)
 
 
 def field_of(config, made, events):
@@ -197,16 +163,12 @@ def run(config, unit, work):
     spikes = made.spikes if planted else load(config, unit)
     window = (
         {}
-        if config.trials is None
+        if config.trials is None or not len(spikes.events)
         else {"tmin": config.trials.tmin, "tmax": config.trials.tmax, "windows": config.trials.windows or None}
     )
     column = config.conditions.column
-    compared = (
-        column
-        if config.trials is not None and column in spikes.events and spikes.events[column].nunique() > 1
-        else None
-    )
-    field, sfreq = field_of(config, made, spikes.events) if config.trials is not None else (None, None)
+    compared = column if window and column in spikes.events and spikes.events[column].nunique() > 1 else None
+    field, sfreq = field_of(config, made, spikes.events) if window else (None, None)
     options = FieldOptions(
         half_bandwidth=config.field.half_bandwidth, fmax=config.field.fmax, jitter=config.field.jitter
     )
@@ -216,40 +178,9 @@ def run(config, unit, work):
     rows = score_rows(found)
     if planted:
         rows = pd.concat([rows, pd.DataFrame(truth_rows(found, made.truth, seed=work.seed))], ignore_index=True)
-    panels, arrays = panels_of(found, unit=config.field.unit)
-    return Result(rows, arrays, {"overview": overview(found, compared), "panels": panels, "answers": answers(found, made.truth if planted else None),
-                                 "notes": notes(config, found, made), "warnings": list(spikes.info.get("warnings") or [])})  # fmt: skip
-
-
-def overview(found, compared):
-    spikes = found.spikes
-    told = {"neurons": spikes.n_units, "spikes": f"{len(spikes.times):,}", "observed (s)": round(spikes.duration, 3), "stretches": len(spikes.support),
-            "rates (Hz)": f"{found.rates['value'].min():.1f} to {found.rates['value'].max():.1f}" if spikes.n_units > 1 else f"{found.rates['value'].iloc[0]:.1f}",
-            "intervals below 1.5 ms": f"{found.quality['violations'].sum():,}"}  # fmt: skip
-    if found.trials is not None:
-        told["trials"] = f"{found.trials.n_trials:,}" + (
-            f" ({len(found.trials.dropped)} left out, not observed as a whole)" if len(found.trials.dropped) else ""
-        )
-    if compared:
-        told["conditions"] = {c: int((found.conditions == c).sum()) for c in found.order}
-    return told
-
-
-def notes(config, found, made):
-    said = [f"{r['name']}: {r['note']}." for _, r in found.quality.iterrows() if r["note"]]
-    if config.conditions.blocks and found.trials is not None:
-        said.append(f"Long stretches were cut into blocks of {config.conditions.blocks:g} s; blocks are exchanged and resampled as trials are. Where the rate wanders "
-                    "more slowly than that, p-values are too small: compare with longer blocks.")  # fmt: skip
-    if found.synchrony is not None:
-        said.append(
-            f"Synchrony is what jitter in windows of {1e3 * config.synchrony.window:g} ms takes away: rates that change together more slowly explain none of it."
-        )
-    if found.coherence is not None:
-        said.append(
-            "Exchanging trials keeps what is locked to the onset of trials; coherence beyond it is locking trial by trial."
-        )
-    if made is not None:
-        said.append(f"The recording is made up: {(made.truth['tuning'] != 1).sum()} neurons are tuned, {(made.truth['gain'] > 0).sum()} follow a rhythm of "
-                    f"{made.rhythm:g} Hz, {(made.truth['shape'] > 1).sum()} have regular intervals (local variation {made.truth['lv'].min():.2f}), and two share "
-                    f"{config.planted.shared:g} spikes a second.")  # fmt: skip
-    return said
+    panels, arrays = panels_of(found, unit=config.field.unit, stretches=bool(config.conditions.blocks))
+    made_by = {"overview": overview(found), "panels": panels, "answers": answers(found, made.truth if planted else None), "notes":
+               notes(found, jitter=config.synchrony.window, blocks=config.conditions.blocks, made=made), "warnings": list(spikes.info.get("warnings") or [])}  # fmt: skip
+    if config.trials is not None and not window:
+        made_by["notes"].append("The recording has no events: nothing was done by trials.")
+    return Result(rows, arrays, made_by)

@@ -6,16 +6,19 @@ from typing import Any
 
 import numpy as np
 
+from braindec.spikes._observed import joined
 from braindec.spikes._statistics_rows import ALPHA, FEW
 from braindec.spikes.intervals import interspike_intervals
 from braindec.spikes.psth import psth
+from braindec.spikes.rates import smoothed_rate
 from braindec.spikes.statistics import Described
+from braindec.types import Spikes
 
 __all__ = ["panels_of"]
 
 
 def panels_of(
-    found: Described, *, shown: float = 5.0, width: float = 0.05, unit: str = "a.u."
+    found: Described, *, shown: float = 5.0, width: float = 0.05, unit: str = "a.u.", stretches: bool = False
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
     """Return the panels of the page and their arrays.
 
@@ -29,9 +32,13 @@ def panels_of(
         Bins of the PSTH, s.
     unit : str
         Of the field.
+    stretches : bool
+        Whether trials are blocks of long stretches, whose beginnings mean nothing: rates are then drawn over the whole of them.
     """
     arrays: dict[str, np.ndarray] = {}
-    panels = _trials(found, arrays, width) if found.trials is not None and found.conditions is not None else []
+    panels: list[dict[str, Any]] = []
+    if found.trials is not None and found.conditions is not None:
+        panels = _stretches(found, arrays) if stretches else _trials(found, arrays, width)
     panels = [
         *panels,
         *_tuning(found, arrays),
@@ -87,6 +94,35 @@ def _trials(found: Described, arrays: dict[str, np.ndarray], width: float) -> li
              "args": {"spikes": "@psth/spikes", "trial": "@psth/trial", "times": "@psth/times", "rates": "@psth/rates", "low": "@psth/low", "high": "@psth/high",
                       "conditions": found.conditions.tolist(), "labels": found.order},
              "caption": f"Rates in bins of {1e3 * width:g} ms with 95 % intervals over trials" + (": the neuron with the strongest tuning." if name else ".")}]  # fmt: skip
+
+
+def _parts(found: Described) -> dict[str, Spikes]:
+    """The recording in the trials of each condition alone."""
+    trials = found.trials
+    if trials is None or found.conditions is None or not len(found.by_condition):
+        return {}
+    parts = {}
+    for name in found.order:
+        onset = np.sort(trials.trials["onset"].to_numpy()[found.conditions == name])
+        pieces = np.stack([onset + trials.tmin, onset + trials.tmax], axis=1)
+        pieces[1:, 0] = np.maximum(pieces[1:, 0], pieces[:-1, 1])
+        parts[name] = found.spikes.restrict(joined(pieces))
+    return parts
+
+
+def _stretches(found: Described, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    parts, u, sigma = _parts(found), _best(found), 1.0
+    if not parts or len(parts) > 7:
+        return []
+    curves = [smoothed_rate(part.select([u]), sigma=sigma, width=0.1) for part in parts.values()]
+    n = max(len(c.times) for c in curves)
+    values = np.full((len(curves), n), np.nan)
+    for row, curve in zip(values, curves, strict=True):
+        row[: len(curve.times)] = curve.values[0]
+    arrays |= {"stretches/times": 0.1 * (np.arange(n) + 0.5), "stretches/rates": values}
+    name = f" of {_names(found)[u]}" if found.spikes.n_units > 1 else ""
+    return [{"draw": "rate_curve", "title": f"Rate over time{name}", "args": {"times": "@stretches/times", "values": "@stretches/rates", "labels": found.order,
+             "xlabel": "time since the condition began (s)"}, "caption": f"Gaussian kernel, standard deviation {sigma:g} s, edges corrected."}]  # fmt: skip
 
 
 def _tuning(found: Described, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
@@ -165,7 +201,11 @@ def _field(found: Described, arrays: dict[str, np.ndarray], unit: str) -> list[d
 
 def _intervals(found: Described, arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     lengths = interspike_intervals(found.spikes)
-    if found.spikes.n_units <= FEW:
+    parts = _parts(found) if found.spikes.n_units == 1 else {}
+    if 1 < len(parts) <= 7:
+        pick = {name: interspike_intervals(part)[0].lengths for name, part in parts.items()}
+        title = "Intervals between spikes by condition"
+    elif found.spikes.n_units <= FEW:
         pick = {_names(found)[u]: lengths[u].lengths for u in range(found.spikes.n_units)}
         title = "Intervals between spikes"
     else:

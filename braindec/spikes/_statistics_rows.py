@@ -1,4 +1,4 @@
-"""Rows and sentences of a described recording: one row a neuron where there are few, shares of them where there are many."""
+"""Rows of a described recording: one row a neuron where there are few, shares of them where there are many."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from braindec.stats.bootstrap import bootstrap_interval
 FEW = 6  # neurons that have rows of their own
 ALPHA = 0.05
 
-__all__ = ["ALPHA", "FEW", "answers", "condition_name", "score_rows", "truth_rows"]
+__all__ = ["ALPHA", "FEW", "condition_name", "score_rows", "truth_rows"]
 
 
 def score_rows(found: Described) -> pd.DataFrame:
@@ -132,8 +132,8 @@ def _field_rows(found: Described) -> list[dict[str, Any]]:
         rows.append({**base, "row": "decoded", "value": c["value"], "low": c["low"], "high": c["high"], "p": c["p"],
                      "note": f"largest over frequencies, at {c['frequency']:g} Hz, field at {np.degrees(c['phase']):+.0f}° when spikes come (0°: its peak); interval: "
                      "jackknife over trials; chance and p: largest with trials of the field exchanged"})  # fmt: skip
-        rows.append({**base, "row": "exchanged_trials", "value": c["chance"], "low": c["chance_low"], "high": c["chance_high"], "p": np.nan,
-                     "note": "mean and central 95 %"})  # fmt: skip
+        rows.append({**base, "row": "label_shuffle", "value": c["chance"], "low": c["chance_low"], "high": c["chance_high"], "p": np.nan,
+                     "note": "trials of the field exchanged: mean and central 95 % of the largest"})  # fmt: skip
         rows.append({**base, "row": "jittered_spikes", "value": j["value"], "low": j["low"], "high": j["high"], "p": j["p"], "chance": j["chance"],
                      "note": f"each spike moved by up to a time that undoes the rhythm; largest at {j['frequency']:g} Hz"})  # fmt: skip
         rows.append({"metric": "phase_consistency", "row": "decoded", "neuron": v["name"], "value": v["value"], "chance": 0.0, "low": v["low"], "high": v["high"],
@@ -240,48 +240,3 @@ def _auc(score: np.ndarray, planted: np.ndarray, seed: int) -> tuple[float, floa
     rows, columns = rng.integers(0, len(own), (500, len(own))), rng.integers(0, len(others), (500, len(others)))
     draws = np.array([beats[np.ix_(r, c)].mean() for r, c in zip(rows, columns, strict=True)])
     return float(beats.mean()), *(float(q) for q in np.quantile(draws, [0.025, 0.975]))
-
-
-def answers(found: Described, truth: pd.DataFrame | None = None) -> list[str]:
-    """Sentences for the top of the page."""
-    said = []
-    for _, r in found.ratios.iterrows() if found.spikes.n_units <= FEW else []:
-        where = f" ({r['window']})" if r["window"] else ""
-        said.append(f"{r['first']:.1f} Hz in {found.order[0]} and {r['second']:.1f} Hz in {found.order[1]}{where}: ratio {r['value']:.2f} "
-                    f"({r['low']:.2f} to {r['high']:.2f}), {_p(r['p'])}.")  # fmt: skip
-    if found.coherence is not None and found.spikes.n_units <= FEW and found.coherence_jittered is not None:
-        for (_, c), (_, j) in zip(
-            found.coherence.table.iterrows(), found.coherence_jittered.table.iterrows(), strict=True
-        ):
-            said.append(f"Spikes and field are {'' if c['p'] <= ALPHA else 'not shown to be '}coherent, most at {c['frequency']:g} Hz ({c['value']:.2f}, {_p(c['p'])}); "
-                        f"jittered spikes have {j['value']:.2f} at most ({_p(j['p'])}).")  # fmt: skip
-    if truth is not None:
-        said += _planted(found, truth)
-    return said
-
-
-def _planted(found: Described, truth: pd.DataFrame) -> list[str]:
-    parts: list[tuple[str, np.ndarray, np.ndarray]] = []
-    for tuned in list(found.tuning.values())[:1]:
-        parts.append(("tuned", tuned.tests["p_family"].to_numpy() <= ALPHA, truth["tuning"].to_numpy() != 1))
-    if found.coherence is not None:
-        parts.append(
-            ("locked to the field", found.coherence.table["p_family"].to_numpy() <= ALPHA, truth["gain"].to_numpy() > 0)
-        )
-    said = [f"{name}: {int((hit & real).sum())} of {int(real.sum())} planted neurons found, {int((hit & ~real).sum())} of {int((~real).sum())} others called so"
-            for name, hit, real in parts]  # fmt: skip
-    if found.synchrony is not None:
-        hit, pairs = found.synchrony.table["p_family"].to_numpy() <= ALPHA, found.synchrony.correlograms.pairs
-        real = truth["partner"].to_numpy()[pairs[:, 0]] == pairs[:, 1]
-        said.append(
-            f"synchronous: {int((hit & real).sum())} of {int(real.sum())} planted pairs found, {int((hit & ~real).sum())} of {int((~real).sum())} others called so"
-        )
-    return (
-        [f"What was planted, at a family-wise level of 5 % over neurons, frequencies and lags: {'; '.join(said)}."]
-        if said
-        else []
-    )
-
-
-def _p(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"

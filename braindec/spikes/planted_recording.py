@@ -1,7 +1,7 @@
 """A made-up recording of spikes and a field of which everything is known: rates, irregularity, tuning, a pair, locking.
 
 Each unit is a gamma renewal process in operational time, so that its local variation is 3 / (2 shape + 1) whatever its rate
-does. The rate is base x tuning x exp(gain x - gain^2 / 2), x the rhythm in the field with variance 1: the mean rate does not
+does, but for spikes less than 2 ms after another, which are left out (some 2 % at 12 Hz). The rate is base x tuning x exp(gain x - gain^2 / 2), x the rhythm in the field with variance 1: the mean rate does not
 depend on the locking, and the phase density of the spikes grows with the gain. One pair shares extra spikes.
 
 Source: Cox 1962 (Renewal Theory, chapter 2); Brown et al. 2002 (Neural Computation 14:325) for operational time; Shinomoto et
@@ -22,6 +22,7 @@ from braindec.types import Spikes
 __all__ = ["PlantedRecording", "planted_recording"]
 
 _STEP = 0.001  # s, of the rates
+_DEAD = 0.002  # s after a spike in which there is no other
 _STIMULUS = (0.1, 0.9)  # s after onset: when tuned units differ
 
 
@@ -106,6 +107,7 @@ def planted_recording(
         trains[u] = np.sort(np.concatenate([trains[u], both + rng.uniform(0, 1e-3, len(both))]))
     if shared > 0:
         truth.loc[[n_units - 2, n_units - 1], "partner"] = [n_units - 1, n_units - 2]
+    trains = [_refractory(t) for t in trains]
     units = pd.DataFrame({"name": [f"unit{u + 1:02d}" for u in range(n_units)]})
     events = pd.DataFrame({"onset": onset, "duration": duration, "trial_type": side})
     spikes = Spikes.from_trains(
@@ -141,3 +143,13 @@ def _train(row, wave: np.ndarray, inside: np.ndarray, rng: np.random.Generator) 
     intervals = rng.gamma(row.shape, 1 / row.shape, int(total + 10 * np.sqrt(total) + 50))
     unit = rng.uniform() * intervals[0] + np.append(0.0, np.cumsum(intervals[1:]))  # begins inside an interval
     return np.interp(unit[unit < total], operational, np.arange(len(operational)) * _STEP)
+
+
+def _refractory(times: np.ndarray) -> np.ndarray:
+    """Leave out spikes that come too soon after the one before."""
+    kept, last = [], -np.inf
+    for t in times.tolist():
+        if t - last >= _DEAD:
+            kept.append(t)
+            last = t
+    return np.array(kept)

@@ -26,7 +26,7 @@ def interval_histogram(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw intervals on a logarithmic axis, each bin the share of intervals in it.
+    """Draw the density of intervals on a logarithmic axis.
 
     Parameters
     ----------
@@ -50,10 +50,11 @@ def interval_histogram(
     series = _series(intervals)
     names = texts("labels", labels, len(series)) if labels is not None else [None] * len(series)
     low, high = min(s.min() for s in series), max(s.max() for s in series)
-    edges = np.geomspace(low * 0.95, high * 1.05, int(n_bins) + 1)
+    edges = _edges(np.concatenate(series), low, high, int(n_bins))
+    decades = np.diff(np.log10(edges))
     figure, ax = canvas(ax, height=2.9)
     for i, values in enumerate(series):
-        share = np.histogram(values, edges)[0] / len(values)
+        share = np.histogram(values, edges)[0] / len(values) / decades
         words = f"{shorten(names[i])} (n = {len(values):,})" if names[i] else f"n = {len(values):,}"
         if len(series) == 1:
             ax.stairs(share, 1e3 * edges, fill=True, color=SERIES[0], alpha=0.85, label=words)
@@ -68,7 +69,7 @@ def interval_histogram(
             )
         if len(series) == 1:
             rate = 1 / values.mean()
-            poisson = np.exp(-rate * edges[:-1]) - np.exp(-rate * edges[1:])
+            poisson = (np.exp(-rate * edges[:-1]) - np.exp(-rate * edges[1:])) / decades
             ax.plot(
                 1e3 * np.sqrt(edges[:-1] * edges[1:]),
                 poisson,
@@ -85,9 +86,20 @@ def interval_histogram(
     ax.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
     ax.set_ylim(bottom=0)
     ax.set_xlabel("interval (ms)")
-    ax.set_ylabel("share of intervals")
+    ax.set_ylabel("intervals (share per decade)")
     legend_above(ax, title)
     return figure
+
+
+def _edges(every: np.ndarray, low: float, high: float, n: int) -> np.ndarray:
+    """Edges of equal ratio; of times in whole ticks (spikes in bins) they lie between ticks, so that no bin is empty by that."""
+    edges = np.geomspace(low * 0.95, high * 1.05, n + 1)
+    steps = np.diff(np.unique(np.round(every, 7)))
+    tick = float(steps.min()) if len(steps) else low
+    if np.abs(every / tick - np.round(every / tick)).max() > 1e-2 or high < 3 * low:
+        return edges
+    between = (np.unique(np.floor(edges / tick)) + 0.5) * tick
+    return between if len(between) > 3 else edges
 
 
 def _series(intervals: Any) -> list[np.ndarray]:

@@ -44,7 +44,7 @@ def raster(
         Which unit fired, from 0; the line it is drawn on.
     groups : sequence of str, shape (n_units,), optional
         Population of each unit. Units of one group stand together, groups in the order of their first unit, and have one
-        colour. Without it there are as many units as the largest number in ``unit`` says.
+        colour. Without it, and without ``names``, there are as many units as the largest number in ``unit`` says.
     events : array or mapping of str to array, optional
         Times in s marked by upright lines; with names, one line style each.
     limits : (float, float), optional
@@ -64,10 +64,11 @@ def raster(
         If lengths differ, a unit is no whole number from 0 on, or limits are empty.
     """
     times, unit = _checked(times, unit)
-    n_units = len(groups) if groups is not None else (int(unit.max()) + 1 if len(unit) else 1)
+    told = groups if groups is not None else names
+    n_units = len(told) if told is not None else (int(unit.max()) + 1 if len(unit) else 1)
     if len(unit) and unit.max() >= n_units:
         raise BraindecError(
-            "a spike names a unit that has no group", found=f"{unit.max()}", allowed=f"0 to {n_units - 1}"
+            "a spike names a unit that has no group or name", found=f"{unit.max()}", allowed=f"0 to {n_units - 1}"
         )
     labels = texts("groups", groups, n_units) if groups is not None else [""] * n_units
     lines = texts("names", names, n_units) if names is not None else None

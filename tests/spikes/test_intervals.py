@@ -79,3 +79,17 @@ def test_the_histogram_is_a_density():
         interval_histogram(spikes, 0, edges=[1.0, 0.0])
     with pytest.raises(BraindecError, match="2 or more"):
         interval_histogram(Spikes.from_trains([[1.0]], start=0.0, stop=2.0), 0)
+
+
+def test_elephant_gives_the_same_measures():
+    pytest.importorskip("elephant")
+    import quantities as pq
+    from elephant import statistics
+
+    rng = np.random.default_rng(4)
+    spikes = Spikes.from_trains([np.sort(rng.uniform(0, 30, 400))], start=0.0, stop=30.0)
+    table = interval_statistics(spikes, refractory=0.003, n_bootstrap=0).set_index("metric")["value"]
+    gaps = np.diff(spikes.train(0))
+    for metric in ("cv", "cv2", "lv"):
+        assert table[metric] == pytest.approx(float(getattr(statistics, metric)(gaps)), rel=1e-9)
+    assert table["lvr"] == pytest.approx(float(statistics.lvr(gaps * pq.s, R=3 * pq.ms)), rel=1e-9)

@@ -1,0 +1,111 @@
+"""Sentences about a described recording: what is answered, what it consists of, what to keep in mind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from braindec.spikes._statistics_rows import ALPHA, FEW
+from braindec.spikes.planted_recording import PlantedRecording
+from braindec.spikes.statistics import Described
+
+__all__ = ["answers", "notes", "overview"]
+
+
+def answers(found: Described, truth: pd.DataFrame | None = None) -> list[str]:
+    """Sentences for the top of the page."""
+    said = []
+    for _, r in found.ratios.iterrows() if found.spikes.n_units <= FEW else []:
+        where = f" ({r['window']})" if r["window"] else ""
+        said.append(f"{r['first']:.1f} Hz in {found.order[0]} and {r['second']:.1f} Hz in {found.order[1]}{where}: ratio {r['value']:.2f} "
+                    f"({r['low']:.2f} to {r['high']:.2f}), {_p(r['p'])}.")  # fmt: skip
+    if found.coherence is not None and found.spikes.n_units <= FEW and found.coherence_jittered is not None:
+        for (_, c), (_, j) in zip(
+            found.coherence.table.iterrows(), found.coherence_jittered.table.iterrows(), strict=True
+        ):
+            said.append(f"Spikes and field are {'' if c['p'] <= ALPHA else 'not shown to be '}coherent, most at {c['frequency']:g} Hz ({c['value']:.2f}, {_p(c['p'])}); "
+                        f"jittered spikes have {j['value']:.2f} at most ({_p(j['p'])}).")  # fmt: skip
+    if truth is not None:
+        said += _planted(found, truth)
+    return said
+
+
+def _planted(found: Described, truth: pd.DataFrame) -> list[str]:
+    parts: list[tuple[str, np.ndarray, np.ndarray]] = []
+    for tuned in list(found.tuning.values())[:1]:
+        parts.append(("tuned", tuned.tests["p_family"].to_numpy() <= ALPHA, truth["tuning"].to_numpy() != 1))
+    if found.coherence is not None:
+        parts.append(
+            ("locked to the field", found.coherence.table["p_family"].to_numpy() <= ALPHA, truth["gain"].to_numpy() > 0)
+        )
+    said = [f"{name}: {int((hit & real).sum())} of {int(real.sum())} planted neurons found, {int((hit & ~real).sum())} of {int((~real).sum())} others called so"
+            for name, hit, real in parts]  # fmt: skip
+    if found.synchrony is not None:
+        hit, pairs = found.synchrony.table["p_family"].to_numpy() <= ALPHA, found.synchrony.correlograms.pairs
+        real = truth["partner"].to_numpy()[pairs[:, 0]] == pairs[:, 1]
+        said.append(
+            f"synchronous: {int((hit & real).sum())} of {int(real.sum())} planted pairs found, {int((hit & ~real).sum())} of {int((~real).sum())} others called so"
+        )
+    return (
+        [f"What was planted, at a family-wise level of 5 % over neurons, frequencies and lags: {'; '.join(said)}."]
+        if said
+        else []
+    )
+
+
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def overview(found: Described) -> dict[str, Any]:
+    """The table of what was analysed."""
+    spikes, rates = found.spikes, found.rates["value"]
+    told: dict[str, Any] = {
+        "neurons": spikes.n_units, "spikes": f"{len(spikes.times):,}", "observed (s)": round(spikes.duration, 3), "stretches": len(spikes.support),
+        "rates (Hz)": f"{rates.min():.1f} to {rates.max():.1f}" if spikes.n_units > 1 else f"{rates.iloc[0]:.1f}",
+        "intervals below 1.5 ms": f"{found.quality['violations'].sum():,}",
+    }  # fmt: skip
+    if found.trials is not None:
+        left = f" ({len(found.trials.dropped)} left out, not observed as a whole)" if len(found.trials.dropped) else ""
+        told["trials"] = f"{found.trials.n_trials:,}{left}"
+    if found.conditions is not None:
+        told["conditions"] = {c: int((found.conditions == c).sum()) for c in found.order}
+    return told
+
+
+def notes(
+    found: Described, *, jitter: float, blocks: float | None = None, made: PlantedRecording | None = None
+) -> list[str]:
+    """What to keep in mind.
+
+    Parameters
+    ----------
+    found : Described
+        The recording.
+    jitter : float
+        Window of the jitter, s.
+    blocks : float, optional
+        Length of blocks that stand for trials, s.
+    made : PlantedRecording, optional
+        What was planted.
+    """
+    said = [f"{r['name']}: {r['note']}" for _, r in found.quality.iterrows() if r["note"]]
+    if blocks:
+        said.append(f"Long stretches were cut into blocks of {blocks:g} s; blocks are exchanged and resampled as trials are. Where the rate wanders "
+                    "more slowly than that, p-values are too small: compare with longer blocks.")  # fmt: skip
+    if found.synchrony is not None:
+        said.append(
+            f"Synchrony is what jitter in windows of {1e3 * jitter:g} ms takes away: rates that change together more slowly explain none of it."
+        )
+    if found.coherence is not None:
+        said.append(
+            "Exchanging trials keeps what is locked to the onset of trials; coherence beyond it is locking trial by trial."
+        )
+    if made is not None:
+        truth = made.truth
+        pair = f", and {int((truth['partner'] >= 0).sum())} share spikes" if (truth["partner"] >= 0).any() else ""
+        said.append(f"The recording is made up: {int((truth['tuning'] != 1).sum())} neurons are tuned, {int((truth['gain'] > 0).sum())} follow a rhythm of "
+                    f"{made.rhythm:g} Hz, {int((truth['shape'] > 1).sum())} have regular intervals (local variation {truth['lv'].min():.2f}){pair}.")  # fmt: skip
+    return said
