@@ -73,16 +73,13 @@ def _narrow(x):
     return np.float32(p * scale) if x == x else x
 
 
-@overload(fast_exp, inline="always")
+@overload(fast_exp, inline="always", target="cpu")
 def _on_the_processor(x):
     if isinstance(x, types.Float) and x.bitwidth == 32:
         return lambda x: _narrow(x)
     return lambda x: _wide(np.float64(x))
 
 
-def _on_a_device() -> None:
-    """Let CUDA kernels take the device's exp; called where CUDA kernels are made."""
-
-    @overload(fast_exp, target="cuda", inline="always")
-    def device(x):
-        return lambda x: math.exp(x)
+@overload(fast_exp, inline="always", target="cuda")
+def _on_a_device(x):
+    return lambda x: math.exp(x)

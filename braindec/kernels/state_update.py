@@ -238,9 +238,9 @@ def state_update(
         return fired
     low, high = step_key_numpy(key, step)
     if backend == "cuda":
-        from braindec.kernels._state_update_cuda import state_update_cuda
+        from braindec.kernels._neurons_on_device import step_once
 
-        return state_update_cuda(bodies, blocks, constants, n, low=low, high=high)
+        return step_once(bodies, blocks, constants, n, low=low, high=high)
     out = np.empty(n, dtype=np.int32)
     shared = np.ascontiguousarray(constants, dtype=blocks.dtype)
     word = int(low) | (int(high) << 32)
