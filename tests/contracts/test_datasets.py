@@ -83,11 +83,13 @@ def test_facts_are_those_of_the_data(name):
     home = home_of(card)
     if home is None:
         pytest.skip(f"{name} is not here")
-    source = open_source(name, data_home=home)
-    assert difference(card.facts, measure(source, card.facts)) == []
     for file in card.files:
         path = home / card.folder / file.path
         assert path.stat().st_size == file.bytes and checksum(path) == file.sha256
+    if card.reader is None:  # no recordings: a connectome, a list of sentences
+        return
+    source = open_source(name, data_home=home)
+    assert difference(card.facts, measure(source, card.facts)) == []
     for subject in source.subjects():
         paths = source.files(subject)
         assert paths and all(p.exists() for p in paths)

@@ -185,3 +185,21 @@ def test_real_file_with_one_series_a_neuron(shared):
     parts = reader.load(shared("calcium_celegans_nwb"), gaps="split")
     assert sum(p.n_times for p in parts) == 2244 and len(parts) == 8
     np.testing.assert_array_equal(np.hstack([p.load() for p in parts]), found.load())
+
+
+def test_intervals_of_observation_are_the_support(tmp_path):
+    from datetime import UTC, datetime
+
+    pynwb = pytest.importorskip("pynwb")
+    for name, second in (("same", [[0.0, 1.0], [2.0, 3.0]]), ("other", [[0.0, 3.0]])):
+        nwb = pynwb.NWBFile("made", name, datetime(2020, 1, 1, tzinfo=UTC))
+        nwb.add_unit(spike_times=[0.1, 2.5], obs_intervals=[[0.0, 1.0], [2.0, 3.0]])
+        nwb.add_unit(spike_times=[0.2, 2.2], obs_intervals=second)
+        with pynwb.NWBHDF5IO(str(tmp_path / f"{name}.nwb"), "w") as io:
+            io.write(nwb)
+    from braindec.loaders import load
+
+    found = load(tmp_path / "same.nwb")
+    assert found.support.tolist() == [[0, 1], [2, 3]] and found.duration == 2
+    found = load(tmp_path / "other.nwb")
+    assert found.duration == 3 and any("different intervals" in t for t in found.info["warnings"])

@@ -18,6 +18,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError, MissingExtraError, UnreadableError, did_you_mean
 from braindec.loaders import _files, _nwb, _nwb_tables, _options
+from braindec.loaders._spike_trials import checked
 from braindec.types import Recording, Spikes
 
 __all__ = ["load", "files", "subjects"]
@@ -181,9 +182,18 @@ def _spikes(nwb: Any, path: Path, intervals: str, about: dict[str, Any]) -> Spik
         if "obs_intervals" in units.colnames
         else []
     )
-    observed = [o for o in observed if o.size]
+    observed = [np.atleast_2d(o) for o in observed if o.size]
+    support = None
     if observed:
         start, stop = min(float(o.min()) for o in observed), max(float(o.max()) for o in observed)
+        if all(o.shape == observed[0].shape and np.array_equal(o, observed[0]) for o in observed) and len(
+            observed
+        ) == len(parts):
+            support = observed[0]
+        else:
+            said.append(
+                f"{path.name}: units were observed in different intervals (obs_intervals); {start:.6g} to {stop:.6g} s is used for all"
+            )
     else:
         ends = [
             float(times.max(initial=0.0)),
@@ -191,14 +201,12 @@ def _spikes(nwb: Any, path: Path, intervals: str, about: dict[str, Any]) -> Spik
         ]
         start, stop = min(0.0, float(times.min(initial=0.0))), max(ends)
         said.append(f"{path.name} does not say when units were observed: {start:.6g} to {stop:.6g} s is used")
-    return Spikes(
-        times[order],
-        who[order],
-        pd.DataFrame(table),
-        start,
-        stop,
-        events,
-        {**about, "modality": "spikes", "warnings": said},
+    info = {**about, "modality": "spikes", "warnings": said}
+    return checked(
+        lambda: Spikes(times[order], who[order], pd.DataFrame(table), start, stop, events, info, support),
+        "keep",
+        path.name,
+        said,
     )
 
 
