@@ -156,7 +156,7 @@ def _synchrony_rows(found: Described) -> list[dict[str, Any]]:
     if found.synchrony is None or found.synchrony_jittered is None:
         return []
     own, moved = found.synchrony.table, found.synchrony_jittered.table
-    top = own.loc[own["z"].abs().idxmax()]
+    top = own.iloc[int(own["z"].abs().to_numpy().argmax())]
     return [{"metric": "synchronous_pairs", "row": "decoded", **_share(own["p"].to_numpy()), "p": float(own["p_family"].min()),
              "note": f"share of pairs synchronous beyond jitter (p ≤ 0.05 each, over lags); p: the largest over lags and pairs; strongest {top['first']} and "
              f"{top['second']}, {top['value']:.0f} pairs of spikes at {1e3 * top['lag']:g} ms where {top['expected']:.1f} are expected"},
@@ -239,4 +239,5 @@ def _auc(score: np.ndarray, planted: np.ndarray, seed: int) -> tuple[float, floa
     rng = np.random.default_rng(seed)
     rows, columns = rng.integers(0, len(own), (500, len(own))), rng.integers(0, len(others), (500, len(others)))
     draws = np.array([beats[np.ix_(r, c)].mean() for r, c in zip(rows, columns, strict=True)])
-    return float(beats.mean()), *(float(q) for q in np.quantile(draws, [0.025, 0.975]))
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(beats.mean()), float(low), float(high)

@@ -18,7 +18,9 @@ from braindec.errors import BraindecError, did_you_mean
 from braindec.spikes._observed import TIE, checked_spikes, holds
 from braindec.types import Spikes
 
-__all__ = ["Aligned", "aligned", "thinned"]
+Labels = str | Sequence[Any] | np.ndarray  # a column of the trials, or one label a trial
+
+__all__ = ["Aligned", "Labels", "aligned", "thinned"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,11 +124,11 @@ class Aligned:
             trials=self.trials.iloc[rows].reset_index(drop=True),
         )  # fmt: skip
 
-    def column(self, name: str | Sequence[Any]) -> np.ndarray:
+    def column(self, name: Labels) -> np.ndarray:
         """Return one label a trial: a column of ``trials`` by name, or what is given, checked for its length."""
         if isinstance(name, str):
             if name not in self.trials:
-                raise BraindecError(f"the trials have no column {name!r}{did_you_mean(name, self.trials)}",
+                raise BraindecError(f"the trials have no column {name!r}{did_you_mean(name, map(str, self.trials))}",
                                     allowed=", ".join(map(str, self.trials)))  # fmt: skip
             values = self.trials[name].to_numpy()
         else:
@@ -188,9 +190,9 @@ def aligned(spikes: Spikes, onsets: Any, *, tmin: float, tmax: float) -> Aligned
         times.append(train[low[which] + rank] - when[which])
         trial.append(which)
         unit.append(np.full(len(which), u))
-    t, k, u = (np.concatenate(v) if v else np.zeros(0) for v in (times, trial, unit))
-    order = np.lexsort((t, u, k))
-    return Aligned(t[order], k[order].astype(np.int32), u[order].astype(np.int32), trials, spikes.units,
+    t, k, who = (np.concatenate(v) if v else np.zeros(0) for v in (times, trial, unit))
+    order = np.lexsort((t, who, k))
+    return Aligned(t[order], k[order].astype(np.int32), who[order].astype(np.int32), trials, spikes.units,
                    float(tmin), float(tmax), dropped)  # fmt: skip
 
 

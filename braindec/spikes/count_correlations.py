@@ -8,16 +8,14 @@ Source: Cohen & Kohn 2011 (Nature Neuroscience 14:811).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError
 from braindec.spikes._observed import TIE, checked_spikes
-from braindec.spikes.aligned import Aligned
+from braindec.spikes.aligned import Aligned, Labels
 from braindec.spikes.variability import _in_windows, windows_of
 from braindec.stats.asked import whole
 from braindec.stats.fdr import fdr_bh
@@ -44,7 +42,7 @@ def count_correlations(spikes: Spikes, *, width: float) -> np.ndarray:
 
 
 def noise_correlations(
-    found: Aligned, *, by: str | Sequence[Any] | None = None, n_permutations: int = 999, seed: int = 0
+    found: Aligned, *, by: Labels | None = None, n_permutations: int = 999, seed: int = 0
 ) -> pd.DataFrame:
     """Return correlations of the counts of pairs of units over trials, conditions taken away.
 

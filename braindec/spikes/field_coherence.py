@@ -130,10 +130,8 @@ def spike_field_coherence(
         {"value": values, "low": low, "high": high, "corrected": corrected, "phase": np.angle(cross)},
     )
     chance = null.max(axis=2)
-    table["chance"], table["chance_low"], table["chance_high"] = (
-        chance.mean(axis=0),
-        *np.quantile(chance, [0.025, 0.975], axis=0),
-    )
+    table["chance"] = chance.mean(axis=0)
+    table["chance_low"], table["chance_high"] = np.quantile(chance, 0.025, axis=0), np.quantile(chance, 0.975, axis=0)
     return FieldCoherence(
         frequencies, values, corrected, np.angle(cross), level, np.asarray(permutation_p(values, null)), table, width
     )

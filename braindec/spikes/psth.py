@@ -7,16 +7,14 @@ statistic, so that it needs no model of the counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from braindec.errors import BraindecError
-from braindec.spikes.aligned import Aligned
+from braindec.spikes.aligned import Aligned, Labels
 from braindec.stats.asked import number, whole
 from braindec.stats.fdr import fdr_bh
 from braindec.stats.permutation import max_statistic, permutation_p
@@ -51,9 +49,7 @@ class Psth:
     width: float
 
 
-def psth(
-    found: Aligned, *, width: float, by: str | Sequence[Any] | None = None, level: float = 0.95, smooth: float = 0.0
-) -> Psth:
+def psth(found: Aligned, *, width: float, by: Labels | None = None, level: float = 0.95, smooth: float = 0.0) -> Psth:
     """Return the mean rate in bins over trials, with Student intervals over trials.
 
     Parameters

@@ -15,7 +15,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError
 from braindec.spikes._observed import checked_spikes
-from braindec.spikes.aligned import Aligned, aligned
+from braindec.spikes.aligned import Aligned, Labels, aligned
 from braindec.spikes.correlograms import Significance, correlogram_significance
 from braindec.spikes.field_coherence import FieldCoherence, spike_field_coherence
 from braindec.spikes.intervals import interval_statistics
@@ -104,7 +104,7 @@ class Described:
 
 def describe(
     spikes: Spikes, *, tmin: float | None = None, tmax: float | None = None, windows: Mapping[str, tuple[float, float]] | None = None,
-    conditions: str | Sequence[Any] | None = None, order: Sequence[str] | None = None, field: np.ndarray | None = None, sfreq: float | None = None,
+    conditions: Labels | None = None, order: Sequence[str] | None = None, field: np.ndarray | None = None, sfreq: float | None = None,
     fano_window: float = 1.0, synchrony: SynchronyOptions | None = None, fields: FieldOptions | None = None,
     n_permutations: int = 499, n_bootstrap: int = 500, seed: int = 0,
 ) -> Described:  # fmt: skip
@@ -142,7 +142,7 @@ def describe(
     if trials is None and (conditions is not None or field is not None):
         raise BraindecError("conditions and fields belong to trials", fix="give tmin and tmax (s)")
     labels, names = _conditions(trials, conditions, order)
-    many = {"n_bootstrap": max(100, n_bootstrap), "seed": seed}
+    many: dict[str, Any] = {"n_bootstrap": max(100, n_bootstrap), "seed": seed}
     spread = fano(spikes, window=fano_window, **many) if trials is None else fano(trials, by=labels, **many)
     found = Described(spikes, trials, labels, names, unit_quality(spikes), mean_rate(spikes, **many),
                       interval_statistics(spikes, refractory=0.0, n_bootstrap=min(n_bootstrap, 300), seed=seed), spread)  # fmt: skip
@@ -166,7 +166,7 @@ def jittered(spikes: Spikes, *, width: float, kind: str = "jitter", seed: int = 
 
 
 def _conditions(
-    trials: Aligned | None, conditions: str | Sequence[Any] | None, order: Sequence[str] | None
+    trials: Aligned | None, conditions: Labels | None, order: Sequence[str] | None
 ) -> tuple[np.ndarray | None, list[str]]:
     if trials is None or conditions is None:
         return None, []
@@ -190,7 +190,7 @@ def _compared(
     trials, labels, order = found.trials, found.conditions, found.order
     assert trials is not None and labels is not None
     tuned = {
-        name: tuning(trials, labels, window=tuple(w), n_permutations=n_permutations, seed=seed)
+        name: tuning(trials, labels, window=(w[0], w[1]), n_permutations=n_permutations, seed=seed)
         for name, w in windows.items()
     }
     ratios = []
@@ -225,7 +225,7 @@ def _by_condition(found: Described, seed: int) -> pd.DataFrame:
 
 
 def _synchronous(found: Described, options: SynchronyOptions, seed: int) -> Described:
-    how = {"width": options.width, "max_lag": options.max_lag, "window": options.window}
+    how: dict[str, Any] = {"width": options.width, "max_lag": options.max_lag, "window": options.window}
     own = correlogram_significance(found.spikes, **how, n_surrogates=options.n_surrogates, seed=seed)
     moved = jittered(found.spikes, width=options.window, seed=seed + 1)
     control = correlogram_significance(moved, **how, n_surrogates=min(options.n_surrogates, 199), seed=seed + 2)
@@ -245,7 +245,7 @@ def _locked(
         )
     field = field[trials.trials["row"]]
     how: dict[str, Any] = {"sfreq": sfreq, "n_permutations": n_permutations, "seed": seed}
-    wide = {"half_bandwidth": options.half_bandwidth, "fmax": options.fmax}
+    wide: dict[str, Any] = {"half_bandwidth": options.half_bandwidth, "fmax": options.fmax}
     moved = aligned(
         jittered(found.spikes, width=options.jitter, kind="dither", seed=seed + 3),
         trials.trials,

@@ -20,7 +20,7 @@ import pandas as pd
 from scipy import stats
 
 from braindec.errors import BraindecError
-from braindec.spikes.aligned import Aligned
+from braindec.spikes.aligned import Aligned, Labels
 from braindec.stats.asked import whole
 from braindec.stats.fdr import fdr_bh
 from braindec.stats.permutation import max_statistic, permutation_p, permute_within
@@ -50,8 +50,8 @@ class Tuning:
 
 
 def tuning(
-    found: Aligned, by: str | Sequence[Any], *, window: tuple[float, float] | None = None, angles: str | Sequence[float] | None = None,
-    within: str | Sequence[Any] | None = None, n_permutations: int = 999, level: float = 0.95, seed: int = 0,
+    found: Aligned, by: Labels, *, window: tuple[float, float] | None = None, angles: Labels | None = None,
+    within: Labels | None = None, n_permutations: int = 999, level: float = 0.95, seed: int = 0,
 ) -> Tuning:  # fmt: skip
     """Return the tuning of each unit to a condition.
 

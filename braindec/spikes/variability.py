@@ -10,15 +10,12 @@ Differs from elephant in: the variance has n - 1 by default (``ddof=0`` is as th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError
 from braindec.spikes._observed import checked_spikes, joined
-from braindec.spikes.aligned import Aligned
+from braindec.spikes.aligned import Aligned, Labels
 from braindec.spikes.rates import block_counts
 from braindec.stats.asked import number, whole
 from braindec.stats.bootstrap import interval_of
@@ -67,7 +64,7 @@ def windows_of(spikes: Spikes, *, window: float) -> np.ndarray:
 
 
 def fano(
-    source: Spikes | Aligned, *, window: float | None = None, by: str | Sequence[Any] | None = None, level: float = 0.95,
+    source: Spikes | Aligned, *, window: float | None = None, by: Labels | None = None, level: float = 0.95,
     n_bootstrap: int = 1000, n_draws: int = 999, seed: int = 0, ddof: int = 1,
 ) -> pd.DataFrame:  # fmt: skip
     """Return the Fano factor of each unit.
@@ -177,7 +174,7 @@ def _poisson_p(
 
 
 def mean_matched_fano(
-    found: Aligned, *, width: float, by: str | Sequence[Any] | None = None, n_bins: int = 10, n_repeats: int = 50, seed: int = 0
+    found: Aligned, *, width: float, by: Labels | None = None, n_bins: int = 10, n_repeats: int = 50, seed: int = 0
 ) -> pd.DataFrame:  # fmt: skip
     """Return the Fano factor over time with the distribution of mean counts held constant.
 

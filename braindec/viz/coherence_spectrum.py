@@ -62,7 +62,7 @@ def coherence_spectrum(
     if lines.shape[1:] != frequencies.shape or (np.diff(frequencies) <= 0).any() or len(lines) > len(SERIES):
         raise BraindecError("values must be (unit, frequency) over rising frequencies, up to 7 units",
                             found=f"{lines.shape}, {len(frequencies)} frequencies")  # fmt: skip
-    names = texts("labels", labels, len(lines)) if labels is not None else [None] * len(lines)
+    names = texts("labels", labels, len(lines)) if labels is not None else [""] * len(lines)
     figure, ax = canvas(ax, height=2.9)
     if level is not None:
         height = numbers("level", level, ndim=1, n=len(frequencies))

@@ -48,7 +48,7 @@ def interval_histogram(
         If a series has fewer than 2 intervals above 0 or there are more than 7.
     """
     series = _series(intervals)
-    names = texts("labels", labels, len(series)) if labels is not None else [None] * len(series)
+    names = texts("labels", labels, len(series)) if labels is not None else [""] * len(series)
     low, high = min(s.min() for s in series), max(s.max() for s in series)
     edges = _edges(np.concatenate(series), low, high, int(n_bins))
     decades = np.diff(np.log10(edges))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from braindec.errors import BraindecError
@@ -100,8 +101,9 @@ def raster(
     ax.set_ylim(len(order) - 0.4, -0.6)
     _axes(ax, order, lines, kept=kept, n_units=n_units, low=low, cut=cut, high=high, xlabel=xlabel, ylabel=ylabel)
     legend_above(ax, title)
-    for handle in (ax.get_legend().legend_handles if ax.get_legend() else []) if not few else []:
-        if handle.get_marker() == "o":
+    legend = ax.get_legend()
+    for handle in legend.legend_handles if legend is not None and not few else []:
+        if isinstance(handle, Line2D) and handle.get_marker() == "o":
             handle.set_markersize(5)
     return figure
 

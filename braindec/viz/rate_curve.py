@@ -83,7 +83,7 @@ def rate_curve(
         )
     if not np.isfinite(lines).any():
         raise BraindecError("there is no finite value to draw", found=f"{lines.size} values")
-    names = texts("labels", labels, len(lines)) if labels is not None else [None] * len(lines)
+    names = texts("labels", labels, len(lines)) if labels is not None else [""] * len(lines)
     band = None
     if low is not None and high is not None:
         band = [np.atleast_2d(numbers(k, v, finite=False)) for k, v in (("low", low), ("high", high))]
