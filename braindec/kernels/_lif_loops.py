@@ -100,15 +100,21 @@ def _add(a, b):  # type: ignore[no-untyped-def]
 
 
 @_fast
-def _minus_product(a, b, out):  # type: ignore[no-untyped-def]
+def _sum(a, b, out):  # type: ignore[no-untyped-def]
     for i in range(len(out)):
-        out[i] -= a[i] * b[i]
+        out[i] = a[i] + b[i]
 
 
 @_fast
-def _plus_pull(v_reset, u, g, out):  # type: ignore[no-untyped-def]
+def _less_product(start, a, b, out):  # type: ignore[no-untyped-def]
     for i in range(len(out)):
-        out[i] += (v_reset - u[i]) * g[i]
+        out[i] = start[i] - a[i] * b[i]
+
+
+@_fast
+def _pulled(start, v_reset, u, g, out):  # type: ignore[no-untyped-def]
+    for i in range(len(out)):
+        out[i] = start[i] + (v_reset - u[i]) * g[i]
 
 
 @_fast
@@ -125,9 +131,10 @@ def _silent(s, g):  # type: ignore[no-untyped-def]
 
 
 @_fast
-def _times(a, b, out):  # type: ignore[no-untyped-def]
+def _hand_on(g, d, out):  # type: ignore[no-untyped-def]
     for i in range(len(out)):
-        out[i] = a[i] * b[i]
+        out[i] = g[i]
+        g[i] = d[i] * g[i]
 
 
 @_fast
@@ -165,9 +172,9 @@ def _scan_backward(
     for tile in range(first, stop):
         lo, hi = tile * size, min(n_columns, (tile + 1) * size)
         width = hi - lo
-        d, h, a, g_s, old, f, wide = (
+        d, h, a, buffer, old, f, nothing, wide = (
             np.empty(width, kind), np.empty(width, kind), np.empty(width, kind), np.empty(width, kind),
-            np.empty(width, kind), np.empty(width, kind), np.zeros((3, width if len(sums) > 0 else 0)),
+            np.empty(width, kind), np.empty(width, kind), np.zeros(width, kind), np.zeros((3, width if len(sums) > 0 else 0)),
         )  # fmt: skip
         _repeat(decay, d)
         _repeat(threshold, h)
@@ -179,20 +186,21 @@ def _scan_backward(
             s_before = spikes[t - 1, lo:hi] if t > 0 else s0[lo:hi]
             if len(g_potential) > 0:
                 _add(g_potential[t, lo:hi], g)
-            if len(g_spikes) > 0:
-                _copy(g_spikes[t, lo:hi], g_s)
-            else:
-                _zero(g_s)
+            given = g_spikes[t, lo:hi] if len(g_spikes) > 0 else nothing
+            g_s = given
             if late:
-                _add(later, g_s)
+                g_s = buffer
+                _sum(given, later, g_s)
             elif reset == 1:
                 if not detach:
-                    _minus_product(a, g, g_s)
+                    g_s = buffer
+                    _less_product(given, a, g, g_s)
                 if len(sums) > 0:
                     _minus_products_wide(s, g, wide[2])
             elif reset == 2:
                 if not detach:
-                    _plus_pull(v_reset, u, g, g_s)
+                    g_s = buffer
+                    _pulled(given, v_reset, u, g, g_s)
                 _silent(s, g)
             _plus_product(g_s, f, g)
             if len(sums) > 0:
@@ -210,18 +218,17 @@ def _scan_backward(
                 _zero(later)
                 if reset == 1:
                     if not detach:
-                        _minus_product(a, g, later)
+                        _less_product(nothing, a, g, later)
                     if len(sums) > 0:
                         _minus_products_wide(s_before, g, wide[2])
                 else:
                     if not detach:
-                        _charge(x[t, lo:hi], old, d, g_s)
-                        _plus_pull(v_reset, g_s, g, later)
+                        _charge(x[t, lo:hi], old, d, buffer)
+                        _pulled(nothing, v_reset, buffer, g, later)
                     _silent(s_before, g)
             if len(sums) > 0:
                 _plus_products_wide(g, old, wide[0])
-            _copy(g, out[t, lo:hi])
-            _times(d, g, g)
+            _hand_on(g, d, out[t, lo:hi])
         if len(sums) > 0:
             for which in range(3):
                 _fold(wide[which], sums[tile, which])

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+from numba import get_num_threads, njit
 
 from braindec.errors import BraindecError
 from braindec.kernels import _backend
@@ -27,17 +27,23 @@ _fast = njit(cache=True, nogil=True)
 
 
 class Events(NamedTuple):
-    """What is not zero in a matrix (rows, inputs): ``inputs[offsets[r]:offsets[r + 1]]`` and ``values`` of row r."""
+    """What is not zero in a matrix (rows, inputs): ``inputs[starts[r]:stops[r]]`` and ``values`` of row r."""
 
-    offsets: np.ndarray
+    starts: np.ndarray
+    stops: np.ndarray
     inputs: np.ndarray
     values: np.ndarray
     n_inputs: int
 
     @property
+    def n_events(self) -> int:
+        """How many entries are not zero."""
+        return int((self.stops - self.starts).sum())
+
+    @property
     def density(self) -> float:
         """Share of the matrix that is not zero."""
-        return len(self.inputs) / max(1, (len(self.offsets) - 1) * self.n_inputs)
+        return self.n_events / max(1, len(self.starts) * self.n_inputs)
 
 
 def events_of(spikes: np.ndarray, *, densest: float = 1.0, threads: int | None = None) -> Events | None:
@@ -45,25 +51,32 @@ def events_of(spikes: np.ndarray, *, densest: float = 1.0, threads: int | None =
     if spikes.ndim != 2 or spikes.dtype not in (np.float32, np.float64):
         raise BraindecError("spikes for a product have a wrong shape or type", found=f"{spikes.shape}, {spikes.dtype}",
                             allowed="(rows, inputs), float32 or float64")  # fmt: skip
-    counts, worth = np.empty(len(spikes), np.int64), spikes.size > _WORTH_THREADS
-    in_parts(lambda a, b: _count(spikes[a:b], counts[a:b]), len(spikes), threads=threads, worth=worth)
-    offsets = np.concatenate([[0], np.cumsum(counts)])
-    total = int(offsets[-1])
-    if total > densest * spikes.size:
-        return None
-    # One place more than needed: the loop writes each candidate and then decides whether to keep it.
-    inputs, values = np.empty(total + 1, np.int32), np.empty(total + 1, spikes.dtype)
-    _compress(spikes, offsets, inputs, values)
-    return Events(offsets, inputs[:total], values[:total], spikes.shape[1])
+    rows, limit = len(spikes), int(densest * spikes.size)
+    starts, stops = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+    n_parts = 1 if spikes.size <= _WORTH_THREADS else threads or get_num_threads()
+    edges = [rows * i // n_parts for i in range(n_parts + 1)]
+    # Each part has room for all that is allowed (memory is taken when it is written), and one row more: the loop writes
+    # each candidate before it decides whether to keep it.
+    room = min(limit, -(-rows // n_parts) * spikes.shape[1]) + spikes.shape[1]
+    inputs, values = np.empty(n_parts * room, np.int32), np.empty(n_parts * room, spikes.dtype)
+
+    def part(first: int, stop: int) -> None:
+        for i in range(first, stop):
+            at = slice(edges[i], edges[i + 1])
+            _compress(spikes[at], i * room, limit, starts[at], stops[at], inputs, values)
+
+    in_parts(part, n_parts, threads=n_parts, worth=True)
+    events = Events(starts, stops, inputs, values, spikes.shape[1])
+    return events if events.n_events <= limit else None
 
 
 def spike_product_numpy(events: Events, weights: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
     """The definition: row by row, spike by spike."""
-    rows = len(events.offsets) - 1
+    rows = len(events.starts)
     out = np.zeros((rows, weights.shape[1]), weights.dtype)
     out += 0 if bias is None else bias
     for r in range(rows):
-        for k in range(events.offsets[r], events.offsets[r + 1]):
+        for k in range(events.starts[r], events.stops[r]):
             out[r] += events.values[k] * weights[events.inputs[k]]
     return out
 
@@ -72,7 +85,7 @@ def spike_product_transposed_numpy(events: Events, grad: np.ndarray) -> np.ndarr
     """The definition: row by row, spike by spike."""
     out = np.zeros((events.n_inputs, grad.shape[1]), grad.dtype)
     for r in range(len(grad)):
-        for k in range(events.offsets[r], events.offsets[r + 1]):
+        for k in range(events.starts[r], events.stops[r]):
             out[events.inputs[k]] += events.values[k] * grad[r]
     return out
 
@@ -102,12 +115,12 @@ def spike_product(
     _fits(events, weights, events.n_inputs, "weights")
     if _backend.choose(backend, has=("numpy", "numba"), kernel="spike_product") == "numpy":
         return spike_product_numpy(events, weights, bias)
-    rows, n_out = len(events.offsets) - 1, weights.shape[1]
+    rows, n_out = len(events.starts), weights.shape[1]
     start = np.zeros(n_out, weights.dtype) if bias is None else np.ascontiguousarray(bias, weights.dtype)
     out = np.empty((rows, n_out), weights.dtype)
     in_parts(
-        lambda a, b: _gather(events.offsets[a : b + 1], events.inputs, events.values, weights, start, out[a:b]),
-        rows, threads=threads, worth=len(events.inputs) * n_out > _WORTH_THREADS,
+        lambda a, b: _gather(events.starts[a:b], events.stops[a:b], events.inputs, events.values, weights, start, out[a:b]),
+        rows, threads=threads, worth=events.n_events * n_out > _WORTH_THREADS,
     )  # fmt: skip
     return out
 
@@ -116,13 +129,13 @@ def spike_product_transposed(
     events: Events, grad: np.ndarray, *, threads: int | None = None, backend: str | None = None
 ) -> np.ndarray:
     """Return ``spikes.T @ grad``, shape (inputs, outputs); ``grad`` (rows, outputs), other parameters as above."""
-    _fits(events, grad, len(events.offsets) - 1, "gradient")
+    _fits(events, grad, len(events.starts), "gradient")
     if _backend.choose(backend, has=("numpy", "numba"), kernel="spike_product_transposed") == "numpy":
         return spike_product_transposed_numpy(events, grad)
     out = np.zeros((events.n_inputs, grad.shape[1]), grad.dtype)
     in_parts(
-        lambda a, b: _scatter(events.offsets, events.inputs, events.values, grad, out, a, b), grad.shape[1],
-        threads=threads, worth=len(events.inputs) * grad.shape[1] > _WORTH_THREADS,
+        lambda a, b: _scatter(events.starts, events.stops, events.inputs, events.values, grad, out, a, b), grad.shape[1],
+        threads=threads, worth=events.n_events * grad.shape[1] > _WORTH_THREADS,
     )  # fmt: skip
     return out
 
@@ -134,27 +147,18 @@ def _fits(events: Events, dense: np.ndarray, rows: int, what: str) -> None:
 
 
 @_fast
-def _count_row(row):  # type: ignore[no-untyped-def]
-    n = np.int32(0)
-    for i in range(len(row)):
-        n += np.int32(row[i] != 0)
-    return n
-
-
-@_fast
-def _count(spikes, counts):  # type: ignore[no-untyped-def]
+def _compress(spikes, begin, limit, starts, stops, inputs, values):  # type: ignore[no-untyped-def]
+    k = np.uint64(begin)
     for r in range(len(spikes)):
-        counts[r] = _count_row(spikes[r])
-
-
-@_fast
-def _compress(spikes, offsets, inputs, values):  # type: ignore[no-untyped-def]
-    for r in range(len(spikes)):
-        row, k = spikes[r], np.uint64(offsets[r])
+        row = spikes[r]
+        starts[r] = k
         for i in range(len(row)):
             inputs[k] = i
             values[k] = row[i]
             k += np.uint64(row[i] != 0)
+        stops[r] = k
+        if k - np.uint64(begin) > np.uint64(limit):  # too dense already
+            return
 
 
 @_fast
@@ -170,11 +174,11 @@ def _add_one(a, x, out):  # type: ignore[no-untyped-def]
 
 
 @_fast
-def _gather(offsets, inputs, values, weights, start, out):  # type: ignore[no-untyped-def]
+def _gather(starts, stops, inputs, values, weights, start, out):  # type: ignore[no-untyped-def]
     for r in range(len(out)):
         row = out[r]
         row[:] = start
-        k, stop = offsets[r], offsets[r + 1]
+        k, stop = starts[r], stops[r]
         while k + 4 <= stop:
             _add_four(weights[inputs[k]], values[k], weights[inputs[k + 1]], values[k + 1],
                       weights[inputs[k + 2]], values[k + 2], weights[inputs[k + 3]], values[k + 3], row)  # fmt: skip
@@ -185,8 +189,8 @@ def _gather(offsets, inputs, values, weights, start, out):  # type: ignore[no-un
 
 
 @_fast
-def _scatter(offsets, inputs, values, grad, out, first, stop):  # type: ignore[no-untyped-def]
+def _scatter(starts, stops, inputs, values, grad, out, first, stop):  # type: ignore[no-untyped-def]
     for r in range(len(grad)):
         row = grad[r, first:stop]
-        for k in range(offsets[r], offsets[r + 1]):
+        for k in range(starts[r], stops[r]):
             _add_one(row, values[k], out[inputs[k], first:stop])

@@ -158,17 +158,31 @@ class LIF(nn.Module):
         BraindecError
             If the shapes do not fit, the drive is not finite, or the backend cannot run it.
         """
-        check_drive(x, type(self).__name__)
-        x = x.transpose(0, 1) if self.batch_first else x
+        # NaN stays in a potential to the last step, so looking at that one is enough; but a hard reset ends an infinite one.
+        check_drive(x, type(self).__name__, finite=self.reset == "hard")
+        given, x = x, x.transpose(0, 1) if self.batch_first else x
         constants = self.constants(x)
         state = self._checked_state(state, x)
         x = self.scaled(x, constants.decay)
         run = fused_scan if self._fused(x) else step_loop
         spikes, potential, last = run(x, state.potential, state.spikes, constants, keep_potential=keep_potential)
+        if not torch.isfinite(last.detach().sum()):
+            self._explain(given, last)
         final = LIFState(last, spikes[-1])
         if self.batch_first:
             spikes, potential = spikes.transpose(0, 1), None if potential is None else potential.transpose(0, 1)
         return LIFOutput(spikes, final, potential)
+
+    def _explain(self, x: torch.Tensor, last: torch.Tensor) -> None:
+        """Raise for potentials that are not finite: the input's fault, or that of a parameter."""
+        check_drive(x, type(self).__name__)
+        if not bool(torch.isfinite(last.detach()).all()):
+            raise BraindecError(
+                f"potentials of {type(self).__name__} became NaN or infinite with a finite input",
+                found=f"decay {float(self.decay.detach().min()):g} to {float(self.decay.detach().max()):g}, "
+                      f"thresholds {float(self.threshold.detach().min()):g} to {float(self.threshold.detach().max()):g}",
+                fix="look at the first state, and lower the learning rate if decay or threshold are learned",
+            )  # fmt: skip
 
     def constants(self, x: torch.Tensor) -> Constants:
         """Return decay, threshold and settings in the type of ``x`` (..., neuron)."""
@@ -247,15 +261,15 @@ def spike_sparsity(spikes: torch.Tensor | Sequence[torch.Tensor]) -> float:
     return 1.0 - sum(int(torch.count_nonzero(part)) for part in parts) / total
 
 
-def check_drive(x: torch.Tensor, kind: str) -> None:
-    """Raise unless ``x`` is a finite floating-point tensor with three axes, none empty."""
+def check_drive(x: torch.Tensor, kind: str, *, finite: bool = True) -> None:
+    """Raise unless ``x`` is a (finite) floating-point tensor with three axes, none empty."""
     if not isinstance(x, torch.Tensor) or x.ndim != 3 or not x.is_floating_point() or 0 in x.shape:
         found = f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
         raise BraindecError(
             f"the input of {kind} has a wrong shape or type", found=found,
             allowed="a floating-point tensor (time, batch, neuron), or (batch, time, neuron) with batch_first=True",
         )  # fmt: skip
-    if not torch.isfinite(x.detach().sum()) and not bool(torch.isfinite(x.detach()).all()):
+    if finite and not torch.isfinite(x.detach().sum()) and not bool(torch.isfinite(x.detach()).all()):
         bad = int((~torch.isfinite(x.detach())).sum())
         raise BraindecError(
             f"the input of {kind} holds NaN or infinite values", found=f"{bad} of {x.numel()}",

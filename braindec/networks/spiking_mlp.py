@@ -126,7 +126,7 @@ class SpikingMLP(nn.Module):
         BraindecError
             If the shapes do not fit, or the input is not finite.
         """
-        check_drive(x, type(self).__name__)
+        check_drive(x, type(self).__name__, finite=False)  # the neurons see what is not
         if x.shape[2] != self.weights[0].in_features:
             raise BraindecError("another number of inputs comes into the SpikingMLP than it has",
                                 found=f"shape {tuple(x.shape)}", allowed=f"{self.weights[0].in_features} on the last axis")  # fmt: skip

@@ -256,6 +256,25 @@ def test_wrong_input_is_one_clear_error(backend):
             layer(x, state)
 
 
-def test_large_finite_drive_is_not_taken_for_infinite():
-    x = torch.full((3, 2, 4), 3e38)
-    assert LIF()(x).spikes.sum() == x.numel()
+@pytest.mark.parametrize("backend", ["fused", "torch"])
+def test_large_finite_drive_is_not_taken_for_infinite(backend):
+    x = torch.full((3, 2, 4), 1e38)
+    assert LIF(backend=backend)(x).spikes.sum() == x.numel()
+    with pytest.raises(BraindecError, match="with a finite input"):
+        LIF(backend=backend)(x * 3)  # the potentials themselves run over
+
+
+def test_parameters_that_ran_away_are_told():
+    layer = LIF(learn_decay=True)
+    with torch.no_grad():
+        layer._decay.fill_(float("nan"))
+    with pytest.raises(BraindecError, match="decay nan"):
+        layer(torch.ones(3, 2, 4))
+
+
+def test_infinite_drive_does_not_hide_behind_a_hard_reset():
+    x = torch.zeros(5, 1, 2)
+    x[1, 0, 0] = float("inf")
+    for delay in (False, True):
+        with pytest.raises(BraindecError, match="NaN or infinite"):
+            LIF(reset="hard", reset_delay=delay)(x)
