@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -28,7 +30,7 @@ def test_counts_agree_with_brute_force(spikes):
             train = spikes.train(unit)
             edges = onset - 0.2 + 0.05 * np.arange(18)
             assert found.load([row])[0, unit].tolist() == [
-                ((train >= a) & (train < b)).sum() for a, b in zip(edges[:-1], edges[1:], strict=True)
+                ((train >= a) & (train < b)).sum() for a, b in pairwise(edges)
             ]
 
 
