@@ -1,7 +1,7 @@
 """Hidden states of a population: do couplings between its units switch, when, and between which?
 
 HMM-GLMs with one-hot, Gaussian and no priors over couplings are fitted to some trials and compared on the others with a
-plain GLM and the mean rates; data simulated from the plain GLM, which have no states, go through the same steps. By
+plain GLM and the mean rates; counts redrawn from the plain GLM, which have no states, go through the same steps. By
 default the population is simulated, so that states and couplings are known.
 """
 
@@ -16,6 +16,7 @@ from braindec.loaders.cohort import source_of, subject_units
 from braindec.spikes.brain_states import cut_trials, fit_states, said, state_panels, state_rows
 from braindec.spikes.hmm_glm import HMMGLM
 from braindec.spikes.planted_states import planted_states
+from braindec.spikes.state_audit import state_audit
 from braindec.types import Result, Spikes
 
 CITATIONS = [
@@ -44,6 +45,7 @@ class Trials(Section):
     seconds: float = Field(20.0, gt=0)
     min_rate: float = Field(0.5, ge=0)
     max_units: int = Field(30, ge=2)
+    max_trials: int | None = Field(60, ge=6)
     test_share: float = Field(0.4, gt=0, lt=1)
 
 
@@ -52,7 +54,7 @@ class Config(RecipeConfig):
     trials: Trials = Trials()
     n_states: PositiveInt | list[PositiveInt] = [1, 2, 3, 4]
     priors: list[Literal["one_hot", "gaussian", "none"]] = Field(["one_hot", "gaussian", "none"], min_length=1)
-    model: Annotated[dict[str, Any], options_of(HMMGLM)] = {"link": "sigmoid", "n_restarts": 3}
+    model: Annotated[dict[str, Any], options_of(HMMGLM)] = {"n_restarts": 3}
     n_surrogates: NonNegativeInt = 3
 
 
@@ -61,7 +63,7 @@ def is_planted(config):
 
 
 def units(config):
-    return [{"subject": "planted"}] if is_planted(config) else subject_units(config.data, config.select.subjects)
+    return [{"population": "planted"}] if is_planted(config) else subject_units(config.data, config.select.subjects)
 
 
 def inputs(config, unit):
@@ -85,7 +87,8 @@ def load(config, unit, work):
 
 def run(config, unit, work):
     counts, names, notes, truth = load(config, unit, work)
-    options = {"width": config.trials.width, "seed": work.seed, **config.model}
+    link = "softplus" if truth is None else truth.link
+    options = {"width": config.trials.width, "seed": work.seed, "link": link, **config.model}
     fits = fit_states(counts, n_states=config.n_states, priors=config.priors, options=options, test_share=config.trials.test_share,
                       n_surrogates=config.n_surrogates, rng=work.rng("surrogates"))  # fmt: skip
     rows = state_rows(fits, truth, rng=work.rng("statistics"))
@@ -98,7 +101,7 @@ def run(config, unit, work):
         "panels": panels,
         "answers": said(rows, fits),
         "notes": notes,
-        "audit": {},
+        "audit": state_audit(fits, rows, rng=work.rng("audit")).to_dict(),
         "citations": [],
     }
     return Result(pd.DataFrame(rows), arrays, {k: v for k, v in made_by.items() if v})

@@ -1,7 +1,7 @@
 """Do couplings switch with a hidden state? Models with and without states on held-out trials, controls, and the truth.
 
 The question is answered by the likelihood of trials that nothing was fitted to: a plain GLM of the same couplings is
-what states must beat, and data simulated from that GLM, which have no states, are what they must not beat it on.
+what states must beat, and counts redrawn from that GLM, which have no states, are what they must not beat it on.
 """
 
 from __future__ import annotations
@@ -67,7 +67,13 @@ class StateFits:
 
 
 def cut_trials(
-    spikes: Sequence[Spikes], *, width: float, seconds: float, min_rate: float = 0.5, max_units: int = 30
+    spikes: Sequence[Spikes],
+    *,
+    width: float,
+    seconds: float,
+    min_rate: float = 0.5,
+    max_units: int = 30,
+    max_trials: int | None = None,
 ) -> tuple[list[np.ndarray], list[str], list[str]]:
     """Cut what was observed into trials of counts.
 
@@ -81,6 +87,8 @@ def cut_trials(
         Units below it, Hz, are left out.
     max_units : int
         The most active are kept.
+    max_trials : int, optional
+        Of more so many are kept, evenly spaced over the recording.
 
     Returns
     -------
@@ -99,6 +107,12 @@ def cut_trials(
             if interval[1] - interval[0] >= width * n / 2:
                 counts = s.restrict([interval]).counts(width).load().astype(float)
                 pieces += [c for c in np.split(counts, range(n, counts.shape[1], n), axis=1) if c.shape[1] >= n / 2]
+    notes = []
+    if max_trials is not None and len(pieces) > max_trials:
+        notes.append(
+            f"{max_trials} of {len(pieces)} trials were taken, evenly spaced over the recording (trials.max_trials)."
+        )
+        pieces = [pieces[k] for k in np.linspace(0, len(pieces) - 1, max_trials).round().astype(int)]
     if len(pieces) < 6:
         raise BraindecError(
             f"the recording gives {len(pieces)} trials of {seconds:g} s; held-out trials need 6 at least",
@@ -112,7 +126,6 @@ def cut_trials(
             "fewer than 2 units are active enough", found=f"rates up to {rate.max():.3g} Hz", allowed=f"{min_rate:g} Hz"
         )
     kept = np.sort(good[np.argsort(-rate[good], kind="stable")[:max_units]])
-    notes = []
     if len(kept) < len(names):
         notes.append(
             f"{len(names) - len(kept)} of {len(names)} units were left out: below {min_rate:g} Hz, silent in one half, or beyond the {max_units} most active."
@@ -138,7 +151,7 @@ def fit_states(
     n_folds : int
         Of the choice of the number of states.
     n_surrogates : int
-        Data sets without states, simulated from the plain GLM, that the first prior is fitted to as well.
+        Data sets without states, redrawn from the plain GLM given the observed history, that the first prior is fitted to.
     rng : Generator or int
     """
     rng = np.random.default_rng(rng)
@@ -161,10 +174,10 @@ def fit_states(
     gains = {name: model.gain(test) for name, model in models.items()}
     surrogate = []
     for _ in range(n_surrogates):
-        made = models[PLAIN].simulate([c.shape[1] for c in counts], rng=rng)[0]
-        a, b = made[: len(train)], made[len(train) :]
-        lead = HMMGLM(k, prior=priors[0], **options).fit(a).gain(b) - HMMGLM(1, **options).fit(a).gain(b)
-        surrogate.append(lead / [c.sum() for c in b])
+        made, held = (models[PLAIN].redraw(part, rng=rng) for part in (train, test))
+        with_states = HMMGLM(k, prior=priors[0], **options).fit(train, responses=made).gain(test, responses=held)
+        without = HMMGLM(1, **options).fit(train, responses=made).gain(test, responses=held)
+        surrogate.append((with_states - without) / [c.sum() for c in held])
     return StateFits(models, train, test, gains, k, selection, np.concatenate(surrogate) if surrogate else np.zeros(0))
 
 
@@ -184,7 +197,7 @@ def state_rows(
         g = fits.surrogate_gains
         rows.append({"metric": "state_gain", "model": fits.first, "row": "state_free", "value": g.mean(), "chance": 0.0,
                      **dict(zip(("low", "high"), bootstrap_interval(g, rng=rng), strict=True)), "p": compare(g, np.zeros(len(g)), rng=rng),
-                     "n": len(g), "note": "the same on data simulated from the plain GLM, which have no states"})  # fmt: skip
+                     "n": len(g), "note": "the same on counts redrawn from the plain GLM given the observed history, which have no states"})  # fmt: skip
     for name, gain in fits.gains.items():
         low, high = _interval(gain, fits.spikes, rng)
         rows.append({"metric": "bits_per_spike", "model": name, "row": "decoded", "value": gain.sum() / fits.spikes.sum(), "chance": 0.0,
@@ -262,7 +275,7 @@ def state_panels(
         _bars(rows, "bits_per_spike", arrays, "What each model predicts of held-out spikes", "bits a spike", "mean rate",
               "Log-likelihood of held-out trials over the mean rates of training, each bin given those before it. Lines: 95 % intervals over trials."),
         _bars(rows, "state_gain", arrays, "What states add to the plain GLM", "bits a spike", "plain GLM",
-              "The same trials, paired. State-free: the same steps on data simulated from the plain GLM, on which states must not gain."),
+              "The same trials, paired. State-free: the same steps on counts redrawn from the plain GLM, on which states must not gain."),
         {"draw": "state_posterior", "title": "States of the first held-out trial", "args": args,
          "caption": f"Probability of each state given the whole trial ({fits.first}); above, the most likely path" + (" and the planted one." if known else ".")},
         {"draw": "coupling_matrix", "title": "Couplings in each state", "args": couplings,
@@ -289,7 +302,7 @@ def said(rows: Sequence[Mapping[str, Any]], fits: StateFits) -> list[str]:
         row = control.iloc[0]
         fine = row["p"] > 0.05 or row["low"] <= 0
         out.append(
-            f"On data simulated from the plain GLM, which have no states, states {'do not gain' if fine else 'gain too'}: "
+            f"On counts redrawn from the plain GLM, which have no states, states {'do not gain' if fine else 'gain too'}: "
             f"{row['value']:+.4f} bits a spike [{row['low']:+.4f}, {row['high']:+.4f}]"
             + ("." if fine else ", so that what they gain is in doubt.")
         )

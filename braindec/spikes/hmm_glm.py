@@ -13,6 +13,7 @@ code adds their logarithm to the posterior; see :mod:`braindec.spikes._one_hot` 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -107,7 +108,7 @@ class HMMGLM(BaseEstimator):
         self.tol = tol
         self.seed = seed
 
-    def fit(self, trials: Any, *, covariates: Any = None, ids: Any = None) -> HMMGLM:
+    def fit(self, trials: Any, *, covariates: Any = None, responses: Any = None, ids: Any = None) -> HMMGLM:
         """Fit to trials.
 
         Parameters
@@ -116,6 +117,9 @@ class HMMGLM(BaseEstimator):
             Trials may differ in length.
         covariates : list of array (n_covariates, n_bins), optional
             Signals of each trial whose weights all states share.
+        responses : list of array (n_units, n_bins), optional
+            Counts to explain from the history of ``trials``, where they are not the trials themselves: those of
+            :meth:`redraw`.
         ids : sequence, optional
             Names of the trials, for the record of what was seen.
 
@@ -126,9 +130,10 @@ class HMMGLM(BaseEstimator):
         """
         self._check()
         counts = as_counts(trials, self.width)
-        self._silent(counts)
+        self._silent(counts if responses is None else list(responses))
         self.basis_ = self.basis or exponential(1.5 * self.width, width=self.width, duration=5 * self.width)
         made = make_trials(counts, self.basis_, covariates=covariates, state_bias=self.state_bias)
+        made = _answered(made, responses)
         self.n_units_ = made.y.shape[1]
         self.mean_ = made.y.mean(axis=0)
         plain = self._plain(made)
@@ -158,9 +163,9 @@ class HMMGLM(BaseEstimator):
         """Return the natural log-likelihood of each trial, each bin given those before it, shape (n_trials,)."""
         return self._smooth(trials, covariates)[1].log_likelihood
 
-    def gain(self, trials: Any, *, covariates: Any = None) -> np.ndarray:
+    def gain(self, trials: Any, *, covariates: Any = None, responses: Any = None) -> np.ndarray:
         """Return each trial's gain over the mean rates of the training trials, bits, shape (n_trials,)."""
-        made, found = self._smooth(trials, covariates)
+        made, found = self._smooth(trials, covariates, responses)
         flat = Weights(np.zeros((1, made.X.shape[1], self.n_units_)), np.zeros((made.Z.shape[1], self.n_units_)))
         link = link_named(self.link)
         one = made.Z[:, -1:] if not self.state_bias else np.ones((len(made.y), 1))
@@ -195,6 +200,22 @@ class HMMGLM(BaseEstimator):
         filters = np.einsum("stjf,lf->stjl", self._fitted.coupling_, self.basis_.values)
         states = [markov_chain(self.transition_, self.start_, int(n), rng) for n in lengths]
         return simulate_counts(states, filters, self.bias_, link_named(self.link), rng, most=_MOST), states
+
+    def redraw(self, trials: Any, *, covariates: Any = None, rng: np.random.Generator | int = 0) -> list[np.ndarray]:
+        """Return new counts for each bin given the history that was observed, and states that the model draws.
+
+        With one state they are what a plain GLM expects, without any state. They never explode, as :meth:`simulate` may.
+        """
+        rng, link = np.random.default_rng(rng), link_named(self._fitted.link)
+        made = self._likelihoods(trials, covariates)[0]
+        states = np.concatenate(
+            [markov_chain(self.transition_, self.start_, int(n), rng) for n in np.diff(made.offsets)]
+        )
+        shared, mean = made.Z @ self._weights.shared, np.empty(made.y.shape)
+        for s, w in enumerate(self._weights.state):
+            rows = states == s
+            mean[rows] = link.mean(made.X[rows] @ w + shared[rows])
+        return [np.ascontiguousarray(y.T) for y in made.split(rng.poisson(mean))]
 
     def check(self) -> None:
         """Refuse settings that cannot work."""
@@ -338,13 +359,14 @@ class HMMGLM(BaseEstimator):
         self.bias_ = weights.state[:, -1] if self.state_bias else np.repeat(weights.shared[-1:], n_states, axis=0)
         self.transition_, self.start_ = transition, start
 
-    def _likelihoods(self, trials: Any, covariates: Any) -> tuple[Trials, np.ndarray]:
+    def _likelihoods(self, trials: Any, covariates: Any, responses: Any = None) -> tuple[Trials, np.ndarray]:
         counts = as_counts(trials, self._fitted.width)
         if len(counts[0]) != self.n_units_:
             raise BraindecError(
                 "trials have other units than the model", found=str(len(counts[0])), allowed=str(self.n_units_)
             )
         made = make_trials(counts, self.basis_, covariates=covariates, state_bias=self.state_bias)
+        made = _answered(made, responses)
         if made.Z.shape[1] != len(self._weights.shared):
             raise BraindecError(
                 "covariates differ from those of the fit",
@@ -353,8 +375,8 @@ class HMMGLM(BaseEstimator):
             )
         return made, bin_likelihood(made, self._weights, link_named(self.link))
 
-    def _smooth(self, trials: Any, covariates: Any) -> tuple[Trials, Smoothed]:
-        made, values = self._likelihoods(trials, covariates)
+    def _smooth(self, trials: Any, covariates: Any, responses: Any = None) -> tuple[Trials, Smoothed]:
+        made, values = self._likelihoods(trials, covariates, responses)
         return made, forward_backward(values, self.transition_, self.start_, offsets=made.offsets)
 
     @property
@@ -362,6 +384,18 @@ class HMMGLM(BaseEstimator):
         if not hasattr(self, "coupling_"):
             raise BraindecError("the HMMGLM is not fitted", fix="call fit(trials) first")
         return self
+
+
+def _answered(made: Trials, responses: Any) -> Trials:
+    """The same designs with other counts to explain."""
+    if responses is None:
+        return made
+    y = np.concatenate([np.asarray(r, dtype=np.float64) for r in responses], axis=1).T
+    if y.shape != made.y.shape:
+        raise BraindecError(
+            "responses do not fit the trials", found=f"{y.shape[::-1]}", allowed=f"{made.y.shape[::-1]}"
+        )
+    return replace(made, y=np.ascontiguousarray(y))
 
 
 def _chain(found: Smoothed, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -8,15 +8,16 @@ from braindec.errors import BraindecError
 from braindec.spikes.rescaling import rescale, rescaling_table
 
 
-def simulated(seed, family, n=1000):
+def simulated(seed, family, n=800):
     rng = np.random.default_rng(seed)
     mean = np.clip(0.25 * np.exp(0.8 * np.sin(np.arange(n) / 40)), 0, 0.9)  # coarse bins: a quarter of a spike in each
     return (rng.poisson(mean) if family == "poisson" else (rng.random(n) < mean).astype(int)), mean
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["poisson", "bernoulli"])
 def test_p_is_uniform_under_the_true_model(family):
-    made = [simulated(seed, family) for seed in range(1200)]
+    made = [simulated(seed, family) for seed in range(2000)]
     table = rescaling_table(np.array([y for y, _ in made]), np.array([m for _, m in made]), family=family)
     assert 0.035 <= np.mean(table["p"] < 0.05) <= 0.065 and stats.kstest(table["p"], "uniform").pvalue > 0.01
     assert 0.035 <= np.mean(table["p_correlation"] < 0.05) <= 0.065
