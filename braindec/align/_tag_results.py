@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import mannwhitneyu, t
+from scipy.stats import t
 
 from braindec.align.tagging import SpectraSimilarity, Tagging, layer_curve
+from braindec.stats.auc import auc
 from braindec.stats.binomial import clopper_pearson
 
 __all__ = ["answers", "auc_row", "channel_rows", "panels", "shares", "similarity_rows", "unit_notes", "unit_rows"]
@@ -199,16 +200,13 @@ def similarity_rows(
 
 def auc_row(what: str, rate: str, statistic: np.ndarray, planted: np.ndarray, note: str) -> dict[str, Any] | None:
     """Return the row that says how well what was planted is told from the rest; None where nothing was planted."""
-    known = np.isfinite(statistic)
-    a, b = statistic[known & planted], statistic[known & ~planted]
-    if not len(a) or not len(b):
+    found = auc(statistic, planted)
+    if not np.isfinite(found.value):
         return None
-    u, p = mannwhitneyu(a, b, alternative="greater")
-    auc = float(u / (len(a) * len(b)))
-    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)  # Hanley & McNeil 1982
-    error = np.sqrt((auc * (1 - auc) + (len(a) - 1) * (q1 - auc**2) + (len(b) - 1) * (q2 - auc**2)) / (len(a) * len(b)))
-    return _row("auc_planted", "decoded", what, rate, auc, 0.5, max(auc - 1.96 * error, 0.0), min(auc + 1.96 * error, 1.0), float(p),
-                len(a), f"{len(a)} planted of {len(a) + len(b)}; {note}")  # fmt: skip
+    known = np.isfinite(statistic)
+    n = int((known & planted).sum())
+    return _row("auc_planted", "decoded", what, rate, found.value, 0.5, found.low, found.high, found.p, n,
+                f"{n} planted of {known.sum()}; {note}")  # fmt: skip
 
 
 def _relative(spectra: np.ndarray) -> np.ndarray:
