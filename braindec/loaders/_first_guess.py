@@ -27,11 +27,15 @@ def first_guess(inspection: Inspection) -> str:
     lines += [f"# {f.level.upper()} {f.check}: {f.message}" for f in inspection.findings if f.level in ("fail", "warn")]
     if "card" in inspection.about:
         lines.append(f"# There is a card for a folder of this name: {inspection.about['card']}")
-    lines += [
-        f"recipe: {'fmri_category_decoding' if fmri else 'erp_classification'}",
-        *_data(inspection, fmri),
-        *_select(inspection),
-    ]
+    spikes = "spikes" in set(inspection.table.get("modality", []))
+    recipe = "fmri_category_decoding" if fmri else "spike_decoding" if spikes else "erp_classification"
+    lines += [f"recipe: {recipe}", *_data(inspection, fmri), *_select(inspection)]
+    if spikes:
+        asked = [
+            "# No events were found: name a table beside the file, data.options.events: events.tsv (onset, duration, trial_type)"
+        ]
+        lines += [*(_events(inspection) if inspection.events else asked), *_bins(inspection), *_split(inspection)]
+        return "\n".join(lines) + "\n"
     if not fmri:
         lines += _signal(inspection)
         if inspection.of("channel_set"):
@@ -175,6 +179,17 @@ def _epochs(seen: Inspection) -> list[str]:
     tmax = min(tmax, round(shortest / 2, 2)) if shortest else tmax
     overlap = f" (events follow one another after {step:g} s: windows overlap)" if step and step < tmax else ""
     return [f"epochs: {{tmin: 0.0, tmax: {tmax:g}}}   # s after onset{overlap}"]
+
+
+def _bins(seen: Inspection) -> list[str]:
+    """Windows and bins of spikes; bins divide the window."""
+    length = seen.timing.get("duration") or 0.5
+    tmax = round(min(max(length, 0.1), 5.0), 1)
+    return [
+        f"epochs: {{tmin: 0.0, tmax: {tmax:g}, before: 0.2}}   # s after onset; before: what the audit looks at before it",
+        f"counts: {{width: {tmax / 5:g}, scale: sqrt}}   # s; bins must divide the window",
+        "time_course: null           # or {step: ..., width: ...} in s: decoding over time",
+    ]
 
 
 def _volumes(seen: Inspection) -> list[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 from braindec import registry
 from braindec.evaluate._rows import rows_of
 from braindec.evaluate.finding import Context, Finding, some
-from braindec.types import Recording, Windows
+from braindec.types import Recording, Spikes, Windows
 
 DATA = (
     "eeg",
@@ -61,6 +61,23 @@ def row_of(recording: Recording) -> dict[str, Any]:
         "n_events": len(recording.events),
         "n_positions": int(np.isfinite(recording.positions).all(axis=1).sum()),
         "space": info.get("space"),
+        "path": info.get("path"),
+    }
+
+
+def row_of_spikes(spikes: Spikes) -> dict[str, Any]:
+    """One line of the table of recordings for sorted spikes, which have no samples."""
+    info = spikes.info
+    return {
+        **{k: info.get(k) for k in ("subject", "session", "task", "run")},
+        "modality": "spikes",
+        "n_channels": spikes.n_units,
+        "types": f"{spikes.n_units} units, {len(spikes.times)} spikes ({len(spikes.times) / max(spikes.n_units, 1) / spikes.duration:.3g} Hz a unit)",
+        "sfreq": np.nan,
+        "duration": spikes.duration,
+        "n_events": len(spikes.events),
+        "n_positions": 0,
+        "space": None,
         "path": info.get("path"),
     }
 

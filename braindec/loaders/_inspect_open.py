@@ -90,7 +90,8 @@ def loose_openers(path: Path) -> tuple[Path, str, list[Opener]]:
         raise BraindecError(
             f"{path} holds no recording that a reader knows",
             found=", ".join(sorted(p.name for p in path.iterdir())[:8]) or "an empty folder",
-            fix="name the folder that holds sub-*, or a file",
+            fix="name the folder that holds sub-*, or a file; text files of spike times, one unit each: reader spike_text; "
+            "spikes in bins: reader spike_bins",
         )
     if len(heads) == 1:
         return heads[0], detect(heads[0]), [(heads[0].name, _parts(heads[0]), lambda: load_any(heads[0]))]

@@ -14,7 +14,7 @@ from braindec.errors import BraindecError
 from braindec.evaluate.finding import Finding, some
 from braindec.loaders import _files, _inspect_folder, _inspect_look, _inspect_open
 from braindec.loaders._first_guess import first_guess
-from braindec.types import Recording, Windows
+from braindec.types import Recording, Spikes, Windows
 
 __all__ = ["Inspection", "first_guess", "inspect"]
 
@@ -113,10 +113,16 @@ def inspect(root: str | Path) -> Inspection:
     """
     path = _files.existing(root)
     card = _card_of(path)
-    reader = _inspect_open.reader_of(path)
-    if reader == "arrays":
-        return _finish(_Look(path, reader), arrays=True, card=card)
-    path, reader, options, openers = _inspect_open.plan(path, reader)
+    try:
+        reader = _inspect_open.reader_of(path)
+        if reader == "arrays":
+            return _finish(_Look(path, reader), arrays=True, card=card)
+        path, reader, options, openers = _inspect_open.plan(path, reader)
+    except BraindecError as error:
+        if card is None:
+            raise
+        raise BraindecError(error.asked, found=error.found, allowed=error.allowed,
+                            fix=f"there is a card for a folder of this name, which says how to read it: data.dataset={card}") from error  # fmt: skip
     seen = _Look(path, reader)
     seen.options = options
     for name, files, open_it in openers:
@@ -173,8 +179,15 @@ class _Look:
             self.channels.append(tuple(first.ch_names))
             self.found += [(name, _inspect_look.note_finding(str(t))) for t in first.info.get("warnings") or []]
             return
+        if isinstance(thing, Spikes):
+            self.rows.append(_inspect_look.row_of_spikes(thing))
+            self.events.append(thing.events)
+            self.names.append(name)
+            self.channels.append(tuple(thing.units["name"].astype(str)))
+            self.found += [(name, _inspect_look.note_finding(str(t))) for t in thing.info.get("warnings") or []]
+            return
         if not isinstance(thing, Recording):
-            self.found.append((name, Finding("reader", "skip", f"{thing!r}: spikes are not looked at further")))
+            self.found.append((name, Finding("reader", "skip", f"{thing!r} is not looked at further")))
             return
         label = thing.label if name not in thing.label and thing.info.get("run") else name
         findings, seconds = _inspect_look.look(thing)
@@ -274,10 +287,9 @@ def _cost(table: pd.DataFrame, seen: _Look) -> dict[str, str]:
     memory = (table["n_channels"] * table["sfreq"] * table["duration"] * 4).groupby(
         table["subject"].fillna("?").astype(str)
     ).sum() / 2**20
-    cost = {
-        "size on disk": f"{size / 2**20:.1f} MiB",
-        "largest subject in memory": f"{memory.max():.1f} MiB as float32",
-    }
+    cost = {"size on disk": f"{size / 2**20:.1f} MiB"}
+    if table["sfreq"].notna().all():  # spikes have no samples
+        cost["largest subject in memory"] = f"{memory.max():.1f} MiB as float32"
     if seen.seconds:
         cost["reading all of it once"] = (
             f"about {max(1.0, float(np.median(seen.seconds)) * memory.sum()):.0f} s on this machine"
