@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from tqdm import tqdm
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.kernels.forward_backward import Smoothed, forward_backward, viterbi
-from braindec.spikes import _one_hot
-from braindec.spikes._hmm_steps import Weights, bin_likelihood, first_guess, newton_step, sums
+from braindec.spikes._hmm_fit import State, fit_plain, fit_structure, fit_switching
+from braindec.spikes._hmm_steps import Weights, bin_likelihood
 from braindec.spikes._hmm_trials import Trials, as_counts, make_trials
 from braindec.spikes._links import link_named
 from braindec.spikes._simulate import markov_chain, simulate_counts
@@ -34,10 +33,7 @@ from braindec.types.split import FitRecord
 __all__ = ["HMMGLM"]
 
 PRIORS = ("none", "gaussian", "one_hot")
-_WINDOWS = (50, 100, 25)  # bins of the stretches that first guesses are made from, in turn
-_SCREEN = 8  # iterations that restarts are compared after
 _MOST = 1000  # spikes in a bin of a simulation
-_PSEUDO = 1.0  # transitions of each kind, and first bins in each state, that are taken as seen
 
 
 class HMMGLM(BaseEstimator):
@@ -136,11 +132,13 @@ class HMMGLM(BaseEstimator):
         made = _answered(made, responses)
         self.n_units_ = made.y.shape[1]
         self.mean_ = made.y.mean(axis=0)
-        plain = self._plain(made)
-        if self.n_states == 1:
-            self._keep(plain, np.ones((1, 1)), np.ones(1))
-        else:
-            self._switching(made, plain)
+        state = State(fit_plain(self, made), np.ones((1, 1)), np.ones(1), [])
+        if self.n_states > 1:
+            state, self.restarts_ = fit_switching(self, made, state.weights)
+            if self.prior == "one_hot":
+                state, self.structure_ = fit_structure(self, made, state, self.basis_.n)
+        self.history_ = state.history
+        self._keep(state.weights, state.transition, state.start)
         self.fitted_on_ = FitRecord.of(self, range(len(counts)) if ids is None else ids)
         return self
 
@@ -253,104 +251,6 @@ class HMMGLM(BaseEstimator):
                 fix="take link='softplus', or narrower bins",
             )  # fmt: skip
 
-    def _penalty(self, made: Trials, n_states: int) -> np.ndarray:
-        """Precision of all weights of a unit: ridge, and the Gaussian prior around the mean over states."""
-        q, columns = made.Z.shape[1], made.X.shape[1]
-        bound = np.ones(columns)
-        bound[columns - self.state_bias :] = 0
-        between = np.zeros((n_states, n_states))
-        if self.prior == "gaussian":
-            between = (np.eye(n_states) - 1 / n_states) / self.prior_scale**2
-        found = np.zeros((q + n_states * columns,) * 2)
-        found[q:, q:] = np.kron(between + self.ridge * np.eye(n_states), np.diag(bound))
-        return found + 1e-9 * np.eye(len(found))
-
-    def _plain(self, made: Trials) -> Weights:
-        """The model of one state, to convergence."""
-        link = link_named(self.link)
-        state, shared = np.zeros((1, made.X.shape[1], self.n_units_)), np.zeros((made.Z.shape[1], self.n_units_))
-        (state[0] if self.state_bias else shared)[-1] = [link.inverse(m) for m in self.mean_]
-        weights, penalty = Weights(state, shared), self._penalty(made, 1)
-        for _ in range(50):
-            weights, gain = newton_step(made, weights, link, np.ones((len(made.y), 1)), penalty)
-            if gain < 1e-6:
-                break
-        return weights
-
-    def _switching(self, made: Trials, plain: Weights) -> None:
-        rng = np.random.default_rng(self.seed)
-        best, tried = None, []
-        rounds = range(self.n_restarts)
-        for r in tqdm(rounds, desc="restarts", disable=None, leave=False):
-            window = max(5, min(_WINDOWS[r % len(_WINDOWS)], int(np.diff(made.offsets).max()) // 2))
-            posterior = first_guess(made, plain, link_named(self.link), self.n_states, window=window, rng=rng)
-            weights = Weights(np.repeat(plain.state, self.n_states, axis=0), plain.shared)
-            for _ in range(2):
-                weights, _ = newton_step(
-                    made, weights, link_named(self.link), posterior, self._penalty(made, self.n_states)
-                )
-            transition = np.full((self.n_states, self.n_states), 0.02 / (self.n_states - 1))
-            np.fill_diagonal(transition, 0.98)
-            state = self._em(made, weights, transition, np.full(self.n_states, 1 / self.n_states),
-                             self.max_iter if self.n_restarts == 1 else min(_SCREEN, self.max_iter))  # fmt: skip
-            tried.append(state[-1][-1])
-            if best is None or tried[-1] > best[-1][-1]:
-                best = state
-        assert best is not None
-        if self.n_restarts > 1 and self.max_iter > _SCREEN:
-            *best_start, history = best
-            best = self._em(made, *best_start, self.max_iter - _SCREEN, history)
-        weights, transition, start, self.history_ = best
-        self.restarts_ = tried
-        if self.prior == "one_hot":
-            weights, transition, start = self._one_hot(made, weights, transition, start)
-        self._keep(weights, transition, start)
-
-    def _em(self, made: Trials, weights: Weights, transition: Any, start: Any, n_iter: int, history: Any = ()) -> tuple:
-        """Alternate probabilities of states and one Newton step of the weights until the gain is small."""
-        link, penalty, history = link_named(self.link), self._penalty(made, self.n_states), list(history)
-        flat_cost = 0.5 * penalty
-        for _ in tqdm(range(n_iter), desc="EM", disable=None, leave=False):
-            found = forward_backward(bin_likelihood(made, weights, link), transition, start, offsets=made.offsets)
-            joined = np.concatenate([weights.shared, *weights.state], axis=0)
-            value = found.log_likelihood.sum() - np.einsum("wn,wv,vn->", joined, flat_cost, joined)
-            value += _PSEUDO * (np.log(transition).sum() + np.log(start).sum())
-            history.append(float(value))
-            if len(history) > 2 and history[-1] - history[-2] < self.tol * made.y.sum():
-                break
-            transition, start = _chain(found, made.offsets)
-            weights, _ = newton_step(made, weights, link, found.posterior, penalty)
-        return weights, transition, start, history
-
-    def _one_hot(self, made: Trials, weights: Weights, transition: Any, start: Any) -> tuple:
-        """EM with the one-hot prior from couplings without a structure; the likeliest structure in the end."""
-        link, f, n_free = link_named(self.link), self.basis_.n, int(self.state_bias)
-        known = _one_hot.start_from(weights, f, n_free)
-        free, shared = weights.state[:, weights.state.shape[1] - n_free :], weights.shared
-        at = Weights(known.weights(free), shared)
-        last = -np.inf
-        for _ in tqdm(range(self.max_iter), desc="structure", disable=None, leave=False):
-            found = forward_backward(bin_likelihood(made, at, link), transition, start, offsets=made.offsets)
-            value = float(found.log_likelihood.sum())
-            self.history_.append(value)
-            if abs(value - last) < self.tol * made.y.sum():
-                break
-            last = value
-            transition, start = _chain(found, made.offsets)
-            known, free, shared = _one_hot.improve(known, sums(made, at, link, found.posterior), at, ridge=self.ridge)
-            at = Weights(known.weights(free), shared)
-        known = _one_hot.prune(known, sums(made, at, link, found.posterior), at)
-        self.structure_ = known.p.transpose(0, 1, 3, 2)
-        known.p = np.eye(3)[known.p.argmax(axis=0)].transpose(3, 0, 1, 2)
-        for _ in range(5):  # strengths and biases of the likeliest structure
-            at = Weights(known.weights(free), shared)
-            found = forward_backward(bin_likelihood(made, at, link), transition, start, offsets=made.offsets)
-            transition, start = _chain(found, made.offsets)
-            known, free, shared = _one_hot.improve(
-                known, sums(made, at, link, found.posterior), at, ridge=self.ridge, learn_structure=False
-            )
-        return Weights(known.weights(free), shared), transition, start
-
     def _keep(self, weights: Weights, transition: np.ndarray, start: np.ndarray) -> None:
         n_states, _, n = weights.state.shape
         f, n_columns = self.basis_.n, weights.state.shape[1] - self.state_bias
@@ -396,10 +296,3 @@ def _answered(made: Trials, responses: Any) -> Trials:
             "responses do not fit the trials", found=f"{y.shape[::-1]}", allowed=f"{made.y.shape[::-1]}"
         )
     return replace(made, y=np.ascontiguousarray(y))
-
-
-def _chain(found: Smoothed, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Transition and first probabilities that maximise the expected log-likelihood, with pseudo-counts."""
-    pairs = found.pairs.sum(axis=0) + _PSEUDO
-    first = found.posterior[offsets[:-1]].sum(axis=0) + _PSEUDO
-    return pairs / pairs.sum(axis=1, keepdims=True), first / first.sum()
