@@ -61,6 +61,13 @@ class Branching:
     slopes: np.ndarray
     bin_width: float
 
+    @property
+    def explained(self) -> float:
+        """Share of the slopes (sum of squares) that the exponential explains: low where activity bursts or oscillates, and
+        ``m`` then means nothing."""
+        rest = self.slopes - self.b * self.m**self.lags
+        return float(1.0 - (rest @ rest) / (self.slopes @ self.slopes))
+
 
 def branching_factor(
     counts: Any, *, bin_width: float, max_lag: int = 40, n_bootstrap: int = 100, seed: int = 0

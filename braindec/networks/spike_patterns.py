@@ -81,11 +81,13 @@ class SpikeTrials:
         trains = np.split(when[order], ends[:-1])
         return trains, onsets, float(start + len(self) * (self.duration + gap))
 
-    def counts(self, n_bins: int = 1) -> np.ndarray:
-        """Return spikes in equal bins of the trial, shape (n_trials, n_channels, n_bins)."""
-        bins = np.minimum((self.time / self.duration * n_bins).astype(int), n_bins - 1)
+    def counts(self, n_bins: int = 1, *, window: tuple[float, float] | None = None) -> np.ndarray:
+        """Return spikes in equal bins of the trial or of a part of it (s after onset), shape (n_trials, n_channels, n_bins)."""
+        begin, end = (0.0, self.duration) if window is None else window
+        inside = (self.time >= begin) & (self.time <= end)
+        bins = np.minimum(((self.time[inside] - begin) / (end - begin) * n_bins).astype(int), n_bins - 1)
         table = np.zeros((len(self), self.n_channels, n_bins))
-        np.add.at(table, (self.trial, self.channel, bins), 1)
+        np.add.at(table, (self.trial[inside], self.channel[inside], bins), 1)
         return table
 
 
@@ -99,6 +101,7 @@ def jittered_patterns(
     jitter: float = 6e-3,
     lost: float = 0.1,
     noise_rate: float = 2.0,
+    tail: float = 0.0,
     seed: int = 0,
 ) -> SpikeTrials:
     """Draw one pattern a class and noisy copies of it, in random order.
@@ -116,6 +119,8 @@ def jittered_patterns(
         Probability that a spike is left out.
     noise_rate : float
         Hz of additional spikes on each channel, of no class.
+    tail : float
+        s after the pattern in which every channel fires at random at the pattern's rate: input that knows no class.
     seed : int
 
     Raises
@@ -125,7 +130,7 @@ def jittered_patterns(
     """
     if n_classes < 2 or n_trials < n_classes or min(n_channels, spikes_each) < 1:
         raise BraindecError("patterns need two classes, a trial of each, channels and spikes", found=f"{n_classes} classes, {n_trials} trials, {n_channels} channels, {spikes_each} spikes")  # fmt: skip
-    if duration <= 0 or jitter < 0 or not 0 <= lost < 1 or noise_rate < 0:
+    if duration <= 0 or jitter < 0 or not 0 <= lost < 1 or min(noise_rate, tail) < 0:
         raise BraindecError("a setting of the patterns lies outside its range", found=f"duration {duration:g}, jitter {jitter:g}, lost {lost:g}, noise_rate {noise_rate:g}")  # fmt: skip
     rng = np.random.default_rng(seed)
     patterns = rng.uniform(0, duration, (n_classes, n_channels, spikes_each))
@@ -135,10 +140,14 @@ def jittered_patterns(
     when = np.where(when > duration, np.maximum(2 * duration - when, 0), when)
     stays = rng.random(when.shape) >= lost
     trial, channel, _ = np.nonzero(stays)
+    later = rng.poisson((noise_rate + spikes_each * (1 - lost) / duration) * tail, (n_trials, n_channels))
     extra = rng.poisson(noise_rate * duration, (n_trials, n_channels))
-    more = [np.repeat(i.ravel(), extra.ravel()) for i in np.indices(extra.shape)]
-    time = np.concatenate([when[stays], rng.uniform(0, duration, len(more[0]))])
-    return SpikeTrials(time, np.append(channel, more[1]), np.append(trial, more[0]), labels, n_channels, float(duration))  # fmt: skip
+    more = [np.concatenate([np.repeat(i.ravel(), k.ravel()) for k in (extra, later)]) for i in np.indices(extra.shape)]
+    at = [rng.uniform(0, duration, extra.sum()), rng.uniform(duration, duration + tail, later.sum())]
+    time = np.concatenate([when[stays], *at])
+    return SpikeTrials(
+        time, np.append(channel, more[1]), np.append(trial, more[0]), labels, n_channels, duration + tail
+    )
 
 
 def rate_coded(values: Any, labels: Any, *, max_rate: float = 60.0, duration: float = 0.3, seed: int = 0) -> SpikeTrials:  # fmt: skip
