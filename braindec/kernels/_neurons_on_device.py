@@ -56,13 +56,13 @@ def _with_row(place: int, row: int, inner: Callable[..., Any] | None) -> Callabl
     if before is None:
 
         def first(c, f, a):
-            return c[:place] + (f[a + row * BLOCK],) + c[after:]
+            return c[:place] + (f[a + row * BLOCK],) + c[after:]  # noqa: RUF005 (Numba needs sums of tuples)
 
         return first
 
     def more(c, f, a):
         one = before(c, f, a)
-        return one[:place] + (f[a + row * BLOCK],) + one[after:]
+        return one[:place] + (f[a + row * BLOCK],) + one[after:]  # noqa: RUF005
 
     return more
 

@@ -13,12 +13,16 @@ from braindec.networks.rules.fixed_probability import FixedProbability
 
 __all__ = ["REGIMES", "brunel", "coba", "cuba"]
 
-# Brunel 2000, figure 8: (g, eta) with what he calls them and the rates in the text (population frequency, neuron), Hz
-REGIMES = {
-    "SR": {"g": 3.0, "eta": 2.0, "says": "almost fully synchronised network, neurons firing regularly"},
-    "SI fast": {"g": 6.0, "eta": 4.0, "says": "fast oscillation of the global activity, neurons firing irregularly"},
-    "AI": {"g": 5.0, "eta": 2.0, "says": "stationary global activity, neurons firing irregularly"},
-    "SI slow": {"g": 4.5, "eta": 0.9, "says": "slow oscillation of the global activity, neurons firing irregularly at very low rates"},
+_TABLE = "Brunel 2000, table 1 (his simulations)"
+# Brunel 2000, figure 8: points of the plane, what he calls them, and rates of table 1 in Hz
+REGIMES: dict[str, dict[str, Any]] = {
+    "AI": {"g": 5.0, "eta": 2.0, "regime": "AI", "rate": 37.7, "source": _TABLE,
+           "says": "stationary global activity, neurons firing irregularly"},
+    "SI fast": {"g": 6.0, "eta": 4.0, "regime": "SI", "rate": 60.7, "population_frequency": 180.0, "source": _TABLE,
+                "says": "fast oscillation of the global activity, neurons firing irregularly"},
+    "SI slow": {"g": 4.5, "eta": 0.9, "regime": "SI", "rate": 5.5, "population_frequency": 22.0, "source": _TABLE,
+                "says": "slow oscillation of the global activity, neurons firing irregularly at very low rates"},
+    "SR": {"g": 3.0, "eta": 2.0, "regime": "SR", "says": "almost fully synchronised network, neurons firing regularly"},
 }  # fmt: skip
 
 
