@@ -208,11 +208,9 @@ def series_panels(
     """Return arrays, panels, sentences for the top of the page and notes."""
     arrays: dict[str, np.ndarray] = {"series/times": np.arange(len(data.times)) / data.sfreq}
     arrays["series/edges"] = np.array([test[0] for _, test in found.folds[1:]]) / data.sfreq
-    panels, answers, decoded = (
-        [],
-        [],
-        found.scores[found.scores["row"] == "decoded"].set_index(["target", "metric"])["value"],
-    )
+    panels: list[dict[str, Any]] = []
+    said: list[str] = []
+    decoded = found.scores[found.scores["row"] == "decoded"].set_index(["target", "metric"])["value"]
     for column, name in enumerate(found.names):
         arrays |= {f"series/{name}/true": found.true[:, column], f"series/{name}/decoded": found.predicted[:, column]}
         words = name.replace("_", " ")
@@ -223,15 +221,16 @@ def series_panels(
         if (name, "r2") in decoded:
             r, r2 = decoded[name, "pearson"], decoded[name, "r2"]
             more = " (it correlates, but scale or offset are wrong)" if r > 0.3 and r2 < 0 else ""
-            answers.append(f"{words}: r = {r:.2f}, R² = {r2:.2f}{more}.")
+            said.append(f"{words} r = {r:.2f}, R² = {r2:.2f}{more}")
         else:
-            answers.append(f"{words}: AUC = {decoded[name, 'auc']:.2f}.")
+            said.append(f"{words} AUC = {decoded[name, 'auc']:.2f}")
     first = next(iter(found.null), None)
     if first is not None and len(found.null[first]):
         target, metric = first.rsplit("/", 1)
         arrays["series/null"] = found.null[first]
         panels.append({"draw": "null_histogram", "title": f"{target.replace('_', ' ')} against itself turned around in time", "args": {
-            "observed": float(decoded[target, metric]), "null": "@series/null", "label": "Pearson r" if metric == "pearson" else "AUC"},
+            "observed": float(decoded[target, metric]), "null": "@series/null", "label": "Pearson r" if metric == "pearson" else "AUC",
+            "kind": "turned in time"},
             "caption": f"The whole cross-validation was repeated on {len(found.null[first])} targets turned around within the run: what two slow "
             "series share by accident."})  # fmt: skip
     notes = []
@@ -239,4 +238,4 @@ def series_panels(
         notes.append(
             f"Signals up to {-min(how.delays) / data.sfreq:.2g} s after a moment are used to decode it: this is reading, not prediction."
         )
-    return arrays, panels, answers, notes
+    return arrays, panels, ["; ".join(said) + "."], notes

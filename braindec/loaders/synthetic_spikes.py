@@ -22,7 +22,7 @@ class TunedPopulation:
     Parameters
     ----------
     spikes : Spikes
-        One event a trial: trial_type is the direction in degrees, run the quarter of the session.
+        One event a trial: trial_type is the direction in degrees (three digits), run the quarter of the session.
     rates : array of shape (n_directions, n_units)
         Rate of each unit while a direction is shown, Hz.
     directions : array of shape (n_directions,)
@@ -69,7 +69,7 @@ def tuned_population(
     BraindecError
         If there are fewer than 4 trials a direction, or a size is not positive.
     """
-    if n_units < 1 or n_directions < 2 or n_trials < 4 * n_directions or not gain >= 0:
+    if n_units < 1 or not 2 <= n_directions <= 360 or n_trials < 4 * n_directions or not gain >= 0:
         raise BraindecError(
             "a tuned population needs units, two directions, four trials of each and a gain of 0 Hz or more",
             found=f"{n_units} units, {n_directions} directions, {n_trials} trials, gain {gain}",
@@ -89,7 +89,7 @@ def tuned_population(
         driven = np.repeat(onset + _LATENCY, extra) + rng.uniform(0, _DURATION, extra.sum())
         trains.append(np.sort(np.r_[background, driven]))
     events = pd.DataFrame({
-        "onset": onset, "duration": _DURATION, "trial_type": [f"{d:g}" for d in directions[shown]],
+        "onset": onset, "duration": _DURATION, "trial_type": [f"{d:03.0f}" for d in directions[shown]],
         "run": [str(r + 1) for r in np.arange(n_trials) * 4 // n_trials],
     })  # fmt: skip
     units = pd.DataFrame({"name": [f"unit{i:03d}" for i in range(n_units)], "preferred": np.degrees(preferred)})

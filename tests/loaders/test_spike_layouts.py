@@ -311,3 +311,25 @@ def test_the_three_case_studies(shared):
     assert len(neuron.events) == len(field) == 100 and field.n_times == 1000 and neuron.duration == pytest.approx(100.0)
     truth = scipy.io.loadmat(folder / "spikes-LFP-1.mat")["n"]
     assert [len(neuron.restrict([i]).times) for i in neuron.support[:5]] == truth[:5].sum(axis=1).tolist()
+
+
+@pytest.mark.parametrize(
+    ("times", "options", "said"),
+    [
+        ([-0.5, 0.1], {}, "outside the observed stretch"),
+        ([0.1, 2.0], {"stop": 1.0}, "outside the observed stretch"),
+        ([0.1, np.nan], {}, "not finite"),
+        ([0.1, 0.2], {"start": 1.0, "stop": 1.0}, "start < stop"),
+        ([100.0, 900.0], {"stop": 1.0}, "milliseconds must be divided by 1000"),
+    ],
+)
+def test_times_that_cannot_be(tmp_path, times, options, said):
+    np.savez(tmp_path / "s.npz", times=times, unit=np.zeros(2, int))
+    with pytest.raises(BraindecError, match=said):
+        spikes.load(tmp_path / "s.npz", time_unit="s", **options)
+
+
+def test_times_in_any_order_are_sorted(tmp_path):
+    np.savez(tmp_path / "s.npz", times=[0.9, 0.1, 0.5], unit=[0, 1, 0])
+    (found,) = spikes.load(tmp_path / "s.npz", time_unit="s", stop=1.0)
+    assert found.times.tolist() == [0.1, 0.5, 0.9] and found.unit.tolist() == [1, 0, 0]

@@ -50,6 +50,7 @@ def test_a_planted_population_is_read_and_not_beyond_the_ideal_observer(go):
         assert row(found.scores, "accuracy", control)["low"] < 0.125 < row(found.scores, "accuracy", control)["high"]
     course = found.arrays["course/value"], found.arrays["course/times"]
     assert course[0][course[1] < 0].max() < 0.3 < course[0][course[1] > 0.1].max()  # nothing before the event
+    assert any("ideal observer" in a for a in found.made_by["answers"])
     assert found.made_by["audit"]["level"] != "fail" and found.made_by["panels"][0]["draw"] == "timecourse"
 
 
@@ -76,7 +77,7 @@ def test_the_planted_rates_are_in_the_spikes():
     windows = spike_windows(truth.spikes, width=0.5, tmin=0.05, tmax=0.55, scale="rate")
     rates = windows.load()[:, :, 0]
     for k, direction in enumerate(truth.directions):
-        seen = rates[windows.trials["trial_type"] == f"{direction:g}"].mean(axis=0)
+        seen = rates[windows.trials["trial_type"] == f"{direction:03.0f}"].mean(axis=0)
         assert np.abs(seen - truth.rates[k]).max() < 3.5  # 100 trials of 0.5 s
         assert np.corrcoef(seen, truth.rates[k])[0, 1] > 0.97
 
@@ -84,7 +85,7 @@ def test_the_planted_rates_are_in_the_spikes():
 def test_wrong_settings_are_one_clear_error(go):
     for settings, said in (
         (("split.by=rn",), "did you mean 'run'"), (("split.by=run", "split.held_out=[9]"), "no event has run = '9'"),
-        (("events.classes=[0, 50]",), "no event has trial_type = '50'"), (("counts.width=0.3",), "do not divide"),
+        (('events.classes=["000", "050"]',), "no event has trial_type = '050'"), (("counts.width=0.3",), "do not divide"),
         (("series={targets: [velocity]}",), "no continuous variable"), (("split.blocks=100",), "need as many windows"),
     ):  # fmt: skip
         with pytest.raises(BraindecError, match=said):

@@ -176,7 +176,7 @@ def _open(
     else:
         when, who, table = _separate(path, names, times)
     when, who = _in_order(path, when * scale, who)
-    first = _bound(path, names, "start", span[0], scale, min(0.0, float(when[0])) if len(when) else 0.0, said)
+    first = _bound(path, names, "start", span[0], scale, 0.0, said)
     last = _bound(path, names, "stop", span[1], scale, float(when[-1]) if len(when) else None, said)
     intervals = None
     if support is not None or "support" in names:
@@ -348,7 +348,7 @@ def _bound(
         return float(np.asarray(_small(path, which)).reshape(-1)[0]) * scale
     if fallback is None:
         raise BraindecError(f"{path.name} holds no spike and does not say its {which}", fix=f"say it: {which}: ...")
-    what = f"{fallback:.6g} s" if which == "start" else f"the last spike, {fallback:.6g} s"
+    what = "0 s" if which == "start" else f"the last spike, {fallback:.6g} s"
     said.append(f"{path.name} does not say the {which} of the recording: {what} is used (option {which})")
     return fallback
 
