@@ -20,6 +20,7 @@ from scipy.special import gammaln
 from sklearn.base import BaseEstimator
 
 from braindec.errors import BraindecError
+from braindec.spikes._group_lasso import group_newton
 from braindec.spikes._newton import BERNOULLI, POISSON, Family, newton
 from braindec.stats.asked import number, whole
 from braindec.types.split import FitRecord
@@ -39,6 +40,7 @@ class _GLM(BaseEstimator):
         *,
         alpha: float | str = 0.0,
         alphas: Sequence[float] = ALPHAS,
+        group_alpha: float = 0.0,
         n_folds: int = 5,
         gap: int = 0,
         width: float | None = None,
@@ -46,12 +48,22 @@ class _GLM(BaseEstimator):
     ) -> None:
         self.alpha = alpha
         self.alphas = alphas
+        self.group_alpha = group_alpha
         self.n_folds = n_folds
         self.gap = gap
         self.width = width
         self.max_iter = max_iter
 
-    def fit(self, X: Any, y: Any, *, exposure: Any = None, names: Sequence[str] | None = None, ids: Any = None) -> Any:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        exposure: Any = None,
+        names: Sequence[str] | None = None,
+        groups: Any = None,
+        ids: Any = None,
+    ) -> Any:
         """Fit the model.
 
         Parameters
@@ -63,6 +75,9 @@ class _GLM(BaseEstimator):
             Observed part of each bin (Poisson); 1 by default.
         names : sequence of str, optional
             Of the columns; from a DataFrame otherwise.
+        groups : sequence, optional
+            A label for each column (the source of a coupling, say), None for columns without a group penalty; needed
+            with ``group_alpha``.
         ids : array of shape (n_bins,), optional
             Names of the rows, for the record of what was seen.
 
@@ -76,6 +91,7 @@ class _GLM(BaseEstimator):
         if len(self.columns_) != X.shape[1]:
             raise BraindecError("names and columns differ in number", found=f"{len(self.columns_)} and {X.shape[1]}")
         design = np.column_stack([X, np.ones(len(X))])
+        self._groups = self._grouped(groups)
         self.alpha_ = (
             self._chosen(design, y, log_exposure) if self.alpha == "cv" else number(self.alpha, "alpha", least=0)
         )
@@ -124,7 +140,7 @@ class _GLM(BaseEstimator):
         """Return columns with weight, standard error, z and two-sided p (Wald); standard errors without a penalty only."""
         weights = np.append(self._fitted.coef_, self.intercept_)
         found = pd.DataFrame({"name": [*self.columns_, "constant"], "weight": weights})
-        if self.alpha_ == 0:
+        if self.alpha_ == 0 and self._groups is None:
             found["error"] = np.sqrt(np.diag(np.linalg.inv(self._hessian)))
             found["z"] = found["weight"] / found["error"]
             found["p"] = 2 * stats.norm.sf(np.abs(found["z"]))
@@ -136,8 +152,21 @@ class _GLM(BaseEstimator):
             raise BraindecError(f"{type(self).__name__} is not fitted", fix="call fit(X, y) first")
         return self
 
+    def _grouped(self, groups: Any) -> np.ndarray | None:
+        """Numbers of groups, -1 for none and the constant; None without a group penalty."""
+        if number(self.group_alpha, "group_alpha", least=0) == 0:
+            return None
+        if groups is None or len(groups) != len(self.columns_):
+            raise BraindecError("a group penalty needs a group for each column", found="none" if groups is None else f"{len(groups)}",
+                                allowed=f"{len(self.columns_)}")  # fmt: skip
+        known = {g: i for i, g in enumerate(dict.fromkeys(g for g in groups if g is not None))}
+        return np.array([*(-1 if g is None else known[g] for g in groups), -1])
+
     def _solve(self, design: np.ndarray, y: np.ndarray, offset: Any, alpha: float, start: Any = None) -> Any:
         penalty = np.append(np.full(design.shape[1] - 1, alpha), 0.0)
+        if self._groups is not None:
+            return group_newton(design, y, self._family, offset=offset, penalty=penalty, groups=self._groups,
+                                group_alpha=self.group_alpha, max_iter=2 * self.max_iter)  # fmt: skip
         return newton(design, y, self._family, offset=offset, penalty=penalty, start=start,
                       names=[*self.columns_, "constant"], max_iter=self.max_iter)  # fmt: skip
 
@@ -197,6 +226,8 @@ class PoissonGLM(_GLM):
         held-out contiguous blocks of time.
     alphas : sequence of float
         Tried by "cv".
+    group_alpha : float
+        Penalty of the lengths of groups of weights, times the root of their number: whole groups become 0.
     n_folds : int
         Blocks of "cv".
     gap : int
@@ -220,11 +251,20 @@ class PoissonGLM(_GLM):
 
     _family = POISSON
 
-    def fit(self, X: Any, y: Any, *, exposure: Any = None, names: Sequence[str] | None = None, ids: Any = None) -> Any:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        exposure: Any = None,
+        names: Sequence[str] | None = None,
+        groups: Any = None,
+        ids: Any = None,
+    ) -> Any:
         if not np.sum(y):
             raise BraindecError("a unit without spikes cannot be fitted", found=f"0 spikes in {len(np.asarray(y))} bins",
                                 fix="leave it out")  # fmt: skip
-        return super().fit(X, y, exposure=exposure, names=names, ids=ids)
+        return super().fit(X, y, exposure=exposure, names=names, groups=groups, ids=ids)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the rate of each bin: Hz with ``width``, otherwise spikes a bin."""
@@ -238,12 +278,21 @@ class BernoulliGLM(_GLM):
 
     _family = BERNOULLI
 
-    def fit(self, X: Any, y: Any, *, exposure: Any = None, names: Sequence[str] | None = None, ids: Any = None) -> Any:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        exposure: Any = None,
+        names: Sequence[str] | None = None,
+        groups: Any = None,
+        ids: Any = None,
+    ) -> Any:
         total, n = np.sum(y), len(np.asarray(y))
         if not 0 < total < n:
             raise BraindecError(f"a unit that {'never' if not total else 'always'} spikes cannot be fitted",
                                 found=f"{total:g} spikes in {n} bins", fix="leave it out")  # fmt: skip
-        return super().fit(X, y, exposure=exposure, names=names, ids=ids)
+        return super().fit(X, y, exposure=exposure, names=names, groups=groups, ids=ids)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the probability of a spike in each bin."""

@@ -98,6 +98,34 @@ def test_estimators_can_be_cloned(data):
     assert len(PoissonGLM().fit(*data, ids=np.arange(3000)).fitted_on_.ids) == 3000
 
 
+@pytest.mark.parametrize("model", [PoissonGLM, BernoulliGLM])
+@pytest.mark.parametrize("penalty", [0.003, 0.03, 10.0])
+def test_group_penalty_meets_the_conditions_of_its_optimum(data, model, penalty):
+    X, y = data[0], np.minimum(data[1], 1)
+    groups = ["a", "a", "b", "b", "c", None]
+    found = model(group_alpha=penalty).fit(X, y, groups=groups)
+    slope = X.T @ (y - found.mean(X)) / len(y)
+    for g in "abc":
+        own = [i for i, v in enumerate(groups) if v == g]
+        size, w = penalty * np.sqrt(len(own)), found.coef_[own]
+        if w.any():
+            np.testing.assert_allclose(slope[own], size * w / np.linalg.norm(w), atol=1e-8)
+        else:
+            assert np.linalg.norm(slope[own]) <= size + 1e-8
+    assert abs(slope[5]) < 1e-8 and found.coef_[5] != 0 and found.mean(X).mean() == pytest.approx(y.mean())
+    if penalty == 10.0:
+        np.testing.assert_array_equal(found.coef_[:5], 0)
+
+
+def test_a_small_group_penalty_is_no_penalty(data):
+    groups = [0, 0, 1, 1, 2, 2]
+    np.testing.assert_allclose(
+        PoissonGLM(group_alpha=1e-9).fit(*data, groups=groups).coef_, PoissonGLM().fit(*data).coef_, atol=1e-6
+    )
+    strong = PoissonGLM(group_alpha=0.02).fit(*data, groups=[0, 0, 1, 2, 3, 3])
+    assert (strong.coef_ == 0).tolist() == [False, False, True, False, False, False]
+
+
 def perfect(n=400):
     x = np.random.default_rng(0).random(n)
     return x[:, None], (x > 0.5).astype(int)
@@ -115,6 +143,7 @@ def perfect(n=400):
         (lambda X, y: PoissonGLM().fit(np.column_stack([X, 0 * X[:, 0]]), y), "0 everywhere"),
         (lambda X, y: BernoulliGLM().fit(*perfect()), "separable"),
         (lambda X, y: PoissonGLM().fit(np.column_stack([X, y == 0]), y), "separable"),
+        (lambda X, y: PoissonGLM(group_alpha=0.1).fit(X, y), "a group for each column"),
         (lambda X, y: PoissonGLM(alpha=-1).fit(X, y), "alpha"),
         (lambda X, y: PoissonGLM().predict(X), "not fitted"),
         (lambda X, y: PoissonGLM().fit(X, y).predict(X[:, :2]), "other columns"),
