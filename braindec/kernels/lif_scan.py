@@ -205,12 +205,13 @@ def lif_scan(
     if _backend.choose(backend, has=("numpy", "numba"), kernel="lif_scan") == "numpy":
         return lif_scan_numpy(x, v0, s0, rule)
     _check(x, (v0, s0), rule)
-    spikes, charged, last = np.empty_like(x), np.empty_like(x), np.empty_like(v0)
+    x = _own(x)  # outputs take its layout
+    spikes, charged, last = np.empty_like(x), np.empty_like(x), np.empty_like(x[0])
     nothing = np.empty((0, 0), x.dtype)
     separate = keep_potential and not rule.charge_is_state
     potential = np.empty_like(x) if separate else None
-    flat = _flat(x, spikes, charged), (nothing if potential is None else _flat(potential)[0])
-    arrays = (*flat[0], flat[1], _own(v0).reshape(-1), _own(s0).reshape(-1), last.reshape(-1))
+    kept = nothing if potential is None else _flat(potential)[0]
+    arrays = (*_flat(x, spikes, charged), kept, _own(v0).reshape(-1), _own(s0).reshape(-1), last.reshape(-1))
     codes = _codes(rule, x)
 
     def part(first: int, stop: int) -> None:
@@ -253,7 +254,8 @@ def lif_scan_backward(
         return lif_scan_backward_numpy(scan, x, v0, s0, surrogate, rule, **given, detach=detach)
     _check(x, (v0, s0), rule)
     nothing = np.empty((0, 0), x.dtype)
-    out, g_v, g_s = np.empty_like(x), np.zeros_like(v0), np.zeros_like(v0)
+    x = _own(x)
+    out, g_v, g_s = np.empty_like(x), np.zeros_like(x[0]), np.zeros_like(x[0])
     if last is not None:
         g_v[...] = last
     n_tiles = -(-x.shape[1] // _rows(x))
@@ -262,7 +264,6 @@ def lif_scan_backward(
     arrays = (*_flat(x, scan.spikes, scan.charged), *wanted, _own(v0).reshape(-1), _own(s0).reshape(-1), *_flat(out),
               g_v.reshape(-1), g_s.reshape(-1), sums)  # fmt: skip
     codes = _codes(rule, x)
-
     loop, derivative = scan_backward(x.dtype.name), derivative_rows(surrogate.body, x.dtype.name)
     k = x.dtype.type(surrogate.k)
 
@@ -280,7 +281,10 @@ def _rows(x: np.ndarray) -> int:
 
 
 def _run(part: Callable[[int, int], None], x: np.ndarray, threads: int | None) -> None:
-    in_parts(part, -(-x.shape[1] // _rows(x)), threads=threads, worth=x.size >= _WORTH_THREADS)
+    from numba import get_num_threads
+
+    wanted = threads or (get_num_threads() if x.size >= _WORTH_THREADS else 1)
+    in_parts(part, -(-x.shape[1] // _rows(x)), threads=wanted, worth=True)
 
 
 def _flat(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -53,7 +53,7 @@ def events_of(spikes: np.ndarray, *, densest: float = 1.0, threads: int | None =
                             allowed="(rows, inputs), float32 or float64")  # fmt: skip
     rows, limit = len(spikes), int(densest * spikes.size)
     starts, stops = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-    n_parts = 1 if spikes.size <= _WORTH_THREADS else threads or get_num_threads()
+    n_parts = _threads(threads, spikes.size)
     edges = [rows * i // n_parts for i in range(n_parts + 1)]
     # Each part has room for all that is allowed (memory is taken when it is written), and one row more: the loop writes
     # each candidate before it decides whether to keep it.
@@ -120,7 +120,7 @@ def spike_product(
     out = np.empty((rows, n_out), weights.dtype)
     in_parts(
         lambda a, b: _gather(events.starts[a:b], events.stops[a:b], events.inputs, events.values, weights, start, out[a:b]),
-        rows, threads=threads, worth=events.n_events * n_out > _WORTH_THREADS,
+        rows, threads=_threads(threads, events.n_events * n_out), worth=True,
     )  # fmt: skip
     return out
 
@@ -135,9 +135,13 @@ def spike_product_transposed(
     out = np.zeros((events.n_inputs, grad.shape[1]), grad.dtype)
     in_parts(
         lambda a, b: _scatter(events.starts, events.stops, events.inputs, events.values, grad, out, a, b), grad.shape[1],
-        threads=threads, worth=events.n_events * grad.shape[1] > _WORTH_THREADS,
+        threads=_threads(threads, events.n_events * grad.shape[1]), worth=True,
     )  # fmt: skip
     return out
+
+
+def _threads(threads: int | None, work: int) -> int:
+    return threads or (get_num_threads() if work > _WORTH_THREADS else 1)
 
 
 def _fits(events: Events, dense: np.ndarray, rows: int, what: str) -> None:

@@ -130,3 +130,17 @@ def test_wrong_input():
         lif_scan(x, v0.astype(np.float32), s0, rule)
     with pytest.raises(BraindecError, match="no version for the backend"):
         lif_scan(x, v0, s0, rule, backend="cuda")
+
+
+def test_any_layout_and_arrays_that_must_not_be_written():
+    rule, x, v0, s0, gradients = problem(2, (6, 3, 4), np.float32)
+    scan = lif_scan(x, v0, s0, rule, keep_potential=True)
+    back = lif_scan_backward(scan, x, v0, s0, BELL, rule, **gradients)
+    other_x, other_v, other_s = (np.asfortranarray(a) for a in (x, v0, s0))
+    for array in (other_x, other_v, other_s, rule.decay, rule.threshold, *gradients.values()):
+        array.setflags(write=False)
+    again = lif_scan(other_x, other_v, other_s, rule, keep_potential=True)
+    for a, b in zip(scan, again):
+        np.testing.assert_array_equal(a, b)
+    for a, b in zip(back, lif_scan_backward(again, other_x, other_v, other_s, BELL, rule, **gradients)):
+        np.testing.assert_array_equal(a, b)
