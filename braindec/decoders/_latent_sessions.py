@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -106,11 +107,15 @@ def as_labels(labels: Any, lengths: Sequence[int], *, single: bool) -> Labels:
     arrays = [np.asarray(one) for one in several]
     numeric = [np.issubdtype(a.dtype, np.floating) for a in arrays]
     if any(numeric) != all(numeric):
-        raise BraindecError("labels are numbers in one session and classes in another", fix="use floats for numbers only")
+        raise BraindecError(
+            "labels are numbers in one session and classes in another", fix="use floats for numbers only"
+        )
     for number, (array, n) in enumerate(zip(arrays, lengths, strict=True), 1):
         if array.ndim not in (1, 2) or len(array) != n:
             raise BraindecError(
-                f"labels of session {number} do not fit", found=f"shape {array.shape}", allowed=f"({n},) or ({n}, n_columns)"
+                f"labels of session {number} do not fit",
+                found=f"shape {array.shape}",
+                allowed=f"({n},) or ({n}, n_columns)",
             )
         if numeric[0] and not np.isfinite(array).all():
             raise BraindecError(f"labels of session {number} are not finite", fix="leave those samples out with rows=")
@@ -166,7 +171,7 @@ def parts_of(
     if not share:
         return usable, np.zeros(0, dtype=int)
     edges = np.linspace(0, len(usable), n_blocks + 1).round().astype(int)
-    held = [usable[b - round(share * (b - a)) : b] for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    held = [usable[b - round(share * (b - a)) : b] for a, b in pairwise(edges)]
     validation = np.concatenate(held)
     near = np.zeros(len(rows) + 1, dtype=int)
     gap = before + after + reach

@@ -12,6 +12,7 @@ them; samples outside ``rows`` are never looked at.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import math
 from typing import Any, NamedTuple
 
@@ -73,7 +74,8 @@ class ContrastiveLatents(BaseEstimator):
     bandwidth : float
         Of the kernel on continuous labels, in their standard deviations (of all columns together).
     temperature : float
-        Divides similarities.
+        Divides similarities. Low ones spread samples evenly over the sphere and bend simple shapes on it; 1 keeps them
+        plain, for linear read-out.
     similarity : {"cosine", "euclidean"}
         Cosine is for embeddings on a sphere; "euclidean" wants ``encoder_options={"normalise": False}``, which is set
         when the encoder has that setting.
@@ -104,7 +106,7 @@ class ContrastiveLatents(BaseEstimator):
         self,
         *,
         method: str = "time",
-        dim: int = 3,
+        dim: int = 6,
         encoder: str = "offset_conv",
         preset: str = "tiny",
         encoder_options: dict[str, Any] | None = None,
@@ -112,11 +114,11 @@ class ContrastiveLatents(BaseEstimator):
         after: int = 5,
         lag: int = 5,
         bandwidth: float = 0.2,
-        temperature: float = 0.2,
+        temperature: float = 1.0,
         similarity: str = "cosine",
-        batch_size: int = 512,
+        batch_size: int = 128,
         batches_per_epoch: int = 20,
-        epochs: int = 20,
+        epochs: int = 15,
         lr: float = 3e-3,
         weight_decay: float = 0.01,
         patience: int | None = 5,
@@ -139,17 +141,27 @@ class ContrastiveLatents(BaseEstimator):
         """Raise :class:`BraindecError` if an option is wrong, as far as that can be known without data."""
         if self.method not in _METHODS:
             raise BraindecError(
-                f"there is no method {self.method!r}{did_you_mean(str(self.method), _METHODS)}", allowed=", ".join(_METHODS)
+                f"there is no method {self.method!r}{did_you_mean(str(self.method), _METHODS)}",
+                allowed=", ".join(_METHODS),
             )
         if self.similarity not in ("cosine", "euclidean"):
             raise BraindecError(f"there is no similarity {self.similarity!r}", allowed="cosine, euclidean")
-        for name, least in (("dim", 1), ("before", 0), ("after", 0), ("lag", 1), ("batch_size", 8), ("batches_per_epoch", 1)):
+        for name, least in (
+            ("dim", 1),
+            ("before", 0),
+            ("after", 0),
+            ("lag", 1),
+            ("batch_size", 8),
+            ("batches_per_epoch", 1),
+        ):
             whole(getattr(self, name), name, least=least)
         for name in ("bandwidth", "temperature"):
             number(getattr(self, name), name, least=0, ends=False)
         number(self.validation_share, "validation_share", least=0, most=0.9)
         if self.patience is not None and not self.validation_share and self.epochs:
-            raise BraindecError("early stopping needs validation samples", fix="validation_share=0.15, or patience=None")
+            raise BraindecError(
+                "early stopping needs validation samples", fix="validation_share=0.15, or patience=None"
+            )
         train.check_settings(epochs=self.epochs, lr=self.lr, weight_decay=self.weight_decay, patience=self.patience,
                              optimizer="adamw", schedule="constant")  # fmt: skip
         registry.get("encoders", self.encoder).settings(self.preset, **(self.encoder_options or {}))
@@ -230,7 +242,14 @@ class ContrastiveLatents(BaseEstimator):
         return unwrap(out, signal)
 
     def goodness(
-        self, signal: Any, labels: Any = None, *, rows: Any = None, batch: int = 256, n_shifts: int = 99, session: int = 0
+        self,
+        signal: Any,
+        labels: Any = None,
+        *,
+        rows: Any = None,
+        batch: int = 256,
+        n_shifts: int = 99,
+        session: int = 0,
     ) -> Goodness:
         """Return InfoNCE in bits on one session, with the same on positives from another time as the null.
 
@@ -253,7 +272,9 @@ class ContrastiveLatents(BaseEstimator):
         z = z[mask]
         lead = self.lag + self.before + self.after
         if len(z) < max(4 * lead, batch // 4, 16):
-            raise BraindecError("too few samples for a goodness of fit", found=f"{len(z)}", allowed=f"{4 * lead} or more")
+            raise BraindecError(
+                "too few samples for a goodness of fit", found=f"{len(z)}", allowed=f"{4 * lead} or more"
+            )
         batch = min(whole(batch, "batch", least=8), len(z))
         values = None
         if self.method != "time":
@@ -291,7 +312,9 @@ class ContrastiveLatents(BaseEstimator):
                 total.append((math.log(len(anchor)) - float(loss)) / math.log(2))
         return float(np.mean(total)) if total else 0.0
 
-    def _train(self, values: list[np.ndarray], labels: Labels | None, parts: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    def _train(
+        self, values: list[np.ndarray], labels: Labels | None, parts: list[tuple[np.ndarray, np.ndarray]]
+    ) -> None:
         kind = "no" if labels is None else "numbers" if labels.classes is None else "classes"
         self.classes_ = None if labels is None else labels.classes
         spread = 1.0
@@ -316,7 +339,9 @@ class ContrastiveLatents(BaseEstimator):
         where = train.resolve_device(self.device)
 
         def validate(model: nn.Module, loss: nn.Module) -> dict[str, float]:
-            scores = [loss(model(b["x"].to(where), session=b["session"].to(where)), b["y"].to(where)) for b in held or []]
+            scores = [
+                loss(model(b["x"].to(where), session=b["session"].to(where)), b["y"].to(where)) for b in held or []
+            ]
             return {"loss": float(torch.stack(scores).mean())}
 
         history = train.fit(
@@ -328,13 +353,8 @@ class ContrastiveLatents(BaseEstimator):
 
     def _build(self, n_units: int) -> nn.Module:
         kind, options = registry.get("encoders", self.encoder), dict(self.encoder_options or {})
-        settings = kind.settings(self.preset)
-        if self.similarity == "euclidean" and "normalise" not in options:
-            import inspect
-
-            if "normalise" in inspect.signature(kind.__init__).parameters:
-                options["normalise"] = False
-        del settings
+        if self.similarity == "euclidean" and "normalise" in inspect.signature(kind.__init__).parameters:
+            options.setdefault("normalise", False)
         return kind.from_preset(
             self.preset, n_chans=n_units, n_times=self.before + 1 + self.after, dim=self.dim, **options
         )
@@ -363,11 +383,15 @@ class ContrastiveLatents(BaseEstimator):
             raise BraindecError(f"{fitted} sessions were fitted", found=f"{n}")
         return list(range(n))
 
-    def _key(self, values: list[np.ndarray], labels: list[np.ndarray] | None, parts: list[tuple[np.ndarray, np.ndarray]]) -> str:
+    def _key(
+        self, values: list[np.ndarray], labels: list[np.ndarray] | None, parts: list[tuple[np.ndarray, np.ndarray]]
+    ) -> str:
         """Names data and options, so that a checkpoint is continued by the same fit only."""
         if self.folder is None:
             return ""
-        digest = hashlib.sha256(repr({k: v for k, v in self.get_params().items() if k not in ("folder", "device")}).encode())
+        digest = hashlib.sha256(
+            repr({k: v for k, v in self.get_params().items() if k not in ("folder", "device")}).encode()
+        )
         for array in (*values, *(labels or []), *(p for pair in parts for p in pair)):
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()
@@ -383,5 +407,7 @@ def _names(ids: Any, lengths: list[int], *, single: bool) -> list[np.ndarray]:
         return [np.array([f"{s}:{i}" for i in range(n)], dtype=object) for s, n in enumerate(lengths)]
     names = [np.asarray(one, dtype=object) for one in ([ids] if single else ids)]
     if [len(n) for n in names] != lengths:
-        raise BraindecError("ids and samples differ in number", found=f"{[len(n) for n in names]}", allowed=f"{lengths}")
+        raise BraindecError(
+            "ids and samples differ in number", found=f"{[len(n) for n in names]}", allowed=f"{lengths}"
+        )
     return names

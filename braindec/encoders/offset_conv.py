@@ -38,6 +38,8 @@ class OffsetConv(Encoder):
         Samples of each convolution, odd.
     dropout : float
         After each block.
+    unit_dropout : float
+        Share of the units that are silenced in a training window, so that no few units carry the embedding.
     normalise : bool
         Embeddings of length 1 (on a sphere); False leaves them as they are.
 
@@ -48,8 +50,8 @@ class OffsetConv(Encoder):
     """
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"hidden": 32, "n_blocks": 2, "kernel": 3},
-        "base": {"hidden": 64, "n_blocks": 3, "kernel": 3, "dropout": 0.1},
+        "tiny": {"hidden": 32, "n_blocks": 1, "kernel": 3, "unit_dropout": 0.2},
+        "base": {"hidden": 64, "n_blocks": 3, "kernel": 3, "dropout": 0.1, "unit_dropout": 0.2},
         "paper": {"hidden": 25, "n_blocks": 8, "kernel": 7},
     }
 
@@ -63,6 +65,7 @@ class OffsetConv(Encoder):
         n_blocks: int = 2,
         kernel: int = 3,
         dropout: float = 0.0,
+        unit_dropout: float = 0.0,
         normalise: bool = True,
     ) -> None:
         super().__init__(n_chans=n_chans, n_times=n_times, dim=dim)
@@ -73,6 +76,7 @@ class OffsetConv(Encoder):
                 "on a sphere of 1 dimension there are two points", found=f"dim={dim}", fix="dim=2, or normalise=False"
             )
         self.normalise = normalise
+        self.silence = nn.Dropout1d(unit_dropout)
         self.units = nn.Conv1d(self.n_chans, hidden, 1)
         reach = [min(2**b, max(1, (self.n_times - 1) // max(kernel - 1, 1))) for b in range(n_blocks)]
         self.blocks = nn.ModuleList(
@@ -84,7 +88,7 @@ class OffsetConv(Encoder):
 
     def forward(self, x: torch.Tensor, **context: torch.Tensor) -> torch.Tensor:
         """x (batch, unit, time) -> (batch, dim)."""
-        h = self.units(x)
+        h = self.units(self.silence(x))
         for block in self.blocks:
             h = h + self.dropout(F.gelu(block(h)))
         z = self.out(h @ self.offsets.softmax(0))

@@ -113,7 +113,9 @@ def planted_latents(
         If the shape is unknown or a number out of range.
     """
     if shape not in _SHAPES:
-        raise BraindecError(f"there is no latent {shape!r}{did_you_mean(str(shape), _SHAPES)}", allowed=", ".join(_SHAPES))
+        raise BraindecError(
+            f"there is no latent {shape!r}{did_you_mean(str(shape), _SHAPES)}", allowed=", ".join(_SHAPES)
+        )
     rng = np.random.default_rng(rng)
     n_sessions, n_units = whole(n_sessions, "n_sessions", least=1), whole(n_units, "n_units", least=1)
     width = number(width, "width", least=_FINE, unit="s")
