@@ -16,7 +16,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import cuda, njit
+from numba import boolean, cuda, float64, int32, int64, njit
 
 from braindec.errors import BraindecError
 from braindec.kernels._backend import choose
@@ -370,3 +370,21 @@ def _path_on_cuda(values: np.ndarray, a: np.ndarray, start: np.ndarray, offsets:
     threads = min(_THREADS, n_sequences)
     _path_kernel[-(-n_sequences // threads), threads](*there, best, came, path)
     return path.copy_to_host()
+
+
+_TABLE, _CUBE = float64[:, ::1], float64[:, :, ::1]
+PTX_SIGNATURES = {
+    _smooth_kernel: (
+        _TABLE,
+        _TABLE,
+        float64[::1],
+        int64[::1],
+        boolean,
+        _TABLE,
+        _TABLE,
+        _CUBE,
+        float64[::1],
+        float64[::1],
+    ),
+    _path_kernel: (_TABLE, _TABLE, float64[::1], int64[::1], _CUBE, int32[:, ::1], int64[::1]),
+}
