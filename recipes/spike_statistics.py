@@ -84,7 +84,7 @@ class Config(RecipeConfig):
     conditions: Conditions = Conditions()
     trials: Trials | None = Trials()
     field: Field = Field()
-    synchrony: Synchrony = Synchrony()
+    synchrony: Synchrony | None = Synchrony()
     fano_window: PositiveFloat = 1.0
     n_permutations: PositiveInt = 499
     n_bootstrap: PositiveInt = 500
@@ -173,14 +173,14 @@ def run(config, unit, work):
         half_bandwidth=config.field.half_bandwidth, fmax=config.field.fmax, jitter=config.field.jitter
     )
     found = describe(spikes, **window, conditions=compared, order=config.conditions.order if compared else None, field=field, sfreq=sfreq,
-                     fano_window=config.fano_window, synchrony=SynchronyOptions(**config.synchrony.model_dump()), fields=options,
+                     fano_window=config.fano_window, synchrony=SynchronyOptions(**config.synchrony.model_dump()) if config.synchrony else None, fields=options,
                      n_permutations=config.n_permutations, n_bootstrap=config.n_bootstrap, seed=work.seed)  # fmt: skip
     rows = score_rows(found)
     if planted:
         rows = pd.concat([rows, pd.DataFrame(truth_rows(found, made.truth, seed=work.seed))], ignore_index=True)
     panels, arrays = panels_of(found, unit=config.field.unit, stretches=bool(config.conditions.blocks))
     made_by = {"overview": overview(found), "panels": panels, "answers": answers(found, made.truth if planted else None), "notes":
-               notes(found, jitter=config.synchrony.window, blocks=config.conditions.blocks, made=made), "warnings": list(spikes.info.get("warnings") or [])}  # fmt: skip
+               notes(found, jitter=config.synchrony.window if config.synchrony else 0.0, blocks=config.conditions.blocks, made=made), "warnings": list(spikes.info.get("warnings") or [])}  # fmt: skip
     if config.trials is not None and not window:
         made_by["notes"].append("The recording has no events: nothing was done by trials.")
     return Result(rows, arrays, made_by)

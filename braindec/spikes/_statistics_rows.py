@@ -153,23 +153,28 @@ def _locked_rows(found: Described) -> list[dict[str, Any]]:
 
 
 def _synchrony_rows(found: Described) -> list[dict[str, Any]]:
-    if found.synchrony is None or found.synchrony_jittered is None:
-        return []
-    own, moved = found.synchrony.table, found.synchrony_jittered.table
-    top = own.iloc[int(own["z"].abs().to_numpy().argmax())]
-    return [{"metric": "synchronous_pairs", "row": "decoded", **_share(own["p"].to_numpy()), "p": float(own["p_family"].min()),
-             "note": f"share of pairs synchronous beyond jitter (p ≤ 0.05 each, over lags); p: the largest over lags and pairs; strongest {top['first']} and "
-             f"{top['second']}, {top['value']:.0f} pairs of spikes at {1e3 * top['lag']:g} ms where {top['expected']:.1f} are expected"},
-            {"metric": "synchronous_pairs", "row": "jittered_spikes", **_share(moved["p"].to_numpy()), "p": float(moved["p_family"].min()),
-             "note": "spikes jittered once, then tested in the same way"}]  # fmt: skip
+    """The pair that deviates most from jittered spikes, in standard deviations."""
+    rows = []
+    for name, one in (("decoded", found.synchrony), ("jittered_spikes", found.synchrony_jittered)):
+        if one is None:
+            continue
+        top = one.table.iloc[int(one.table["z"].abs().to_numpy().argmax())]
+        spread = (top["value"] - top["expected"]) / top["z"] if top["z"] else np.inf  # of the surrogates' counts
+        error = 1.96 * np.sqrt(max(top["value"], 1.0)) / spread
+        rows.append({"metric": "strongest_synchrony", "row": name, "value": abs(top["z"]), "chance": float(one.null.max(axis=1).mean()), "low": abs(top["z"]) - error,
+                     "high": abs(top["z"]) + error, "p": float(one.table["p_family"].min()), "n": len(one.table),
+                     "note": f"{top['first']} and {top['second']}: {top['value']:.0f} pairs of spikes at a lag of {1e3 * top['lag']:g} ms where {top['expected']:.1f} are "
+                     "expected, in standard deviations of jittered spikes; p and chance: the largest over lags and pairs; interval: Poisson, of the number of pairs of "
+                     "spikes; n: pairs" + ("" if name == "decoded" else "; all spikes were jittered once, then tested in the same way")})  # fmt: skip
+    return rows
 
 
 def _measure_rows(found: Described, few: bool) -> list[dict[str, Any]]:
     """Fano factor, CV and local variation, 1 for a Poisson process; rates by condition."""
     fano = found.fano.assign(metric="fano_factor")
     every = pd.concat([fano, found.intervals[found.intervals["metric"].isin(["cv", "lv"])]], ignore_index=True)
-    notes = {"fano_factor": f"variance over mean of counts in {'trials, within conditions' if found.conditions is not None else 'trials' if found.trials is not None else 'windows'}; "
-             "p: against a Poisson process of constant rate, exact", "cv": "of intervals: slow changes of rate raise it", "lv": "local variation: neighbouring intervals"}  # fmt: skip
+    notes = {"fano_factor": f"variance over mean of counts in {'trials, within conditions' if found.conditions is not None else 'trials' if found.trials is not None else 'windows'}"
+             + ("; p: against a Poisson process of constant rate, exact" if few else ""), "cv": "of intervals: slow changes of rate raise it", "lv": "local variation: neighbouring intervals"}  # fmt: skip
     rows = []
     for metric, name in (("fano_factor", "fano_factor"), ("cv", "interval_cv"), ("lv", "local_variation")):
         mine = every[(every["metric"] == metric) & np.isfinite(every["value"])]

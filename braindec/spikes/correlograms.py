@@ -90,6 +90,8 @@ class Significance:
         Mean of surrogates, and the band that 95 % of surrogates stay in at all lags at once (of that pair).
     p : array of shape (n_pairs, n_bins)
         Of each lag by itself, two-sided.
+    null : array of shape (n_surrogates, n_pairs)
+        Largest deviation over lags of each surrogate, in standard deviations.
     """
 
     table: pd.DataFrame
@@ -98,6 +100,7 @@ class Significance:
     low: np.ndarray
     high: np.ndarray
     p: np.ndarray
+    null: np.ndarray
 
 
 def correlograms(
@@ -201,9 +204,11 @@ def correlogram_significance(
         for flat in surrogate_trains(
             spikes, kind=surrogate, width=window, n=n_surrogates, seed=seed, refractory=refractory
         ):
-            yield correlogram(flat, offsets, width=width, max_lag=max_lag, origin=spikes.start, pairs=found.pairs)
+            yield correlogram(
+                flat, offsets, width=width, max_lag=max_lag, origin=spikes.start, pairs=found.pairs
+            ).astype(np.int32)
 
-    made = _held(each, found.values.size * n_surrogates * 8)
+    made = _held(each, found.values.size * n_surrogates * 4)
     return _judge(found, made, n_surrogates)
 
 
@@ -245,4 +250,4 @@ def _judge(found: Correlograms, made: Callable[[], Iterator[np.ndarray]], n: int
                           "value": found.values[rows, peak], "expected": expected[rows, peak], "z": deviation[rows, peak],
                           "p": p, "p_family": family, "q": fdr_bh(p)})  # fmt: skip
     band = (observed + centre - reach, observed + centre + reach)
-    return Significance(table, found, expected, np.maximum(band[0], 0.0), band[1], above / every)
+    return Significance(table, found, expected, np.maximum(band[0], 0.0), band[1], above / every, largest)

@@ -54,10 +54,16 @@ def test_what_was_planted_is_found_and_the_table_is_a_result(made):
     assert (
         decoded.loc["tuned_units", "p"] < 0.05
         and decoded.loc["locked_units", "p"] == 1 / 60
-        and decoded.loc["synchronous_pairs", "p"] == 1 / 60
+        and decoded.loc["strongest_synchrony", "p"] == 1 / 60
     )
     controls = scores[scores["row"] == "jittered_spikes"].set_index("metric")
-    assert controls.loc["locked_units", "value"] < 0.3 and controls.loc["synchronous_pairs", "value"] < 0.3
+    assert controls.loc["locked_units", "value"] < 0.3 and controls.loc["strongest_synchrony", "p"] > 0.02
+    strongest = decoded.loc["strongest_synchrony"]
+    assert (
+        strongest["low"] > 2 * strongest["chance"]
+        and strongest["value"] < strongest["high"]
+        and "unit08 and unit09" in strongest["note"]
+    )
     text = answers(found, made.truth)[-1]
     assert "tuned: 3 of 3 planted neurons found" in text and "1 of 1 planted pairs found" in text
     assert overview(found)["neurons"] == 9 and any("made up" in n for n in notes(found, jitter=0.01, made=made))
@@ -119,7 +125,7 @@ def test_a_recording_without_events_is_described_as_far_as_it_goes():
     found = describe(spikes, synchrony=SynchronyOptions(n_surrogates=19), n_bootstrap=100)
     scores = Result(score_rows(found), {}, {}).scores
     assert (
-        set(scores["metric"]) == {"synchronous_pairs", "fano_factor", "interval_cv", "local_variation", "rate"}
+        set(scores["metric"]) == {"strongest_synchrony", "fano_factor", "interval_cv", "local_variation", "rate"}
         and found.trials is None
     )
     assert any("silent" in n for n in notes(found, jitter=0.01)) and "interval_histogram" in drawn(found)
