@@ -234,7 +234,8 @@ def _by_logarithms(values, log_a, log_start, begin, end, ahead, posterior, pairs
             if t > begin:
                 top = -math.inf
                 for j in range(n):
-                    top = max(top, ahead[t - 1, j] + log_a[j, k])
+                    way = ahead[t - 1, j] + log_a[j, k]
+                    top = way if way > top else top
                 p = -math.inf
                 if top > -math.inf:
                     size = 0.0
@@ -242,7 +243,7 @@ def _by_logarithms(values, log_a, log_start, begin, end, ahead, posterior, pairs
                         size += math.exp(ahead[t - 1, j] + log_a[j, k] - top)
                     p = top + math.log(size)
             ahead[t, k] = p + values[t, k]
-            most = max(most, ahead[t, k])
+            most = ahead[t, k] if ahead[t, k] > most else most
         if most == -math.inf:
             return -math.inf
         size = 0.0
@@ -260,7 +261,8 @@ def _by_logarithms(values, log_a, log_start, begin, end, ahead, posterior, pairs
         for j in range(n):
             top = -math.inf
             for k in range(n):
-                top = max(top, log_a[j, k] + values[t + 1, k] + posterior[t + 1, k])
+                way = log_a[j, k] + values[t + 1, k] + posterior[t + 1, k]
+                top = way if way > top else top
             posterior[t, j] = -math.inf
             if top > -math.inf:
                 size = 0.0
