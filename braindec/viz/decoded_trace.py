@@ -74,5 +74,5 @@ def decoded_trace(
     ax.set_xlabel("time (s)" + ("; shading: test blocks in turn" if marks else ""))
     ax.set_ylabel(label)
     grid(ax)
-    legend_above(ax, title if title is not None else (None if binary else f"r = {r:.2f}, R2 = {r2:.2f}"))
+    legend_above(ax, title if title is not None else (None if binary else f"r = {r:.2f}, R² = {r2:.2f}"))
     return figure
