@@ -1,4 +1,4 @@
-"""Decode a recording of which everything is known: does accuracy follow what was planted, and is it at chance when nothing was?
+"""Decode a simulated recording of which everything is known.
 
 A sheet of simulated cortex, with one column a class, is driven by stimuli; its spikes become fields at the contacts of a
 shaft and potentials on the scalp, with noise. The same decoder reads each kind of recording at several strengths of the
@@ -94,7 +94,7 @@ def design(config, unit):
 def run(config, unit, work):
     recording, tables, arrays, found = unit["recording"], [], {}, {}
     strongest = max(config.signals)
-    for signal in sorted(config.signals):
+    for signal in sorted(config.signals, reverse=True):
         world = ground_truth(signal=signal, **config.simulation.model_dump(), seed=work.seed)
         windows = windows_of(config, recording, world)
         y = windows.trials["trial_type"].to_numpy()
@@ -103,7 +103,7 @@ def run(config, unit, work):
         scores = cross_validate(
             decoder, windows, y, splits, **config.statistics.model_dump(), seed=work.seed, keys=unit
         )
-        tables.append(scores.scores.assign(signal=f"{signal:g}"))
+        tables.append(scores.scores.assign(strength=f"strength {signal:g}"))
         row = scores.scores[scores.scores["row"] == "decoded"].iloc[0]
         found[signal] = row
         if signal == strongest:
@@ -116,13 +116,13 @@ def run(config, unit, work):
     if truth is not None and truth.any() and not truth.all():
         area = auc(difference["difference/f"].mean(axis=1), truth)
         table = pd.concat([table, pd.DataFrame([{
-            **unit, "metric": "auc_planted", "version": "1", "row": "decoded", **area._asdict(), "chance": 0.5, "n": len(truth), "signal": f"{strongest:g}",
+            **unit, "metric": "auc_planted", "version": "1", "row": "decoded", **area._asdict(), "chance": 0.5, "n": len(truth), "strength": f"strength {strongest:g}",
             "note": "channels by how much the classes differ in them, against the column that they are in",
         }])], ignore_index=True)  # fmt: skip
     panels, more = panels_of(config, recording, found, shown, cv)
     arrays |= more
     panels += [panel] if panel is not None else []
-    overview = {"recording": f"{recording}, {last.n_channels} channels", "trials": len(last_y), "classes": len(shown.classes), "neurons simulated": shown.spikes.n_units,
+    overview = {"channels": last.n_channels, "trials": len(last_y), "classes": len(shown.classes), "neurons simulated": shown.spikes.n_units,
                 "synapses": "local, 1.5 ms", "strengths": ", ".join(f"{s:g}" for s in sorted(config.signals))}  # fmt: skip
     notes = ["Strength 1 adds 200 Hz of Poisson input to each neuron of the class's column; at 0 the stimulus does nothing.",
              "The relay answers every class alike, the bystander none: their channels carry nothing about the class."]  # fmt: skip
@@ -140,7 +140,7 @@ def run(config, unit, work):
 def sentence(recording, found):
     """What the strengths say together."""
     weakest, strongest = found[min(found)], found[max(found)]
-    told = f"From {recording}: accuracy {strongest['value']:.2f} at strength {max(found):g} (chance {strongest['chance']:.2f})"
+    told = f"Accuracy {strongest['value']:.2f} at strength {max(found):g} (chance {strongest['chance']:.2f})"
     if min(found) > 0:
         return told + "."
     quiet = "as it must be" if weakest["p"] > 0.05 else "which one run in twenty gives by chance; more would be a fault"
@@ -160,7 +160,7 @@ def panels_of(config, recording, found, world, cv):
     panels = [
         {"draw": "rate_curve", "title": "Accuracy by the strength of what was planted", "caption": f"Balanced accuracy with its 95 % interval; chance is "
          f"{found[signals[0]]['chance']:.2f}.", "args": {"times": "@signal", "values": "@accuracy", "low": "@interval/low", "high": "@interval/high",
-                                                      "labels": [recording], "xlabel": "strength of the signal", "ylabel": "balanced accuracy", "reference": float(found[signals[0]]["chance"])}},
+                                                      "labels": [recording], "xlabel": "strength of the signal", "ylabel": "balanced accuracy", "unit": "", "reference": float(found[signals[0]]["chance"])}},
         {"draw": "raster", "title": "The network", "caption": f"The first {stop:g} s at full strength; upright lines are stimuli.",
          "args": {"times": "@raster/times", "unit": "@raster/unit", "groups": group.tolist(),
                   "events": {k: part["onset"][part["onset"] < stop].tolist() for k, part in world.spikes.events.groupby("trial_type")}}},

@@ -20,14 +20,14 @@ def test_accuracy_follows_what_was_planted(tmp_path):
     found = go(tmp_path, "statistics.n_permutations=99", "statistics.n_bootstrap=200", "signals=[0,0.5,1]")
     for recording, result in found.items():
         rows = result.scores[(result.scores["metric"] == "balanced_accuracy") & (result.scores["row"] == "decoded")]
-        rows = rows.set_index(rows["signal"].astype(float)).sort_index()
+        rows = rows.set_index(rows["strength"].str.removeprefix("strength ").astype(float)).sort_index()
         assert rows.loc[0.0, "p"] > 0.05 and abs(rows.loc[0.0, "value"] - 0.25) < 0.1, recording
         assert rows.loc[1.0, "p"] == 0.01 and rows.loc[1.0, "low"] > 0.35, recording
         assert rows["value"].is_monotonic_increasing, recording
         controls = result.scores[result.scores["row"].isin(["label_shuffle", "time_only"])]
         assert ((controls["value"] - 0.25).abs() < 0.1).all()
     best = {
-        k: v.scores.loc[(v.scores["signal"].astype(float) == 1) & (v.scores["row"] == "decoded"), "value"].iloc[0]
+        k: v.scores.loc[(v.scores["strength"] == "strength 1") & (v.scores["row"] == "decoded"), "value"].iloc[0]
         for k, v in found.items()
     }
     assert best["spikes"] > 0.75 and best["seeg"] > 0.7
