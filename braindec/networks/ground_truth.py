@@ -26,6 +26,7 @@ from braindec.networks.rules.distance_dependent import DistanceDependent
 from braindec.networks.rules.fixed_probability import FixedProbability
 from braindec.networks.simulate import run
 from braindec.signal.coloured_noise import coloured
+from braindec.signal.spherical_head import eeg_gains, montage_info
 from braindec.types import ArraySignal, Recording, Spikes
 
 __all__ = ["EEG_CHANNELS", "GroundTruth", "ground_truth", "sensory_network", "stimulus_events"]
@@ -213,6 +214,7 @@ def ground_truth(
     )
     eeg = _scalp(spikes, sfreq, moment, eeg_noise, list(eeg_channels), rng)
     about = pd.DataFrame({"name": list(eeg_channels), "type": "eeg", "unit": "V"})
+    about[["x", "y", "z"]] = [c["loc"][:3] for c in montage_info(eeg_channels, sfreq)["chs"]]
     return GroundTruth(
         spikes, seeg, Recording(ArraySignal(eeg), sfreq, about, events, {**info, "modality": "eeg"}), lfp, network,
         [f"class {k + 1}" for k in range(n_classes)],
@@ -248,8 +250,6 @@ def _scalp(
     spikes: Spikes, sfreq: float, moment: float, noise: float, channels: list[str], rng: np.random.Generator
 ) -> np.ndarray:
     """What scalp electrodes see of one dipole a column, V, shape (n_channels, n_times)."""
-    from braindec.signal.spherical_head import eeg_gains
-
     n_columns = int(spikes.units["column"].max()) + 1
     places = np.array([-0.03, -0.055, 0.0]) + np.arange(n_columns)[:, None] * [SPACING, 0, 0]
     normals = places / np.linalg.norm(places, axis=1, keepdims=True) + rng.normal(0, 0.7, places.shape)  # folded cortex
