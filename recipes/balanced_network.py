@@ -43,7 +43,7 @@ class Point(Section):
 
 class Cuba(Section):
     n: int = Field(4000, ge=100)
-    seconds: PositiveFloat = 2.0
+    seconds: PositiveFloat = 5.0
 
 
 class Brunel(Section):
@@ -142,7 +142,7 @@ def rows_of(measured, control, depths, point):
 
 
 def run(config, unit, work):
-    tables, panels, arrays, says, notes, overview, shapes = [], [], {}, [], [NOTE], {}, {}
+    tables, panels, arrays, says, notes, costs, shapes = [], [], {}, [], [NOTE], [], {}
     points = points_of(config, unit["network"])
     for name, point in points.items():
         network, seconds = make(config, point)
@@ -163,7 +163,7 @@ def run(config, unit, work):
                 regime=name if len(points) > 1 else ""
             )
         )
-        says.append(answer(f"{unit['network']} {name}" if len(points) > 1 else unit["network"], found, point))
+        says.append(answer(f"{name}: " if len(points) > 1 else "", found, point))
         panels += pictures(name if len(points) > 1 else "", first, found[0], arrays, config.warm_up)
         shapes |= {name: found[0]} if len(points) > 1 else {"network": found[0], "without recurrent synapses": alone}
         overview |= {
@@ -172,7 +172,7 @@ def run(config, unit, work):
             else "a second": f"{first.seconds_of_cpu / stop:.2g} s of processor time"
         }
     overview = {"neurons": f"{sum(p.n for p in network.populations):,}", "synapses": f"{sum(s.n for s in first.final.synapses):,}",
-                "seeds": config.n_seeds, "looked at": f"{seconds:g} s after {config.warm_up:g} s", **overview}  # fmt: skip
+                "seeds": config.n_seeds, "looked at": f"{seconds:g} s after {config.warm_up:g} s", "processor time of a second": ", ".join(costs)}  # fmt: skip
     panels += shape_panels(shapes, arrays)
     scores = pd.concat(tables, ignore_index=True)
     if len(points) == 1:
@@ -194,7 +194,7 @@ def answer(name, found, point):
     calls = [regime(a) for a in found]
     call = max(set(calls), key=calls.count)
     rate, cv = np.mean([a.rate for a in found]), np.nanmean([a.cv for a in found])
-    said = f"{name}: {WORDS[call[0]]}, {WORDS[call[1]]} ({calls.count(call)} of {len(calls)} seeds), {rate:.3g} Hz a neuron, CV {cv:.2f}"
+    said = f"{name}{WORDS[call[0]]}, {WORDS[call[1]]} ({calls.count(call)} of {len(calls)} seeds), {rate:.3g} Hz a neuron, CV {cv:.2f}"
     if call[0] == "S":
         said += f", the population at {np.median([a.frequency for a in found]):.0f} Hz"
     if "says" not in point:

@@ -16,13 +16,13 @@ __all__ = ["REGIMES", "brunel", "coba", "cuba"]
 _TABLE = "Brunel 2000, table 1 (his simulations)"
 # Brunel 2000, figure 8: points of the plane, what he calls them, and rates of table 1 in Hz
 REGIMES: dict[str, dict[str, Any]] = {
-    "AI": {"g": 5.0, "eta": 2.0, "regime": "AI", "rate": 37.7, "source": _TABLE,
-           "says": "stationary global activity, neurons firing irregularly"},
     "SI fast": {"g": 6.0, "eta": 4.0, "regime": "SI", "rate": 60.7, "population_frequency": 180.0, "source": _TABLE,
                 "says": "fast oscillation of the global activity, neurons firing irregularly"},
     "SI slow": {"g": 4.5, "eta": 0.9, "regime": "SI", "rate": 5.5, "population_frequency": 22.0, "source": _TABLE,
                 "says": "slow oscillation of the global activity, neurons firing irregularly at very low rates"},
     "SR": {"g": 3.0, "eta": 2.0, "regime": "SR", "says": "almost fully synchronised network, neurons firing regularly"},
+    "AI": {"g": 5.0, "eta": 2.0, "regime": "AI", "rate": 37.7, "source": _TABLE,
+           "says": "stationary global activity, neurons firing irregularly"},
 }  # fmt: skip
 
 
@@ -64,8 +64,8 @@ def _balanced(
 ) -> Network:  # fmt: skip
     n_e = round(0.8 * n)
     initial: dict[str, Any] = {"v": (-0.060, -0.050)}
-    if model == "lif_conductance":  # as started by Brette et al., so that activity gets going
-        initial |= {"g_e": (0.0, 80e-9), "g_i": (0.0, 400e-9)}
+    if model == "lif_conductance":  # the range of the benchmark's start: from elsewhere activity dies out at once
+        initial = {"v": (-0.075, -0.055), "g_e": (14e-9, 66e-9), "g_i": (0.0, 410e-9)}
     populations = [
         Population("E", n_e, model=model, initial=initial, sign="excitatory"),
         Population("I", n - n_e, model=model, initial=initial, sign="inhibitory"),
