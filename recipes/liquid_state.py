@@ -173,7 +173,7 @@ def run(config, unit, work):
     rows = [cv.scores[cv.scores["row"] == "decoded"].assign(row=name) for name, cv in others.items()]
     scores = pd.concat([result.scores, *rows, pd.DataFrame([*leads, *branching_rows(found)])], ignore_index=True)
     panels, arrays = liquid_panels(
-        liquid, {"astrocyte": steered, "astrocyte, weak at first": weak, "without astrocyte": held}, trials, gap
+        liquid, {"astrocyte": steered, "weak at first": weak, "without astrocyte": held}, trials, gap
     )
     kept = [p for p in result.made_by["panels"] if p["draw"] in ("confusion", "null_histogram")]
     made_by = {**result.made_by, "panels": [*panels, *kept], "answers": liquid_answers(leads, found), "notes": [NOTE]}

@@ -66,7 +66,8 @@ class Branching:
         """Share of the slopes (sum of squares) that the exponential explains: low where activity bursts or oscillates, and
         ``m`` then means nothing."""
         rest = self.slopes - self.b * self.m**self.lags
-        return float(1.0 - (rest @ rest) / (self.slopes @ self.slopes))
+        whole = float(self.slopes @ self.slopes)
+        return 1.0 - float(rest @ rest) / whole if whole > 0 else 0.0
 
 
 def branching_factor(

@@ -305,7 +305,8 @@ class Liquid:
         """Return the branching parameter per 4 ms under steady input.
 
         Every neuron gets Poisson spikes of its own, as many and as strong as those that it gets from the input channels when
-        they fire at ``rate`` Hz: common input has correlations that would be mistaken for branching.
+        they fire at ``rate`` Hz: common input has correlations that would be mistaken for branching. A liquid that stays
+        silent has none: NaN.
         """
         silent = self.network([np.zeros(0)] * self.n_inputs, weights=weights)
         n, size = round(self.n_inputs * self.input_density), self.input_weight * self.jump
@@ -313,7 +314,15 @@ class Liquid:
         spikes = run(replace(silent, drives=drives), seconds, seed=self.seed).spikes
         edges = np.arange(round(seconds / _BIN) + 1) * _BIN
         counts = np.histogram(spikes.times + self.dt / 2, edges)[0]
-        return branching_factor(counts[round(0.5 / _BIN) :], bin_width=_BIN, seed=self.seed)
+        settled = counts[round(0.5 / _BIN) :]
+        if not settled.any():
+            return _silent()
+        return branching_factor(settled, bin_width=_BIN, seed=self.seed)
+
+
+def _silent() -> Branching:
+    none = float("nan")
+    return Branching(none, none, none, none, none, none, np.zeros(0, dtype=int), np.zeros(0), _BIN)
 
 
 def read_out(counts: Any, labels: Any, *, train: Any, test: Any, penalty: float = 1.0) -> np.ndarray:
