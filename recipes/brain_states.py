@@ -29,6 +29,12 @@ CITATIONS = [
 ]  # fmt: skip
 
 
+CARE = (
+    "States also gain where the plain GLM misses slow changes of rate, bursts or a history longer than its basis; model.state_bias=true "
+    "gives states rates of their own, and what couplings then still add is about couplings."
+)
+
+
 class Planted(Section):
     n_states: PositiveInt = 3
     n_units: int = Field(10, ge=2)
@@ -82,7 +88,8 @@ def load(config, unit, work):
             "brain_states needs spike times", found=repr(spikes[0]), fix="take a reader of spikes, without bin_width"
         )
     options = config.trials.model_dump(exclude={"test_share"})
-    return *cut_trials(spikes, **options), None
+    counts, names, notes = cut_trials(spikes, **options)
+    return counts, names, [*notes, CARE], None
 
 
 def run(config, unit, work):
