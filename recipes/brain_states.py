@@ -20,7 +20,7 @@ from braindec.spikes.state_audit import state_audit
 from braindec.types import Result, Spikes
 
 CITATIONS = [
-    {"key": "li2024", "text": "Li, Li, Jiang, Vogelstein & Wu (2024). One-hot generalized linear model for switching brain state discovery. ICLR 2024.",
+    {"key": "li2024", "text": "Li, Kim, Rodgers, Choi & Wu (2024). One-hot generalized linear model for switching brain state discovery. ICLR 2024; arXiv:2310.15263.",
      "doi": "10.48550/arXiv.2310.15263"},
     {"key": "escola2011", "text": "Escola, Fontanini, Katz & Paninski (2011). Hidden Markov models for the stimulus-response relationships of multistate neural "
      "systems. Neural Computation 23, 1071-1132.", "doi": "10.1162/NECO_a_00118"},

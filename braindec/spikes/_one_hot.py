@@ -5,7 +5,7 @@ is replaced by its second-order expansion, in which the mean over ``a`` has a cl
 strengths and shared weights are then improved one after the other (coordinate ascent of the evidence lower bound). The
 prior of each connection, shared by the states, is learned.
 
-Source: the model of Li et al., one-hot HMM-GLM, equations only; Blei, Kucukelbir & McAuliffe 2017 (JASA 112:859) for
+Source: the model of Li et al. 2024 (ICLR; arXiv:2310.15263), equations only; Blei, Kucukelbir & McAuliffe 2017 (JASA 112:859) for
 coordinate ascent. Differs from the reference in: expectations in closed form where it draws from a Gumbel-softmax
 and follows gradients, so that nothing is random and no learning rate is needed; strengths are kept at 0 or above by
 projection instead of a softplus.

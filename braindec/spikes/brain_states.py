@@ -316,7 +316,7 @@ def said(rows: Sequence[Mapping[str, Any]], fits: StateFits) -> list[str]:
         out.append(
             f"The planted state is found in {mine['smoothed']:.1%} of held-out bins given the whole trial, in {mine['filtered']:.1%} given the past only ({fits.first})."
         )
-    return out
+    return [text.replace(" -", " −").replace("[-", "[−") for text in out]
 
 
 def _interval(gain: np.ndarray, spikes: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:

@@ -4,7 +4,7 @@ In state ``s`` the count of unit ``i`` in a bin is Poisson with mean ``f(b_i + s
 follow a Markov chain. Priors over the couplings: none (a small ridge); Gaussian around their mean over states; one-hot,
 in which each connection is absent, excitatory or inhibitory in each state and has one strength.
 
-Source: the model of Li et al., one-hot HMM-GLM (ICLR 2024), equations only; Escola et al. 2011 (Neural Comput 23:1071)
+Source: the model of Li, Kim, Rodgers, Choi & Wu 2024 (ICLR; arXiv:2310.15263), equations only; Escola et al. 2011 (Neural Comput 23:1071)
 for EM of hidden Markov models with GLM observations. Differs from the reference in: steps of Fisher scoring in place of
 Adam; the mean over states that the Gaussian prior is centred on is eliminated exactly; the first probabilities are
 updated from the expected log-likelihood of the first bin, a sum over states weighted by the posterior, where the public

@@ -3,7 +3,7 @@
 In state ``s`` unit ``i`` has ``f(b_i + sum_j W^s_ij sum_l phi_l y_j(t - l))`` expected spikes in bin ``t``. The states
 follow a Markov chain; each connection is, state by state, absent, excitatory or inhibitory, with one strength.
 
-Source: the generative model of the one-hot HMM-GLM (Li et al.); equations only.
+Source: the generative model of the one-hot HMM-GLM (Li et al. 2024, arXiv:2310.15263); equations only.
 """
 
 from __future__ import annotations
