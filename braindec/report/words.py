@@ -72,10 +72,29 @@ _NAMES = {
     "bits_saved": "bits a byte saved against byte frequencies",
     "silent_share": "share of units that are silent",
     "multiply_adds_saved": "share of multiply-adds saved",
+    "rate": "rate (Hz)",
+    "rate_ratio": "ratio of rates",
+    "tuning_variance": "share of variance by condition",
+    "tuned_units": "tuned units",
+    "field_coherence": "spike-field coherence",
+    "phase_consistency": "pairwise phase consistency",
+    "locked_units": "units locked to the field",
+    "strongest_synchrony": "strongest synchrony of a pair",
+    "fano_factor": "Fano factor",
+    "interval_cv": "CV of intervals",
+    "local_variation": "local variation of intervals",
+    "bits_per_spike": "held-out bits a spike",
+    "state_gain": "bits a spike that hidden states add",
+    "state_accuracy": "share of bins in the right state",
+    "branching": "branching parameter",
+    "synchrony_depth": "depth of synchrony",
 }
 _DIFFERENCE = "_difference"
 _ROWS = {
     "fresh_weights": "fresh weights",
+    "jittered_spikes": "jittered spikes",
+    "state_free": "made up without states",
+    "shifted_trains": "trains shifted in time",
     "refit_null": "surrogate features",
     "one_penalty": "plain ridge",
     "class_known": "class only",
@@ -95,7 +114,9 @@ _NOT_DECODED = {  # metrics of which the judged row is no decoder's
     "tagged_channels", "tagged_units", "auc_planted", "planted_auc", "spectra_rho", "held_out_effect", "split_half_r", "surprisal_rise",
     "class_errors_rise", "brain_r", "logit_lens", "universal", "ngram", "positional", "vocabulary", "sparsity", "massive", "dead", "induction",
     "copying", "previous_token", "cmr", "verbatim_memory", "localizer", "frequency_tag", "lape", "language_specificity", "average_precision",
-    "gradient_activation", "word_class", "weber_fechner",
+    "gradient_activation", "word_class", "weber_fechner", "bits_saved", "silent_share", "multiply_adds_saved", "rate", "rate_ratio",
+    "tuning_variance", "tuned_units", "field_coherence", "phase_consistency", "locked_units", "strongest_synchrony", "fano_factor",
+    "interval_cv", "local_variation", "bits_per_spike", "state_gain", "state_accuracy", "branching", "synchrony_depth",
 }  # fmt: skip
 _RATES = {"tagged_channels", "tagged_units", "auc_planted"}  # their bands are rates
 _CHECKS = {

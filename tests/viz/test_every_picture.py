@@ -56,6 +56,18 @@ GOOD = {
     "layer_alignment": {"values": RNG.uniform(0, 0.5, (2, 3)), "layers": ["0", "1", "2"], "regions": ["IFG", "A1"], "untrained_low": np.zeros((2, 3)),
                         "untrained_high": np.full((2, 3), 0.1), "nuisance": [0.1, 0.2], "ceiling": [0.6, 0.7]},
     "model_bars": {"values": [0.1, 0.3], "names": ["pixels", "categories"], "low": [0.0, 0.2], "high": [0.2, 0.4], "ceiling": [0.35, 0.5], "p": [0.2, 0.001]},
+    "raster": {"times": [0.1, 0.2, 0.5, 0.9], "unit": [0, 1, 1, 2], "groups": ["E", "I", "I"], "events": {"on": [0.3]}},
+    "rate_curve": {"times": TIMES, "values": np.stack([TIMES + 1, TIMES + 2]), "labels": ["a", "b"]},
+    "correlogram": {"lags": np.arange(-5, 6) * 1e-3, "values": np.arange(11), "expected": np.full(11, 5), "low": np.full(11, 2), "high": np.full(11, 8)},
+    "correlogram_matrix": {"values": [[0, 1, -2], [1, 0, 3], [-2, 3, 0]], "marked": [[0, 0, 0], [0, 0, 1], [0, 1, 0]]},
+    "interval_histogram": {"intervals": RNG.exponential(0.03, 200), "refractory": 0.002},
+    "psth": {"spikes": [0.1, 0.2, 0.3], "trial": [0, 1, 1], "times": TIMES, "rates": np.abs(TIMES) + 1},
+    "tuning_curve": {"conditions": ["left", "right"], "values": [[10, 20]], "low": [[8, 17]], "high": [[12, 23]], "p": [0.001]},
+    "coherence_spectrum": {"frequencies": np.arange(1, 51), "values": RNG.random((2, 50)), "level": np.full(50, 0.3), "labels": ["a", "b"]},
+    "decoded_trace": {"times": np.arange(50) / 2, "true": np.sin(np.arange(50)), "decoded": np.cos(np.arange(50)), "edges": [10.0], "label": "velocity"},
+    "weight_histogram": {"weights": {"before": RNG.normal(1, 0.1, 200), "after": RNG.normal(1.2, 0.3, 200)}},
+    "state_posterior": {"posterior": np.repeat([[0.9, 0.1], [0.2, 0.8]], 30, axis=0), "true": np.repeat([0, 1], 30)},
+    "coupling_matrix": {"couplings": RNG.standard_normal((2, 5, 5)), "labels": ["rest", "run"]},
 }  # fmt: skip
 WRONG = {
     "calibration_curve": [{"amount": [50]}, {"conditions": ["adapted"]}, {"value": [["a", "b", "c"]]}],
@@ -89,6 +101,18 @@ WRONG = {
     "alignment_matrix": [{"values": np.full((1, 3), np.nan)}, {"models": ["a", "b"]}, {"regions": ["a"]}, {"stars": [[1]]}],
     "layer_alignment": [{"values": np.full((2, 3), np.nan)}, {"layers": ["0"]}, {"regions": ["a"]}, {"nuisance": [1.0]}],
     "model_bars": [{"names": ["a"]}, {"values": [np.nan, np.nan]}, {"low": [0.0]}, {"ceiling": [0.5]}],
+    "raster": [{"unit": [0.5, 1, 1, 2]}, {"times": [0.1]}, {"groups": ["E"]}, {"limits": (1.0, 0.0)}],
+    "rate_curve": [{"times": TIMES[::-1]}, {"values": [1.0, 2.0]}, {"labels": ["a"]}, {"values": np.full((2, len(TIMES)), np.nan)}],
+    "correlogram": [{"lags": [0.0, -0.1]}, {"low": [1.0]}],
+    "correlogram_matrix": [{"values": [[0, 1], [2, 0]]}, {"marked": [[1]]}],
+    "interval_histogram": [{"intervals": [0.1, -0.1, 0.2]}, {"intervals": []}],
+    "psth": [{"trial": [0]}, {"rates": [1.0]}],
+    "tuning_curve": [{"conditions": ["a"]}, {"values": [[np.nan, np.nan]]}],
+    "coherence_spectrum": [{"frequencies": [1, 2]}, {"labels": ["a"]}],
+    "decoded_trace": [{"decoded": [1.0]}],
+    "weight_histogram": [{"weights": {}}, {"weights": {"a": [np.nan]}}],
+    "state_posterior": [{"posterior": [[0.9, 0.3]]}, {"true": [0]}],
+    "coupling_matrix": [{"couplings": np.zeros((2, 3))}, {"labels": ["a"]}],
 }  # fmt: skip
 NAMES = registry.names("viz")
 
