@@ -65,6 +65,7 @@ class Steering(Section):
     n_trials: PositiveInt = 120
     stages: PositiveInt = 6
     weak: float = Field(0.25, gt=0, le=1)
+    probe_rate: float = Field(15.0, gt=0)
     probe_seconds: float = Field(20.0, gt=2)
 
 
@@ -151,7 +152,11 @@ def run(config, unit, work):
     steering, trials = trials_of(config, seed)
     liquid = Liquid(steering.n_channels, **config.liquid.model_dump(), seed=seed)
     stream, _, seconds = steering.stream(gap=config.task.gap)
-    probe = {"stages": config.steering.stages, "probe_seconds": config.steering.probe_seconds}
+    probe = {
+        "stages": config.steering.stages,
+        "probe_rate": config.steering.probe_rate,
+        "probe_seconds": config.steering.probe_seconds,
+    }
     steered = liquid.steer(stream, seconds, **probe)
     weak = replace(liquid, weight=config.steering.weak * liquid.weight).steer(stream, seconds, **probe)
     held = replace(liquid, plasticity="pair").steer(stream, seconds, **probe)

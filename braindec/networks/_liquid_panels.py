@@ -96,7 +96,7 @@ def liquid_panels(
                   "xlabel": "size of the weight"},
          "caption": "What a spike adds to the membrane potential; excitatory and inhibitory synapses together."},
     ]  # fmt: skip
-    return panels, arrays
+    return [p for p in panels if fits.any() or p["args"].get("values") != "@steering/m"], arrays
 
 
 def _sizes(weights: Mapping[str, np.ndarray]) -> np.ndarray:
