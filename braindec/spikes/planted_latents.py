@@ -2,7 +2,7 @@
 
 Units of a ring have a preferred angle, units of a path a preferred place: Gaussian (von Mises) bumps on a background.
 Sessions have other units; they go other ways through the same space, or the same way (``same_path``). Units of an
-assembly share a source of common spikes that is on in some windows of time only.
+assembly share a source of common spikes; which units form assemblies depends on a state that comes and goes.
 
 Source: Taube et al. 1990 (J Neurosci 10:420) for head-direction cells; O'Keefe & Dostrovsky 1971 (Brain Res 34:171) for
 places; Lorenz 1963 (J Atmos Sci 20:130); Kuhn, Aertsen & Rotter 2003 (Neural Comput 15:67, single interaction process)
@@ -57,11 +57,11 @@ class PlantedAssemblies:
     ----------
     spikes : list of Spikes
         One a recording.
-    members : array of int, shape (n_units,)
-        Assembly of each unit.
-    active : array of shape (n_windows, n_assemblies)
-        How strongly each assembly is on in each window, 0 to 1.
-    strength : array of shape (n_recordings, n_assemblies)
+    members : array of int, shape (n_states, n_units)
+        Assembly of each unit in each state.
+    active : array of shape (n_windows, n_states)
+        How strongly each state is on in each window, 0 to 1.
+    strength : array of shape (n_recordings, n_states)
         How strongly it is on in each recording.
     window : float
         Length of a window, s.
@@ -139,61 +139,75 @@ def planted_latents(
 
 def planted_assemblies(
     *,
+    n_states: int = 2,
     n_assemblies: int = 3,
     n_units: int = 30,
     n_recordings: int = 4,
     n_windows: int = 12,
     window: float = 10.0,
     rate: float = 8.0,
-    common: float = 0.5,
-    width: float = 0.02,
+    common: float = 0.7,
+    jitter: float = 0.02,
     rng: np.random.Generator | int = 0,
 ) -> PlantedAssemblies:
-    """Simulate units of which some share spikes in some windows of time.
+    """Simulate units that share spikes with others: with whom depends on a state that comes and goes.
 
     Parameters
     ----------
-    n_assemblies, n_units : int
-        Units are dealt evenly, in random order.
+    n_states, n_assemblies, n_units : int
+        In each state, units are dealt anew to assemblies of (nearly) one size.
     n_recordings, n_windows : int
     window : float
         s.
     rate : float
         Of every unit at any time, Hz.
     common : float
-        Share of a unit's spikes that are its assembly's when that is fully on; 0 plants nothing.
-    width : float
-        Common spikes are jittered by as much, s.
+        Share of a unit's spikes that are its assembly's when a state is fully on; 0 plants nothing.
+    jitter : float
+        Common spikes are apart by as much, s.
     rng : Generator or int
     """
     rng = np.random.default_rng(rng)
+    n_states = whole(n_states, "n_states", least=1)
     n_assemblies, n_units = whole(n_assemblies, "n_assemblies", least=1), whole(n_units, "n_units", least=2)
     n_recordings, n_windows = whole(n_recordings, "n_recordings", least=1), whole(n_windows, "n_windows", least=1)
     share = number(common, "common", least=0, most=1)
     rate = number(rate, "rate", least=0, ends=False, unit="Hz")
     window = number(window, "window", least=0, ends=False, unit="s")
-    members = rng.permutation(np.arange(n_units) % n_assemblies)
-    phase = (np.arange(n_assemblies) + rng.uniform(0, 0.3)) / n_assemblies
-    turn = np.arange(n_windows)[:, None] / n_windows - phase
+    members = np.stack([rng.permutation(np.arange(n_units) % n_assemblies) for _ in range(n_states)])
+    turn = np.arange(n_windows)[:, None] / n_windows - (np.arange(n_states) + rng.uniform(0, 0.3)) / n_states
     active = np.clip(np.cos(2 * np.pi * turn), 0, 1)
-    strength = rng.uniform(0.3, 1.0, size=(n_recordings, n_assemblies))
-    units = pd.DataFrame({"name": [f"u{i + 1:02d}" for i in range(n_units)], "assembly": members + 1})
+    strength = rng.uniform(0.4, 1.0, size=(n_recordings, n_states))
+    units = pd.DataFrame({"name": [f"u{i + 1:02d}" for i in range(n_units)]})
     made = []
     for r in range(n_recordings):
-        trains: list[list[np.ndarray]] = [[] for _ in range(n_units)]
-        for w in range(n_windows):
-            part = share * active[w] * strength[r]
-            # thinning: a unit takes each spike of its assembly's source with probability `part`
-            source = [rng.uniform(0, window, rng.poisson(rate * window)) for _ in range(n_assemblies)]
-            for i, a in enumerate(members):
-                mine = source[a][rng.random(len(source[a])) < part[a]]
-                mine = mine + rng.uniform(-width / 2, width / 2, len(mine))
-                own = rng.uniform(0, window, rng.poisson(rate * window * (1 - part[a])))
-                trains[i].append(w * window + np.clip(np.append(mine, own), 0, np.nextafter(window, 0)))
+        trains = [
+            _assembly_spikes(
+                members, share * strength[r] * active[w] / max(1.0, active[w].sum()), rate, window, jitter, rng
+            )
+            for w in range(n_windows)
+        ]
+        together = [np.concatenate([w * window + t[i] for w, t in enumerate(trains)]) for i in range(n_units)]
         stop = n_windows * window
-        together = [np.unique(np.concatenate(t)) for t in trains]
-        made.append(Spikes.from_trains(together, start=0.0, stop=stop, units=units, info={"session": str(r + 1)}))
+        made.append(Spikes.from_trains([np.unique(t) for t in together], start=0.0, stop=stop, units=units,
+                                       info={"session": str(r + 1)}))  # fmt: skip
     return PlantedAssemblies(made, members, active, strength, window)
+
+
+def _assembly_spikes(
+    members: np.ndarray, share: np.ndarray, rate: float, window: float, jitter: float, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Spikes of one window: of each state a unit takes ``share`` of its assembly's source, the rest are its own."""
+    sources = [[rng.uniform(0, window, rng.poisson(rate * window)) for _ in range(m.max() + 1)] for m in members]
+    out = []
+    for i in range(members.shape[1]):
+        parts = [rng.uniform(0, window, rng.poisson(rate * window * (1 - share.sum())))]
+        for state, source in enumerate(sources):
+            common = source[members[state, i]]
+            common = common[rng.random(len(common)) < share[state]]
+            parts.append(common + rng.uniform(-jitter / 2, jitter / 2, len(common)))
+        out.append(np.clip(np.concatenate(parts), 0, np.nextafter(window, 0)))
+    return out
 
 
 def _path(
