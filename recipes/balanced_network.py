@@ -166,11 +166,7 @@ def run(config, unit, work):
         says.append(answer(f"{name}: " if len(points) > 1 else "", found, point))
         panels += pictures(name if len(points) > 1 else "", first, found[0], arrays, config.warm_up)
         shapes |= {name: found[0]} if len(points) > 1 else {"network": found[0], "without recurrent synapses": alone}
-        overview |= {
-            f"a second of {name}"
-            if len(points) > 1
-            else "a second": f"{first.seconds_of_cpu / stop:.2g} s of processor time"
-        }
+        costs.append(f"{name + ' ' if len(points) > 1 else ''}{first.seconds_of_cpu / stop:.2g} s")
     overview = {"neurons": f"{sum(p.n for p in network.populations):,}", "synapses": f"{sum(s.n for s in first.final.synapses):,}",
                 "seeds": config.n_seeds, "looked at": f"{seconds:g} s after {config.warm_up:g} s", "processor time of a second": ", ".join(costs)}  # fmt: skip
     panels += shape_panels(shapes, arrays)

@@ -10,7 +10,7 @@ Source: Morrison, Diesmann & Gerstner 2008, Biological Cybernetics 98, 459, sect
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -135,7 +135,7 @@ def _parts(code: RuleCode, dtype: str) -> dict[str, Any]:
     return {"view": view, "words": words, "steps": steps, "x": tuple_of(load_x, n_x, empty), "y": tuple_of(load_y, n_y, empty),
             "p": njit(inline="always")(params_of), "m": njit(inline="always")(modulator_of), "step_x": stepper(code.x_nearest),
             "step_y": stepper(code.y_nearest), "n_x": n_x, "n_y": n_y, "signature": types.int64(*[types.int64] * 7),
-            "number": number, "jit": njit}  # fmt: skip
+            "number": number, "jit": partial(njit, error_model="numpy")}  # fmt: skip
 
 
 def _arrive(code: RuleCode, dtype: str, parts: dict[str, Any]) -> Any:
@@ -200,7 +200,7 @@ def _arrive(code: RuleCode, dtype: str, parts: dict[str, Any]) -> Any:
                 step_x(xs, x_step, j, t, x_decay, ctx[16], x_add)
         return 0
 
-    return cfunc(parts["signature"])(arrive)
+    return cfunc(parts["signature"], error_model="numpy")(arrive)
 
 
 def _fired(code: RuleCode, dtype: str, parts: dict[str, Any]) -> Any:
@@ -241,7 +241,7 @@ def _fired(code: RuleCode, dtype: str, parts: dict[str, Any]) -> Any:
                 step_y(ys, y_step, i, t, y_decay, ctx[17], y_add)
         return 0
 
-    return cfunc(parts["signature"])(fired)
+    return cfunc(parts["signature"], error_model="numpy")(fired)
 
 
 def _period(code: RuleCode, dtype: str, parts: dict[str, Any]) -> Any:
@@ -269,4 +269,4 @@ def _period(code: RuleCode, dtype: str, parts: dict[str, Any]) -> Any:
                 weights[e] = bounds[1] if new > bounds[1] else new
         return 0
 
-    return cfunc(parts["signature"])(period)
+    return cfunc(parts["signature"], error_model="numpy")(period)

@@ -120,7 +120,9 @@ def _compiled(bodies: Bodies, dtype: str) -> Any:
 
     from braindec.kernels._memory import compiled_view, rows_access
 
-    integrate, spiked, reset = (njit(inline="always")(b) for b in (bodies.integrate, bodies.spiked, bodies.reset))
+    integrate, spiked, reset = (
+        njit(inline="always", error_model="numpy")(b) for b in (bodies.integrate, bodies.spiked, bodies.reset)
+    )
     n_rows, n_states, random = bodies.n_rows, bodies.n_states, bodies.random
     places = tuple(
         bodies.rows.index(k) + n_states + bodies.n_constants if k in bodies.rows else k
@@ -131,7 +133,7 @@ def _compiled(bodies: Bodies, dtype: str) -> Any:
     constants_of = _constants_access(places, bodies.n_constants, n_states)
     bits_to_unit = _unit_of(dtype)
 
-    @njit(no_cpython_wrapper=True)
+    @njit(no_cpython_wrapper=True, error_model="numpy")  # a check of each division would undo the vectors
     def step_block(flat, start, shared, first, low, high):
         hits = np.int32(0)
         for i in range(BLOCK):
@@ -142,7 +144,7 @@ def _compiled(bodies: Bodies, dtype: str) -> Any:
             hits = np.int32(hits + (np.int32(1) if spiked(x, c) else np.int32(0)))
         return hits
 
-    @njit(no_cpython_wrapper=True)
+    @njit(no_cpython_wrapper=True, error_model="numpy")  # a check of each division would undo the vectors
     def search_block(flat, start, shared, first, n, out, k):
         for i in range(BLOCK):
             x = load(flat, start + i)
@@ -168,7 +170,7 @@ def _compiled(bodies: Bodies, dtype: str) -> Any:
 
     n_constants = bodies.n_constants
     load_shared, _ = rows_access(n_constants, 1)
-    return cfunc(types.int64(*[types.int64] * 7))(update)
+    return cfunc(types.int64(*[types.int64] * 7), error_model="numpy")(update)
 
 
 def _constants_access(places: tuple[int, ...], n_constants: int, n_states: int) -> Any:

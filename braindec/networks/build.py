@@ -166,7 +166,9 @@ def initial_rows(population: Any, seed: int, number: int) -> Mapping[str, np.nda
     kind, values, found = population.kind, population.values, {}
     for name, default in kind.states.items():
         start = population.initial.get(name, values[default] if isinstance(default, str) else default)
-        if isinstance(start, tuple) and len(start) == 2:
+        if isinstance(start, (Normal, Uniform)):
+            found[name] = _draw(start, population.n, rng, 0)
+        elif isinstance(start, tuple) and len(start) == 2:
             found[name] = rng.uniform(start[0], start[1], population.n)
         else:
             found[name] = np.broadcast_to(np.asarray(start, dtype=float), (population.n,)).copy()

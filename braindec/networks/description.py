@@ -53,7 +53,7 @@ class Population:
     params : dict
         Parameters that differ from the model's defaults: numbers, or arrays of one number a neuron.
     initial : dict
-        Where variables start: a number, ``(low, high)`` for uniform draws, or an array of shape (n,).
+        Where variables start: a number, ``(low, high)`` or Uniform, Normal, or an array of shape (n,).
     positions : array of shape (n, 3), optional
         Places in m.
     sign : {"excitatory", "inhibitory"}, optional

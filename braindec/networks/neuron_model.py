@@ -15,7 +15,11 @@ import numpy as np
 from braindec.errors import BraindecError, did_you_mean
 from braindec.kernels.state_update import Bodies
 
-__all__ = ["NeuronModel", "Receptor", "propagator", "refractory_steps"]
+__all__ = ["TINY", "NeuronModel", "Receptor", "propagator", "refractory_steps"]
+
+# ``x + tiny - tiny`` is x itself unless x is nearly 0: what decays ends at 0 and not among subnormal numbers, with which
+# processors are many times slower
+TINY = 1e-30
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from braindec.networks.description import Network, PoissonDrive, Population, Projection
+from braindec.networks.description import Network, Normal, PoissonDrive, Population, Projection
 from braindec.networks.plasticity_rule import PlasticityRule
 from braindec.networks.rules.fixed_in_degree import FixedInDegree
 from braindec.networks.rules.fixed_probability import FixedProbability
@@ -64,8 +64,8 @@ def _balanced(
 ) -> Network:  # fmt: skip
     n_e = round(0.8 * n)
     initial: dict[str, Any] = {"v": (-0.060, -0.050)}
-    if model == "lif_conductance":  # the range of the benchmark's start: from elsewhere activity dies out at once
-        initial = {"v": (-0.075, -0.055), "g_e": (14e-9, 66e-9), "g_i": (0.0, 410e-9)}
+    if model == "lif_conductance":  # the benchmark's start; from others activity dies out
+        initial = {"v": Normal(-0.065, 0.005), "g_e": Normal(40e-9, 15e-9), "g_i": Normal(200e-9, 120e-9)}
     populations = [
         Population("E", n_e, model=model, initial=initial, sign="excitatory"),
         Population("I", n - n_e, model=model, initial=initial, sign="inhibitory"),

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from braindec.kernels.fast_exp import fast_exp
-from braindec.networks.neuron_model import NeuronModel, Receptor, refractory_steps
+from braindec.networks.neuron_model import TINY, NeuronModel, Receptor, refractory_steps
 
 __all__ = ["adaptive_exponential"]
 
@@ -27,33 +27,20 @@ __all__ = ["adaptive_exponential"]
 def integrate(x, c, u):
     """One step of forward Euler."""
     v, w, g_e, g_i, wait = x
-    (
-        rest,
-        g_leak,
-        v_t,
-        per_delta,
-        upstroke,
-        rate,
-        a,
-        rate_w,
-        e_e,
-        e_i,
-        keep_e,
-        keep_i,
-        zero,
-        one,
-        v_peak,
-        v_reset,
-        _,
-        _,
-        i,
-    ) = c
+    rest, g_leak, v_t, per_delta, upstroke, rate, a, rate_w = c[:8]
+    e_e, e_i, keep_e, keep_i, zero, one, v_peak, v_reset, _, _, i, tiny = c[8:]
     top = v if v < v_peak else v_peak
     current = upstroke * fast_exp((top - v_t) * per_delta) - g_leak * (v - rest) - w + i
     free = v + rate * (current + g_e * (e_e - v) + g_i * (e_i - v))
     held = wait > zero
-    adapted = w + rate_w * (a * (v - rest) - w)
-    return (v_reset if held else free, adapted, g_e * keep_e, g_i * keep_i, wait - one if held else zero)
+    adapted = w + rate_w * (a * (v - rest) - w) + tiny - tiny
+    return (
+        v_reset if held else free,
+        adapted,
+        g_e * keep_e + tiny - tiny,
+        g_i * keep_i + tiny - tiny,
+        wait - one if held else zero,
+    )
 
 
 def spiked(x, c):
@@ -88,6 +75,7 @@ def constants(p: Mapping[str, Any], dt: float) -> dict[str, Any]:
         "wait": refractory_steps(p["t_ref"], dt),
         "b": p["b"],
         "i": p["i"],
+        "tiny": TINY,
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from braindec.kernels.fast_exp import fast_exp
-from braindec.networks.neuron_model import NeuronModel, Receptor, refractory_steps
+from braindec.networks.neuron_model import TINY, NeuronModel, Receptor, refractory_steps
 
 __all__ = ["exponential_if"]
 
@@ -24,11 +24,16 @@ __all__ = ["exponential_if"]
 def integrate(x, c, u):
     """One step of forward Euler."""
     v, i_e, i_i, wait = x
-    rest, g_leak, v_t, per_delta, upstroke, rate, keep_e, keep_i, zero, one, v_peak, v_reset, _, i = c
+    rest, g_leak, v_t, per_delta, upstroke, rate, keep_e, keep_i, zero, one, v_peak, v_reset, _, i, tiny = c
     top = v if v < v_peak else v_peak
     free = v + rate * (upstroke * fast_exp((top - v_t) * per_delta) - g_leak * (v - rest) + i_e + i_i + i)
     held = wait > zero
-    return (v_reset if held else free, i_e * keep_e, i_i * keep_i, wait - one if held else zero)
+    return (
+        v_reset if held else free,
+        i_e * keep_e + tiny - tiny,
+        i_i * keep_i + tiny - tiny,
+        wait - one if held else zero,
+    )
 
 
 def spiked(x, c):
@@ -58,6 +63,7 @@ def constants(p: Mapping[str, Any], dt: float) -> dict[str, Any]:
         "v_reset": p["v_reset"],
         "wait": refractory_steps(p["t_ref"], dt),
         "i": p["i"],
+        "tiny": TINY,
     }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from braindec.networks.neuron_model import NeuronModel, Receptor, propagator, refractory_steps
+from braindec.networks.neuron_model import TINY, NeuronModel, Receptor, propagator, refractory_steps
 
 __all__ = ["lif"]
 
@@ -25,13 +25,13 @@ __all__ = ["lif"]
 def integrate(x, c, u):
     """One step with the propagators of the exact solution."""
     v, g_e, g_i, wait = x
-    rest, p_v, p_e, p_i, keep_e, keep_i, zero, one, _, v_reset, _, i = c
-    free = rest + i + (v - rest - i) * p_v + g_e * p_e + g_i * p_i
+    rest, p_v, p_e, p_i, keep_e, keep_i, zero, one, _, v_reset, _, i, tiny = c
+    free = rest + i + ((v - rest - i) * p_v + g_e * p_e + g_i * p_i + tiny) - tiny
     held = wait > zero
     return (
         v_reset if held else free,
-        g_e * keep_e,
-        g_i * keep_i,
+        g_e * keep_e + tiny - tiny,
+        g_i * keep_i + tiny - tiny,
         wait - one if held else zero,
     )
 
@@ -61,6 +61,7 @@ def constants(p: Mapping[str, Any], dt: float) -> dict[str, Any]:
         "v_reset": p["v_reset"],
         "wait": refractory_steps(p["t_ref"], dt),
         "i": p["i"],
+        "tiny": TINY,
     }
 
 

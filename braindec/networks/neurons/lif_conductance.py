@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from braindec.kernels.fast_exp import fast_exp
-from braindec.networks.neuron_model import NeuronModel, Receptor, refractory_steps
+from braindec.networks.neuron_model import TINY, NeuronModel, Receptor, refractory_steps
 
 __all__ = ["lif_conductance"]
 
@@ -25,12 +25,17 @@ __all__ = ["lif_conductance"]
 def integrate(x, c, u):
     """One step of exponential Euler."""
     v, g_e, g_i, wait = x
-    e_leak, g_leak, e_e, e_i, rate, keep_e, keep_i, zero, one, _, v_reset, _, i = c
+    e_leak, g_leak, e_e, e_i, rate, keep_e, keep_i, zero, one, _, v_reset, _, i, tiny = c
     total = g_leak + g_e + g_i
     aim = (g_leak * e_leak + g_e * e_e + g_i * e_i + i) / total
     free = aim + (v - aim) * fast_exp(-total * rate)
     held = wait > zero
-    return (v_reset if held else free, g_e * keep_e, g_i * keep_i, wait - one if held else zero)
+    return (
+        v_reset if held else free,
+        g_e * keep_e + tiny - tiny,
+        g_i * keep_i + tiny - tiny,
+        wait - one if held else zero,
+    )
 
 
 def spiked(x, c):
@@ -59,6 +64,7 @@ def constants(p: Mapping[str, Any], dt: float) -> dict[str, Any]:
         "v_reset": p["v_reset"],
         "wait": refractory_steps(p["t_ref"], dt),
         "i": p["i"],
+        "tiny": TINY,
     }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from braindec.networks.neuron_model import NeuronModel, Receptor, refractory_steps
+from braindec.networks.neuron_model import TINY, NeuronModel, Receptor, refractory_steps
 
 __all__ = ["lif_delta"]
 
@@ -23,9 +23,9 @@ __all__ = ["lif_delta"]
 def integrate(x, c, u):
     """One step of the exact solution."""
     v, wait = x
-    rest, keep, zero, one, _, v_reset, _, i = c
+    rest, keep, zero, one, _, v_reset, _, i, tiny = c
     held = wait > zero
-    return (v_reset if held else rest + i + (v - rest - i) * keep, wait - one if held else zero)
+    return (v_reset if held else rest + i + ((v - rest - i) * keep + tiny - tiny), wait - one if held else zero)
 
 
 def spiked(x, c):
@@ -49,6 +49,7 @@ def constants(p: Mapping[str, Any], dt: float) -> dict[str, Any]:
         "v_reset": p["v_reset"],
         "wait": refractory_steps(p["t_ref"], dt),
         "i": p["i"],
+        "tiny": TINY,
     }
 
 
