@@ -10,15 +10,8 @@ from braindec.networks.description import Network, PoissonDrive, Population, Pro
 from braindec.networks.simulate import run
 
 pytestmark = pytest.mark.filterwarnings("ignore:unit .* no interval below:UserWarning")
-RULES = [
-    "pair_stdp",
-    "weight_dependent_stdp",
-    "triplet_stdp",
-    "vogels_inhibitory",
-    "oja",
-    "homeostatic",
-    "astrocyte_stdp",
-]
+SLOW = ["weight_dependent_stdp", "triplet_stdp", "vogels_inhibitory", "oja", "homeostatic", "astrocyte_stdp"]
+RULES = ["pair_stdp", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)]  # each compiles a loop of its own
 
 
 def rule_of(name):
