@@ -50,3 +50,15 @@ def test_guide_to_alignment(tmp_path, monkeypatch):
     for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
         exec(compile(block, "alignment.md", "exec"), names)
     assert set(names["units"].units["layer"]) == {0, 1} and (names["found"].scores["row"] == "decoded").sum() == 3
+
+
+@pytest.mark.parametrize("guide", ["spikes", "networks"])
+def test_guides_to_spikes_and_networks(guide):
+    """The blocks of a guide run one after the other."""
+    names: dict = {}
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / f"docs/{guide}.md").read_text(encoding="utf8"), re.DOTALL):
+        exec(compile(block, f"{guide}.md", "exec"), names)
+    if guide == "spikes":
+        assert names["together"].table["p_family"].min() <= 0.05 and names["path"] is not None
+    else:
+        assert len(names["simulation"].spikes.times) > 100 and names["out"].readout.shape == (8, 20)

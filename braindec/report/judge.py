@@ -22,9 +22,23 @@ from braindec.stats.fdr import fdr_bh
 
 ALPHA = 0.05
 LOWER_IS_BETTER = {"median_rank", "mean_rank", "log_loss", "brier", "mse", "mae", "rmse"}
-_AT_CHANCE = {"label_shuffle", "noise_input", "time_only", "untrained", "refit_null", "oasm", "jittered_spikes"}
+_AT_CHANCE = {
+    "label_shuffle",
+    "noise_input",
+    "time_only",
+    "untrained",
+    "refit_null",
+    "oasm",
+    "jittered_spikes",
+    "state_free",
+}
 BEST_BLIND = {"accuracy", "f1_macro", "log_loss"}  # chance is what the best blind guess gets: worse is no finding
-_SHARES_FOUND = {"tagged_units", "tagged_channels"}  # fewer than chance is a careful test, not a leak
+_SHARES_FOUND = {
+    "tagged_units",
+    "tagged_channels",
+    "state_gain",
+    "bits_saved",
+}  # fewer than chance is a careful test, or overfitting: not a leak
 _KNOWN = {"metric", "version", "row", "value", "chance", "low", "high", "p", "n", "note"}
 
 
