@@ -10,7 +10,7 @@ import numpy as np
 
 from braindec.errors import BraindecError
 from braindec.spikes.bases import Basis, _counts, convolve
-from braindec.types import Spikes, Windows
+from braindec.types import Recording, Spikes, Windows
 
 __all__ = ["Trials", "as_counts", "make_trials"]
 
@@ -41,7 +41,7 @@ class Trials:
 
 
 def as_counts(trials: Any, width: float | None = None) -> list[np.ndarray]:
-    """Return counts of each trial, (n_units, n_bins): from arrays, Windows of counts, or Spikes in bins of ``width`` s.
+    """Return counts of each trial, (n_units, n_bins): from arrays, Recordings or Windows of counts, or Spikes in bins of ``width`` s.
 
     Each interval of the support of Spikes is a trial.
 
@@ -59,14 +59,15 @@ def as_counts(trials: Any, width: float | None = None) -> list[np.ndarray]:
         pieces = [s.restrict([interval]) for s in every for interval in s.support.tolist()]
         found = [p.counts(width).load().astype(np.float64) for p in pieces if p.duration >= width]
     else:
-        found = [np.asarray(t) for t in trials]
+        every = [trials] if isinstance(trials, Recording) else trials
+        found = [t.load() if isinstance(t, Recording) else np.asarray(t) for t in every]
     if not found:
         raise BraindecError("there are no trials", found="none")
     for i, t in enumerate(found):
-        if t.ndim != 2 or len(t) != len(found[0]):
+        if t.ndim != 2 or t.shape[0] != found[0].shape[0]:
             raise BraindecError(
                 "trials are counts (n_units, n_bins) of the same units", found=f"trial {i}: shape {t.shape}",
-                allowed=f"({len(found[0])}, n_bins)",
+                allowed="the same number of units in each",
             )  # fmt: skip
         _counts(t)
     return [t.astype(np.float64) for t in found]
