@@ -22,7 +22,7 @@ from braindec.stats.asked import whole
 from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.permutation import permutation_p
 
-__all__ = ["ReadOut", "angular_error", "nearest", "read_out"]
+__all__ = ["ReadOut", "Score", "angular_error", "nearest", "read_out", "scored"]
 
 _HOW = ("linear", "neighbours")
 _BLOCK = 512  # rows whose distances are held at once
@@ -30,20 +30,27 @@ _BLOCK = 512  # rows whose distances are held at once
 
 @dataclass(frozen=True, eq=False)
 class ReadOut:
-    """Held-out predictions and their score.
+    """Held-out predictions of one session.
 
     Parameters
     ----------
-    metric : {"r2", "balanced_accuracy"}
-        R2 over all columns of the labels together; for classes the mean share of each class that is right.
-    value, chance, low, high, p : float
-        ``p`` is NaN without shifts.
     true, predicted : array (n_rows, n_columns)
         In order of time; classes as codes, (n_rows, 1).
     rows : array of int
         The samples that were predicted.
-    null : array (n_shifts,)
+    n_classes : int
+        0 for numbers.
     """
+
+    true: np.ndarray
+    predicted: np.ndarray
+    rows: np.ndarray
+    n_classes: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """A score of held-out predictions; ``p`` is NaN without shifts, ``null`` (n_shifts,)."""
 
     metric: str
     value: float
@@ -51,10 +58,8 @@ class ReadOut:
     low: float
     high: float
     p: float
-    true: np.ndarray
-    predicted: np.ndarray
-    rows: np.ndarray
     null: np.ndarray
+    n: int
 
 
 def read_out(
@@ -65,10 +70,6 @@ def read_out(
     how: str = "linear",
     n_neighbours: Sequence[int] = (5, 15, 45),
     gap: int = 20,
-    block: int = 100,
-    n_shifts: int = 199,
-    n_bootstrap: int = 1000,
-    rng: np.random.Generator | int = 0,
 ) -> ReadOut:
     """Predict labels of held-out time from latents.
 
@@ -84,10 +85,8 @@ def read_out(
         Ridge with a penalty chosen inside the training rows, or the mean label of the nearest training rows.
     n_neighbours : sequence of int
         Numbers of neighbours to choose from, inside the training rows.
-    gap, block : int
-        Samples; no shift of the null is shorter than ``gap``; intervals resample stretches of ``block``.
-    n_shifts, n_bootstrap : int
-    rng : Generator or int
+    gap : int
+        Samples between the parts inside the training rows.
 
     Raises
     ------
@@ -107,30 +106,70 @@ def read_out(
     targets = y.reshape(len(y), -1).astype(float) if classes is None else (y.reshape(-1, 1) == classes).astype(float)
     if not np.isfinite(targets).all():
         raise BraindecError("labels are not finite")
-    rng = np.random.default_rng(rng)
+    ks = [whole(k, "n_neighbours", least=1) for k in n_neighbours]
     guess = np.full(targets.shape, np.nan)
     for z, (train, test) in zip(several, folds, strict=True):
         z = np.asarray(z, dtype=float)
-        guess[test] = _predict(
-            z[train], targets[train], z[test], how, [whole(k, "n_neighbours", least=1) for k in n_neighbours], gap
-        )
+        guess[test] = _predict(z[train], targets[train], z[test], how, ks, gap)
     rows = np.sort(np.concatenate([test for _, test in folds]))
-    true, predicted = targets[rows], guess[rows]
-    if classes is not None:
-        true, predicted = true.argmax(axis=1)[:, None].astype(float), predicted.argmax(axis=1)[:, None].astype(float)
-    kind = "r2" if classes is None else "balanced_accuracy"
-    parts = _parts(true, predicted, kind, 0 if classes is None else len(classes))
-    value = _score(parts, kind)
-    stretch = np.arange(len(rows)) // max(2, whole(block, "block", least=1))
-    sums = np.stack([parts[stretch == k].sum(axis=0) for k in range(stretch[-1] + 1)])
-    low, high = _interval(sums, kind, value, n_bootstrap, rng)
+    if classes is None:
+        return ReadOut(targets[rows], guess[rows], rows)
+    codes = (v[rows].argmax(axis=1)[:, None].astype(float) for v in (targets, guess))
+    return ReadOut(*codes, rows, len(classes))
+
+
+def scored(
+    found: ReadOut | Sequence[ReadOut],
+    *,
+    metric: str | None = None,
+    gap: int = 20,
+    block: int = 100,
+    n_shifts: int = 199,
+    n_bootstrap: int = 1000,
+    rng: np.random.Generator | int = 0,
+) -> Score:
+    """Score predictions of one or several sessions together.
+
+    Parameters
+    ----------
+    found : ReadOut, or a sequence of them
+    metric : {"r2", "pearson", "balanced_accuracy"}, optional
+        R2 is over all columns together, about the mean of each session; r is the mean over columns; balanced accuracy is
+        for classes, and is what they are scored by. Numbers have R2 by default.
+    gap, block : int
+        Samples; shifts of the null are longer than ``gap``; intervals resample stretches of ``block``.
+    n_shifts, n_bootstrap : int
+    rng : Generator or int
+    """
+    several = [found] if isinstance(found, ReadOut) else list(found)
+    n_classes = several[0].n_classes
+    kind = metric or ("balanced_accuracy" if n_classes else "r2")
+    if kind not in ("balanced_accuracy",) * bool(n_classes) + ("r2", "pearson") * (not n_classes):
+        raise BraindecError(f"{kind!r} is no score of {'classes' if n_classes else 'numbers'}",
+                            allowed="balanced_accuracy" if n_classes else "r2, pearson")  # fmt: skip
+    rng, block = np.random.default_rng(rng), whole(block, "block", least=2)
+    sums = []
+    for one in several:
+        parts = _parts(one.true, one.predicted, kind, n_classes)
+        stretch = np.arange(len(parts)) // block
+        sums += [parts[stretch == k].sum(axis=0) for k in range(stretch[-1] + 1)]
+    stacked = np.stack(sums)
+    value = _score(stacked, kind)
+    low, high = np.nan, np.nan
+    if len(stacked) > 1 and n_bootstrap:
+        low, high = bootstrap_interval(stacked, lambda v: _score(v, kind), n=n_bootstrap, rng=rng)
+        low, high = min(low, value), max(min(high, 1.0), value)
     null = np.empty(whole(n_shifts, "n_shifts"))
     for k in range(len(null)):
-        turned = np.roll(true, int(rng.integers(gap + 1, max(gap + 2, len(rows) - gap))), axis=0)
-        null[k] = _score(_parts(turned, predicted, kind, 0 if classes is None else len(classes)), kind)
+        turned = [np.roll(s.true, int(rng.integers(gap + 1, max(gap + 2, len(s.true) - gap))), axis=0) for s in several]
+        null[k] = _score(
+            np.concatenate([_parts(t, s.predicted, kind, n_classes) for t, s in zip(turned, several, strict=True)]),
+            kind,
+        )
     p = float(permutation_p(value, null)) if len(null) else np.nan
-    chance = 0.0 if classes is None else 1 / len(classes)
-    return ReadOut(kind, value, chance, low, high, p, true, predicted, rows, null)
+    return Score(
+        kind, value, 1 / n_classes if n_classes else 0.0, low, high, p, null, sum(len(s.rows) for s in several)
+    )
 
 
 def nearest(train: np.ndarray, test: np.ndarray, k: int) -> np.ndarray:
@@ -174,6 +213,9 @@ def _parts(true: np.ndarray, predicted: np.ndarray, kind: str, n_classes: int) -
     if kind == "r2":
         wrong = ((true - predicted) ** 2).sum(axis=1)
         return np.stack([wrong, ((true - true.mean(axis=0)) ** 2).sum(axis=1)], axis=1)
+    if kind == "pearson":
+        a, b = true - true.mean(axis=0), predicted - predicted.mean(axis=0)
+        return np.concatenate([np.ones((len(a), a.shape[1])), a, b, a * a, b * b, a * b], axis=1)
     own = true[:, :1] == np.arange(n_classes)
     return np.concatenate([own & (true == predicted), own], axis=1).astype(float)
 
@@ -182,13 +224,10 @@ def _score(parts: np.ndarray, kind: str) -> float:
     total = parts.sum(axis=0)
     if kind == "r2":
         return float(1 - total[0] / max(total[1], 1e-300))
+    if kind == "pearson":
+        n, a, b, aa, bb, ab = total.reshape(6, -1)
+        size = np.sqrt(np.maximum(aa - a * a / n, 0) * np.maximum(bb - b * b / n, 0))
+        return float(np.mean(np.where(size > 1e-300, (ab - a * b / n) / np.maximum(size, 1e-300), 0.0)))
     half = len(total) // 2
     there = total[half:] > 0
     return float((total[:half][there] / total[half:][there]).mean())
-
-
-def _interval(sums: np.ndarray, kind: str, value: float, n: int, rng: np.random.Generator) -> tuple[float, float]:
-    if len(sums) < 2 or not n:
-        return np.nan, np.nan
-    low, high = bootstrap_interval(sums, lambda v: _score(v, kind), n=n, rng=rng)
-    return min(low, value), max(min(high, 1.0), value)
