@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -92,7 +93,11 @@ class Simulation:
         order = np.argsort(all_steps, kind="stable")
         times = np.minimum(all_steps[order] * self.network.dt, self.stop)
         info = {"modality": "spikes", "network": self.network.name, "simulated": True}
-        return Spikes(times, all_units[order], pd.concat(tables, ignore_index=True), self.start, self.stop, info=info)
+        with warnings.catch_warnings():
+            if self.stopped:  # it has been said why neurons fire as none does
+                warnings.simplefilter("ignore", UserWarning)
+            units_table = pd.concat(tables, ignore_index=True)
+            return Spikes(times, all_units[order], units_table, self.start, self.stop, info=info)
 
     def rate(self, population: str) -> float:
         """Mean rate of a population in Hz."""

@@ -1,6 +1,6 @@
 """Spiking networks: processor time of one second of activity, and of building the synapses.
 
-    python tests/benchmarks/bench_networks.py            (all but the largest)
+    OMP_NUM_THREADS=1 python tests/benchmarks/bench_networks.py            (all but the largest)
     python tests/benchmarks/bench_networks.py --all
 
 Medians of several runs on one thread, without building and compiling. Measured elsewhere on this kind of machine with the
@@ -12,11 +12,7 @@ Brunel with 15.6 million synapses: Brian2 10.3, NEST 20.
 from __future__ import annotations
 
 import argparse
-import os
 import time
-
-for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ.setdefault(variable, "1")
 
 import numpy as np
 

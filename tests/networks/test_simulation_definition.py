@@ -74,8 +74,8 @@ def test_the_compiled_loop_is_its_definition(plastic):
         assert a.weights["E->I"].std() > 1e-5
 
 
-@pytest.mark.parametrize("name", ["lif_conductance", "exponential_if", "adaptive_exponential", "izhikevich"])
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("name", "dtype"), [("lif_conductance", "float64"), ("exponential_if", "float64"), ("adaptive_exponential", "float64"),
+                                             ("izhikevich", "float64"), ("lif_conductance", "float32")])  # fmt: skip
 def test_models_are_the_same_compiled_and_not(name, dtype):
     drive = {"lif_conductance": 3e-10, "exponential_if": 6e-10, "adaptive_exponential": 1e-9, "izhikevich": 12.0}[name]
     weight = {"exponential_if": 1e-10, "izhikevich": 1e-3}.get(name, 5e-9)
