@@ -21,6 +21,47 @@ def test_linear():
     encoder = registry.get("encoders", "linear").from_preset("tiny", n_chans=4, n_times=50, dim=8)
     assert encoder(torch.zeros(3, 4, 50)).shape == (3, 8)
 """
+NEURON = '''"""Perfect integrator: v' = i, a spike at the threshold."""
+
+from braindec.networks.neuron_model import NeuronModel, Receptor
+
+__all__ = ["perfect"]
+
+
+def integrate(x, c, u):
+    """One step."""
+    return (x[0] + c[0],)
+
+
+def spiked(x, c):
+    """Whether the threshold is reached."""
+    return x[0] >= c[1]
+
+
+def reset(x, c):
+    """Take the threshold off."""
+    return (x[0] - c[1],)
+
+
+def constants(p, dt):
+    """What a step adds, and the threshold."""
+    return {"i": p["i"] * dt, "v_threshold": p["v_threshold"]}
+
+
+perfect = NeuronModel(
+    name="perfect", params={"i": 1.0, "v_threshold": 0.010}, states={"v": 0.0},
+    receptors={"excitatory": Receptor("v", sign=1)}, constants=constants, integrate=integrate, spiked=spiked, reset=reset,
+    current="i",
+)
+'''
+NEURON_RUN = """
+from braindec.networks.description import Network, Population
+from braindec.networks.simulate import run
+
+network = Network([Population("P", 3, model="perfect")])
+for backend in ("numba", "numpy"):
+    print(backend, len(run(network, 0.5, dtype="float64", backend=backend).spikes.times))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +114,12 @@ def test_a_cohort_is_one_yaml(copy):
                 "statistics.n_permutations=20", "statistics.n_bootstrap=100", "epochs.tmax=0.4")  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert (copy / "out/report.html").is_file() and (copy / "out/scores.csv").is_file()
+
+
+def test_a_neuron_model_is_one_file(copy):
+    (copy / "braindec/networks/neurons/perfect.py").write_text(NEURON, encoding="utf8")
+    assert "perfect" in call(copy, "-m", "braindec", "list", "neurons").stdout
+    done = call(copy, "-c", NEURON_RUN)
+    assert done.returncode == 0, done.stderr[-2000:]
+    counts = [int(line.split()[1]) for line in done.stdout.splitlines()]
+    assert len(counts) == 2 and all(abs(n - 3 * 50) <= 3 for n in counts)  # 0.5 s at 1 V/s over 10 mV, three neurons
