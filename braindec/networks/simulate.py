@@ -198,6 +198,7 @@ class _Keeper:
         every = record.weights_every
         self.weights_every = None if every is None else max(round(every / network.dt), 1)
         self.notes: list[str] = []
+        self.full = False
 
     def _state(self, name: str, variable: str) -> dict[str, Any]:
         population = self.machine.network.population(name)
@@ -247,6 +248,10 @@ class _Keeper:
             steps[name] = np.concatenate([s for s, _ in log]) if log else np.zeros(0, dtype=np.int64)
             neurons[name] = np.concatenate([n for _, n in log]) if log else np.zeros(0, dtype=np.int32)
         stopped = None if exploded < 0 else self._why(exploded)
+        if self.full:
+            stopped = (
+                f"more than {MAX_SPIKES:,} spikes by {machine.step * network.dt:g} s; record fewer populations to go on"
+            )
         plastic = machine.plastic.values()
         return Simulation(
             network, self.first * network.dt, machine.step * network.dt, states, self.sample_steps[done] * network.dt,
@@ -283,7 +288,8 @@ def _run_compiled(machine: Machine, keeper: _Keeper, threads: int) -> tuple[floa
         cpu, wall = cpu + time.process_time() - c0, wall + time.perf_counter() - w0
         _take_logs(machine, keeper, tables, logs, first)
         if keeper.n_spikes() > MAX_SPIKES:
-            raise BraindecError(f"more than {MAX_SPIKES} spikes by {machine.step * machine.network.dt:g} s", fix="Record(spikes=[...])")  # fmt: skip
+            keeper.full = True
+            break
     remember(machine, tables)
     return cpu, wall, exploded
 

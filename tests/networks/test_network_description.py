@@ -123,6 +123,14 @@ def test_a_variable_that_is_not_finite_stops_the_network():
     assert found.states["cell"]["v"].shape[1] == round(found.stop * 1e3)
 
 
+def test_more_spikes_than_memory_has_room_for_stop_the_run(monkeypatch):
+    monkeypatch.setattr("braindec.networks.simulate.MAX_SPIKES", 500)
+    monkeypatch.setattr("braindec.networks.simulate.CHUNK", 500)
+    found = run(Network([Population("E", 100, params={"i": 0.02})]), 1.0)
+    assert found.stopped.startswith("more than 500 spikes by") and 0.05 <= found.stop < 1.0
+    assert found.spikes.stop == found.stop and len(found.steps["E"]) > 500
+
+
 def test_weights_of_another_number_than_synapses():
     network = Network([E], [Projection("E", "E", ALL, weight=np.ones(3))])
     with pytest.raises(BraindecError, match="3 weights for 56 synapses"):
