@@ -142,7 +142,11 @@ class RunRecord:
         """What a unit is, singular and plural."""
         keys = {tuple(u.keys) for u in self.units}
         one = next(iter(keys)) if len(keys) == 1 else ("subject",) if not keys else ()
-        return (one[0], f"{one[0]}s") if one in (("subject",), ("model",), ("cohort",), ("recording",)) else ("unit", "units")
+        return (
+            (one[0], f"{one[0]}s")
+            if one in (("subject",), ("model",), ("cohort",), ("recording",), ("network",))
+            else ("unit", "units")
+        )
 
 
 def read_run(folder: str | Path) -> RunRecord:
@@ -239,7 +243,7 @@ def _well_formed(made_by: dict[str, Any], problems: list[str]) -> dict[str, Any]
 
 def unit_label(keys: Mapping[str, Any] | None) -> str:
     """Return a unit's name for people: ``sub-01``, ``sub-01 fold-2``, ``tiny-gpt2``."""
-    if keys and set(keys) <= {"model", "cohort", "recording"}:
+    if keys and set(keys) <= {"model", "cohort", "recording", "network"}:
         return " ".join(str(v) for v in keys.values())
     return " ".join(f"{_SHORT.get(str(k), str(k))}-{v}" for k, v in (keys or {}).items())
 

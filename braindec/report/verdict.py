@@ -162,7 +162,7 @@ def _headline(judged: Sequence[Judged], metric: str, noun: tuple[str, str]) -> t
     if n == 1:
         one = judged[0]
         state = {"above": "good", "untested": "mixed", "unclear": "mixed", "undecided": "mixed"}.get(one.call, "null")
-        if noun[0] in ("model", "cohort", "recording"):  # its name says less than what was measured
+        if noun[0] in ("model", "cohort", "recording", "network"):  # its name says less than what was measured
             return state, f"{metric[0].upper()}{metric[1:]}: {_ONE[one.call]}"
         return state, f"{one.label} is {_ONE[one.call]} ({metric})"
     if untested and not above:

@@ -88,6 +88,9 @@ _NAMES = {
     "state_accuracy": "hidden states found",
     "branching": "branching parameter (per 4 ms)",
     "synchrony_depth": "depth of synchrony",
+    "cv_intervals": "CV of intervals",
+    "fano_5ms": "Fano factor of the population (5 ms)",
+    "population_frequency": "frequency of the population (Hz)",
 }
 _DIFFERENCE = "_difference"
 _ROWS = {
@@ -121,7 +124,7 @@ _NOT_DECODED = {  # metrics of which the judged row is no decoder's
     "copying", "previous_token", "cmr", "verbatim_memory", "localizer", "frequency_tag", "lape", "language_specificity", "average_precision",
     "gradient_activation", "word_class", "weber_fechner", "bits_saved", "silent_share", "multiply_adds_saved", "rate", "rate_ratio",
     "tuning_variance", "tuned_units", "field_coherence", "phase_consistency", "locked_units", "strongest_synchrony", "fano_factor",
-    "interval_cv", "local_variation", "bits_per_spike", "state_gain", "state_accuracy", "branching", "synchrony_depth",
+    "interval_cv", "local_variation", "bits_per_spike", "state_gain", "state_accuracy", "branching", "synchrony_depth", "cv_intervals", "fano_5ms", "population_frequency",
 }  # fmt: skip
 _RATES = {"tagged_channels", "tagged_units", "auc_planted"}  # their bands are rates
 _CHECKS = {
