@@ -52,7 +52,10 @@ def check_trains(flat: Any, offsets: Any) -> tuple[np.ndarray, np.ndarray]:
 
 def check_times(values: Any, what: str, *, ordered: bool = True) -> np.ndarray:
     """Return times in s as a contiguous float64 array of one dimension; finite, and rising where ``ordered``."""
-    times = np.ascontiguousarray(values, dtype=np.float64)
+    try:
+        times = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:  # text, lists of unequal lengths
+        raise BraindecError(f"{what} must be numbers in a list of one dimension", found=repr(values)[:60]) from error
     if times.ndim != 1:
         raise BraindecError(f"{what} must be a list of one dimension", found=f"shape {times.shape}")
     if not np.isfinite(times).all():
@@ -62,7 +65,7 @@ def check_times(values: Any, what: str, *, ordered: bool = True) -> np.ndarray:
         )
     if ordered and np.any(times[1:] < times[:-1]):
         raise BraindecError(f"{what} must be sorted", fix="sort them")
-    return times
+    return np.ascontiguousarray(times)
 
 
 def check_time(value: Any, what: str) -> float:
@@ -96,9 +99,13 @@ def check_count(value: Any, what: str) -> int:
 
 def check_stretch(start: Any, stop: Any, flat: np.ndarray | None = None) -> tuple[float, float]:
     """Return the ends of a stretch in s, start < stop; the times ``flat``, if given, must lie in it."""
-    start, stop = float(start), float(stop)
+    given = f"{start} and {stop}"
+    try:
+        start, stop = float(start), float(stop)
+    except (TypeError, ValueError):
+        start = stop = float("nan")
     if not (start < stop and np.isfinite(start) and np.isfinite(stop)):
-        raise BraindecError("a stretch of time needs start < stop, in s", found=f"{start} and {stop}")
+        raise BraindecError("a stretch of time needs start < stop, in s", found=given)
     if flat is not None and len(flat) and (flat.min() < start or flat.max() > stop):
         raise BraindecError(
             "spikes lie outside the stretch", found=f"{flat.min():.6g} to {flat.max():.6g} s",

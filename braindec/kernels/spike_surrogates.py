@@ -195,9 +195,13 @@ class _Plan:
 
 
 def _check_refractory(value: float) -> float:
-    if not (np.isfinite(value) and value >= 0):
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = float("nan")
+    if not (np.isfinite(number) and number >= 0):
         raise BraindecError("the refractory period must be a finite number of s, 0 or more", found=str(value))
-    return float(value)
+    return number
 
 
 def _job(
@@ -209,13 +213,16 @@ def _job(
     n = check_count(n_surrogates, "n_surrogates")
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**64:
         raise BraindecError("a seed is a whole number, 0 or more", found=str(seed))
-    pieces = np.array([[start, stop]]) if support is None else np.asarray(support, dtype=np.float64)
+    try:
+        pieces = np.array([[start, stop]]) if support is None else np.asarray(support, dtype=np.float64)
+    except (TypeError, ValueError):
+        pieces = np.empty(0)
     if pieces.ndim != 2 or pieces.shape[1] != 2 or not len(pieces) or not np.isfinite(pieces).all() \
             or np.any(pieces[:, 0] >= pieces[:, 1]) or np.any(pieces[1:, 0] < pieces[:-1, 1]) \
             or pieces[0, 0] < start or pieces[-1, 1] > stop:  # fmt: skip
         raise BraindecError(
             "the support is rows (from, to) in order, none empty, none over another, inside start and stop",
-            found=str(pieces[:4].tolist()),
+            found=str(pieces[:4].tolist() if len(pieces) else support),
         )
     n_units, n_pieces = len(offsets) - 1, len(pieces)
     cuts = np.empty(n_units * n_pieces + 1, dtype=np.int64)

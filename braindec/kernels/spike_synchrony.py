@@ -98,7 +98,7 @@ def spike_synchrony_profile(
         Whether it has a partner; the mean is the synchrony.
     """
     trains, start, stop = check_pair(first, second, start, stop)
-    _check_window(max_tau)
+    max_tau = _check_window(max_tau)
     times, train = np.concatenate(trains), np.repeat([0, 1], [len(t) for t in trains])
     coincident = np.concatenate([_partner(*pair, start, stop, max_tau) for pair in (trains, trains[::-1])])
     order = np.argsort(times, kind="stable")
@@ -123,7 +123,7 @@ def coincidences(
     """
     flat, offsets = check_trains(flat, offsets)
     start, stop = check_stretch(start, stop, flat)
-    _check_window(max_tau)
+    max_tau = _check_window(max_tau)
     backend = choose(backend, kernel="spike_synchrony")
     if backend == "numpy":
         return coincidences_numpy(flat, offsets, start=start, stop=stop, max_tau=max_tau)
@@ -155,9 +155,14 @@ def coincidences_numpy(
     return out
 
 
-def _check_window(max_tau: float) -> None:
-    if not max_tau > 0:
+def _check_window(max_tau: float) -> float:
+    try:
+        longest = float(max_tau)
+    except (TypeError, ValueError):
+        longest = math.nan
+    if not longest > 0:
         raise BraindecError("the longest window of coincidence must be above 0 s", found=f"{max_tau}")
+    return longest
 
 
 def _close(first: np.ndarray, second: np.ndarray, start: float, stop: float, max_tau: float) -> np.ndarray:

@@ -60,13 +60,12 @@ def wkv(w: np.ndarray, u: np.ndarray, k: np.ndarray, v: np.ndarray, *, backend: 
     Raises
     ------
     BraindecError
-        If shapes do not fit.
+        If shapes do not fit, or numbers are whole or not finite.
     """
-    _check(w, u, k, v)
+    w, u, k, v = _checked(w, u, k, v)
     name = choose(backend, kernel="wkv")
     if name == "numpy":
         return wkv_numpy(w, u, k, v)
-    w, u, k, v = (np.ascontiguousarray(a, dtype=k.dtype) for a in (w, u, k, v))
     y = np.empty_like(v)
     if name == "cuda":
         n = k.shape[0] * k.shape[2]
@@ -102,11 +101,10 @@ def wkv_gradient(
     w: np.ndarray, u: np.ndarray, k: np.ndarray, v: np.ndarray, gy: np.ndarray, *, backend: str | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return the gradients of ``(wkv * gy).sum()`` by ``w, u, k, v``; arguments as in :func:`wkv`."""
-    _check(w, u, k, v)
+    w, u, k, v, gy = _checked(w, u, k, v, gy)
     name = choose(backend, has=("numpy", "numba"), kernel="wkv_gradient")
     if name == "numpy":
         return wkv_gradient_numpy(w, u, k, v, gy)
-    w, u, k, v, gy = (np.ascontiguousarray(a, dtype=k.dtype) for a in (w, u, k, v, gy))
     gk, gv = np.empty_like(k), np.empty_like(v)
     gw, gu = np.empty((k.shape[0], len(w)), k.dtype), np.empty((k.shape[0], len(w)), k.dtype)
     _in_threads(lambda a, b: _backward(w, u, k, v, gy, gw, gu, gk, gv, a, b), k)
@@ -118,12 +116,22 @@ def _in_threads(run: Callable[[int, int], None], k: np.ndarray) -> None:
     run_parts(run, split_rows(np.full(len(k), float(k[0].size) if len(k) else 0.0), least=_LEAST))
 
 
-def _check(w: np.ndarray, u: np.ndarray, k: np.ndarray, v: np.ndarray) -> None:
-    if k.ndim != 3 or k.shape != v.shape or np.shape(w) != k.shape[2:] or np.shape(u) != k.shape[2:]:
+def _checked(*given: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return w, u, k, v (and a gradient of the shape of v) as contiguous arrays of the type of the keys."""
+    shapes = [np.shape(a) for a in given]
+    if len(shapes[2]) != 3 or any(s != shapes[2] for s in shapes[3:]) or any(s != shapes[2][2:] for s in shapes[:2]):
         raise BraindecError(
             "wkv needs keys and values of (batch, time, channel) and one decay and bonus a channel",
-            found=f"w {np.shape(w)}, u {np.shape(u)}, k {k.shape}, v {v.shape}",
+            found=", ".join(f"{name} {shape}" for name, shape in zip(("w", "u", "k", "v", "gradient"), shapes)),
         )
+    kind = np.asarray(given[2]).dtype
+    if kind not in (np.float32, np.float64):
+        raise BraindecError("keys of wkv have a wrong type", found=str(kind), allowed="float32, float64")
+    arrays = tuple(np.ascontiguousarray(a, dtype=kind) for a in given)
+    for name, a in zip(("decays", "bonuses", "keys", "values", "gradients"), arrays):
+        if not np.isfinite(a.sum()) and not np.isfinite(a).all():  # the sum is quick, and may itself overflow
+            raise BraindecError(f"{name} of wkv hold NaN or infinite values", fix="a lower learning rate, where it is trained")
+    return arrays
 
 
 def _step(a, b, o, d, u, k, v):  # type: ignore[no-untyped-def]

@@ -149,6 +149,9 @@ BAD = [
     ({"support": np.array([[0.0, 2.5], [1.5, 3.0]])}, "support is rows"),
     ({"width": 0.0}, "width"),
     ({"refractory": -1.0}, "refractory"),
+    ({"refractory": None}, "refractory"),
+    ({"support": "whole"}, "support is rows"),
+    ({"support": [[0.0, "end"]]}, "support is rows"),
 ]
 
 

@@ -92,6 +92,7 @@ def test_reference_values(shared):
 
 
 def test_bad_input_is_one_clear_error():
-    for changes, text in (({"max_tau": 0.0}, "window"), ({"max_tau": np.nan}, "window"), ({"stop": 1.5}, "outside")):
+    cases = [({"max_tau": wrong}, "window") for wrong in (0.0, np.nan, None)] + [({"stop": 1.5}, "outside")]
+    for changes, text in cases:
         with pytest.raises(BraindecError, match=text):
             spike_synchrony(*ragged([1.0, 2.0], [1.5]), **{"start": 0.0, "stop": 3.0, **changes})

@@ -44,6 +44,12 @@ def test_bad_trains_are_named(flat, offsets, message):
         check_trains(np.array(flat), np.array(offsets))
 
 
+@pytest.mark.parametrize("flat", ["text", ["a"], [[1.0], [2.0, 3.0]], 1.0])
+def test_what_is_no_list_of_numbers_is_named(flat):
+    with pytest.raises(BraindecError, match="one dimension"):
+        check_trains(flat, np.array([0, 1]))
+
+
 def test_bad_numbers_are_named():
     for value in (0, -1.0, np.nan, np.inf, None, "x"):
         with pytest.raises(BraindecError, match="width must be a finite number above 0"):
@@ -51,7 +57,7 @@ def test_bad_numbers_are_named():
     for value in (0, -3, 2.0, True, None):
         with pytest.raises(BraindecError, match="n_bins must be a whole number"):
             check_count(value, "n_bins")
-    for start, stop in ((1.0, 1.0), (2.0, 1.0), (np.nan, 1.0), (0.0, np.inf)):
+    for start, stop in ((1.0, 1.0), (2.0, 1.0), (np.nan, 1.0), (0.0, np.inf), (None, 1.0), (0.0, "end"), ([0.0, 1.0], 2.0)):
         with pytest.raises(BraindecError, match="start < stop"):
             check_stretch(start, stop)
     with pytest.raises(BraindecError, match="outside the stretch"):

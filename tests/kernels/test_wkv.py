@@ -81,3 +81,24 @@ def test_no_such_version():
     w, u, k, v, gy = sizes(0)
     with pytest.raises(BraindecError, match="no version"):
         wkv_gradient(w, u, k, v, gy, backend="cuda")
+
+
+def test_a_gradient_of_another_shape_is_refused():
+    w, u, k, v, gy = sizes(0)
+    for wrong in (gy[:, :4], gy[0], gy[:1]):
+        with pytest.raises(BraindecError, match="keys and values of"):
+            wkv_gradient(w, u, k, v, wrong)
+
+
+def test_whole_numbers_and_nan_are_refused():
+    w, u, k, v, gy = sizes(0)
+    with pytest.raises(BraindecError, match="wrong type"):
+        wkv(w, u, k.astype(int), v)  # decays would be cut to whole numbers
+    for at in range(4):
+        arrays = [a.copy() for a in (w, u, k, v)]
+        arrays[at].flat[1] = np.nan
+        with pytest.raises(BraindecError, match="NaN"):
+            wkv(*arrays)
+    with pytest.raises(BraindecError, match="gradients"):
+        wkv_gradient(w, u, k, v, np.full_like(gy, np.inf))
+    np.testing.assert_array_equal(wkv(w, u, k, v.astype(np.float32)), wkv(w, u, k, v.astype(np.float32).astype(float)))
