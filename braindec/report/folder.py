@@ -18,6 +18,9 @@ from braindec.types.result import SCORE_COLUMNS
 _TEXT = dict.fromkeys(("metric", "version", "row", "subject", "session", "run", "fold"), str)
 _SHORT = {"subject": "sub", "session": "ses"}
 
+NAMED = {"model", "cohort", "recording", "network"}  # units that are called by their value alone
+_NOUNS = {"subject", "liquid", "population", *NAMED}
+
 
 @dataclass(frozen=True)
 class UnitRecord:
@@ -142,11 +145,7 @@ class RunRecord:
         """What a unit is, singular and plural."""
         keys = {tuple(u.keys) for u in self.units}
         one = next(iter(keys)) if len(keys) == 1 else ("subject",) if not keys else ()
-        return (
-            (one[0], f"{one[0]}s")
-            if one in (("subject",), ("model",), ("cohort",), ("recording",), ("network",))
-            else ("unit", "units")
-        )
+        return (one[0], f"{one[0]}s") if len(one) == 1 and one[0] in _NOUNS else ("unit", "units")
 
 
 def read_run(folder: str | Path) -> RunRecord:
@@ -243,7 +242,7 @@ def _well_formed(made_by: dict[str, Any], problems: list[str]) -> dict[str, Any]
 
 def unit_label(keys: Mapping[str, Any] | None) -> str:
     """Return a unit's name for people: ``sub-01``, ``sub-01 fold-2``, ``tiny-gpt2``."""
-    if keys and set(keys) <= {"model", "cohort", "recording", "network"}:
+    if keys and set(keys) <= NAMED:
         return " ".join(str(v) for v in keys.values())
     return " ".join(f"{_SHORT.get(str(k), str(k))}-{v}" for k, v in (keys or {}).items())
 

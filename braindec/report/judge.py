@@ -31,6 +31,7 @@ _AT_CHANCE = {
     "oasm",
     "jittered_spikes",
     "state_free",
+    "shifted_trains",
 }
 BEST_BLIND = {"accuracy", "f1_macro", "log_loss"}  # chance is what the best blind guess gets: worse is no finding
 _SHARES_FOUND = {

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.report.answers import answers, planted
-from braindec.report.folder import RunRecord, UnitRecord
+from braindec.report.folder import NAMED, RunRecord, UnitRecord
 from braindec.report.judge import (
     ALPHA,
     BEST_BLIND,
@@ -162,7 +162,7 @@ def _headline(judged: Sequence[Judged], metric: str, noun: tuple[str, str]) -> t
     if n == 1:
         one = judged[0]
         state = {"above": "good", "untested": "mixed", "unclear": "mixed", "undecided": "mixed"}.get(one.call, "null")
-        if noun[0] in ("model", "cohort", "recording", "network"):  # its name says less than what was measured
+        if noun[0] in {*NAMED, "population"}:  # its name says less than what was measured
             return state, f"{metric[0].upper()}{metric[1:]}: {_ONE[one.call]}"
         return state, f"{one.label} is {_ONE[one.call]} ({metric})"
     if untested and not above:

@@ -84,7 +84,7 @@ _NAMES = {
     "interval_cv": "CV of intervals",
     "local_variation": "local variation of intervals",
     "bits_per_spike": "bits a spike over the mean rate",
-    "state_gain": "gain of hidden states over a plain GLM (bits a spike)",
+    "state_gain": "gain of hidden states (bits a spike)",
     "state_accuracy": "hidden states found",
     "branching": "branching parameter (per 4 ms)",
     "synchrony_depth": "depth of synchrony",
