@@ -177,7 +177,7 @@ def run(config, unit, work):
                      n_permutations=config.n_permutations, n_bootstrap=config.n_bootstrap, seed=work.seed)  # fmt: skip
     rows = score_rows(found)
     if planted:
-        rows = pd.concat([rows, pd.DataFrame(truth_rows(found, made.truth, seed=work.seed))], ignore_index=True)
+        rows = pd.concat([rows, pd.DataFrame(truth_rows(found, made.truth))], ignore_index=True)
     panels, arrays = panels_of(found, unit=config.field.unit, stretches=bool(config.conditions.blocks))
     made_by = {"overview": overview(found), "panels": panels, "answers": answers(found, made.truth if planted else None), "notes":
                notes(found, jitter=config.synchrony.window if config.synchrony else 0.0, blocks=config.conditions.blocks, made=made), "warnings": list(spikes.info.get("warnings") or [])}  # fmt: skip

@@ -10,6 +10,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from braindec.spikes.statistics import Described
+from braindec.stats.auc import auc
 from braindec.stats.binomial import clopper_pearson
 from braindec.stats.bootstrap import bootstrap_interval
 
@@ -204,12 +205,16 @@ def _measure_rows(found: Described, few: bool) -> list[dict[str, Any]]:
             if len(found.by_condition)
             else found.rates.assign(condition="all")
         )
-        rows += [{"metric": "rate", "row": condition_name(r["condition"]), "neuron": r["name"], "value": r["value"], "low": r["low"], "high": r["high"], "n": r["n"],
-                  "note": f"Hz; interval: blocks of time (Poisson: {r['poisson_low']:.1f} to {r['poisson_high']:.1f}); n: spikes"} for _, r in rates.iterrows()]  # fmt: skip
+        for _, r in rates.iterrows():
+            known = np.isfinite(r["low"])  # blocks of silence, or too few of them, say nothing
+            ends = (r["low"], r["high"]) if known else (r["poisson_low"], r["poisson_high"])
+            said = "blocks of time" if known else "that of a Poisson process"
+            rows.append({"metric": "rate", "row": condition_name(r["condition"]), "neuron": r["name"], "value": r["value"], "low": ends[0], "high": ends[1],
+                         "n": r["n"], "note": f"Hz; interval: {said} (Poisson: {r['poisson_low']:.1f} to {r['poisson_high']:.1f}); n: spikes"})  # fmt: skip
     return rows
 
 
-def truth_rows(found: Described, truth: pd.DataFrame, *, seed: int = 0) -> list[dict[str, Any]]:
+def truth_rows(found: Described, truth: pd.DataFrame) -> list[dict[str, Any]]:
     """How well the statistics tell what was planted from what was not: area under the curve, 0.5 by chance."""
     pieces: list[tuple[str, np.ndarray, np.ndarray]] = []
     if found.tuning:
@@ -232,17 +237,7 @@ def truth_rows(found: Described, truth: pd.DataFrame, *, seed: int = 0) -> list[
     rows = []
     for name, score, planted in pieces:
         if planted.any() and not planted.all():
-            value, low, high = _auc(score, planted, seed)
-            rows.append({"metric": "auc_planted", "version": "1", "row": "decoded", "value": value, "chance": 0.5, "low": low, "high": high, "p": np.nan,
+            found_again = auc(score, planted)
+            rows.append({"metric": "auc_planted", "version": "1", "row": "decoded", **found_again._asdict(), "chance": 0.5,
                          "n": len(planted), "planted": name, "note": f"{int(planted.sum())} of {len(planted)} were planted"})  # fmt: skip
     return rows
-
-
-def _auc(score: np.ndarray, planted: np.ndarray, seed: int) -> tuple[float, float, float]:
-    own, others = score[planted], score[~planted]
-    beats = (own[:, None] > others) + 0.5 * (own[:, None] == others)
-    rng = np.random.default_rng(seed)
-    rows, columns = rng.integers(0, len(own), (500, len(own))), rng.integers(0, len(others), (500, len(others)))
-    draws = np.array([beats[np.ix_(r, c)].mean() for r, c in zip(rows, columns, strict=True)])
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(beats.mean()), float(low), float(high)

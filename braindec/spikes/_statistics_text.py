@@ -27,9 +27,41 @@ def answers(found: Described, truth: pd.DataFrame | None = None) -> list[str]:
         ):
             said.append(f"Spikes and field are {'' if c['p'] <= ALPHA else 'not shown to be '}coherent, most at {c['frequency']:g} Hz ({c['value']:.2f}, {_p(c['p'])}); "
                         f"jittered spikes have {j['value']:.2f} at most ({_p(j['p'])}).")  # fmt: skip
+    stretches = _stretches(found)
+    if stretches is not None and stretches == len(found.order):
+        said.append(f"Each condition was recorded in one stretch of its own: p tells the stretches apart, and {' from '.join(found.order[:2])} only if "
+                    "nothing else changed between them.")  # fmt: skip
     if truth is not None:
         said += _planted(found, truth)
     return said
+
+
+def _stretches(found: Described) -> int | None:
+    """How many times the condition changes over the trials in order of time, and one more; None without conditions."""
+    if found.conditions is None or found.trials is None or len(found.order) < 2:
+        return None
+    labels = found.conditions[np.argsort(found.trials.trials["onset"].to_numpy(), kind="stable")]
+    return 1 + int((labels[1:] != labels[:-1]).sum())
+
+
+def _expected_stretches(found: Described) -> float:
+    """Mean of :func:`_stretches` when the order of trials is random."""
+    sizes = np.unique(np.asarray(found.conditions), return_counts=True)[1]
+    return float(1 + sizes.sum() - (sizes**2).sum() / sizes.sum())
+
+
+def _between_blocks(found: Described) -> float | None:
+    """Correlation of the counts of neighbouring blocks of one condition, mean over neurons that fire."""
+    assert found.trials is not None and found.conditions is not None
+    order = np.argsort(found.trials.trials["onset"].to_numpy(), kind="stable")
+    counts, labels = found.trials.counts()[order, :, 0].astype(float), found.conditions[order]
+    for name in found.order:
+        counts[labels == name] -= counts[labels == name].mean(axis=0)
+    follows = labels[1:] == labels[:-1]
+    spread = (counts**2).mean(axis=0)
+    if not (spread > 0).any() or follows.sum() < 10:
+        return None
+    return float(np.mean((counts[1:] * counts[:-1])[follows].mean(axis=0)[spread > 0] / spread[spread > 0]))
 
 
 def _planted(found: Described, truth: pd.DataFrame) -> list[str]:
@@ -75,6 +107,15 @@ def overview(found: Described) -> dict[str, Any]:
     return told
 
 
+def _said_of_blocks(found: Described) -> str:
+    alike = None if found.conditions is None else _between_blocks(found)
+    return (
+        ""
+        if alike is None
+        else f" Counts of neighbouring blocks correlate by {alike:.2f} here (0: the p-value is good)."
+    )
+
+
 def notes(
     found: Described, *, jitter: float, blocks: float | None = None, made: PlantedRecording | None = None
 ) -> list[str]:
@@ -94,7 +135,11 @@ def notes(
     said = [f"{r['name']}: {r['note']}" for _, r in found.quality.iterrows() if r["note"]]
     if blocks:
         said.append(f"Long stretches were cut into blocks of {blocks:g} s; blocks are exchanged and resampled as trials are. Where the rate wanders "
-                    "more slowly than that, p-values are too small: compare with longer blocks.")  # fmt: skip
+                    "more slowly than that, p-values are too small: compare with longer blocks." + _said_of_blocks(found))  # fmt: skip
+    stretches = _stretches(found)
+    if stretches is not None and len(found.order) < stretches < 0.6 * _expected_stretches(found):
+        said.append(f"Conditions changed {stretches - 1} times over {len(found.conditions)} trials, less than in a random order ("  # type: ignore[arg-type]
+                    f"{_expected_stretches(found) - 1:.0f} times): a rate that drifts over the recording can look like tuning.")  # fmt: skip
     if found.synchrony is not None:
         said.append(
             f"Synchrony is what jitter in windows of {1e3 * jitter:g} ms takes away: rates that change together more slowly explain none of it."

@@ -142,6 +142,8 @@ def _one(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Coherency of one unit, coherence with the trials of the field exchanged, and the ends of its interval."""
     power = [(np.abs(x) ** 2).sum(axis=1) for x in (spikes, waves)]  # (trial, f)
+    loud = np.sqrt(power[1]).T  # (f, trial)
+    unit = np.divide(1.0, loud, out=np.zeros_like(loud), where=loud > 0)
     size = np.sqrt(power[0].sum(axis=0) * power[1].sum(axis=0))
     size[size == 0] = np.inf
     n, n_frequencies = len(spikes), spikes.shape[2]
@@ -152,6 +154,7 @@ def _one(
         a, b = (np.ascontiguousarray(np.moveaxis(x[:, :, part], 2, 0)) for x in (spikes, waves))
         pair = np.conj(a) @ b.transpose(0, 2, 1)  # each trial's spikes with each trial's field: (f, trial, trial)
         own[:, part] = pair[:, rows, rows].T
+        pair *= loud[part, :, None] * unit[part, None, :]  # with the power of the field that belongs to the spikes
         for k, order in enumerate(orders):
             null[k, part] = np.abs(pair[:, rows, order].sum(axis=1))
     return own.sum(axis=0) / size, null / size, *_jackknife(own, *power)
@@ -170,7 +173,7 @@ def _jackknife(cross: np.ndarray, first: np.ndarray, second: np.ndarray) -> tupl
 def _table(
     found: Aligned, frequencies: np.ndarray, observed: np.ndarray, null: np.ndarray, values: dict[str, np.ndarray]
 ) -> pd.DataFrame:
-    peak, rows = observed.argmax(axis=1), np.arange(found.n_units)
+    peak, rows = values["value"].argmax(axis=1), np.arange(found.n_units)
     largest = null.max(axis=2)
     table = pd.DataFrame({"unit": rows, "name": found.units["name"].astype(str), "frequency": frequencies[peak]})
     for key, value in values.items():

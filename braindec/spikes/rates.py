@@ -1,11 +1,12 @@
 """Firing rates: means with intervals, the ratio of two conditions, and curves by kernels of a chosen or optimal width.
 
 Two intervals of a mean rate stand side by side: the exact one of a Poisson process (Garwood), which is too narrow for a
-neuron whose rate wanders, and a bootstrap over blocks of time, which is not.
+neuron whose rate wanders, and a bootstrap over blocks of time, which is not. The p of two rates exchanges blocks and takes
+the difference over its standard error: without that, conditions of unequal size and unequal variability differ by chance.
 
-Source: Garwood 1936 (Biometrika 28:437); Davison & Hinkley 1997 section 8.2 for blocks; Shimazaki & Shinomoto 2010
-(J Comput Neurosci 29:171, eq. 9) for the width of the kernel; Cunningham et al. 2009 (Neural Networks 22:1235) compare
-estimators.
+Source: Garwood 1936 (Biometrika 28:437); Davison & Hinkley 1997 section 8.2 for blocks; Janssen 1997 (Stat Probab Lett
+36:9) for the permutation test of a difference over its standard error; Shimazaki & Shinomoto 2010 (J Comput Neurosci
+29:171, eq. 9) for the width of the kernel; Cunningham et al. 2009 (Neural Networks 22:1235) compare estimators.
 Differs from elephant's ``instantaneous_rate`` in: edges are corrected by the part of the kernel that was observed
 (``edges="none"`` is as there), gaps of the support count as not observed.
 """
@@ -80,8 +81,8 @@ def mean_rate(
     Returns
     -------
     DataFrame
-        unit, name, value (Hz), low, high (bootstrap over blocks; NaN with fewer than 4 blocks), poisson_low, poisson_high
-        (Garwood), n (spikes), seconds.
+        unit, name, value (Hz), low, high (bootstrap over blocks; NaN with fewer than 4 blocks or no spike), poisson_low,
+        poisson_high (Garwood), n (spikes), seconds.
     """
     checked_spikes(spikes, "mean_rate")
     seconds = spikes.duration
@@ -96,6 +97,7 @@ def mean_rate(
         ends = [interval_of(draws[:, u], n_units=len(blocks), level=level) for u in range(spikes.n_units)]
         low, high = np.maximum([e.low for e in ends], 0.0), np.array([e.high for e in ends])
     exact_low, exact_high = garwood(n, level=level)
+    low[n == 0], high[n == 0] = np.nan, np.nan  # resamples of silence are silent
     return pd.DataFrame(
         {"unit": np.arange(spikes.n_units), "name": spikes.units["name"].astype(str), "value": n / seconds, "low": low, "high": high,
          "poisson_low": exact_low / seconds, "poisson_high": exact_high / seconds, "n": n, "seconds": seconds}
@@ -136,8 +138,8 @@ def rate_ratio(
     -------
     dict
         value (second over first), low, high (bootstrap of blocks, on the logarithm), p (two-sided: blocks exchanged, on
-        the difference of rates), null, null_low, null_high (median and central 95 % of the ratio when blocks are exchanged),
-        poisson_low, poisson_high, poisson_p (exact, conditional on the sum of both), first, second (Hz), n (spikes).
+        the difference of rates over its standard error), null, null_low, null_high (median and central 95 % of the ratio
+        when blocks are exchanged), poisson_low, poisson_high, poisson_p (exact, conditional on the sum of both), first, second (Hz), n (spikes).
 
     Raises
     ------
@@ -178,17 +180,25 @@ def _log_rates(counts: np.ndarray, times: np.ndarray, n: int, rng: np.random.Gen
 def _exchanged(
     counts: list[np.ndarray], times: list[np.ndarray], n: int, rng: np.random.Generator
 ) -> tuple[float, np.ndarray]:
-    """Two-sided p of the difference of rates, and the ratios, when blocks are exchanged between conditions."""
+    """Two-sided p of the difference of rates over its standard error, and the ratios, when blocks are exchanged."""
     together, lengths, k = np.concatenate(counts), np.concatenate(times), len(counts[0])
 
-    def rates(order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def rates(order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         c, t = together[order], lengths[order]
-        return c[..., :k].sum(-1) / t[..., :k].sum(-1), c[..., k:].sum(-1) / t[..., k:].sum(-1)
+        each, error = [], np.zeros(order.shape[:-1])
+        for part in (slice(None, k), slice(k, None)):
+            spikes, seconds = c[..., part], t[..., part]
+            rate = spikes.sum(-1) / seconds.sum(-1)
+            m = seconds.shape[-1]
+            error += ((spikes - rate[..., None] * seconds) ** 2).sum(-1) / seconds.sum(-1) ** 2 * m / (m - 1)
+            each.append(rate)
+        return each[0], each[1], np.sqrt(error)
 
     own = rates(np.arange(len(together)))
     null = rates(np.argsort(rng.random((n, len(together))), axis=1))
-    p = float(permutation_p(float(abs(own[1] - own[0])), np.abs(null[1] - null[0])))
-    return p, null[1] / np.maximum(null[0], 1e-12)
+    tiny = 1e-6 * together.sum() / lengths.sum()  # counts that are all equal have no error
+    value, drawn = (np.abs(r[1] - r[0]) / np.maximum(r[2], tiny) for r in (own, null))
+    return float(permutation_p(float(value), drawn)), null[1] / np.maximum(null[0], 1e-12)
 
 
 def smoothed_rate(

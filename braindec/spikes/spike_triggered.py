@@ -1,5 +1,8 @@
 """Spike-triggered average of a field, with a band from exchanged trials that holds at all lags at once.
 
+A trial's field takes the size (standard deviation) of the field whose place it takes, so that rates and fields that grow together
+over trials do not make a band that is too narrow.
+
 Source: de Boer & Kuyper 1968 (IEEE Trans Biomed Eng 15:169); Kramer & Eden 2016 (Case Studies in Neural Data Analysis, chapter
 11).
 """
@@ -79,11 +82,18 @@ def spike_triggered_average(
     counts[..., :half], counts[..., n - half :] = 0, 0
     size = 2 ** int(np.ceil(np.log2(n + half)))
     waves = np.fft.rfft(field, size)
+    loud = field.std(axis=1)
+    share = np.divide(1.0, loud, out=np.zeros_like(loud), where=loud > 0)
     rows = []
     for u in range(found.n_units):
         total = counts[:, u].sum()
         spikes = np.conj(np.fft.rfft(counts[:, u], size)) / max(total, 1.0)
-        every = np.stack([(spikes * waves).sum(axis=0), *[(spikes * waves[o]).sum(axis=0) for o in orders]])
+        every = np.stack(
+            [
+                (spikes * waves).sum(axis=0),
+                *[(spikes * waves[o] * (loud * share[o])[:, None]).sum(axis=0) for o in orders],
+            ]
+        )
         lagged = np.fft.irfft(every, size)
         rows.append(np.concatenate([lagged[:, -half:], lagged[:, : half + 1]], axis=1))
     every = np.stack(rows, axis=1)  # (data and orders, unit, lag)

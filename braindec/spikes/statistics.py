@@ -143,7 +143,7 @@ def describe(
         raise BraindecError("conditions and fields belong to trials", fix="give tmin and tmax (s)")
     labels, names = _conditions(trials, conditions, order)
     many: dict[str, Any] = {"n_bootstrap": max(100, n_bootstrap), "seed": seed}
-    spread = fano(spikes, window=fano_window, **many) if trials is None else fano(trials, by=labels, **many)
+    spread = fano(spikes, window=fano_window, seed=seed) if trials is None else fano(trials, by=labels, seed=seed)
     found = Described(spikes, trials, labels, names, unit_quality(spikes), mean_rate(spikes, **many),
                       interval_statistics(spikes, refractory=0.0, n_bootstrap=min(n_bootstrap, 300), seed=seed), spread)  # fmt: skip
     if labels is not None and trials is not None:

@@ -1,9 +1,11 @@
 """Variability of counts: the Fano factor over windows or trials, with intervals and an exact test against Poisson.
 
 The factor is the variance of counts over their mean, 1 for a Poisson process. Given the sum of all counts, those of a
-Poisson process of constant rate are multinomial: draws from that are an exact test, also for few spikes.
+Poisson process of constant rate are multinomial: draws from that are an exact test, also for few spikes. Intervals are
+those of a jackknife of the logarithm, and not narrower than those of the variance of normal counts; resampling counts
+would make them too narrow.
 
-Source: Fano 1947 (Phys Rev 72:26); Fisher 1950 (Biometrics 6:17) for the conditional test of dispersion; Churchland et
+Source: Fano 1947 (Phys Rev 72:26); Miller 1968 (Ann Math Stat 39:567) for the jackknife of a log variance; Fisher 1950 (Biometrics 6:17) for the conditional test of dispersion; Churchland et
 al. 2010 (Nature Neuroscience 13:369, online methods) for matching the distribution of means over time.
 Differs from elephant in: the variance has n - 1 by default (``ddof=0`` is as there).
 """
@@ -12,13 +14,13 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from braindec.errors import BraindecError
 from braindec.spikes._observed import checked_spikes, joined
 from braindec.spikes.aligned import Aligned, Labels
 from braindec.spikes.rates import block_counts
 from braindec.stats.asked import number, whole
-from braindec.stats.bootstrap import interval_of
 from braindec.types import Spikes
 
 __all__ = ["fano", "fano_factor", "mean_matched_fano", "windows_of"]
@@ -65,7 +67,7 @@ def windows_of(spikes: Spikes, *, window: float) -> np.ndarray:
 
 def fano(
     source: Spikes | Aligned, *, window: float | None = None, by: Labels | None = None, level: float = 0.95,
-    n_bootstrap: int = 1000, n_draws: int = 999, seed: int = 0, ddof: int = 1,
+    n_draws: int = 999, seed: int = 0, ddof: int = 1,
 ) -> pd.DataFrame:  # fmt: skip
     """Return the Fano factor of each unit.
 
@@ -80,8 +82,8 @@ def fano(
         tuning is not taken for variability.
     level : float
         Coverage wanted.
-    n_bootstrap, n_draws : int
-        Resamples of windows; draws from the multinomial (0: no p).
+    n_draws : int
+        Draws from the multinomial (0: no p).
     seed : int
         Source of chance.
     ddof : int
@@ -90,7 +92,7 @@ def fano(
     Returns
     -------
     DataFrame
-        unit, name, value, low, high, p (two-sided, against a Poisson process of constant rate in each condition), n
+        unit, name, value, low, high (NaN with fewer than 5 windows), p (two-sided, against a Poisson process of constant rate in each condition), n
         (windows), mean (spikes in a window), note. Units without spikes have NaN and say so.
     """
     if isinstance(source, Aligned):
@@ -111,8 +113,8 @@ def fano(
     rng = np.random.default_rng(seed)
     low, high, p = np.full((3, len(counts)), np.nan)
     for u in np.flatnonzero(np.isfinite(value)):
-        low[u], high[u] = _interval(counts[u], labels, ddof, whole(n_bootstrap, "n_bootstrap"), level, rng)
-        if n_draws:
+        low[u], high[u] = _interval(counts[u], labels, float(value[u]), ddof, level)
+        if whole(n_draws, "n_draws"):
             p[u] = _poisson_p(counts[u], labels, value[u], ddof, n_draws, rng)
     return pd.DataFrame({"unit": np.arange(len(counts)), "name": names.astype(str), "value": value, "low": low, "high": high, "p": p, "n": n,
                          "mean": counts.mean(axis=1), "note": np.where(np.isfinite(value), "", "no spikes")})  # fmt: skip
@@ -143,21 +145,43 @@ def _within(counts: np.ndarray, labels: np.ndarray, ddof: int) -> np.ndarray:
     return np.divide(total, weight, out=np.full(total.shape, np.nan), where=weight > 0)
 
 
-def _interval(
-    counts: np.ndarray, labels: np.ndarray, ddof: int, n: int, level: float, rng: np.random.Generator
-) -> tuple[float, float]:
-    if n == 0 or len(counts) < 5:
+def _interval(counts: np.ndarray, labels: np.ndarray, value: float, ddof: int, level: float) -> tuple[float, float]:
+    """Jackknife of the logarithm, or the interval of a chi-squared variance at each end where that is wider."""
+    left, n = _left_out(counts, labels, ddof), len(counts)
+    free = n - len(np.unique(labels))
+    if n < 5 or free < 2 or value <= 0:
         return np.nan, np.nan
-    rows = np.empty((n, len(counts)), dtype=int)
-    for k in range(labels.max() + 1):
-        mine = np.flatnonzero(labels == k)
-        rows[:, mine] = mine[rng.integers(0, len(mine), size=(n, len(mine)))]
-    draws = _within(counts[rows], labels, ddof)
-    draws = draws[np.isfinite(draws)]
-    if len(draws) < 0.9 * n:
-        return np.nan, np.nan
-    low, high = interval_of(np.log(np.maximum(draws, 1e-6)), n_units=len(counts), level=level)
-    return float(np.exp(low)), float(np.exp(high))
+    low, high = (free * value / stats.chi2.ppf(q, free) for q in ((1 + level) / 2, (1 - level) / 2))
+    if (left > 0).all():
+        each = n * np.log(value) - (n - 1) * np.log(left)
+        half = stats.t.ppf((1 + level) / 2, free) * each.std(ddof=1) / np.sqrt(n)
+        low, high = min(low, np.exp(each.mean() - half)), max(high, np.exp(each.mean() + half))
+    return float(low), float(high)
+
+
+def _left_out(counts: np.ndarray, labels: np.ndarray, ddof: int) -> np.ndarray:
+    """The factor within conditions with each count left out, 0 where nothing is left of it."""
+    factor, weight, mine = np.zeros(len(counts)), np.zeros(len(counts)), np.zeros(len(counts))
+    total = heavy = 0.0
+    for k in np.unique(labels):
+        own = counts[labels == k].astype(float)
+        n = len(own)
+        if n < 2:
+            continue
+        known = own.sum() > 0
+        total += own.var(ddof=ddof) / own.mean() * (n - 1) if known else 0.0
+        heavy += n - 1 if known else 0.0
+        mine[labels == k] = own.var(ddof=ddof) / own.mean() * (n - 1) if known else 0.0
+        rest = own.sum() - own
+        if n > 2:
+            mean = rest / (n - 1)
+            spread = np.maximum(((own**2).sum() - own**2) / (n - 1) - mean**2, 0.0) * (n - 1) / (n - 1 - ddof)
+            factor[labels == k] = np.divide(spread, mean, out=np.zeros(n), where=mean > 0) * (n - 2)
+            weight[labels == k] = (n - 1 if known else 0) - (n - 2) * (rest > 0)
+        else:
+            weight[labels == k] = n - 1 if known else 0
+    left, remains = total - mine + factor, heavy - weight
+    return np.divide(left, remains, out=np.zeros(len(counts)), where=remains > 0)
 
 
 def _poisson_p(

@@ -141,7 +141,7 @@ def test_tests_hold_their_level_for_rhythmic_spikes_that_ignore_the_field():
     rng = np.random.default_rng(5)
     p = {"coherence": [], "consistency": [], "average": []}
     for seed in range(250):
-        field, other = rhythm(20, 200, rng), rhythm(20, 200, rng)
+        field, other = rhythm(20, 200, rng) + 0.3 * rng.standard_normal((20, 200)), rhythm(20, 200, rng)
         found = spiking((40 * (1 + 0.8 * np.tanh(other)))[None], rng)
         p["coherence"].append(
             spike_field_coherence(found, field, sfreq=SFREQ, n_permutations=99, seed=seed).table["p"][0]
@@ -156,3 +156,17 @@ def test_tests_hold_their_level_for_rhythmic_spikes_that_ignore_the_field():
         )
     for name, values in p.items():
         assert 0.02 <= np.mean(np.array(values) <= 0.05) <= 0.08, name
+
+
+def test_rates_and_power_that_grow_together_are_no_coherence():
+    rng = np.random.default_rng(8)
+    coherent, locked = [], []
+    for seed in range(40):
+        gain = np.exp(rng.normal(0, 0.8, 25))[:, None]
+        field = gain * (rhythm(25, 300, rng) + rhythm(25, 300, rng, frequency=45.0, width=8.0))
+        found = spiking(np.repeat(20 * gain, 300, axis=1)[None], rng)
+        how = {"sfreq": SFREQ, "n_permutations": 39, "seed": seed}
+        coherent.append(spike_field_coherence(found, field, half_bandwidth=4.0, fmax=80.0, **how).table["p"][0])
+        locked.append(spike_triggered_average(found, field, reach=0.05, **how).table["p"][0])
+    assert np.mean(np.array(coherent) <= 0.05) <= 0.15  # two thirds when power does not stay where it was
+    assert np.mean(np.array(locked) <= 0.05) <= 0.15

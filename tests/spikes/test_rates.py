@@ -139,3 +139,20 @@ def test_elephant_gives_the_same_curve():
     theirs = instantaneous_rate(train, 20 * pq.ms, kernel=GaussianKernel(100 * pq.ms), border_correction=False)
     ours = smoothed_rate(spikes, sigma=0.1, width=0.02, edges="none")
     np.testing.assert_allclose(ours.values[0], theirs.magnitude[: ours.values.shape[1], 0], atol=1e-9)
+
+
+def test_rates_of_unequal_variability_and_number_are_not_different():
+    rng = np.random.default_rng(5)
+    p = []
+    for seed in range(200):
+        few, many = rng.poisson(8 * rng.gamma(2.0, 0.5, 12)), rng.poisson(8.0, 50)
+        p.append(rate_ratio(few, many, seconds=(1.0, 1.0), n_permutations=99, n_bootstrap=100, seed=seed)["p"])
+    assert np.mean(np.array(p) <= 0.05) <= 0.11  # 0.2 for the difference itself
+    found = rate_ratio([4, 4, 4, 4, 4], [8, 8, 8, 8, 8], seconds=(1.0, 1.0))  # nothing varies
+    assert found["value"] == 2 and found["p"] < 0.02
+
+
+def test_a_silent_unit_has_the_interval_of_poisson_and_no_other():
+    table = mean_rate(Spikes.from_trains([[], np.arange(0.5, 100)[:40]], start=0.0, stop=100.0))
+    assert np.isnan(table.loc[0, ["low", "high"]].astype(float)).all() and table["value"][0] == 0
+    assert table["poisson_high"][0] == pytest.approx(-np.log(0.025) / 100) and np.isfinite(table["high"][1])

@@ -7,7 +7,7 @@ import pytest
 
 from braindec.errors import BraindecError
 from braindec.spikes.aligned import aligned
-from braindec.spikes.variability import fano, fano_factor, mean_matched_fano, windows_of
+from braindec.spikes.variability import _left_out, _within, fano, fano_factor, mean_matched_fano, windows_of
 from braindec.types import Spikes
 
 
@@ -87,8 +87,24 @@ def test_bad_options_are_told(change, says):
 def test_the_test_against_poisson_holds_its_level_and_intervals_cover():
     rng = np.random.default_rng(3)
     found = from_counts(rng.poisson(6.0, (60, 600)))
-    table = fano(found, n_bootstrap=400, n_draws=199)
+    table = fano(found, n_draws=199)
     assert 0.03 <= (table["p"] <= 0.05).mean() <= 0.07
-    assert ((table["low"] <= 1) & (1 <= table["high"])).mean() > 0.88
-    few = fano(from_counts(rng.poisson(0.3, (60, 600))), n_bootstrap=0, n_draws=199)
+    assert 0.93 < ((table["low"] <= 1) & (1 <= table["high"])).mean() < 0.99
+    few = fano(from_counts(rng.poisson(0.3, (60, 600))), n_draws=199)
     assert (few["p"] <= 0.05).mean() <= 0.07
+
+
+@pytest.mark.parametrize("n", [6, 12, 40])
+def test_intervals_cover_for_few_trials_and_any_variability(n):
+    rng = np.random.default_rng(n)
+    for truth, counts in ((0.5, rng.binomial(12, 0.5, (n, 400))), (2.0, rng.poisson(rng.gamma(6.0, 1.0, (n, 400))))):
+        table = fano(from_counts(counts), n_draws=0)
+        assert 0.92 < ((table["low"] <= truth) & (truth <= table["high"])).mean() <= 1  # resampling: 0.85
+
+
+def test_leaving_a_count_out_is_that():
+    rng = np.random.default_rng(4)
+    counts, labels = rng.poisson(3.0, 14), np.array([0] * 6 + [1] * 5 + [2] * 2 + [3])
+    counts[-3:] = [0, 0, 4]  # a silent condition, and one with a single trial
+    left = [_within(np.delete(counts, i)[None], np.delete(labels, i), 1)[0] for i in range(14)]
+    np.testing.assert_allclose(_left_out(counts, labels, 1), left)
