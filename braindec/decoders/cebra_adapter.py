@@ -96,7 +96,7 @@ class InstalledCebra(BaseEstimator):
                  for v, m in zip(found.values, masks, strict=True)]  # fmt: skip
         model = self._package().CEBRA(**self.settings())
         alone = len(x) == 1
-        with _seeded(self.seed):
+        with _Seeded(self.seed):
             model.fit(x[0] if alone else x, *([] if y is None else [y[0] if alone else y]))
         self.model_ = model
         names = [np.array([f"{s}:{i}" for i in range(n)], dtype=object) for s, n in enumerate(lengths)]
@@ -135,7 +135,7 @@ class InstalledCebra(BaseEstimator):
             ) from error
 
 
-class _seeded:  # noqa: N801  (a context, written like a function)
+class _Seeded:
     """Seed numpy's and torch's global generators, and put them back."""
 
     def __init__(self, seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,7 @@ def community_matrix(
         top = float(np.quantile(matrices[k][~np.eye(n_units, dtype=bool)], 0.99)) or 1.0
         image = place.imshow(matrices[k][np.ix_(order, order)], cmap=sequential(), vmin=0, vmax=top)
         edges = np.append(0, np.cumsum(np.unique(groups[k], return_counts=True)[1])) - 0.5
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in pairwise(edges):
             place.add_patch(
                 Rectangle((a, a), b - a, b - a, fill=False, edgecolor=SERIES[1], linewidth=1.4, clip_on=False)
             )
