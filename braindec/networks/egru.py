@@ -21,6 +21,8 @@ import torch
 from torch import nn
 
 from braindec.errors import BraindecError
+from braindec.networks.lif_layer import check_drive
+from braindec.stats.asked import number, whole
 
 __all__ = ["EGRU", "EGRUState", "event"]
 
@@ -77,12 +79,14 @@ class EGRU(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         for name, value in (("threshold", threshold), ("trace", trace)):
-            if not 0 < value < 1:
-                raise BraindecError(f"{name} of EGRU lies between 0 and 1", found=str(value))
+            number(value, f"{name} of EGRU", least=0, most=1, ends=False)
         for name, value in (("drop_connect", drop_connect), ("zoneout", zoneout)):
-            if not 0 <= value < 1:
+            if number(value, f"{name} of EGRU", least=0, most=1) == 1:
                 raise BraindecError(f"{name} of EGRU is a share below 1", found=str(value))
-        self.n_inputs, self.n_units = n_inputs, n_units
+        for name, value in (("height", height), ("width", width)):
+            number(value, f"{name} of the surrogate gradient of EGRU", least=0)
+        self.n_inputs = whole(n_inputs, "n_inputs of EGRU", least=1)
+        self.n_units = whole(n_units, "n_units of EGRU", least=1)
         self.height, self.width, self.fade, self.drop_connect, self.zoneout = (
             height,
             width,
@@ -107,13 +111,20 @@ class EGRU(nn.Module):
         return EGRUState(zero, zero, zero)
 
     def forward(self, x: torch.Tensor, state: EGRUState | None = None) -> tuple[torch.Tensor, torch.Tensor, EGRUState]:
-        """x (batch, time, n_inputs) -> events (batch, time, n_units), their traces (same shape), the state to go on from."""
-        if x.ndim != 3 or x.shape[2] != self.n_inputs:
+        """x (batch, time, n_inputs) -> events (batch, time, n_units), their traces (same shape), the state to go on from.
+
+        Raises
+        ------
+        BraindecError
+            If shapes do not fit, or the input or what comes of it is not finite.
+        """
+        if not isinstance(x, torch.Tensor) or x.ndim != 3 or x.shape[2] != self.n_inputs or not x.is_floating_point():
             raise BraindecError(
-                "EGRU reads (batch, time, input)", found=str(tuple(x.shape)), allowed=f"(batch, time, {self.n_inputs})"
-            )
-        state = self.start(len(x)) if state is None else state
-        y, c, trace = state
+                "EGRU reads numbers of (batch, time, input)", allowed=f"(batch, time, {self.n_inputs})",
+                found=f"{x.dtype} of shape {tuple(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__,
+            )  # fmt: skip
+        check_drive(x, type(self).__name__)
+        y, c, trace = self._checked_state(state, len(x))
         recurrent = nn.functional.dropout(self.recurrent, self.drop_connect, self.training)
         driven = x @ self.kernel + self.bias  # all steps at once
         events, traces = [], []
@@ -129,7 +140,18 @@ class EGRU(nn.Module):
             trace = self.fade * trace + (1 - self.fade) * y
             events.append(y)
             traces.append(trace)
+        if not torch.isfinite(c.detach().sum()) and not bool(torch.isfinite(c.detach()).all()):  # NaN stays in a state
+            raise BraindecError("states of EGRU became NaN or infinite with a finite input",
+                                fix="look at the first state, and lower the learning rate")  # fmt: skip
         return torch.stack(events, dim=1), torch.stack(traces, dim=1), EGRUState(y, c, trace)
+
+    def _checked_state(self, state: EGRUState | None, batch: int) -> EGRUState:
+        if state is None:
+            return self.start(batch)
+        if not isinstance(state, EGRUState) or any(part.shape != (batch, self.n_units) for part in state):
+            raise BraindecError("the state that EGRU should go on from does not fit its input", found=type(state).__name__,
+                                allowed=f"an EGRUState of three tensors (batch, unit) = {(batch, self.n_units)}")  # fmt: skip
+        return state
 
     def constrain(self) -> None:
         """Keep thresholds in [0, 1]."""

@@ -6,8 +6,8 @@ Each oscillator ``x_i`` is a unit vector of ``n`` numbers. A step of size ``gamm
     x <- normalise(x + gamma * (Omega x + y - <y, x> x))
 
 ``Omega`` turns neighbouring pairs of its numbers at their natural frequency, ``J`` is what oscillators send one another
-(a convolution, or attention) and ``c`` is the stimulus. With ``Omega = 0`` and symmetric ``J`` the energy
-``-sum <x, y>`` falls. For ``n = 2`` it is the Kuramoto model: the angle follows
+(a convolution, or attention) and ``c`` is the stimulus. With ``Omega = 0``, symmetric ``J`` and small steps
+``-sum <x, c + J x / 2>`` falls; the energy ``-sum <x, y>`` that is reported counts the coupling twice and mostly falls. For ``n = 2`` it is the Kuramoto model: the angle follows
 ``dtheta_i = omega_i + sum_j J_ij sin(theta_j - theta_i)``, whatever the sign that ``Omega`` is given.
 
 Source: Miyato, Löwe, Geiger & Welling 2025, Artificial Kuramoto oscillatory neurons (ICLR), equations 1 to 5.
@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from braindec.errors import BraindecError
+from braindec.stats.asked import number, whole
 
 __all__ = ["KuramotoLayer", "oscillator_energy", "oscillator_step", "unit_oscillators"]
 
@@ -82,16 +83,16 @@ class KuramotoLayer(nn.Module):
         rotate: bool = True, stimulus_norm: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
+        for name, value in (("n_channels", n_channels), ("n", n), ("n_steps", n_steps), ("kernel_size", kernel_size)):
+            whole(value, f"{name} of a KuramotoLayer", least=1)
+        number(gamma, "gamma of a KuramotoLayer", least=0, ends=False)
         if n < 2 or n_channels % n or (rotate and n % 2):
             raise BraindecError(
                 "oscillators are groups of n >= 2 channels, an even n if they rotate",
                 found=f"{n_channels} channels, n = {n}",
             )
-        if kernel_size % 2 == 0 or n_steps < 1 or gamma <= 0:
-            raise BraindecError(
-                "kernel_size is odd, n_steps at least 1 and gamma above 0",
-                found=f"kernel_size={kernel_size}, n_steps={n_steps}, gamma={gamma}",
-            )
+        if kernel_size % 2 == 0:
+            raise BraindecError("kernel_size of a KuramotoLayer is odd", found=str(kernel_size))
         self.n, self.n_steps, self.gamma = n, n_steps, gamma
         self.coupling = nn.Conv2d(n_channels, n_channels, kernel_size, padding=kernel_size // 2, bias=False)
         self.omega = nn.Parameter(torch.full((n_channels // 2,), 0.1)) if rotate else None
@@ -118,15 +119,22 @@ class KuramotoLayer(nn.Module):
             energies.append(oscillator_energy(x, pull))
             x = oscillator_step(x, pull, self.omega, n=self.n, gamma=self.gamma)
             states.append(x)
+        if not bool(torch.isfinite(x.detach()).all()):
+            raise BraindecError("oscillators became NaN or infinite", fix="look at the stimulus, and at weights that ran away")
         return torch.stack(states), torch.stack(energies)
 
 
 def _groups(x: torch.Tensor, n: int) -> torch.Tensor:
     """(batch, channel, ...) -> (batch, oscillator, n, ...)."""
+    if x.ndim < 2 or n < 1 or x.shape[1] % n:
+        raise BraindecError(f"oscillators are groups of {n} channels", found=f"shape {tuple(x.shape)}")
     return x.unflatten(1, (-1, n))
 
 
 def _turn(x: torch.Tensor, omega: torch.Tensor) -> torch.Tensor:
+    if x.shape[1] != 2 * omega.numel():
+        raise BraindecError("each pair of channels has one natural frequency", found=f"{omega.numel()} of them",
+                            allowed=f"{x.shape[1]} / 2")  # fmt: skip
     pair = _groups(x, 2)
     omega = omega.reshape(1, -1, *[1] * (x.ndim - 2))
     return torch.stack((omega * pair[:, :, 1], -omega * pair[:, :, 0]), dim=2).flatten(1, 2)

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from braindec.errors import BraindecError
+from braindec.stats.asked import whole
 
 __all__ = ["SpikeCountLinear", "quantise_counts", "spike_trains"]
 
@@ -25,14 +26,14 @@ def quantise_counts(x: torch.Tensor, *, n_steps: int = 127) -> tuple[torch.Tenso
     Raises
     ------
     BraindecError
-        If ``x`` is not finite or ``n_steps`` below 1.
+        If ``x`` is not finite or ``n_steps`` no whole number of at least 1.
     """
-    if isinstance(n_steps, bool) or n_steps < 1:
-        raise BraindecError("spike counts need at least one step", found=f"n_steps={n_steps!r}")
+    whole(n_steps, "n_steps", least=1)
     largest = x.detach().abs().amax() if x.numel() else x.new_zeros(())
     if not bool(torch.isfinite(largest)):
         raise BraindecError("spike counts need finite inputs", found="NaN or infinite values")
-    scale = torch.where(largest > 0, largest / n_steps, torch.ones_like(largest))
+    scale = largest / n_steps
+    scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # 0 also where the smallest numbers end: nothing is sent
     return x.sign() * (x.abs() / scale + 0.5).floor(), scale
 
 
@@ -67,12 +68,13 @@ class SpikeCountLinear(nn.Linear):
         quantise_weights: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(in_features, out_features, bias=bias)
-        if isinstance(n_steps, bool) or n_steps < 1:
-            raise BraindecError("a SpikeCountLinear needs at least one step", found=f"n_steps={n_steps!r}")
-        self.n_steps, self.quantise_weights = int(n_steps), bool(quantise_weights)
+        self.n_steps, self.quantise_weights = whole(n_steps, "n_steps", least=1), bool(quantise_weights)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (..., in_features) -> (..., out_features); gradients pass straight through the quantiser."""
+        if not x.ndim or x.shape[-1] != self.in_features:
+            raise BraindecError("another number of inputs comes into a SpikeCountLinear than it has",
+                                found=f"shape {tuple(x.shape)}", allowed=f"{self.in_features} on the last axis")  # fmt: skip
         counts, scale = self._straight(x)
         if not self.quantise_weights:
             return functional.linear(counts, self.weight) * scale + (0 if self.bias is None else self.bias)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -12,7 +13,7 @@ from torch import nn
 from braindec.errors import BraindecError
 from braindec.weights import SavedModule
 
-__all__ = ["TokenModel", "whole"]
+__all__ = ["TokenModel", "portion", "whole"]
 
 
 class TokenModel(SavedModule):
@@ -96,10 +97,10 @@ class TokenModel(SavedModule):
         -------
         tensor of shape (batch, time + n)
         """
-        if temperature < 0:
-            raise BraindecError("the temperature must be at least 0", found=str(temperature))
+        if not isinstance(temperature, Real) or not 0 <= temperature < math.inf:
+            raise BraindecError("the temperature must be a finite number of at least 0", found=repr(temperature))
         tokens = self._checked(tokens)
-        for _ in range(n):
+        for _ in range(whole("n", n, 0)):
             logits = self(tokens)[:, -1]
             if temperature == 0:
                 new = logits.argmax(dim=-1, keepdim=True)
@@ -111,15 +112,19 @@ class TokenModel(SavedModule):
     @torch.no_grad()
     def bits_per_token(self, tokens: torch.Tensor) -> float:
         """Return the mean surprisal in bits of tokens 1, 2, ... of (batch, time), each given those before it."""
+        tokens = self._checked(tokens)
+        if tokens.shape[1] < 2:
+            raise BraindecError("surprisal needs rows of at least two tokens", found=f"shape {tuple(tokens.shape)}")
         logits = self(tokens[:, :-1])
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
         return loss.item() / math.log(2)
 
     def _checked(self, tokens: torch.Tensor) -> torch.Tensor:
-        if tokens.ndim != 2 or tokens.is_floating_point() or not tokens.numel():
+        known = isinstance(tokens, torch.Tensor)
+        if not known or tokens.ndim != 2 or tokens.dtype not in (torch.int32, torch.int64) or not tokens.numel():
             raise BraindecError(
-                f"{type(self).__name__} reads whole numbers of shape (batch, time)",
-                found=f"{tokens.dtype} of shape {tuple(tokens.shape)}",
+                f"{type(self).__name__} reads whole numbers of shape (batch, time): a tensor of int32 or int64",
+                found=f"{tokens.dtype} of shape {tuple(tokens.shape)}" if known else type(tokens).__name__,
             )
         low, high = int(tokens.min()), int(tokens.max())
         if low < 0 or high >= self.vocab_size:
@@ -132,6 +137,14 @@ class TokenModel(SavedModule):
 
 def whole(name: str, value: Any, least: int = 1) -> int:
     """Return ``value`` as a whole number of at least ``least``, or raise."""
-    if isinstance(value, bool) or int(value) != value or value < least:
+    number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if not number or int(value) != value or value < least:
         raise BraindecError(f"{name} must be a whole number of at least {least}", found=repr(value))
     return int(value)
+
+
+def portion(name: str, value: Any) -> float:
+    """Return ``value`` as a number from 0 to below 1, or raise."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
+        raise BraindecError(f"{name} is a share below 1", found=repr(value))
+    return float(value)

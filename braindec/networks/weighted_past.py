@@ -21,6 +21,7 @@ class _Scan(torch.autograd.Function):
         return torch.from_numpy(wkv(*(a.detach().numpy() for a in (w, u, k, v))))
 
     @staticmethod
+    @torch.autograd.function.once_differentiable
     def backward(ctx, grad):  # type: ignore[no-untyped-def]
         from braindec.kernels.wkv import wkv_gradient
 
@@ -40,19 +41,25 @@ def weighted_past(
     k, v : tensor of shape (batch, time, channel)
         Keys and values.
     backend : {"auto", "fused", "torch"}
-        "auto" is the compiled scan on the CPU and the torch loop elsewhere.
+        "auto" is the compiled scan on the CPU in float32 and float64, and the torch loop elsewhere.
 
     Raises
     ------
     BraindecError
-        If the compiled scan is asked for away from the CPU, or shapes do not fit.
+        If the compiled scan is asked for where it does not run, or shapes do not fit.
     """
     if backend not in ("auto", "fused", "torch"):
         raise BraindecError("there is no such backend", found=repr(backend), allowed="auto, fused, torch")
-    on_cpu = k.device.type == "cpu"
-    if backend == "fused" and not on_cpu:
-        raise BraindecError("the compiled scan runs on the CPU", found=str(k.device), fix="backend='torch'")
-    if backend == "torch" or not on_cpu:
+    if k.ndim != 3 or v.shape != k.shape or w.shape != k.shape[2:] or u.shape != k.shape[2:]:
+        raise BraindecError(
+            "weighted averages of the past need keys and values of (batch, time, channel) and one decay and bonus a channel",
+            found=f"w {tuple(w.shape)}, u {tuple(u.shape)}, k {tuple(k.shape)}, v {tuple(v.shape)}",
+        )
+    able = k.device.type == "cpu" and all(a.dtype in (torch.float32, torch.float64) for a in (w, u, k, v))
+    if backend == "fused" and not able:
+        raise BraindecError("the compiled scan runs on the CPU, in float32 and float64", found=f"{k.dtype} on {k.device}",
+                            fix="backend='torch'")  # fmt: skip
+    if backend == "torch" or not able:
         return weighted_past_loop(w, u, k, v)
     return _Scan.apply(w, u, k, v)
 
@@ -61,7 +68,7 @@ def weighted_past_loop(w: torch.Tensor, u: torch.Tensor, k: torch.Tensor, v: tor
     """The same, step by step in torch: what the compiled scan is tested against, and what runs on other devices."""
     decay = torch.exp(w)
     a = b = torch.zeros_like(k[:, 0])
-    o = torch.full_like(a, -1e38)
+    o = torch.full_like(a, max(-1e38, torch.finfo(a.dtype).min / 2))  # exponent of an empty sum
     found = []
     for t in range(k.shape[1]):
         top = torch.maximum(o, u + k[:, t])

@@ -73,10 +73,35 @@ def test_egru_dropout_is_off_in_evaluation_and_on_in_training():
     assert not torch.equal(layer(x)[0], layer(x)[0])
 
 
-@pytest.mark.parametrize("wrong", [{"threshold": 0.0}, {"trace": 1.0}, {"zoneout": 1.0}, {"drop_connect": -0.1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"threshold": 0.0}, {"trace": 1.0}, {"zoneout": 1.0}, {"drop_connect": -0.1}, {"threshold": "x"}, {"n_units": -5},
+     {"n_inputs": 0}, {"height": float("nan")}, {"width": -1.0}],
+)  # fmt: skip
 def test_egru_wrong_settings(wrong):
-    with pytest.raises(BraindecError, match=next(iter(wrong))):
-        EGRU(2, 3, **wrong)
+    settings = {"n_inputs": 2, "n_units": 3} | wrong
+    name = next(iter(wrong))
+    with pytest.raises(BraindecError, match="surrogate gradient" if name in ("height", "width") else name):
+        EGRU(**settings)
+
+
+def test_egru_says_what_is_wrong_with_its_input():
+    layer, x = EGRU(3, 6), torch.randn(2, 5, 3)
+    for value in (float("nan"), float("inf")):
+        bad = x.clone()
+        bad[1, 2, 0] = value
+        with pytest.raises(BraindecError, match="NaN or infinite"):
+            layer(bad)
+    for wrong in (x[..., :2], x[0], x.int(), None):
+        with pytest.raises(BraindecError, match="batch, time, input"):
+            layer(wrong)
+    with pytest.raises(BraindecError, match="wrong shape"):
+        layer(x[:, :0])
+    for state in ((1, 2), layer.start(3)):
+        with pytest.raises(BraindecError, match="state that EGRU"):
+            layer(x, state)
+    with pytest.raises(BraindecError, match="states of EGRU became NaN"):
+        layer(x, layer.start(2)._replace(c=torch.full((2, 6), float("nan"))))
 
 
 def bdh(published) -> BDH:
@@ -155,6 +180,16 @@ def test_kuramoto_wrong_shapes():
         KuramotoLayer(9, n=4)
     with pytest.raises(BraindecError, match="odd"):
         KuramotoLayer(8, kernel_size=2)
+    for wrong in ({"n_steps": 1.5}, {"n_channels": 0}, {"gamma": float("nan")}, {"gamma": 0.0}):
+        with pytest.raises(BraindecError, match=next(iter(wrong))):
+            KuramotoLayer(**{"n_channels": 8, **wrong})
+    x = torch.randn(1, 8, 3, 3)
+    with pytest.raises(BraindecError, match="NaN"):
+        KuramotoLayer(8)(x, x * float("nan"))
+    with pytest.raises(BraindecError, match="groups of 3"):
+        unit_oscillators(x, 3)
+    with pytest.raises(BraindecError, match="natural frequency"):
+        oscillator_step(x, x, torch.ones(3), n=4)
     with pytest.raises(BraindecError, match="height, width"):
         KuramotoLayer(8)(torch.zeros(1, 8, 3), torch.zeros(1, 8, 3))
 
@@ -178,3 +213,19 @@ def test_weighted_past_scan_and_loop_agree():
 def test_weighted_past_unknown_backend():
     with pytest.raises(BraindecError, match="no such backend"):
         weighted_past(*torch.zeros(2, 3), *torch.zeros(2, 1, 2, 3), backend="gpu")
+
+
+def test_weighted_past_in_other_types_and_shapes():
+    torch.manual_seed(0)
+    w, u, k, v = *torch.randn(2, 4), *torch.randn(2, 3, 10, 4)
+    whole = weighted_past(w, u, k, v)
+    for kind in (torch.float16, torch.bfloat16):  # no compiled scan: torch's loop
+        half = weighted_past(*(a.to(kind) for a in (w, u, k, v)))
+        assert half.dtype == kind and (half.float() - whole).abs().max() < 0.1
+        with pytest.raises(BraindecError, match="float32 and float64"):
+            weighted_past(*(a.to(kind) for a in (w, u, k, v)), backend="fused")
+    for backend in ("fused", "torch"):
+        with pytest.raises(BraindecError, match="one decay and bonus"):
+            weighted_past(w[:2], u, k, v, backend=backend)
+        with pytest.raises(BraindecError, match="one decay and bonus"):
+            weighted_past(w, u, k, v[:, :4], backend=backend)

@@ -85,10 +85,17 @@ def test_silence():
     torch.testing.assert_close(layer(torch.zeros(3, 4)), layer.bias.expand(3, 2))
     assert layer.spikes_per_input(torch.zeros(3, 4)) == 0
     assert SpikeCountLinear(4, 2, bias=False)(torch.zeros(3, 4)).abs().sum() == 0
+    tiny = torch.full((3, 4), 1e-44)  # a 127th of it is 0 in float32
+    torch.testing.assert_close(layer(tiny), layer.bias.expand(3, 2))
 
 
 def test_wrong_input():
-    with pytest.raises(BraindecError, match="at least one step"):
-        SpikeCountLinear(3, 2, n_steps=0)
+    for wrong in (0, 2.5, True, "x", None):
+        with pytest.raises(BraindecError, match="n_steps"):
+            SpikeCountLinear(3, 2, n_steps=wrong)
+        with pytest.raises(BraindecError, match="n_steps"):
+            quantise_counts(torch.ones(3), n_steps=wrong)
+    with pytest.raises(BraindecError, match="another number of inputs"):
+        SpikeCountLinear(3, 2)(torch.ones(4, 5))
     with pytest.raises(BraindecError, match="finite"):
         SpikeCountLinear(3, 2)(torch.tensor([[0.0, float("nan"), 1.0]]))

@@ -123,11 +123,14 @@ def test_sparsity_counts_events():
 @pytest.mark.parametrize(
     ("tokens", "said"),
     [(torch.zeros(2, 3), "whole numbers"), (torch.zeros(3, dtype=torch.long), "whole numbers"),
-     (torch.full((1, 2), 11), "vocabulary"), (torch.full((1, 2), -1), "vocabulary")],
+     (torch.full((1, 2), 11), "vocabulary"), (torch.full((1, 2), -1), "vocabulary"), (None, "whole numbers"),
+     (np.zeros((1, 2), int), "whole numbers"), (torch.zeros(1, 2, dtype=torch.bool), "whole numbers")],
 )  # fmt: skip
 def test_wrong_tokens(name, tokens, said):
-    with pytest.raises(BraindecError, match=said):
-        small(name)(tokens)
+    model = small(name)
+    for read in (model, model.sparsity, model.bits_per_token, lambda x: model.generate(x, 1)):
+        with pytest.raises(BraindecError, match=said):
+            read(tokens)
 
 
 def test_wrong_sizes():
@@ -138,5 +141,21 @@ def test_wrong_sizes():
         get("networks.language", "egru").from_preset("tin", vocab_size=5)
     with pytest.raises(BraindecError, match="share below 1"):
         get("networks.language", "egru")(vocab_size=5, drop_between=1.0)
-    with pytest.raises(BraindecError, match="temperature"):
-        small("bdh").generate(torch.zeros(1, 2, dtype=torch.long), 1, temperature=-1)
+    model, tokens = small("bdh"), torch.zeros(1, 2, dtype=torch.long)
+    for wrong in (-1, math.nan, "hot"):
+        with pytest.raises(BraindecError, match="temperature"):
+            model.generate(tokens, 1, temperature=wrong)
+    for wrong in (-1, 1.5, "x"):
+        with pytest.raises(BraindecError, match="n must be a whole number"):
+            model.generate(tokens, wrong)
+    with pytest.raises(BraindecError, match="at least two tokens"):
+        model.bits_per_token(tokens[:, :1])
+    for wrong in ("x", None, 2.5, math.nan):
+        with pytest.raises(BraindecError, match="vocab_size"):
+            small("bdh", vocab_size=wrong)
+    for name in ("spike_gpt", "bdh"):
+        for wrong in (2, -0.1, "x"):
+            with pytest.raises(BraindecError, match="dropout is a share"):
+                get("networks.language", name)(vocab_size=5, dim=8, dropout=wrong)
+    with pytest.raises(BraindecError, match="hidden lists"):
+        get("networks.language", "egru")(vocab_size=5, dim=8, hidden=5)

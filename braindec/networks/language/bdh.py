@@ -22,7 +22,7 @@ import torch
 from torch import nn
 
 from braindec.errors import BraindecError
-from braindec.networks.token_model import TokenModel, whole
+from braindec.networks.token_model import TokenModel, portion, whole
 
 __all__ = ["BDH"]
 
@@ -78,7 +78,7 @@ class BDH(TokenModel):
         self.head = nn.Parameter(torch.empty(dim, vocab_size))
         for weight in (self.embedding.weight, self.encoder, self.encoder_v, self.decoder, self.head):
             nn.init.normal_(weight, std=0.02)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(portion("dropout", dropout))
 
     def logits_and_activity(self, tokens: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Tokens (batch, time) -> logits (batch, time, vocab_size), positive neurons by layer (batch, time, neuron)."""

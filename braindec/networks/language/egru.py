@@ -4,8 +4,8 @@ Embedding, three layers of :class:`~braindec.networks.egru.EGRU`, and logits thr
 from the events of the last layer.
 
 Source: Subramoney et al. 2023 (ICLR), section 4.3 (Penn Treebank: layers of 1350, 1350 and 750 units, embedding 750).
-Differs from the reference in: dropout masks are drawn by torch, locked over time as the paper says; optimiser and
-schedule (Merity et al. 2018) are the caller's.
+Differs from the reference in: dropout masks are drawn by torch, locked over time as the paper says; whole words of the
+embedding are not dropped; optimiser and schedule (Merity et al. 2018) are the caller's.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import nn
 
 from braindec.errors import BraindecError
 from braindec.networks.egru import EGRU
-from braindec.networks.token_model import TokenModel, whole
+from braindec.networks.token_model import TokenModel, portion, whole
 
 __all__ = ["EGRULanguageModel"]
 
@@ -56,17 +56,17 @@ class EGRULanguageModel(TokenModel):
         width: float = 3.6, scale: float = 0.1, drop_embedding: float = 0.6, drop_between: float = 0.25, drop_connect: float = 0.7,
     ) -> None:  # fmt: skip
         super().__init__(vocab_size=vocab_size)
+        if not isinstance(hidden, Sequence) or isinstance(hidden, str):
+            raise BraindecError("hidden lists the units of each layer before the last", found=repr(hidden), allowed="[650, 650]")
         sizes = [whole("dim", dim), *(whole("hidden", n) for n in hidden), whole("dim", dim)]
-        for name, value in (("drop_embedding", drop_embedding), ("drop_between", drop_between)):
-            if not 0 <= value < 1:
-                raise BraindecError(f"{name} is a share below 1", found=str(value))
         self.embedding = nn.Embedding(vocab_size, dim)
         nn.init.uniform_(self.embedding.weight, -scale, scale)
         self.layers = nn.ModuleList(
             EGRU(a, b, threshold=threshold, width=width, drop_connect=drop_connect) for a, b in pairwise(sizes)
         )
         self.bias = nn.Parameter(torch.zeros(vocab_size))
-        self.drop_embedding, self.drop_between = drop_embedding, drop_between
+        self.drop_embedding = portion("drop_embedding", drop_embedding)
+        self.drop_between = portion("drop_between", drop_between)
 
     def logits_and_activity(self, tokens: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """Tokens (batch, time) -> logits (batch, time, vocab_size), events by layer (batch, time, unit)."""

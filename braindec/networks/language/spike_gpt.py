@@ -23,7 +23,7 @@ from torch import nn
 from braindec.networks._lif_function import spike
 from braindec.networks.lif_layer import LIF
 from braindec.networks.surrogate import resolve
-from braindec.networks.token_model import TokenModel, whole
+from braindec.networks.token_model import TokenModel, portion, whole
 from braindec.networks.weighted_past import weighted_past
 
 __all__ = ["SpikeGPT"]
@@ -93,7 +93,7 @@ class _Block(nn.Module):
         self.time, self.channel = _TimeMix(dim, layer, n_layers, backend), _ChannelMix(dim, layer, n_layers)
         how = {"decay": 0.5, "decay_input": True, "reset": "hard", "surrogate": surrogate, "batch_first": True}
         self.fire_time, self.fire_channel = LIF(**how, backend=backend), LIF(**how, backend=backend)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(portion("dropout", dropout))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         a = self.fire_time(self.time(self.norm_time(x))).spikes
