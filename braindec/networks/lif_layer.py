@@ -110,7 +110,7 @@ class LIF(nn.Module):
         if bool((h <= 0).any()):
             raise BraindecError("the threshold of a LIF layer must be above 0", found=repr(threshold))
         for name, value in (("v_reset", v_reset), ("v_rest", v_rest), ("reset_by", reset_by)):
-            if value is not None and not math.isfinite(value):
+            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
                 raise BraindecError(f"{name} of a LIF layer must be a finite number", found=repr(value))
         self.reset, self.reset_delay, self.v_reset, self.v_rest = (
             reset,
@@ -162,7 +162,7 @@ class LIF(nn.Module):
         check_drive(x, type(self).__name__, finite=self.reset == "hard")
         given, x = x, x.transpose(0, 1) if self.batch_first else x
         constants = self.constants(x)
-        state = self._checked_state(state, x)
+        state = self.checked_state(state, x)
         x = self.scaled(x, constants.decay)
         run = fused_scan if self._fused(x) else step_loop
         spikes, potential, last = run(x, state.potential, state.spikes, constants, keep_potential=keep_potential)
@@ -202,13 +202,15 @@ class LIF(nn.Module):
         x = (1 - decay) * x if self.decay_input else x
         return x + (1 - decay) * self.v_rest if self.v_rest else x
 
-    def _checked_state(self, state: LIFState | None, x: torch.Tensor) -> LIFState:
+    def checked_state(self, state: LIFState | None, x: torch.Tensor) -> LIFState:
+        """Return the state to go on from for ``x`` (time, batch, neuron), in its type; that at rest for None."""
         if state is None:
             return self.initial_state(x[0])
         if not isinstance(state, LIFState) or any(part.shape != x.shape[1:] for part in state):
+            shapes = [tuple(part.shape) for part in state] if isinstance(state, LIFState) else ""
             raise BraindecError(
                 "the state that the LIF layer should go on from does not fit its input",
-                found=f"{type(state).__name__} of {[tuple(p.shape) for p in state if hasattr(p, 'shape')]}",
+                found=f"{type(state).__name__} {shapes}".strip(),
                 allowed=f"a LIFState of two tensors (batch, neuron) = {tuple(x.shape[1:])}",
             )  # fmt: skip
         return LIFState(*(part.to(x.device, x.dtype) for part in state))

@@ -17,6 +17,7 @@ from torch import nn
 from braindec.errors import BraindecError
 from braindec.networks._lif_function import Constants, as_rule, fixed, step
 from braindec.networks.lif_layer import LIF, LIFOutput, LIFState, check_drive
+from braindec.stats.asked import number
 
 __all__ = ["RecurrentLIF"]
 
@@ -45,6 +46,7 @@ class RecurrentLIF(LIF):
     ) -> None:
         if isinstance(n_neurons, bool) or not isinstance(n_neurons, int) or n_neurons < 1:
             raise BraindecError("n_neurons of RecurrentLIF must be a whole number of at least 1", found=repr(n_neurons))
+        number(spread, "spread of RecurrentLIF", least=0)
         super().__init__(**settings)
         self.weight = nn.Parameter(torch.randn(n_neurons, n_neurons, generator=generator) * spread / n_neurons**0.5)
 
@@ -56,12 +58,14 @@ class RecurrentLIF(LIF):
                                 found=f"{x.shape[2]}", allowed=f"{len(self.weight)}")  # fmt: skip
         x = x.transpose(0, 1) if self.batch_first else x
         constants = self.constants(x)
-        state = self._checked_state(state, x)
+        state = self.checked_state(state, x)
         weight = self.weight.to(x.dtype)
         if self.decay_input:
             weight = (1 - constants.decay.reshape(-1, 1)) * weight
         run = _fused if self._fused(x) else _loop
         spikes, potential, last = run(self.scaled(x, constants.decay), *state, weight, constants)
+        if not torch.isfinite(last.detach().sum()):
+            self._explain(x, last)
         final = LIFState(last, spikes[-1])
         if self.batch_first:
             spikes, potential = spikes.transpose(0, 1), potential.transpose(0, 1)

@@ -22,6 +22,7 @@ from braindec.errors import BraindecError, did_you_mean
 from braindec.networks.lif_layer import LIF, LeakyIntegrator, LIFState, check_drive, spike_sparsity
 from braindec.networks.recurrent_lif import RecurrentLIF
 from braindec.networks.spike_linear import SpikeLinear
+from braindec.stats.asked import number
 
 __all__ = ["SpikingMLP", "SpikingOutput"]
 
@@ -83,7 +84,7 @@ class SpikingMLP(nn.Module):
         generator: torch.Generator | None = None, **neuron: Any,
     ) -> None:  # fmt: skip
         super().__init__()
-        if len(sizes) < 3 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sizes):
+        if not isinstance(sizes, Sequence) or len(sizes) < 3 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sizes):
             raise BraindecError("the sizes of a SpikingMLP are wrong", found=repr(sizes),
                                 allowed="inputs, hidden layers (at least one), outputs; whole numbers of at least 1",
                                 fix="for example (700, 256, 20)")  # fmt: skip
@@ -93,8 +94,7 @@ class SpikingMLP(nn.Module):
                 allowed=", ".join(READOUTS),
             )
         for name, value in (("input_rate", input_rate), ("spread", spread)):
-            if not value > 0:
-                raise BraindecError(f"{name} of a SpikingMLP must be above 0", found=repr(value))
+            number(value, f"{name} of a SpikingMLP", least=0, ends=False)
         product = {"fused": "auto"}.get(backend, backend)
         self.readout, self.batch_first, self.backend = readout, bool(batch_first), backend
         hidden = sizes[1:-1]
@@ -162,6 +162,9 @@ class SpikingMLP(nn.Module):
         linear = self.weights[-1]
         mean, last = functional.linear(weighted, linear.weight) + shares.sum(dim=1)[:, None, None] * linear.bias
         if start is not None:
+            start = self.integrator.neurons.checked_state(start, mean[None])
+            if not bool(torch.isfinite(start.potential.detach()).all()):
+                raise BraindecError("the state that the read-out should go on from is NaN or infinite")
             fading = left.flip(0).to(spikes.device, spikes.dtype)
             mean, last = mean + fading.mean() * start.potential, last + fading[-1] * start.potential
         return (mean if self.readout == "mean" else last), LIFState(last, torch.zeros_like(last))

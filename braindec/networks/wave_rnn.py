@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from braindec.errors import BraindecError
 from braindec.networks.lif_layer import check_drive
+from braindec.stats.asked import number, whole
 
 __all__ = ["WaveRNN"]
 
@@ -52,8 +53,8 @@ class WaveRNN(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         for name, value in (("n_inputs", n_inputs), ("n_places", n_places), ("n_channels", n_channels)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise BraindecError(f"{name} of a WaveRNN must be a whole number of at least 1", found=repr(value))
+            whole(value, f"{name} of a WaveRNN", least=1)
+        number(spread, "spread of a WaveRNN", least=0)
         if width not in range(3, n_places + 1, 2):
             raise BraindecError("the kernel of a WaveRNN has a wrong width", found=repr(width),
                                 allowed=f"an odd number from 3 to the number of places, {n_places}")  # fmt: skip
@@ -100,5 +101,8 @@ class WaveRNN(nn.Module):
             around = functional.pad(h, (side, side), mode="circular")
             h = functional.relu(functional.conv1d(around, self.kernel) + step)
             found.append(h)
+        if not torch.isfinite(h.detach().sum()) and not bool(torch.isfinite(h.detach()).all()):  # it spreads, and stays
+            raise BraindecError("activity of the WaveRNN became NaN or infinite",
+                                fix="look at the first state, and lower the learning rate")  # fmt: skip
         out = torch.stack(found)
         return (out.transpose(0, 1) if self.batch_first else out), h

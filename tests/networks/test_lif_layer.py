@@ -233,7 +233,7 @@ def test_spike_sparsity():
     ({"threshold": 0.0}, "threshold"), ({"threshold": float("inf")}, "threshold"),
     ({"reset": "softt"}, "did you mean 'soft'"), ({"backend": "fusd"}, "did you mean 'fused'"),
     ({"surrogate": "atann"}, "did you mean 'atan'"), ({"v_reset": float("nan")}, "v_reset"),
-    ({"reset_by": float("inf")}, "reset_by"),
+    ({"reset_by": float("inf")}, "reset_by"), ({"v_reset": "low"}, "v_reset"), ({"reset_by": "x"}, "reset_by"),
 ])  # fmt: skip
 def test_wrong_settings_are_one_clear_error(settings, message):
     with pytest.raises(BraindecError, match=message):
@@ -251,7 +251,7 @@ def test_wrong_input_is_one_clear_error(backend):
     ):  # fmt: skip
         with pytest.raises(BraindecError, match=message):
             layer(wrong)
-    for state in (LIFState(torch.zeros(2, 2), torch.zeros(2, 2)), torch.zeros(2, 3)):
+    for state in (LIFState(torch.zeros(2, 2), torch.zeros(2, 2)), torch.zeros(2, 3), 3, (x[0], x[0])):
         with pytest.raises(BraindecError, match="does not fit"):
             layer(x, state)
 

@@ -81,3 +81,18 @@ def test_wrong_input():
         RecurrentLIF(3)(torch.full((4, 2, 3), float("nan")))
     with pytest.raises(BraindecError, match="does not fit"):
         RecurrentLIF(3)(torch.rand(4, 2, 3), LIFState(torch.zeros(1, 3), torch.zeros(1, 3)))
+    for spread in (float("nan"), -1.0, "x"):
+        with pytest.raises(BraindecError, match="spread"):
+            RecurrentLIF(3, spread=spread)
+
+
+@pytest.mark.parametrize("backend", ["fused", "torch"])
+def test_what_becomes_nan_is_not_silent(backend):
+    layer, x = RecurrentLIF(3, backend=backend), torch.rand(4, 2, 3)
+    bad = LIFState(torch.full((2, 3), float("nan")), torch.zeros(2, 3))
+    with pytest.raises(BraindecError, match="became NaN or infinite"):
+        layer(x, bad)
+    with torch.no_grad():
+        layer.weight[0, 1] = float("nan")
+    with pytest.raises(BraindecError, match="became NaN or infinite"):
+        layer(x)

@@ -131,6 +131,24 @@ def test_wrong_input():
         model(torch.full((5, 2, 3), float("nan")))
     with pytest.raises(BraindecError, match="not as many"):
         model(torch.zeros(5, 2, 3), [])
+    for wrong in ({"spread": float("inf")}, {"spread": "x"}, {"input_rate": None}):
+        with pytest.raises(BraindecError, match=next(iter(wrong))):
+            SpikingMLP((3, 4, 2), **wrong)
+    with pytest.raises(BraindecError, match="sizes"):
+        SpikingMLP(5)
+
+
+@pytest.mark.parametrize("readout", ["mean", "last", "max", "sequence"])
+@pytest.mark.parametrize("backend", ["auto", "torch"])
+def test_a_wrong_state_of_the_readout_is_refused(readout, backend):
+    model, x = SpikingMLP((3, 4, 2), readout=readout, backend=backend), torch.zeros(5, 2, 3)
+    states = model(x).state
+    smaller = [*states[:-1], type(states[-1])(torch.zeros(1, 2), torch.zeros(1, 2))]  # would be spread over the batch
+    with pytest.raises(BraindecError, match="does not fit"):
+        model(x, smaller)
+    nan = [*states[:-1], type(states[-1])(torch.full((2, 2), float("nan")), torch.zeros(2, 2))]
+    with pytest.raises(BraindecError, match="NaN"):
+        model(x, nan)
 
 
 @pytest.mark.parametrize("readout", ["mean", "last"])

@@ -89,3 +89,11 @@ def test_wrong_input():
         layer(torch.zeros(3, 2, 2), torch.zeros(2, 1, 6))
     with pytest.raises(BraindecError, match="NaN"):
         layer(torch.full((3, 2, 2), float("nan")))
+    with pytest.raises(BraindecError, match="became NaN"):
+        layer(torch.zeros(3, 2, 2), torch.full((2, 1, 7), float("nan")))
+    with torch.no_grad():
+        layer.kernel.fill_(1e30)  # runs away
+    with pytest.raises(BraindecError, match="became NaN or infinite"):
+        layer(torch.ones(3, 2, 2), torch.ones(2, 1, 7))
+    with pytest.raises(BraindecError, match="spread"):
+        WaveRNN(2, 7, spread=float("nan"))
