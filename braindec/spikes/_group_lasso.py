@@ -12,14 +12,14 @@ from __future__ import annotations
 import numpy as np
 
 from braindec.errors import BraindecError
-from braindec.spikes._newton import Family, Fit, curvature
+from braindec.spikes._newton import Family, Fit, check_maximum, check_rank, curvature
 
 __all__ = ["group_newton"]
 
 
 def group_newton(
     X: np.ndarray, y: np.ndarray, family: Family, *, offset: np.ndarray | float, penalty: np.ndarray, groups: np.ndarray,
-    group_alpha: float, max_iter: int = 200, tol: float = 1e-10,
+    group_alpha: float, names: list[str], max_iter: int = 200, tol: float = 1e-10,
 ) -> Fit:  # fmt: skip
     """Fit one target.
 
@@ -32,8 +32,15 @@ def group_newton(
     groups : array of int, shape (n_columns,)
         Group of each column; -1 has no group penalty.
     group_alpha : float
+    names : list of str
+        Of the columns, for messages.
     tol : float
         Largest violation of the optimality conditions.
+
+    Raises
+    ------
+    BraindecError
+        If columns without a penalty are collinear or make data separable, or the fit does not converge.
     """
     n = len(y)
     members = [np.flatnonzero(groups == g) for g in np.unique(groups[groups >= 0])]
@@ -42,6 +49,10 @@ def group_newton(
     beta = np.zeros(X.shape[1])
     share = np.exp(np.broadcast_to(offset, y.shape)).mean()
     beta[-1] = family.link(float(y.mean() / share))
+
+    rest = [names[i] for i in free]
+    null = curvature(X[:, free], family.variance(family.mean(offset + np.full(n, beta[-1]))) / n)
+    check_rank(null, penalty[free], rest)
 
     def objective(b: np.ndarray, eta: np.ndarray) -> float:
         groupwise = sum(c * np.linalg.norm(b[m]) for m, c in zip(members, cost, strict=True))
@@ -55,6 +66,7 @@ def group_newton(
         slope = X.T @ (mu - y) / n + penalty * beta
         hessian = curvature(X, family.variance(mu) / n) + np.diag(penalty)
         if step and _violation(beta, slope, members, cost, free) <= tol:
+            check_maximum(hessian[np.ix_(free, free)], null, penalty[free], rest)
             return Fit(beta, hessian, step, np.array(value))
         move = _quadratic(beta, slope, hessian, members, cost, free) - beta
         along, size = X @ move, 1.0
@@ -81,6 +93,8 @@ def _quadratic(beta, slope, hessian, members, cost, free):  # type: ignore[no-un
         residual += hessian[:, free] @ change
         moved = float(np.abs(change).max(initial=0))
         for m, c, top in zip(members, cost, largest, strict=True):
+            if not top > 0:  # a group whose columns are 0 everywhere stays at 0
+                continue
             point = b[m] - residual[m] / top
             length = np.linalg.norm(point)
             new = point * max(0.0, 1 - c / top / length) if length > 0 else point

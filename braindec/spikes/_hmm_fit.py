@@ -75,7 +75,7 @@ def fit_switching(model: HMMGLM, made: Trials, plain: Weights) -> tuple[State, l
     return _em(model, made, best, model.max_iter - n_first), tried
 
 
-def fit_structure(model: HMMGLM, made: Trials, state: State, n_functions: int) -> tuple[State, np.ndarray]:
+def fit_structure(model: HMMGLM, made: Trials, state: State, n_functions: int) -> tuple[State, np.ndarray, list[float]]:
     """Fit with the one-hot prior, from couplings without a structure; the likeliest structure in the end.
 
     Returns
@@ -83,9 +83,11 @@ def fit_structure(model: HMMGLM, made: Trials, state: State, n_functions: int) -
     state : State
     structure : array of shape (3, n_states, n_units, n_units)
         Probabilities that a connection (target, source) inhibits, is absent, excites.
+    history : list of float
+        Log-likelihood at the expected couplings of each iteration; what the iterations raise is a bound, so it may fall.
     """
-    weights, transition, start, history = state
-    link, n_free, history = link_named(model.link), int(model.state_bias), list(history)
+    weights, transition, start, before = state
+    link, n_free, history = link_named(model.link), int(model.state_bias), []
     known = _one_hot.start_from(weights, n_functions, n_free)
     free, shared, last = weights.state[:, weights.state.shape[1] - n_free :], weights.shared, -np.inf
     for _ in tqdm(range(model.max_iter), desc="structure", disable=None, leave=False):
@@ -107,7 +109,7 @@ def fit_structure(model: HMMGLM, made: Trials, state: State, n_functions: int) -
         known, free, shared = _one_hot.improve(
             known, sums(made, at, link, found.posterior), at, ridge=model.ridge, learn_structure=False
         )
-    return State(Weights(known.weights(free), shared), transition, start, history), structure
+    return State(Weights(known.weights(free), shared), transition, start, before), structure, history
 
 
 def _em(model: HMMGLM, made: Trials, state: State, n_iter: int) -> State:

@@ -8,11 +8,13 @@ matrices from products of pairs of columns. Rows with less than 1e-8 probability
 from __future__ import annotations
 
 import itertools
+import warnings
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import gammaln
 
+from braindec.errors import BraindecError
 from braindec.spikes._hmm_trials import Trials
 from braindec.spikes._links import Link
 
@@ -161,6 +163,11 @@ def first_guess(
     parts = np.array([(trials.X[a:b].T @ score[a:b]).ravel() for a, b in itertools.pairwise(edges)])
     parts /= np.sqrt(np.diff(edges))[:, None]
     parts = (parts - parts.mean(axis=0)) / (parts.std(axis=0) + 1e-12)
+    if len(parts) < n_states:
+        raise BraindecError(
+            f"the trials are too short to look for {n_states} states", found=f"{len(parts)} stretches of {window} bins",
+            fix="take fewer states or longer trials",
+        )  # fmt: skip
     n = min(n_states + 3, *parts.shape)
     values, vectors = (
         np.linalg.eigh(parts @ parts.T) if len(parts) < parts.shape[1] else np.linalg.eigh(parts.T @ parts)
@@ -170,7 +177,12 @@ def first_guess(
         if len(parts) < parts.shape[1]
         else parts @ vectors[:, -n:]
     )
-    label = kmeans2(leading, n_states, minit="++", seed=rng, iter=30)[1]
+    if len(np.unique(leading, axis=0)) < n_states:  # no scores to go by
+        label = rng.permutation(np.arange(len(parts)) % n_states)
+    else:
+        with warnings.catch_warnings():  # an empty cluster is a state that starts without stretches
+            warnings.simplefilter("ignore", UserWarning)
+            label = kmeans2(leading, n_states, minit="++", seed=rng, iter=30)[1]
     found = np.full((len(trials.y), n_states), 0.1 / n_states)
     found[np.arange(len(found)), np.repeat(label, np.diff(edges))] += 0.9
     return found

@@ -64,6 +64,8 @@ def as_counts(trials: Any, width: float | None = None) -> list[np.ndarray]:
     if not found:
         raise BraindecError("there are no trials", found="none")
     for i, t in enumerate(found):
+        if t.dtype.kind not in "biuf":
+            raise BraindecError("trials are counts (n_units, n_bins)", found=f"trial {i}: {t.dtype}", allowed="numbers")
         if t.ndim != 2 or t.shape[0] != found[0].shape[0]:
             raise BraindecError(
                 "trials are counts (n_units, n_bins) of the same units", found=f"trial {i}: shape {t.shape}",
@@ -88,7 +90,15 @@ def make_trials(
         )
         if not fits:
             raise BraindecError("covariates must be one array (n_covariates, n_bins) for each trial")
-        more = np.concatenate([np.asarray(v, dtype=float) for v in covariates], axis=1).T
+        values = [np.asarray(v) for v in covariates]
+        if len({len(v) for v in values}) > 1 or not all(
+            v.dtype.kind in "biuf" and np.isfinite(v).all() for v in values
+        ):
+            raise BraindecError(
+                "covariates are finite numbers, as many in each trial",
+                found=", ".join(f"{v.shape} {v.dtype}" for v in values[:4]),
+            )
+        more = np.concatenate(values, axis=1).T.astype(float)
     if state_bias:
         return Trials(np.ascontiguousarray(joined.T), np.hstack([X, ones]), more, offsets)
     return Trials(np.ascontiguousarray(joined.T), X, np.hstack([more, ones]), offsets)

@@ -26,6 +26,7 @@ __all__ = [
     "Family",
     "FLAT",
     "Fit",
+    "check_maximum",
     "check_rank",
     "curvature",
     "newton",
@@ -144,9 +145,9 @@ def newton(
                 return Fit(beta, hessian, step, np.array(value))
         beta, eta = new, tried
         if decrement / 2 <= tol:
-            _check_maximum(hessian, null, penalty, names)
+            check_maximum(hessian, null, penalty, names)
             return Fit(beta, hessian, step + 1, np.array(now))
-    _check_maximum(hessian, null, penalty, names)
+    check_maximum(hessian, null, penalty, names)
     raise BraindecError("the fit did not converge", found=f"{max_iter} iterations", fix="penalise: alpha=1e-4, say")
 
 
@@ -267,7 +268,7 @@ def check_rank(null: np.ndarray, penalty: np.ndarray, names: list[str]) -> None:
         )  # fmt: skip
 
 
-def _check_maximum(hessian: np.ndarray, null: np.ndarray, penalty: np.ndarray, names: list[str]) -> None:
+def check_maximum(hessian: np.ndarray, null: np.ndarray, penalty: np.ndarray, names: list[str]) -> None:
     """Refuse a fit along whose flattest direction the likelihood rises for ever."""
     if not (penalty[:-1] > 0).all() and eigh(hessian, null, eigvals_only=True, subset_by_index=[0, 0])[0] < FLAT:
         raise separable(hessian, null, names)

@@ -139,6 +139,8 @@ def exponential(taus: Sequence[float] | float, *, width: float, duration: float 
         Bin width, and how far it reaches (5 of the longest time constants by default), s.
     """
     values = [number(t, "tau", least=0, ends=False, unit="s") for t in np.atleast_1d(taus).tolist()]
+    if not values:
+        raise BraindecError("a basis needs a time constant", found="none")
     n_lags = _lags(5 * max(values) if duration is None else duration, width, 1)
     lags = np.arange(n_lags) * width
     return Basis(np.exp(-lags[:, None] / np.array(values)), float(width), tuple(f"exp{t:g}s" for t in values))
@@ -173,10 +175,16 @@ def convolve(signals: Any, basis: Basis, *, delay: int = 1, offsets: Any = None)
     array of shape (n_bins, n_signals, n)
     """
     x = np.atleast_2d(np.asarray(signals, dtype=np.float64))
+    if x.ndim != 2 or not np.isfinite(x).all():
+        raise BraindecError("signals are finite numbers, (n_signals, n_bins)", found=f"shape {x.shape}")
     delay, (n_lags, n) = whole(delay, "delay"), basis.values.shape
     out = np.zeros((x.shape[1], len(x), n))
     flipped = np.ascontiguousarray(basis.values[::-1])
     edges = [0, x.shape[1]] if offsets is None else np.asarray(offsets).tolist()
+    if edges[0] != 0 or edges[-1] != x.shape[1] or any(a > b for a, b in itertools.pairwise(edges)):
+        raise BraindecError(
+            "offsets rise from 0 to the number of bins", found=str(edges[:8]), allowed=f"0 to {x.shape[1]}"
+        )
     for begin, end in itertools.pairwise(edges):
         before = np.zeros((len(x), n_lags - 1 + delay))
         padded = np.concatenate([before, x[:, begin:end]], axis=1)
@@ -257,9 +265,14 @@ def design(
         units = [u for u in range(len(y)) if target is None or (u == target) == own]
         blocks.append(convolve(y[units], basis, offsets=offsets).reshape(y.shape[1], -1))
         rows += [(f"{kind} unit{u} {name}", kind, u, name) for u in units for name in basis.names]
+    for label in stimulus_basis if isinstance(stimulus_basis, Mapping) else ():
+        if label not in (stimulus or {}):
+            raise BraindecError(
+                f"there is a basis for {label!r}, but no such stimulus", allowed=", ".join(stimulus or {})
+            )
     for label, signal in (stimulus or {}).items():
-        values = np.asarray(signal, dtype=float)
-        if values.shape != y.shape[1:] or not np.isfinite(values).all():
+        values = np.asarray(signal)
+        if values.dtype.kind not in "biuf" or values.shape != y.shape[1:] or not np.isfinite(values).all():
             raise BraindecError(
                 f"stimulus {label!r} must have one finite value a bin",
                 found=f"{values.shape}",
@@ -267,7 +280,7 @@ def design(
             )
         own_basis = stimulus_basis.get(label) if isinstance(stimulus_basis, Mapping) else stimulus_basis
         if own_basis is None:
-            blocks.append(values[:, None])
+            blocks.append(values[:, None].astype(float))
             rows.append((f"stimulus {label}", "stimulus", label, ""))
             continue
         bases[f"stimulus {label}"] = own_basis

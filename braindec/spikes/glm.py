@@ -28,6 +28,7 @@ from braindec.types.split import FitRecord
 __all__ = ["BernoulliGLM", "PoissonGLM", "contiguous_folds"]
 
 ALPHAS = tuple(10.0 ** np.arange(-7, 0))
+_LARGEST = 1e100  # squares of larger covariates overflow
 
 
 class _GLM(BaseEstimator):
@@ -86,8 +87,11 @@ class _GLM(BaseEstimator):
         BraindecError
             If the unit has no spikes, columns are collinear, the likelihood has no maximum, or input is wrong.
         """
-        self.columns_ = [str(n) for n in (names if names is not None else getattr(X, "columns", range(np.shape(X)[1])))]
+        given = getattr(X, "columns", None) if names is None else names
         X, y, log_exposure = self._checked(X, y, exposure)
+        self._usable(y)
+        whole(self.max_iter, "max_iter", least=1)
+        self.columns_ = [str(n) for n in (range(X.shape[1]) if given is None else given)]
         if len(self.columns_) != X.shape[1]:
             raise BraindecError("names and columns differ in number", found=f"{len(self.columns_)} and {X.shape[1]}")
         design = np.column_stack([X, np.ones(len(X))])
@@ -102,6 +106,8 @@ class _GLM(BaseEstimator):
         self.mean_ = float(y.sum() / total)  # expected counts of the mean-rate model, a bin of exposure 1
         self.n_features_in_ = X.shape[1]
         rows = np.arange(len(y)) if ids is None else np.asarray(ids)
+        if len(rows) != len(y):
+            raise BraindecError("ids and bins differ in number", found=f"{len(rows)} and {len(y)}")
         self.fitted_on_ = FitRecord.of(self, rows)
         return self
 
@@ -146,6 +152,14 @@ class _GLM(BaseEstimator):
             found["p"] = 2 * stats.norm.sf(np.abs(found["z"]))
         return found
 
+    def _usable(self, y: np.ndarray) -> None:
+        """Refuse trains of which no rate can be estimated."""
+        if not y.any() or (self._family is BERNOULLI and y.all()):
+            word = "without spikes" if not y.any() else "that spikes in every bin"
+            raise BraindecError(
+                f"a unit {word} cannot be fitted", found=f"{y.sum():g} spikes in {len(y)} bins", fix="leave it out"
+            )
+
     @property
     def _fitted(self) -> Any:
         if not hasattr(self, "coef_"):
@@ -166,13 +180,15 @@ class _GLM(BaseEstimator):
         penalty = np.append(np.full(design.shape[1] - 1, alpha), 0.0)
         if self._groups is not None:
             return group_newton(design, y, self._family, offset=offset, penalty=penalty, groups=self._groups,
-                                group_alpha=self.group_alpha, max_iter=2 * self.max_iter)  # fmt: skip
+                                group_alpha=self.group_alpha, names=[*self.columns_, "constant"], max_iter=2 * self.max_iter)  # fmt: skip
         return newton(design, y, self._family, offset=offset, penalty=penalty, start=start,
                       names=[*self.columns_, "constant"], max_iter=self.max_iter)  # fmt: skip
 
     def _chosen(self, design: np.ndarray, y: np.ndarray, offset: Any) -> float:
         """The penalty with the best log-likelihood of held-out contiguous blocks; ``cv_table_`` has all of them."""
         alphas = sorted((number(a, "alpha", least=0, ends=False) for a in self.alphas), reverse=True)
+        if not alphas:
+            raise BraindecError('alpha="cv" needs penalties to try', found="alphas=()", fix="alphas=(1e-4, 1e-3, 1e-2)")
         folds = contiguous_folds(len(y), self.n_folds, gap=self.gap)
         held = np.zeros((len(folds), len(alphas)))
         for f, (train, test) in enumerate(folds):
@@ -188,27 +204,34 @@ class _GLM(BaseEstimator):
         return float(alphas[int(held.sum(axis=0).argmax())])
 
     def _checked(self, X: Any, y: Any, exposure: Any) -> tuple[np.ndarray, np.ndarray, Any]:
-        X = np.asarray(X, dtype=np.float64)
-        if X.ndim != 2 or not len(X) or not np.isfinite(X).all():
-            raise BraindecError("X must be finite numbers, (n_bins, n_columns)", found=f"shape {X.shape}")
+        X = _numbers("X", X)
+        if X.ndim != 2 or not len(X) or not (np.abs(X) < _LARGEST).all():
+            raise BraindecError(
+                f"X must be finite numbers below {_LARGEST:g}, (n_bins, n_columns)", found=f"shape {X.shape}"
+            )
         expected = getattr(self, "n_features_in_", X.shape[1]) if y is None else X.shape[1]
         if X.shape[1] != expected:
             raise BraindecError("X has other columns than the model", found=f"{X.shape[1]}", allowed=f"{expected}")
         log_exposure: Any = 0.0
         if exposure is not None:
-            given = np.asarray(exposure, dtype=np.float64)
-            if self._family is BERNOULLI or given.shape != X.shape[:1] or not (given > 0).all():
+            given = _numbers("exposure", exposure)
+            if self._family is BERNOULLI or given.shape != X.shape[:1] or not ((given > 0) & (given < _LARGEST)).all():
                 raise BraindecError(
-                    "exposure is one number above 0 for each bin of a Poisson model", found=f"shape {given.shape}"
+                    "exposure is one finite number above 0 for each bin of a Poisson model",
+                    found=f"shape {given.shape}",
                 )
             log_exposure = np.log(given)
         if y is None:
             return X, np.zeros(0), log_exposure
-        y = np.asarray(y, dtype=np.float64)
-        whole_counts = y.shape == X.shape[:1] and np.isfinite(y).all() and (y >= 0).all()
+        y = _numbers("y", y)
+        whole_counts = y.shape == X.shape[:1] and np.isfinite(y).all() and (y >= 0).all() and (y == np.round(y)).all()
         if not whole_counts or (self._family is BERNOULLI and not np.isin(y, (0, 1)).all()):
-            allowed = "0 or 1 in each bin" if self._family is BERNOULLI else "a count from 0 on in each bin"
-            fix = "take narrower bins, or PoissonGLM" if self._family is BERNOULLI else None
+            allowed = "0 or 1 in each bin" if self._family is BERNOULLI else "a whole number from 0 on in each bin"
+            fix = (
+                "take narrower bins, or PoissonGLM"
+                if self._family is BERNOULLI
+                else "give counts, not rates; exposure for bins seen in part"
+            )
             raise BraindecError(
                 f"{type(self).__name__} cannot take this y", found=f"shape {y.shape}, {y.min(initial=0):g} to {y.max(initial=0):g}",
                 allowed=f"{allowed}, {X.shape[:1]}", fix=fix,
@@ -251,21 +274,6 @@ class PoissonGLM(_GLM):
 
     _family = POISSON
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        exposure: Any = None,
-        names: Sequence[str] | None = None,
-        groups: Any = None,
-        ids: Any = None,
-    ) -> Any:
-        if not np.sum(y):
-            raise BraindecError("a unit without spikes cannot be fitted", found=f"0 spikes in {len(np.asarray(y))} bins",
-                                fix="leave it out")  # fmt: skip
-        return super().fit(X, y, exposure=exposure, names=names, groups=groups, ids=ids)
-
     def predict(self, X: Any) -> np.ndarray:
         """Return the rate of each bin: Hz with ``width``, otherwise spikes a bin."""
         return self.mean(X) / (
@@ -278,25 +286,16 @@ class BernoulliGLM(_GLM):
 
     _family = BERNOULLI
 
-    def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        exposure: Any = None,
-        names: Sequence[str] | None = None,
-        groups: Any = None,
-        ids: Any = None,
-    ) -> Any:
-        total, n = np.sum(y), len(np.asarray(y))
-        if not 0 < total < n:
-            raise BraindecError(f"a unit that {'never' if not total else 'always'} spikes cannot be fitted",
-                                found=f"{total:g} spikes in {n} bins", fix="leave it out")  # fmt: skip
-        return super().fit(X, y, exposure=exposure, names=names, groups=groups, ids=ids)
-
     def predict(self, X: Any) -> np.ndarray:
         """Return the probability of a spike in each bin."""
         return self.mean(X)
+
+
+def _numbers(what: str, values: Any) -> np.ndarray:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise BraindecError(f"{what} must be numbers", found=type(values).__name__) from None
 
 
 def _log_p(family: Family, y: np.ndarray, mean: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ from braindec.spikes._hmm_trials import Trials, as_counts, make_trials
 from braindec.spikes._links import link_named
 from braindec.spikes._simulate import markov_chain, simulate_counts
 from braindec.spikes.bases import Basis, exponential
-from braindec.stats.asked import number, whole
+from braindec.stats.asked import number, seed_of, whole
 from braindec.types.split import FitRecord
 
 __all__ = ["HMMGLM"]
@@ -72,7 +72,11 @@ class HMMGLM(BaseEstimator):
     structure_ : array of shape (3, n_states, n_units, n_units), with the one-hot prior
         Probability that a connection (target, source) inhibits, is absent, excites.
     history_ : list of float
-        Penalised training log-likelihood of each iteration.
+        Penalised training log-likelihood of each iteration of EM; it never falls. With the one-hot prior: of the couplings
+        without a structure, from which the structure starts.
+    structure_history_ : list of float, with the one-hot prior
+        Training log-likelihood at the expected couplings of each iteration. Structure is fitted by mean-field coordinate
+        ascent (the paper draws from a Gumbel-softmax); what that raises is a bound, so this may fall.
     """
 
     def __init__(
@@ -126,7 +130,7 @@ class HMMGLM(BaseEstimator):
         """
         self._check()
         counts = as_counts(trials, self.width)
-        self._silent(counts if responses is None else list(responses))
+        self._silent(counts if responses is None else as_counts(responses))
         self.basis_ = self.basis or exponential(1.5 * self.width, width=self.width, duration=5 * self.width)
         made = make_trials(counts, self.basis_, covariates=covariates, state_bias=self.state_bias)
         made = _answered(made, responses)
@@ -136,7 +140,7 @@ class HMMGLM(BaseEstimator):
         if self.n_states > 1:
             state, self.restarts_ = fit_switching(self, made, state.weights)
             if self.prior == "one_hot":
-                state, self.structure_ = fit_structure(self, made, state, self.basis_.n)
+                state, self.structure_, self.structure_history_ = fit_structure(self, made, state, self.basis_.n)
         self.history_ = state.history
         self._keep(state.weights, state.transition, state.start)
         self.fitted_on_ = FitRecord.of(self, range(len(counts)) if ids is None else ids)
@@ -195,6 +199,9 @@ class HMMGLM(BaseEstimator):
         rng : Generator or int
         """
         rng = np.random.default_rng(rng)
+        lengths = [whole(n, "a length", least=1) for n in lengths]
+        if not lengths:
+            raise BraindecError("there is no trial to simulate", found="no lengths")
         filters = np.einsum("stjf,lf->stjl", self._fitted.coupling_, self.basis_.values)
         states = [markov_chain(self.transition_, self.start_, int(n), rng) for n in lengths]
         return simulate_counts(states, filters, self.bias_, link_named(self.link), rng, most=_MOST), states
@@ -226,6 +233,9 @@ class HMMGLM(BaseEstimator):
         number(self.width, "width", least=0, ends=False, unit="s")
         number(self.prior_scale, "prior_scale", least=0, ends=False)
         number(self.ridge, "ridge", least=0, ends=False)
+        if np.isnan(self.tol):
+            raise BraindecError("tol is no number", allowed="-inf for all iterations")
+        seed_of(self.seed)
         link_named(self.link)
         if self.prior not in PRIORS:
             raise BraindecError(
@@ -290,7 +300,7 @@ def _answered(made: Trials, responses: Any) -> Trials:
     """The same designs with other counts to explain."""
     if responses is None:
         return made
-    y = np.concatenate([np.asarray(r, dtype=np.float64) for r in responses], axis=1).T
+    y = np.concatenate(as_counts(responses), axis=1).T
     if y.shape != made.y.shape:
         raise BraindecError(
             "responses do not fit the trials", found=f"{y.shape[::-1]}", allowed=f"{made.y.shape[::-1]}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from braindec.errors import BraindecError
 from braindec.spikes._links import link_named
 from braindec.spikes._simulate import markov_chain, simulate_counts
 from braindec.spikes.bases import Basis, exponential
@@ -107,7 +108,14 @@ def planted_states(
     weights = sign * size
     if not switching:
         weights = np.broadcast_to(weights.mean(axis=0), weights.shape).copy()
-    bias = np.full(n_units, f.inverse(number(rate, "rate", least=0, ends=False, unit="Hz") * width))
+    mean = number(rate, "rate", least=0, ends=False, unit="Hz") * width
+    if link == "sigmoid" and mean >= 1:
+        raise BraindecError(
+            "the link 'sigmoid' allows less than one spike a bin",
+            found=f"{mean:g}",
+            fix="take a lower rate, narrower bins, or link='softplus'",
+        )
+    bias = np.full(n_units, f.inverse(mean))
     stay = 1.0 if n_states == 1 else number(stay, "stay", least=0, most=1)
     transition = np.full((n_states, n_states), (1 - stay) / max(n_states - 1, 1))
     np.fill_diagonal(transition, stay)

@@ -111,6 +111,11 @@ class PopulationGLM(BaseEstimator):
                 allowed=", ".join(_FAMILIES),
             )
         counts = as_counts(trials, self.width)
+        for basis in self._bases():
+            if abs(basis.width / self.width - 1) > 1e-9:
+                raise BraindecError(
+                    "a basis has another bin width", found=f"{basis.width} s", allowed=f"{self.width} s (width)"
+                )
         made, y = self._design(counts, stimulus)
         self._usable(y)
         self.columns_, self.n_units_ = made.columns, len(y)
@@ -199,6 +204,8 @@ class PopulationGLM(BaseEstimator):
             raise BraindecError(
                 "the likelihood ratio test needs a fit without a penalty", found=f"alpha {self.alpha_:g}", fix="alpha=0"
             )
+        if self.n_units_ < 2:
+            raise BraindecError("there is no other unit to be coupled to", found="1 unit")
         X, Y = self._data
         family, n, f = _FAMILIES[self.family], len(X), self.coupling.n
         source = self.columns_["source"].to_numpy()
@@ -247,6 +254,11 @@ class PopulationGLM(BaseEstimator):
             raise BraindecError("the PopulationGLM is not fitted", fix="call fit(trials) first")
         return self
 
+    def _bases(self) -> list[Basis]:
+        more = self.stimulus_basis
+        every = [self.history, self.coupling, *(more.values() if isinstance(more, Mapping) else [more])]
+        return [b for b in every if b is not None]
+
     def _design(
         self, counts: list[np.ndarray], stimulus: Mapping[str, Sequence[Any]] | None
     ) -> tuple[Design, np.ndarray]:
@@ -257,7 +269,7 @@ class PopulationGLM(BaseEstimator):
                 raise BraindecError(
                     f"stimulus {name!r} must have one array a trial", found=f"{len(values)}", allowed=f"{len(counts)}"
                 )
-            signals[name] = np.concatenate([np.asarray(v, dtype=float) for v in values])
+            signals[name] = np.concatenate([np.asarray(v) for v in values])
         y, one = np.concatenate(counts, axis=1), self._one_basis
         made = design(y, history=None if one else self.history, coupling=self.coupling, stimulus=signals,
                       stimulus_basis=self.stimulus_basis, offsets=offsets)  # fmt: skip
@@ -286,12 +298,20 @@ class PopulationGLM(BaseEstimator):
                 found=f"{y.max():g}",
                 fix="take narrower bins, or family='poisson'",
             )
+        if self.family == "bernoulli" and y.all(axis=1).any():
+            raise BraindecError(
+                "a unit that spikes in every bin cannot be fitted",
+                found=f"units {np.flatnonzero(y.all(axis=1))[:8].tolist()}",
+                fix="take narrower bins, or family='poisson'",
+            )
 
     def _penalty(self, X: np.ndarray, alpha: float) -> np.ndarray:
         return np.append(np.full(X.shape[1] - 1, alpha), 0.0)
 
     def _chosen(self, X: np.ndarray, y: np.ndarray, mask: np.ndarray, made: Design) -> float:
         alphas = sorted((number(a, "alpha", least=0, ends=False) for a in self.alphas), reverse=True)
+        if not alphas:
+            raise BraindecError('alpha="cv" needs penalties to try', found="alphas=()", fix="alphas=(1e-4, 1e-3, 1e-2)")
         gap = max((len(b.values) for b in made.bases.values()), default=0)
         held, family = np.zeros(len(alphas)), _FAMILIES[self.family]
         for train, test in contiguous_folds(len(X), self.n_folds, gap=gap):

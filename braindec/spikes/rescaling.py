@@ -40,10 +40,17 @@ def rescale(counts: Any, mean: Any, *, family: str = "poisson", rng: np.random.G
         The first from the beginning on; what follows the last spike is left out.
     """
     y, mean = np.asarray(counts, dtype=float), np.asarray(mean, dtype=float)
+    if not np.isfinite(y).all() or (y < 0).any() or (y != np.round(y)).any():
+        raise BraindecError("rescaling needs counts: whole numbers from 0 on", found=f"shape {y.shape}")
     if y.ndim != 1 or y.shape != mean.shape or not np.isfinite(mean).all() or (mean < 0).any():
         raise BraindecError(
             "rescaling needs counts and expected counts (0 or more) of the same bins",
             found=f"{y.shape} and {mean.shape}",
+        )
+    if (y[mean == 0] > 0).any():
+        raise BraindecError(
+            "there are spikes where the model allows none",
+            found=f"{int(y[mean == 0].sum())} spikes in bins with an expected count of 0",
         )
     rng = np.random.default_rng(rng)
     if family == "poisson":
@@ -80,8 +87,10 @@ def rescaling_table(counts: Any, mean: Any, *, family: str = "poisson", seed: in
         exact for n), correlation (of successive intervals after a normal transform) and its p_correlation. NaN below 5
         intervals. The p of a model that was fitted to the same bins is too large, if anything: hold bins out.
     """
-    rows = []
-    for unit, (y, m) in enumerate(zip(np.atleast_2d(counts), np.atleast_2d(mean), strict=True)):
+    rows, counts, mean = [], np.atleast_2d(counts), np.atleast_2d(mean)
+    if counts.shape != mean.shape:
+        raise BraindecError("counts and expected counts differ in shape", found=f"{counts.shape} and {mean.shape}")
+    for unit, (y, m) in enumerate(zip(counts, mean, strict=True)):
         z = rescale(y, m, family=family, rng=np.random.default_rng([seed, unit]))
         if len(z) < _FEW:
             rows.append((unit, len(z), *[np.nan] * 4))

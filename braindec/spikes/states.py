@@ -11,14 +11,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import rankdata
 
 from braindec.errors import BraindecError
 from braindec.spikes.glm import contiguous_folds
 from braindec.spikes.hmm_glm import HMMGLM
+from braindec.stats.auc import auc
 from braindec.stats.permutation import sign_flip_test
 
-__all__ = ["Matched", "auc", "choose_n_states", "compare", "match_states", "structure_auc"]
+__all__ = ["Matched", "choose_n_states", "compare", "match_states", "structure_auc"]
 
 
 class Matched(NamedTuple):
@@ -42,19 +42,16 @@ def match_states(true: Any, found: Any, n_states: int | None = None) -> Matched:
     if a.shape != b.shape or not len(a):
         raise BraindecError("true and found states differ in length", found=f"{a.shape} and {b.shape}")
     n = int(max(a.max(), b.max())) + 1 if n_states is None else n_states
+    if min(a.min(), b.min()) < 0 or max(a.max(), b.max()) >= n:
+        raise BraindecError(
+            "states are numbered from 0",
+            found=f"{min(a.min(), b.min())} to {max(a.max(), b.max())}",
+            allowed=f"0 to {n - 1}",
+        )
     both = np.zeros((n, n))
     np.add.at(both, (a, b), 1)
     rows, columns = linear_sum_assignment(-both)
     return Matched(columns, float(both[rows, columns].sum() / len(a)))
-
-
-def auc(score: Any, positive: Any) -> float:
-    """Return the probability that a positive has a larger score than a negative, ties counting half; NaN without both."""
-    score, positive = np.ravel(score), np.ravel(positive).astype(bool)
-    n = positive.sum()
-    if not 0 < n < len(positive):
-        return float("nan")
-    return float((rankdata(score)[positive].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))
 
 
 def structure_auc(sign: Any, strengths: Any) -> dict[str, float]:
@@ -77,16 +74,19 @@ def structure_auc(sign: Any, strengths: Any) -> dict[str, float]:
     if sign.shape != strengths.shape:
         raise BraindecError("couplings and the structure differ in shape", found=f"{strengths.shape} and {sign.shape}")
     found = {
-        "excitatory": auc(strengths, sign > 0),
-        "inhibitory": auc(-strengths, sign < 0),
-        "connected": auc(np.abs(strengths), sign != 0),
+        "excitatory": auc(strengths, sign > 0).value,
+        "inhibitory": auc(-strengths, sign < 0).value,
+        "connected": auc(np.abs(strengths), sign != 0).value,
     }
     return {"structure": float(np.nanmean([found["excitatory"], found["inhibitory"]])), **found}
 
 
 def compare(first: Any, second: Any, *, rng: np.random.Generator | int = 0) -> float:
     """Return the one-sided p that values of held-out trials are larger for the first of two models (sign flips)."""
-    return sign_flip_test(np.asarray(first, dtype=float) - np.asarray(second, dtype=float), rng=rng)
+    first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if first.shape != second.shape:
+        raise BraindecError("two models are compared on the same trials", found=f"{first.shape} and {second.shape}")
+    return sign_flip_test(first - second, rng=rng)
 
 
 def choose_n_states(
@@ -109,6 +109,8 @@ def choose_n_states(
         standard error of the best, its paired differences over trials).
     """
     counts = list(trials)
+    if not candidates:
+        raise BraindecError("there is no number of states to choose from", found="none", fix="candidates=[1, 2, 3]")
     spikes = np.array([c.sum() for c in counts])
     gains = np.zeros((len(candidates), len(counts)))
     for train, test in contiguous_folds(len(counts), n_folds):

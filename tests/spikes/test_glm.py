@@ -135,7 +135,7 @@ def perfect(n=400):
     ("fit", "said"),
     [
         (lambda X, y: PoissonGLM().fit(X, 0 * y), "without spikes"),
-        (lambda X, y: BernoulliGLM().fit(X, 0 * y + 1), "always spikes"),
+        (lambda X, y: BernoulliGLM().fit(X, 0 * y + 1), "spikes in every bin"),
         (lambda X, y: BernoulliGLM().fit(X, y), "cannot take this y"),
         (lambda X, y: PoissonGLM().fit(X, y - 1.0), "cannot take this y"),
         (lambda X, y: PoissonGLM().fit(X * np.nan, y), "finite"),
