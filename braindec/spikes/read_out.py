@@ -38,6 +38,8 @@ class ReadOut:
         In order of time; classes as codes, (n_rows, 1).
     rows : array of int
         The samples that were predicted.
+    fold : array of int
+        The held-out block of each.
     n_classes : int
         0 for numbers.
     """
@@ -45,6 +47,7 @@ class ReadOut:
     true: np.ndarray
     predicted: np.ndarray
     rows: np.ndarray
+    fold: np.ndarray
     n_classes: int = 0
 
 
@@ -107,15 +110,16 @@ def read_out(
     if not np.isfinite(targets).all():
         raise BraindecError("labels are not finite")
     ks = [whole(k, "n_neighbours", least=1) for k in n_neighbours]
-    guess = np.full(targets.shape, np.nan)
-    for z, (train, test) in zip(several, folds, strict=True):
+    guess, block = np.full(targets.shape, np.nan), np.zeros(len(y), dtype=int)
+    for k, (z, (train, test)) in enumerate(zip(several, folds, strict=True)):
         z = np.asarray(z, dtype=float)
+        block[test] = k
         guess[test] = _predict(z[train], targets[train], z[test], how, ks, gap)
     rows = np.sort(np.concatenate([test for _, test in folds]))
     if classes is None:
-        return ReadOut(targets[rows], guess[rows], rows)
+        return ReadOut(targets[rows], guess[rows], rows, block[rows])
     codes = (v[rows].argmax(axis=1)[:, None].astype(float) for v in (targets, guess))
-    return ReadOut(*codes, rows, len(classes))
+    return ReadOut(*codes, rows, block[rows], len(classes))
 
 
 def scored(
@@ -134,8 +138,9 @@ def scored(
     ----------
     found : ReadOut, or a sequence of them
     metric : {"r2", "pearson", "balanced_accuracy"}, optional
-        R2 is over all columns together, about the mean of each session; r is the mean over columns; balanced accuracy is
-        for classes, and is what they are scored by. Numbers have R2 by default.
+        R2 is over all columns together, about the mean of each session; r is the mean over columns, within held-out blocks
+        (across them training means, which lie on the other side, push it below 0); balanced accuracy is for classes, and
+        is what they are scored by. Numbers have R2 by default.
     gap, block : int
         Samples; shifts of the null are longer than ``gap``; intervals resample stretches of ``block``.
     n_shifts, n_bootstrap : int
@@ -150,7 +155,7 @@ def scored(
     rng, block = np.random.default_rng(rng), whole(block, "block", least=2)
     sums = []
     for one in several:
-        parts = _parts(one.true, one.predicted, kind, n_classes)
+        parts = _parts(one.true, one, kind)
         stretch = np.arange(len(parts)) // block
         sums += [parts[stretch == k].sum(axis=0) for k in range(stretch[-1] + 1)]
     stacked = np.stack(sums)
@@ -163,7 +168,7 @@ def scored(
     for k in range(len(null)):
         turned = [np.roll(s.true, int(rng.integers(gap + 1, max(gap + 2, len(s.true) - gap))), axis=0) for s in several]
         null[k] = _score(
-            np.concatenate([_parts(t, s.predicted, kind, n_classes) for t, s in zip(turned, several, strict=True)]),
+            np.concatenate([_parts(t, s, kind) for t, s in zip(turned, several, strict=True)]),
             kind,
         )
     p = float(permutation_p(value, null)) if len(null) else np.nan
@@ -208,16 +213,23 @@ def _predict(x: np.ndarray, y: np.ndarray, new: np.ndarray, how: str, ks: list[i
     return y[nearest(x, new, ks[0])].mean(axis=1)
 
 
-def _parts(true: np.ndarray, predicted: np.ndarray, kind: str, n_classes: int) -> np.ndarray:
+def _parts(true: np.ndarray, found: ReadOut, kind: str) -> np.ndarray:
     """What each row adds to the sums that a score is made of."""
     if kind == "r2":
-        wrong = ((true - predicted) ** 2).sum(axis=1)
+        wrong = ((true - found.predicted) ** 2).sum(axis=1)
         return np.stack([wrong, ((true - true.mean(axis=0)) ** 2).sum(axis=1)], axis=1)
     if kind == "pearson":
-        a, b = true - true.mean(axis=0), predicted - predicted.mean(axis=0)
+        a, b = (_centred(v, found.fold) for v in (true, found.predicted))
         return np.concatenate([np.ones((len(a), a.shape[1])), a, b, a * a, b * b, a * b], axis=1)
-    own = true[:, :1] == np.arange(n_classes)
-    return np.concatenate([own & (true == predicted), own], axis=1).astype(float)
+    own = true[:, :1] == np.arange(found.n_classes)
+    return np.concatenate([own & (true == found.predicted), own], axis=1).astype(float)
+
+
+def _centred(values: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """Values minus the mean of their held-out block."""
+    count = np.bincount(fold)
+    means = np.stack([np.bincount(fold, weights=column) for column in values.T], axis=1) / np.maximum(count, 1)[:, None]
+    return values - means[fold]
 
 
 def _score(parts: np.ndarray, kind: str) -> float:
