@@ -2,8 +2,10 @@
 
 What an animal does and what its neurons do both change slowly, so that any two such series correlate. Test blocks are
 contiguous and training rows near them are left out; p-values repeat the whole cross-validation, training included, on
-targets that were turned around within the run, which keeps the autocorrelation of both sides. R2 stands beside r:
-a prediction can correlate and still be off in scale or offset.
+targets that were turned around within the run, which keeps the autocorrelation of both sides. A straight line over the run
+stays where it is while the rest is turned: signals that bleach and animals that tire share one by accident. (A target of
+two values is turned as a whole: look at the control time_only.) R2 stands beside r: a prediction can correlate and still be
+off in scale or offset.
 
 Source: Hoerl & Kennard 1970 (Technometrics 12:55); Harris 2021 (bioRxiv 2020.11.29.402719) for shifting one of two
 autocorrelated series; Lahiri 2003 (Resampling Methods for Dependent Data, ch. 2) for resampling blocks of time.
@@ -96,9 +98,10 @@ def decode_series(
     gap : float
         Training rows closer than this to a test row are left out, s.
     block : float
-        Length of the blocks of time that intervals resample, s.
+        Length of the blocks of time that intervals resample, s; longer where a target is so slow that its autocorrelation
+        falls to 1 / e later than in a quarter of it.
     controls : sequence of str
-        "label_shuffle": targets turned around; "noise_input": signals with random phases, of the same spectra and
+        "label_shuffle": targets turned around (straight lines kept); "noise_input": signals with random phases, of the same spectra and
         correlations; "time_only": slow waves of the time in the run. They are given for r and AUC.
     n_shifts : int
         Turned targets of the null; 0 gives no p.
@@ -123,7 +126,8 @@ def decode_series(
     folds = contiguous_folds(len(X), n_folds, runs=runs, buffer=buffer)
     rng = np.random.default_rng([seed, 1])
     shifted = np.stack([_turned(Y, runs, buffer, rng) for _ in range(n_shifts)], axis=2) if n_shifts else None
-    blocks = _blocks(folds, len(X), max(2, round(block * sfreq)))
+    lengths = [max(2, round(block * sfreq), _slowness(y, runs)) for y in Y.T]
+    blocks = [_blocks(folds, len(X), length) for length in lengths]
     inputs = {"decoded": X}
     if "noise_input" in controls:
         inputs["noise_input"] = phase_randomized(X, runs=runs, rng=np.random.default_rng([seed, 2]))
@@ -138,7 +142,7 @@ def decode_series(
             predicted = held
         for t, name in enumerate(names):
             for metric in _metrics(Y[:, t], row):
-                found, own = _score(metric, Y[:, t], held[:, t], folds, blocks, n_bootstrap, seed,
+                found, own = _score(metric, Y[:, t], held[:, t], folds, (blocks[t], lengths[t] / sfreq), n_bootstrap, seed,
                                     None if shifted is None else (shifted[:, t], turned[:, t]))  # fmt: skip
                 note = [] if row == "decoded" else [_ABOUT[row]]
                 note += [f"targets turned around within the run {n_shifts} times" if n_shifts else "no shifts, no p"]
@@ -211,12 +215,15 @@ def _checked(
 
 
 def _turned(Y: np.ndarray, runs: np.ndarray, buffer: int, rng: np.random.Generator) -> np.ndarray:
-    """Targets turned around within each run by a random number of samples, more than the gap."""
+    """Targets turned around within each run by a random number of samples, more than the gap; straight lines stay."""
     out = np.empty_like(Y)
+    binary = np.array([len(np.unique(y)) == 2 for y in Y.T])
     for run in np.unique(runs):
         rows = np.flatnonzero(runs == run)
         low = max(1, buffer)
-        out[rows] = np.roll(Y[rows], int(rng.integers(low, len(rows) - low + 1)), axis=0)
+        time = np.arange(len(rows)) - (len(rows) - 1) / 2
+        line = np.where(binary, 0.0, time[:, None] * (time @ Y[rows] / (time @ time)))
+        out[rows] = line + np.roll(Y[rows] - line, int(rng.integers(low, len(rows) - low + 1)), axis=0)
     return out
 
 
@@ -267,7 +274,7 @@ def _value(metric: str, y: np.ndarray, s: np.ndarray) -> float:
 
 
 def _score(
-    metric: str, y: np.ndarray, s: np.ndarray, folds: Sequence, blocks: np.ndarray, n_bootstrap: int, seed: int,
+    metric: str, y: np.ndarray, s: np.ndarray, folds: Sequence, blocks: tuple[np.ndarray, float], n_bootstrap: int, seed: int,
     shifted: tuple[np.ndarray, np.ndarray] | None,
 ) -> tuple[dict[str, Any], np.ndarray]:  # fmt: skip
     """One row of the table, and the null behind its p."""
@@ -275,14 +282,18 @@ def _score(
     value = _value(metric, y[rows], s[rows])
     low, high = bootstrap_interval(
         np.stack([y[rows], s[rows]], axis=1), lambda v: _value(metric, v[:, 0], v[:, 1]), n=n_bootstrap,
-        rng=np.random.default_rng([seed, 3]), clusters=blocks[rows],
+        rng=np.random.default_rng([seed, 3]), clusters=blocks[0][rows],
     )  # fmt: skip
     null, p = np.empty(0), np.nan
     if shifted is not None:
         null = np.array([_value(metric, a, b) for a, b in zip(shifted[0][rows].T, shifted[1][rows].T, strict=True)])
         p = float(permutation_p(value, null))
     each = [_value(metric, y[test], s[test]) for _, test in folds if np.ptp(y[test]) > 0]
-    said = [f"in single blocks {min(each):.2f} to {max(each):.2f}", "interval over blocks of time"] if each else []
+    said = (
+        [f"in single blocks {min(each):.2f} to {max(each):.2f}", f"interval over blocks of {blocks[1]:.3g} s"]
+        if each
+        else []
+    )
     if metric == "r2" and value < 0:
         said.append("worse than the mean: correlated at best, scale or offset are wrong")
     bounds = {"auc": (0.0, 1.0), "pearson": (-1.0, 1.0), "r2": (-np.inf, 1.0)}[metric]
@@ -290,6 +301,17 @@ def _score(
              "low": max(bounds[0], min(low, value)), "high": min(bounds[1], max(high, value)), "p": p, "n": len(rows),
              "said": said}  # fmt: skip
     return found, null
+
+
+def _slowness(y: np.ndarray, runs: np.ndarray) -> int:
+    """Four times the lag at which the autocorrelation of a target falls below 1 / e, in samples."""
+    shortest = int(np.bincount(runs).min())
+    parts = [y[runs == r] - y[runs == r].mean() for r in np.unique(runs)]
+    power = sum(float(p @ p) for p in parts)
+    for lag in range(1, max(2, shortest // 4)):
+        if sum(float(p[:-lag] @ p[lag:]) for p in parts) < power / np.e:
+            return 4 * lag
+    return shortest
 
 
 def _blocks(folds: Sequence, n: int, length: int) -> np.ndarray:

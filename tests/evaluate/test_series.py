@@ -108,3 +108,31 @@ def test_p_holds_for_slow_signals_that_share_nothing():
         p += rows(found).xs("pearson", level="metric")["p"].tolist()
     rate = np.mean(np.array(p) <= 0.05)
     assert 0.02 <= rate <= 0.085, rate  # 360 tests, 5 % expected
+
+
+def test_signals_and_targets_that_drift_share_nothing():
+    rng = np.random.default_rng(8)
+    p = []
+    for seed in range(30):
+        drift = np.linspace(-1.5, 1.5, 300)[:, None]
+        X, y = slow(300, 4, rng, 0.8) + drift * rng.normal(size=(1, 4)), slow(300, 1, rng, 0.8) + drift
+        found = decode_series(
+            X, y, names=["y"], sfreq=1.0, gap=5.0, n_shifts=19, n_bootstrap=10, controls=(), seed=seed
+        )
+        p.append(rows(found).loc[("y", "pearson"), "p"])
+    assert np.mean(np.array(p) <= 0.05) <= 0.2  # two thirds where the line is turned with the rest
+
+
+def test_slow_targets_have_longer_blocks_and_wider_intervals():
+    rng = np.random.default_rng(9)
+    fast, late = slow(1200, 1, rng, 0.5), slow(1200, 1, rng, 0.98)
+    X = np.column_stack([fast + slow(1200, 1, rng, 0.5), late + slow(1200, 1, rng, 0.98)])
+    found = decode_series(
+        X, np.column_stack([fast, late]), names=["fast", "late"], sfreq=2.0, n_shifts=0, n_bootstrap=200, controls=()
+    )
+    table = rows(found).xs("pearson", level="metric")
+    assert "blocks of 20 s" in table.loc["fast", "note"]
+    length = float(table.loc["late", "note"].split("blocks of ")[1].split(" s")[0])
+    assert 60 < length < 150  # 4 x 25 s
+    width = table["high"] - table["low"]
+    assert width["late"] > 2 * width["fast"]
