@@ -27,6 +27,7 @@ from braindec.networks.rules.fixed_probability import FixedProbability
 from braindec.networks.simulate import run
 from braindec.signal.coloured_noise import coloured
 from braindec.signal.spherical_head import eeg_gains, montage_info
+from braindec.stats.asked import number, seed_of, whole
 from braindec.types import ArraySignal, Recording, Spikes
 
 __all__ = ["EEG_CHANNELS", "GroundTruth", "ground_truth", "sensory_network", "stimulus_events"]
@@ -86,11 +87,11 @@ def stimulus_events(
         onset, duration (s), trial_type, stimulus_id, block.
     """
     for name, value, least in (("n_trials", n_trials, 1), ("n_classes", n_classes, 2), ("n_runs", n_runs, 1)):
-        if int(value) != value or value < least:
-            raise BraindecError(f"{name} must be a whole number of at least {least}", found=repr(value))
+        whole(value, name, least=least)
+    number(duration, "duration", unit="s"), number(interval, "interval", unit="s")
     if not (duration >= _BIN and interval >= 0):
         raise BraindecError("stimuli last 10 ms or more", found=f"duration {duration} s, interval {interval} s")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed_of(seed))
     rounds = int(np.ceil(n_trials / n_classes / n_runs))
     order = np.concatenate([rng.permutation(np.tile(np.arange(n_classes), rounds)) for _ in range(n_runs)])
     names = [f"class {k + 1}" for k in order]
@@ -123,8 +124,8 @@ def sensory_network(
     seed : int
         Of places.
     """
-    if not (np.isfinite(signal) and signal >= 0):
-        raise BraindecError("the signal must be 0 or more", found=repr(signal))
+    number(signal, "signal", least=0)
+    whole(n_excitatory, "n_excitatory", least=1), whole(n_inhibitory, "n_inhibitory", least=1)
     rng = np.random.default_rng([seed, 1])
     populations, projections = [], []
     for region, first, n_columns in (
@@ -189,7 +190,17 @@ def ground_truth(
     Returns
     -------
     GroundTruth
+
+    Raises
+    ------
+    BraindecError
+        If a number is out of its range, a channel is not in the 10-05 system, or the network runs away.
     """
+    for name, value in (("represents", represents), ("seeg_noise", seeg_noise), ("eeg_noise", eeg_noise)):
+        number(value, name, least=0)
+    number(moment, "moment", unit="A m")
+    number(sfreq, "sfreq", least=0, most=1000, unit="Hz")
+    places_of = montage_info(eeg_channels, sfreq)  # before anything is simulated
     events = stimulus_events(n_trials, n_classes, duration=duration, interval=interval, n_runs=n_runs, seed=seed)
     network = sensory_network(events, signal=signal, n_classes=n_classes, n_excitatory=n_excitatory, n_inhibitory=n_inhibitory, seed=seed)  # fmt: skip
     seconds = float(np.ceil(events["onset"].iloc[-1] + duration + interval + 0.2))
@@ -214,7 +225,7 @@ def ground_truth(
     )
     eeg = _scalp(spikes, sfreq, moment, eeg_noise, list(eeg_channels), rng)
     about = pd.DataFrame({"name": list(eeg_channels), "type": "eeg", "unit": "V"})
-    about[["x", "y", "z"]] = [c["loc"][:3] for c in montage_info(eeg_channels, sfreq)["chs"]]
+    about[["x", "y", "z"]] = [c["loc"][:3] for c in places_of["chs"]]
     return GroundTruth(
         spikes, seeg, Recording(ArraySignal(eeg), sfreq, about, events, {**info, "modality": "eeg"}), lfp, network,
         [f"class {k + 1}" for k in range(n_classes)],
@@ -263,7 +274,7 @@ def _scalp(
                        excitatory=np.ones((column == k).sum(), bool), contacts=np.zeros((1, 3)), sfreq=sfreq, kernel=mass)
         for k in range(n_columns)
     ])  # fmt: skip
-    seen = eeg_gains(channels, places, normals) @ _centred(dipoles)
+    seen = eeg_gains(channels, places, normals, on_sphere=True) @ _centred(dipoles)
     far = rng.normal(size=(len(channels), 12)) / np.sqrt(12)  # brain noise is shared between channels
     brain = far @ coloured(rng, (12, seen.shape[1]), sfreq, exponent=1.0, corner=1.0)
     own_noise = coloured(rng, seen.shape, sfreq, exponent=0.0)

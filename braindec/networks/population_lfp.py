@@ -58,9 +58,14 @@ class FieldKernel:
     delay: float = 10.4e-3
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not isinstance(value, (int, float)):
+                raise BraindecError(f"{name} of a field kernel is a number", found=repr(value))
         for name in ("width_excitatory", "width_inhibitory", "velocity", "space"):
             if not getattr(self, name) > 0:
                 raise BraindecError(f"{name} of a field kernel must be above 0", found=str(getattr(self, name)))
+        if not np.isfinite([self.width_excitatory, self.width_inhibitory]).all():
+            raise BraindecError("widths of a field kernel must be finite", found=str(self))
         if not (self.delay >= 0 and np.isfinite([self.excitatory, self.inhibitory, self.delay]).all()):
             raise BraindecError("a field kernel needs finite amplitudes and a delay of at least 0 s", found=str(self))
 
@@ -90,7 +95,8 @@ def population_lfp(
     contacts : array of shape (n_contacts, 3)
         m.
     sfreq : float
-        Hz, at most 1,000; samples stand at ``spikes.start + k / sfreq``.
+        Hz, at most 1,000; samples stand at ``spikes.start + k / sfreq``. Nothing is filtered before: a tenth of the
+        amplitude is left at 160 Hz, so rates below some 300 Hz fold the fastest part back.
     kernel : FieldKernel, optional
         That of the cell-body layer by default.
 
@@ -159,7 +165,12 @@ def _smoothed(at: np.ndarray, weight: np.ndarray, n: int, tap: np.ndarray) -> np
 def _checked(
     spikes: Spikes, positions: np.ndarray, excitatory: np.ndarray, contacts: np.ndarray, sfreq: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    positions, contacts = np.asarray(positions, dtype=float), np.atleast_2d(np.asarray(contacts, dtype=float))
+    if not isinstance(spikes, Spikes):
+        raise BraindecError("a field is that of Spikes", found=type(spikes).__name__)
+    try:
+        positions, contacts = np.asarray(positions, dtype=float), np.atleast_2d(np.asarray(contacts, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise BraindecError("places of units and contacts must be numbers: x, y, z in m") from error
     excitatory = np.asarray(excitatory)
     if positions.shape != (spikes.n_units, 3) or contacts.ndim != 2 or contacts.shape[1] != 3:
         raise BraindecError(
@@ -172,6 +183,6 @@ def _checked(
                             allowed=f"bool of shape ({spikes.n_units},)")  # fmt: skip
     if not (np.isfinite(positions).all() and np.isfinite(contacts).all()):
         raise BraindecError("places of units and contacts must be finite", fix="give x, y, z in m for each of them")
-    if not 0 < sfreq <= 1000:
+    if not isinstance(sfreq, (int, float)) or not 0 < sfreq <= 1000:
         raise BraindecError("a field is sampled at up to 1,000 Hz", found=f"{sfreq} Hz")
     return positions, excitatory, contacts

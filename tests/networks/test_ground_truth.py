@@ -76,6 +76,14 @@ def test_recordings_share_time_events_and_places(worlds):
         assert set(own["region"]) == {row["region"]}
 
 
+def test_the_noise_of_the_scalp_has_the_size_that_was_asked_for():
+    quiet, noisy = (ground_truth(signal=0.5, **{**SMALL, "n_trials": 4}, eeg_noise=size, seed=3) for size in (0.0, 5e-6))
+    added = [w.eeg.signal.read(slice(None), 0, w.eeg.n_times) for w in (quiet, noisy)]
+    size = (added[1] - added[0]).std(axis=1)
+    assert np.sqrt((size**2).mean()) == pytest.approx(5e-6, rel=0.25)  # twelve shared sources: a mean over channels
+    assert 0.1e-6 < added[0].std() < 50e-6  # microvolts without noise
+
+
 def test_same_seed_same_bytes():
     one, two, other = (ground_truth(signal=0.5, **{**SMALL, "n_trials": 4}, seed=s) for s in (3, 3, 4))
     for name in ("seeg", "eeg"):
@@ -85,8 +93,12 @@ def test_same_seed_same_bytes():
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"), [({"signal": -1.0}, "signal must be"), ({"signal": np.nan}, "signal must be"),
-                        ({"n_classes": 1}, "n_classes"), ({"duration": 0.001}, "10 ms")],
+    ("wrong", "said"), [({"signal": -1.0}, "signal"), ({"signal": np.nan}, "signal"), ({"signal": "x"}, "signal"),
+                        ({"n_classes": 1}, "n_classes"), ({"duration": 0.001}, "10 ms"), ({"duration": np.nan}, "duration"),
+                        ({"n_trials": np.nan}, "n_trials"), ({"n_excitatory": 0}, "n_excitatory"), ({"seed": -1}, "seed"),
+                        ({"seeg_noise": np.nan}, "seeg_noise"), ({"eeg_noise": -1.0}, "eeg_noise"), ({"moment": np.inf}, "moment"),
+                        ({"represents": np.nan}, "represents"), ({"sfreq": 5000.0}, "sfreq"),
+                        ({"eeg_channels": ("Fz", "Czz")}, "did you mean 'Cz'"), ({"eeg_channels": ()}, "each once")],
 )  # fmt: skip
 def test_wrong_settings(wrong, said):
     with pytest.raises(BraindecError, match=said):

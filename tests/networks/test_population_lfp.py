@@ -55,7 +55,8 @@ def test_fields_add_and_fall():
 @pytest.mark.parametrize(
     ("change", "said"),
     [({"positions": np.zeros((2, 3))}, "a place"), ({"excitatory": np.ones(30)}, "True or False"),
-     ({"contacts": np.full((1, 3), np.nan)}, "finite"), ({"contacts": np.zeros((1, 2))}, "a place")],
+     ({"contacts": np.full((1, 3), np.nan)}, "finite"), ({"contacts": np.zeros((1, 2))}, "a place"),
+     ({"positions": "here"}, "must be numbers"), ({"excitatory": None}, "True or False")],
 )  # fmt: skip
 def test_wrong_shapes(change, said):
     spikes, where = some()
@@ -68,6 +69,16 @@ def test_wrong_kernels():
         FieldKernel.at("somma")
     with pytest.raises(BraindecError, match="width_inhibitory"):
         FieldKernel(width_inhibitory=0)
+    for wrong in ({"delay": "x"}, {"space": None}):
+        with pytest.raises(BraindecError, match="is a number"):
+            FieldKernel(**wrong)
+    for wrong in ({"width_excitatory": np.inf}, {"delay": -1e-3}, {"excitatory": np.nan}):
+        with pytest.raises(BraindecError, match="finite"):
+            FieldKernel(**wrong)
     spikes, where = some()
     with pytest.raises(BraindecError, match="1,000 Hz"):
         population_lfp(spikes, sfreq=2000.0, **where)
+    with pytest.raises(BraindecError, match="1,000 Hz"):
+        population_lfp(spikes, sfreq="fast", **where)
+    with pytest.raises(BraindecError, match="Spikes"):
+        population_lfp(None, sfreq=500.0, **where)
