@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from braindec.errors import BraindecError
 from braindec.networks.token_model import TokenModel
 from braindec.stats.bootstrap import interval_of
 
@@ -65,19 +66,31 @@ def saved_bits(
     -------
     DataFrame
         Columns metric, version, row, value, chance, low, high, p, n (documents), note.
+
+    Raises
+    ------
+    BraindecError
+        If a model has no finite surprisal where the base model has one.
     """
+    known = np.isfinite(base)
+    for name, bits in models.items():
+        if bits.shape != base.shape or not np.isfinite(bits[known]).all():
+            raise BraindecError(f"surprisals of {name!r} do not cover those of the base model",
+                                found=f"shape {bits.shape}, {int((~np.isfinite(bits)).sum())} not finite",
+                                allowed=f"shape {base.shape}, {int((~known).sum())} not finite",
+                                fix="a network that gives NaN ran away in training: lower the learning rate")  # fmt: skip
     rng = np.random.default_rng(seed)
     signs = rng.choice([-1.0, 1.0], size=(n_permutations, int(document.max()) + 1))
-    n_tokens = np.bincount(document, np.isfinite(base).sum(axis=1))
+    n_tokens = np.bincount(document, known.sum(axis=1))
     drawn = rng.multinomial(len(n_tokens), np.full(len(n_tokens), 1 / len(n_tokens)), size=2000)
     rows = []
     for name, bits in models.items():
-        gain = np.bincount(document, np.nansum(base - bits, axis=1))
+        gain = np.bincount(document, np.where(known, base - bits, 0.0).sum(axis=1))
         value = gain.sum() / n_tokens.sum()
         low, high = interval_of((drawn @ gain) / (drawn @ n_tokens), n_units=len(gain))
         null = signs @ gain
         p = (1 + (null >= gain.sum() - 1e-9).sum()) / (1 + n_permutations)
-        total = np.nansum(bits) / n_tokens.sum()
+        total = bits[known].sum() / n_tokens.sum()
         rows.append(
             {"metric": "bits_saved", "version": VERSION, "row": name, "value": value, "chance": 0.0, "low": low,
              "high": high, "p": p, "n": len(gain), "note": f"{total:.3f} bits a byte"}

@@ -14,6 +14,7 @@ from collections import defaultdict
 import numpy as np
 
 from braindec.errors import BraindecError
+from braindec.stats.asked import whole
 
 __all__ = ["NGram"]
 
@@ -30,15 +31,21 @@ class NGram:
     """
 
     def __init__(self, order: int, vocab_size: int) -> None:
-        if order < 1 or vocab_size < 2:
-            raise BraindecError("an n-gram has order >= 1 and two tokens or more", found=f"{order}, {vocab_size}")
-        self.order, self.vocab_size = int(order), int(vocab_size)
+        self.order = whole(order, "order of an n-gram", least=1)
+        self.vocab_size = whole(vocab_size, "vocab_size", least=2)
         self._counts: list[defaultdict[tuple[int, ...], defaultdict[int, int]]] = []
 
     def fit(self, tokens: np.ndarray) -> NGram:
-        """Count grams in rows of tokens, shape (n_rows, n_times); -1 ends a row, and the first token is not predicted."""
+        """Count grams in rows of tokens, shape (n_rows, n_times); -1 ends a row, and the first token is not predicted.
+
+        Raises
+        ------
+        BraindecError
+            If these are no rows of whole numbers from -1 to below ``vocab_size``.
+        """
+        tokens = self._checked(tokens)
         self._counts = [defaultdict(lambda: defaultdict(int)) for _ in range(self.order)]
-        for row in np.asarray(tokens):
+        for row in tokens:
             row = row[row >= 0].tolist()
             for t in range(1, len(row)):
                 for n in range(min(self.order, t + 1)):
@@ -51,12 +58,13 @@ class NGram:
         Raises
         ------
         BraindecError
-            Before ``fit``.
+            Before ``fit``, or for tokens that :meth:`fit` would refuse.
         """
         if not self._counts:
             raise BraindecError("the n-gram model was not fitted", fix="call fit(tokens) first")
+        tokens = self._checked(tokens)
         found = np.full((len(tokens), tokens.shape[1] - 1), np.nan)
-        for i, row in enumerate(np.asarray(tokens)):
+        for i, row in enumerate(tokens):
             row = row[row >= 0].tolist()
             for t in range(1, len(row)):
                 p = 1 / self.vocab_size
@@ -68,3 +76,14 @@ class NGram:
                     p = (after.get(row[t], 0) + kinds * p) / (sum(after.values()) + kinds)
                 found[i, t - 1] = -np.log2(p)
         return found
+
+    def _checked(self, tokens: np.ndarray) -> np.ndarray:
+        rows = np.asarray(tokens)
+        if rows.ndim != 2 or rows.dtype.kind not in "iu" or not rows.shape[1]:
+            raise BraindecError("n-grams are counted in rows of whole numbers", found=f"{rows.dtype} of shape {rows.shape}")
+        if rows.size and (rows.min() < -1 or rows.max() >= self.vocab_size):
+            raise BraindecError("a token is not in the vocabulary", found=f"{rows.min()} to {rows.max()}",
+                                allowed=f"0 to {self.vocab_size - 1}, and -1 behind the end of a row")  # fmt: skip
+        if np.any((rows[:, :-1] < 0) & (rows[:, 1:] >= 0)):
+            raise BraindecError("-1 ends a row, and tokens come after it", fix="put -1 behind the last token only")
+        return rows

@@ -37,8 +37,21 @@ def test_ngrams_are_probabilities_and_find_an_order():
     )
     with pytest.raises(BraindecError, match="not fitted"):
         NGram(2, 3).bits(text)
-    with pytest.raises(BraindecError, match="order >= 1"):
-        NGram(0, 3)
+    for wrong in ((0, 3), (2.5, 3), ("x", 3), (2, 1), (2, None)):
+        with pytest.raises(BraindecError, match="order|vocab_size"):
+            NGram(*wrong)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [(np.zeros(3, int), "rows of whole numbers"), (np.zeros((2, 3)), "rows of whole numbers"),
+     (np.full((2, 3), 3), "vocabulary"), (np.full((2, 3), -2), "vocabulary"), (np.array([[0, -1, 1]]), "-1 ends a row")],
+)  # fmt: skip
+def test_tokens_that_an_ngram_cannot_count(tokens, said):
+    model = NGram(2, 3).fit(np.array([[0, 1, 2]]))
+    for read in (model.bits, NGram(2, 3).fit):
+        with pytest.raises(BraindecError, match=said):
+            read(tokens)
 
 
 def test_surprisals_are_those_of_the_loss():
@@ -67,6 +80,15 @@ def test_saved_bits_hold_their_level_and_find_a_gain():
     assert (
         row["value"] == pytest.approx(0.5) and row["low"] == pytest.approx(0.5) and row["p"] == 0.01 and row["n"] == 25
     )
+
+
+def test_a_model_that_gives_nan_is_not_scored_as_no_gain():
+    base, document = np.array([[4.0, 4.0, np.nan], [4.0, 4.0, 4.0]]), np.array([0, 1])
+    good = base - 1
+    assert saved_bits({"decoded": good}, base, document, n_permutations=9, seed=0)["value"][0] == pytest.approx(1.0)
+    for wrong in (np.where(base > 0, np.nan, base), good[:, :2]):
+        with pytest.raises(BraindecError, match="'decoded' do not cover"):
+            saved_bits({"decoded": wrong}, base, document, n_permutations=9, seed=0)
 
 
 def test_events_of_a_reading():
