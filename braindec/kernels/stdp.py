@@ -284,6 +284,7 @@ def PTX_SIGNATURES() -> dict[Any, Any]:
 
 def _job(rule: Any, pre_times: Any, post_times: Any, w0: Any, *, dt: float, stop: Any, modulator: Any) -> _Job:
     dt = check_positive(dt, "dt")
+    rule.check_step(dt)
     if rule.on_pre is None and rule.on_post is None and rule.on_period is None:
         raise BraindecError(
             f"the plasticity rule {rule.name!r} does not change weights",
@@ -332,12 +333,6 @@ def _settings(rule: Any, traces: Any, dt: float) -> tuple[tuple[float, ...], ...
         raise BraindecError(
             f"{rule.name} has {len(traces)} traces on one side", allowed=f"at most {MAX_TRACES} are compiled"
         )
-    for trace in traces:
-        if not rule.params[trace.tau] >= dt:
-            raise BraindecError(
-                f"dt is larger than {trace.tau} of {rule.name}",
-                found=f"dt {dt:g} s, {trace.tau} {rule.params[trace.tau]:g} s",
-            )
     rest = (0.0,) * (MAX_TRACES - len(traces))
     return (
         tuple(dt / float(rule.params[t.tau]) for t in traces) + rest,

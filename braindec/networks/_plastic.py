@@ -27,6 +27,7 @@ class Plastic:
     def __init__(self, machine: Any, j: int) -> None:
         projection, made = machine.network.projections[j], machine.synapses[j]
         rule: PlasticityRule = projection.plasticity
+        rule.check_step(machine.network.dt)
         self.name, self.rule, self.dtype, self.dt = projection.name, rule, machine.dtype, machine.network.dt
         values = np.broadcast_to(np.asarray(made.weights, dtype=float), (made.n,))
         self.sign = _one_sign(values, projection.name)

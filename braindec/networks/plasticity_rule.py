@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.stats.asked import number
 
 __all__ = ["Modulator", "PlasticityRule", "Trace"]
 
@@ -82,6 +83,15 @@ class PlasticityRule:
     transmit_start : tuple of float or str
         ``(u, r)`` before the first spike.
     modulator : Modulator, optional
+    positive : tuple of str
+        Parameters above 0, beside the time constants of traces and modulator and the period, which are so anyway.
+    shares : tuple of str
+        Parameters from 0 to 1.
+
+    Raises
+    ------
+    BraindecError
+        If a parameter is missing, no finite number (``w_max`` may be infinite) or out of its range.
     """
 
     name: str
@@ -94,7 +104,35 @@ class PlasticityRule:
     transmit: Callable[..., Any] | None = None
     transmit_start: tuple[float | str, float | str] = (0.0, 1.0)
     modulator: Modulator | None = None
+    positive: tuple[str, ...] = ()
+    shares: tuple[str, ...] = ()
     notes: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        steady = {t.tau for t in (*self.pre_traces, *self.post_traces)} | set(self.positive)
+        steady |= {self.modulator.tau} if self.modulator else set()
+        steady |= {"period"} if self.on_period else set()
+        named = [t.add for t in (*self.pre_traces, *self.post_traces) if isinstance(t.add, str)]
+        for name in (*steady, *named, *self.shares):
+            if name not in self.params:
+                raise BraindecError(f"the plasticity rule {self.name!r} needs a parameter {name!r}", found=", ".join(self.params))  # fmt: skip
+        for name, value in self.params.items():
+            if isinstance(value, str):
+                continue
+            what = f"{name} of the plasticity rule {self.name!r}"
+            if name == "w_max" and value == float("inf"):
+                continue
+            if name in self.shares:
+                number(value, what, least=0, most=1)
+            elif name in steady:
+                number(value, what, least=0, ends=False)
+            else:
+                number(value, what, **({"least": 0} if name.startswith("tau_") else {}))
+        if self.params.get("w_min", 0.0) > self.params.get("w_max", float("inf")):
+            raise BraindecError(
+                f"w_min of the plasticity rule {self.name!r} lies above w_max",
+                found=f"{self.params['w_min']:g} and {self.params['w_max']:g}",
+            )
 
     def with_params(self, **changes: Any) -> PlasticityRule:
         """Return the rule with other values of some parameters.
@@ -110,11 +148,27 @@ class PlasticityRule:
                     f"the plasticity rule {self.name!r} has no parameter {name!r}{did_you_mean(name, self.params)}",
                     allowed=", ".join(self.params),
                 )
+            if isinstance(changes[name], str) != isinstance(self.params[name], str):
+                kind = "names of populations" if isinstance(self.params[name], str) else "a number"
+                raise BraindecError(f"{name} of the plasticity rule {self.name!r} is {kind}", found=repr(changes[name]))
         return replace(self, params={**self.params, **changes})
 
     def number(self, value: float | str) -> float:
         """Return a number that is given as such or by the name of a parameter."""
         return float(self.params[value] if isinstance(value, str) else value)
+
+    def check_step(self, dt: float) -> None:
+        """Raise if a time constant of a trace or of the modulator, or the period, is shorter than a step of ``dt`` s."""
+        names = [t.tau for t in (*self.pre_traces, *self.post_traces)]
+        names += [self.modulator.tau] if self.modulator else []
+        names += ["period"] if self.on_period else []
+        for name in names:
+            if self.params[name] < dt * (1 - 1e-9):
+                raise BraindecError(
+                    f"dt is larger than {name} of {self.name}",
+                    found=f"dt {dt:g} s, {name} {self.params[name]:g} s",
+                    fix="take a smaller dt; both are in s",
+                )
 
     @property
     def numbers(self) -> tuple[float, ...]:

@@ -26,5 +26,6 @@ homeostatic = PlasticityRule(
     params={"tau_rate": 1.0, "period": 0.1, "eta": 0.01, "target": 5.0, "w_min": 0.0, "w_max": 1.0},
     post_traces=(Trace("tau_rate"),),
     on_period=_on_period,
+    positive=("target",),
     notes="target is the rate in Hz; the trace starts at zero, so weights grow in the first tau_rate s whatever the rate",
 )

@@ -37,5 +37,6 @@ oja = PlasticityRule(
     pre_traces=(Trace("tau_plus"),),
     post_traces=(Trace("tau_minus"),),
     on_post=_on_post,
+    positive=("rate",),
     notes="rate (Hz) and w_unit are the units in which rates and weights are near 1",
 )

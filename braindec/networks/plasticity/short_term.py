@@ -20,7 +20,7 @@ def _transmit(u: Any, r: Any, dt: Any, p: Any) -> Any:
     tau_facilitation, tau_recovery, use = p
     kept = u * math.exp(-dt / tau_facilitation) if tau_facilitation > 0 else 0.0
     u = kept + use * (1.0 - kept)
-    r = 1.0 - (1.0 - r) * math.exp(-dt / tau_recovery)
+    r = 1.0 - (1.0 - r) * math.exp(-dt / tau_recovery) if tau_recovery > 0 else 1.0
     return u, r * (1.0 - u), u * r
 
 
@@ -29,5 +29,6 @@ short_term = PlasticityRule(
     params={"tau_facilitation": 0.0, "tau_recovery": 0.8, "use": 0.5},
     transmit=_transmit,
     transmit_start=(0.0, 1.0),
+    shares=("use",),
     notes="defaults depress; tau_facilitation 1.0, tau_recovery 0.13, use 0.03 facilitate",
 )
