@@ -145,7 +145,7 @@ def describe(
     many: dict[str, Any] = {"n_bootstrap": max(100, n_bootstrap), "seed": seed}
     spread = fano(spikes, window=fano_window, seed=seed) if trials is None else fano(trials, by=labels, seed=seed)
     found = Described(spikes, trials, labels, names, unit_quality(spikes), mean_rate(spikes, **many),
-                      interval_statistics(spikes, refractory=0.0, n_bootstrap=min(n_bootstrap, 300), seed=seed), spread)  # fmt: skip
+                      interval_statistics(spikes, refractory=0.0), spread)  # fmt: skip
     if labels is not None and trials is not None:
         found = _compared(found, windows or {"": (trials.tmin, trials.tmax)}, n_permutations, seed)
     if spikes.n_units > 1 and synchrony is not None:
@@ -220,7 +220,7 @@ def _by_condition(found: Described, seed: int) -> pd.DataFrame:
         pieces[1:, 0] = np.maximum(pieces[1:, 0], pieces[:-1, 1])
         own = found.spikes.restrict(pieces)
         parts.append(mean_rate(own, seed=seed).assign(metric="rate", condition=name))
-        parts.append(interval_statistics(own, refractory=0.0, n_bootstrap=200, seed=seed).assign(condition=name))
+        parts.append(interval_statistics(own, refractory=0.0).assign(condition=name))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -13,7 +13,7 @@ from braindec.spikes.planted_recording import planted_recording
 def test_rates_irregularity_tuning_and_pair_are_those_of_the_truth():
     made = planted_recording(n_trials=200, seed=3)
     truth, spikes = made.truth, made.spikes
-    lv = interval_statistics(spikes, refractory=0.002, n_bootstrap=0).query("metric == 'lvr'")["value"].to_numpy()
+    lv = interval_statistics(spikes, refractory=0.002).query("metric == 'lvr'")["value"].to_numpy()
     plain = (truth["tuning"] == 1) & (truth["gain"] == 0) & (truth["partner"] < 0)
     np.testing.assert_allclose(lv[plain], truth["lv"][plain], atol=0.08)
     rate = np.bincount(spikes.unit) / spikes.duration
