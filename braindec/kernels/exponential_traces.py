@@ -4,7 +4,7 @@ The trace of a unit is ``x(t) = sum over t_k <= t of exp(-(t - t_k) / tau)``: a 
 already a millionth of ``tau`` before: times of a grid are rounded, and so are spikes). The compiled
 version follows ``x`` from one time to the next, ``x(t') = x(t) exp(-(t' - t) / tau) + the spikes in between``, with one
 exponential a spike and one a time; the definition and the CUDA version sum over spikes. They differ by rounding alone
-(a few parts in 1e15 of the trace).
+(a few parts in 1e15 of the trace); the CUDA version leaves out spikes that are 50 time constants old (2e-22 each).
 
 Source: traces of spike-timing-dependent plasticity, Morrison, Diesmann & Gerstner 2008 (Biol Cybern 98:459), section 4.1;
 van Rossum 2001 (Neural Comput 13:751), eq. 2.1.

@@ -10,7 +10,7 @@ One step, with drive ``x``, potential ``v`` and spike ``s`` of the step before, 
 With ``reset_delay=True`` the spike of one step resets the potential of the next, after decay and drive; ``v`` is then the
 potential that met the threshold. Settings of well-known libraries::
 
-    spikingjelly LIFNode(tau)   decay=1 - 1/tau, decay_input=True, reset="hard", surrogate="atan"
+    spikingjelly LIFNode(tau)   decay=1 - 1/tau, decay_input=True, reset="hard", surrogate="sigmoid"
     snntorch Leaky(beta)        decay=beta, reset="soft", reset_delay=True, detach_reset=True, surrogate="fast_sigmoid"
     Re-Loss soft reset          see networks.membrane_rectifier
 

@@ -135,6 +135,42 @@ def test_any_number_of_threads_gives_the_same_bytes(monkeypatch):
         assert make(flat, offsets, **{**asked, "seed": 12}).tobytes() != one.tobytes()
 
 
+def together(rng, n_windows=80, width=0.025, rate=20.0, shared=True):
+    """Two trains that know nothing of each other but rates, which jump at the edges of windows."""
+    height = rng.uniform(0, 2, n_windows) if shared else np.ones(n_windows)
+    counts = rng.poisson(rate * width * height, (2, n_windows))
+    return [np.sort((np.repeat(np.arange(n_windows), c) + rng.uniform(size=c.sum())) * width) for c in counts]
+
+
+def coincidences(flat, offsets, stop, reach=0.0025):
+    """Pairs of spikes of the two units that are at most ``reach`` apart, in each row of ``flat``."""
+    rows = np.arange(len(flat))[:, None] * (stop + 1)  # far from one another
+    first, second = flat[:, : offsets[1]] + rows, (flat[:, offsets[1] :] + rows).ravel()
+    near = np.searchsorted(second, first + reach, "right") - np.searchsorted(second, first - reach)
+    return near.sum(axis=1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shared", "low", "high"),
+    [("jitter", False, 0.03, 0.07), ("jitter", True, 0.03, 0.07), ("dither", False, 0.02, 0.07), ("shift", False, 0.03, 0.07),
+     ("shuffle_intervals", False, 0.03, 0.07), ("dither", True, 0.075, 1.0), ("shift", True, 0.1, 1.0)],
+)  # fmt: skip
+def test_p_values_hold_their_level_where_the_null_does(kind, shared, low, high):
+    """Also that jitter alone allows for rates that change together."""
+    false = []
+    for run in range(1000):
+        rng = np.random.default_rng([run, 5])
+        flat, offsets = ragged(together(rng, shared=shared))
+        asked = options(kind, 0.025, 0.0) | {"start": 0.0, "stop": 2.0, "n_surrogates": 39, "seed": run}
+        if kind == "shift":
+            asked.pop("width")
+        null = coincidences(KINDS[kind](flat, offsets, **asked), offsets, 2.0)
+        own = coincidences(flat[None], offsets, 2.0)[0]
+        p = (1 + (null > own).sum() + int(rng.uniform() * (1 + (null == own).sum()))) / 40  # ties broken by chance
+        false.append(p <= 0.05)
+    assert low <= np.mean(false) <= high
+
+
 BAD = [
     ({"flat": [2.0, 1.0]}, "not sorted"),
     ({"flat": [np.nan, 1.0]}, "finite"),
