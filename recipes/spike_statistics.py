@@ -76,6 +76,7 @@ class Synchrony(Section):
     width: PositiveFloat = 0.001
     max_lag: PositiveFloat = 0.01
     window: PositiveFloat = 0.01
+    bursts: NonNegativeFloat = 0.005
     n_surrogates: PositiveInt = 499
 
 
@@ -180,7 +181,7 @@ def run(config, unit, work):
         rows = pd.concat([rows, pd.DataFrame(truth_rows(found, made.truth))], ignore_index=True)
     panels, arrays = panels_of(found, unit=config.field.unit, stretches=bool(config.conditions.blocks))
     made_by = {"overview": overview(found), "panels": panels, "answers": answers(found, made.truth if planted else None), "notes":
-               notes(found, jitter=config.synchrony.window if config.synchrony else 0.0, blocks=config.conditions.blocks, made=made), "warnings": list(spikes.info.get("warnings") or [])}  # fmt: skip
+               notes(found, **({"jitter": config.synchrony.window, "bursts": config.synchrony.bursts} if config.synchrony else {"jitter": 0.0}), blocks=config.conditions.blocks, made=made), "warnings": list(spikes.info.get("warnings") or [])}  # fmt: skip
     if config.trials is not None and not window:
         made_by["notes"].append("The recording has no events: nothing was done by trials.")
     return Result(rows, arrays, made_by)

@@ -117,7 +117,12 @@ def _said_of_blocks(found: Described) -> str:
 
 
 def notes(
-    found: Described, *, jitter: float, blocks: float | None = None, made: PlantedRecording | None = None
+    found: Described,
+    *,
+    jitter: float,
+    bursts: float = 0.0,
+    blocks: float | None = None,
+    made: PlantedRecording | None = None,
 ) -> list[str]:
     """What to keep in mind.
 
@@ -127,6 +132,8 @@ def notes(
         The recording.
     jitter : float
         Window of the jitter, s.
+    bursts : float
+        Spikes so near to one another were moved together, s.
     blocks : float, optional
         Length of blocks that stand for trials, s.
     made : PlantedRecording, optional
@@ -143,6 +150,7 @@ def notes(
     if found.synchrony is not None:
         said.append(
             f"Synchrony is what jitter in windows of {1e3 * jitter:g} ms takes away: rates that change together more slowly explain none of it."
+            + (f" Spikes up to {1e3 * bursts:g} ms apart were moved together." if bursts else "")
         )
     if found.coherence is not None:
         said.append(

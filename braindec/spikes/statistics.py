@@ -33,11 +33,15 @@ __all__ = ["Described", "FieldOptions", "SynchronyOptions", "describe", "jittere
 
 @dataclass(frozen=True)
 class SynchronyOptions:
-    """How synchrony is looked for; see :func:`braindec.spikes.correlograms.correlogram_significance`."""
+    """How synchrony is looked for; see :func:`braindec.spikes.correlograms.correlogram_significance`.
+
+    Spikes of a unit at most ``bursts`` s apart are moved together; 0 moves each by itself.
+    """
 
     width: float = 0.001
     max_lag: float = 0.01
     window: float = 0.01
+    bursts: float = 0.005
     n_surrogates: int = 499
 
 
@@ -226,6 +230,8 @@ def _by_condition(found: Described, seed: int) -> pd.DataFrame:
 
 def _synchronous(found: Described, options: SynchronyOptions, seed: int) -> Described:
     how: dict[str, Any] = {"width": options.width, "max_lag": options.max_lag, "window": options.window}
+    if options.bursts:
+        how |= {"surrogate": "patterns", "bursts": options.bursts}
     own = correlogram_significance(found.spikes, **how, n_surrogates=options.n_surrogates, seed=seed)
     moved = jittered(found.spikes, width=options.window, seed=seed + 1)
     control = correlogram_significance(moved, **how, n_surrogates=min(options.n_surrogates, 199), seed=seed + 2)

@@ -154,3 +154,54 @@ def test_jitter_holds_its_level(kind):
     assert 0.03 <= np.mean(np.array(pair) <= 0.05) <= 0.07
     assert 0.02 <= np.mean(np.array(family) <= 0.05) <= 0.08
     assert 0.03 <= np.mean(each) <= 0.07
+
+
+def bursts(rng, seconds=40.0):
+    """Bursts of some three spikes 4 ms apart."""
+    first = np.sort(rng.uniform(0, seconds - 0.2, rng.poisson(4 * seconds)))
+    size = np.minimum(rng.geometric(0.3, len(first)), 20)
+    return np.concatenate(
+        [a + np.cumsum(np.r_[0, rng.normal(0.004, 3e-4, n - 1)]) for a, n in zip(first, size, strict=True)]
+    )
+
+
+def test_units_that_burst_are_not_synchronous_but_shared_spikes_are():
+    rng = np.random.default_rng(12)
+    how = {
+        "width": 0.001,
+        "max_lag": 0.01,
+        "window": 0.01,
+        "surrogate": "patterns",
+        "bursts": 0.006,
+        "n_surrogates": 39,
+    }
+    p = []
+    for seed in range(60):
+        spikes = Spikes.from_trains([bursts(rng), bursts(rng)], start=0.0, stop=40.0)
+        p.append(correlogram_significance(spikes, **how, seed=seed).table["p"][0])
+    assert np.mean(np.array(p) <= 0.05) <= 0.12  # 0.14 to 0.2 when each spike is moved by itself
+    both = rng.uniform(0.1, 39.9, 60)
+    trains = [np.sort(np.r_[bursts(rng), both + rng.uniform(0, 5e-4, 60)]) for _ in range(2)]
+    found = correlogram_significance(Spikes.from_trains(trains, start=0.0, stop=40.0), **how).table
+    assert found["p"][0] == 1 / 40 and abs(found["lag"][0]) < 1.5e-3
+
+
+def test_patterns_keep_groups_and_stretches():
+    rng = np.random.default_rng(3)
+    trains = [np.sort(rng.uniform(0, 10, 60)), np.zeros(0), bursts(rng, 10.0)]
+    spikes = Spikes.from_trains(trains, start=0.0, stop=10.0).restrict([[0, 3], [4.005, 10]])
+    flat, offsets = spikes.trains()
+    a, b = surrogate_trains(spikes, kind="patterns", width=0.02, bursts=0.006, n=2, seed=1)
+    assert len(a) == len(flat) and not np.array_equal(a, b)
+    for u in range(3):
+        old, new = (x[offsets[u] : offsets[u + 1]] for x in (flat, a))
+        assert (np.diff(new) >= 0).all() and np.abs(new - old).max(initial=0) < 0.1
+        assert (((new >= 0) & (new <= 3)) | ((new >= 4.005) & (new <= 10))).all()
+    alone = Spikes.from_trains([[1.0, 1.004, 1.009, 2.0]], start=0.0, stop=3.0)
+    for moved in surrogate_trains(alone, kind="patterns", width=0.02, bursts=0.006, n=5, seed=0):
+        np.testing.assert_allclose(np.diff(moved)[:2], [0.004, 0.005], atol=1e-12)
+        assert 1.0 <= moved[0] < 1.02 and 2.0 <= moved[3] < 2.02
+    with pytest.raises(BraindecError, match="bursts"):
+        next(iter(surrogate_trains(alone, kind="patterns", width=0.02)))
+    with pytest.raises(BraindecError, match="no bursts"):
+        surrogate_trains(alone, kind="jitter", bursts=0.01)
