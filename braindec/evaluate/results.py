@@ -17,7 +17,7 @@ from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.combine import cauchy, fisher
 from braindec.types import Result, Windows
 
-# metrics between 0 and 1, by how their names begin: their intervals over units are held there
+# metrics between 0 and 1, by how their names begin: their intervals over units are held there; differences of them are not
 _SHARES = (
     "accuracy",
     "balanced_accuracy",
@@ -160,7 +160,8 @@ def group_scores(
         if len(values) < 2 or not np.isfinite(values).all():
             continue
         low, high = bootstrap_interval(values, n=n_bootstrap, rng=rng)[:2]
-        if str(group["metric"].iloc[0]).startswith(_SHARES):
+        name = str(group["metric"].iloc[0])
+        if name.startswith(_SHARES) and not name.endswith("_difference"):
             low, high = max(low, 0.0), min(high, 1.0)
         combined = combine(p) if key[by.index("row")] == "decoded" and np.isfinite(p).all() else np.nan
         rows.append({"subject": "mean", **dict(zip(by, key, strict=True)), "value": values.mean(),

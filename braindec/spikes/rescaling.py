@@ -85,7 +85,14 @@ def rescaling_table(counts: Any, mean: Any, *, family: str = "poisson", seed: in
     DataFrame
         unit, n (intervals), ks (largest distance of their distribution from the exponential), p (Kolmogorov-Smirnov,
         exact for n), correlation (of successive intervals after a normal transform) and its p_correlation. NaN below 5
-        intervals. The p of a model that was fitted to the same bins is too large, if anything: hold bins out.
+        intervals.
+
+    Notes
+    -----
+    p is exact for a model that is known. One that was fitted to the same bins follows their noise: p is too large (0.5 % of
+    right models have p <= 0.05). One that was fitted to other bins has its own error too: p is too small unless there were
+    many more of them (right models of a constant rate have p <= 0.05 in 13 % of cases with as many spikes to fit as to test,
+    in 7 % with ten times as many).
     """
     rows, counts, mean = [], np.atleast_2d(counts), np.atleast_2d(mean)
     if counts.shape != mean.shape:

@@ -55,3 +55,19 @@ def test_the_map_of_differences_is_the_f_of_scipy():
     expected = f_oneway(*(X[y == k].astype(float) for k in "abc"), axis=0).statistic
     np.testing.assert_allclose(arrays["difference/f"], expected, rtol=1e-4)
     assert panel["draw"] == "topomap_times"
+
+
+def test_differences_of_shares_are_not_held_between_0_and_1():
+    def lead(value):
+        row = {
+            "metric": "balanced_accuracy_difference",
+            "version": 1,
+            "row": "over_input",
+            "value": value,
+            "chance": 0.0,
+            "p": 0.5,
+        }
+        return Result(pd.DataFrame([row]))
+
+    found = group_scores([lead(-0.02), lead(-0.06), lead(-0.10)]).scores.iloc[0]
+    assert found["low"] < found["value"] < 0 and found["low"] < -0.06
