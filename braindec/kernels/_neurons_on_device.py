@@ -15,7 +15,7 @@ from numba import cuda
 from braindec.kernels.counter_random import hash32
 from braindec.kernels.state_update import BLOCK, Bodies
 
-__all__ = ["PTX_SIGNATURES", "neurons_on_device", "poisson_on_device", "step_once"]
+__all__ = ["PTX_SIGNATURES", "finite_on_device", "neurons_on_device", "poisson_on_device", "step_once"]
 
 THREADS = 128
 
@@ -118,6 +118,22 @@ def poisson_on_device() -> Any:
                 if bits > thresholds[k]:
                     number += 1
             flat[i // BLOCK * (n_rows * BLOCK) + row * BLOCK + i % BLOCK] += weight * number
+
+    return cuda.jit(kernel)
+
+
+@cache
+def finite_on_device() -> Any:
+    """Return the CUDA kernel that sets ``flag[0]`` to 1 if a variable of the first ``n`` neurons is not finite."""
+
+    def kernel(flat, n, n_rows, flag):
+        i = cuda.grid(1)
+        if i < n:
+            at = i // BLOCK * (n_rows * BLOCK) + i % BLOCK
+            for row in range(n_rows):
+                value = flat[at + row * BLOCK]
+                if not value - value == 0:
+                    flag[0] = 1
 
     return cuda.jit(kernel)
 

@@ -1,7 +1,7 @@
 """The time loop of a network: deliver the spikes that arrive, drive, update, remember who spiked.
 
 One compiled function serves every network. Populations, projections, drives and recorders are rows of tables of integers
-(columns below: addresses of arrays, sizes, steps), models and plasticity rules are addresses of compiled functions.
+(columns: :mod:`braindec.kernels._network_tables`; addresses of arrays, sizes, steps), models and plasticity rules are addresses of compiled functions.
 
 Order of a step: spikes that are due are added to the variables of their targets (projections in their order, spikes by
 step and neuron), drives are added, recorders look, every population is integrated, its threshold tested, the neurons
@@ -15,41 +15,71 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from braindec.kernels._memory import call_address, compiled_view, prefetch, view_like
+from braindec.kernels._memory import call_address, prefetch, view_like
+from braindec.kernels._network_tables import (
+    D_BINS,
+    D_KEY,
+    D_KIND,
+    D_OFFSETS,
+    D_ROW,
+    D_STEPS,
+    D_TABLE,
+    D_TARGET,
+    D_WIDTH,
+    J_ARRIVE,
+    J_CONTEXT,
+    J_DELAY,
+    J_DELAYS,
+    J_EVERY,
+    J_FIRED,
+    J_INDPTR,
+    J_KIND,
+    J_PADDED,
+    J_PERIOD,
+    J_RING,
+    J_ROW,
+    J_SLOTS,
+    J_SOURCE,
+    J_SPLITS,
+    J_TARGET,
+    J_TARGETS,
+    J_WEIGHTS,
+    P_BLOCKS,
+    P_CAP,
+    P_CONSTANTS,
+    P_COUNTS,
+    P_FLAT,
+    P_GIVEN,
+    P_GIVEN_FIRST,
+    P_KEY,
+    P_LOOKED,
+    P_N,
+    P_RING,
+    P_ROWS,
+    P_SLOTS,
+    P_UPDATE,
+    R_EVERY,
+    R_FROM,
+    R_N,
+    R_NEURONS,
+    R_OUT,
+    R_ROW,
+    R_SAMPLES,
+    R_TARGET,
+    view_f64,
+    view_i32,
+    view_i64,
+    view_u32,
+)
+from braindec.kernels._network_watch import CHECK, exploded, remember
 from braindec.kernels.counter_random import hash32, step_key
 from braindec.kernels.state_update import BLOCK
 
-__all__ = ["DRIVE", "MODULATOR", "POP", "PROJ", "RECORD", "run_loop", "run_loop_threads"]
+__all__ = ["run_loop", "run_loop_threads"]
 
-# columns of the table of populations
-POP = {"n": 0, "rows": 1, "flat": 2, "constants": 3, "update": 4, "key": 5, "ring": 6, "counts": 7, "cap": 8, "slots": 9,
-       "given_first": 10, "given": 11, "record": 12, "log": 13, "log_size": 14, "log_used": 15, "log_counts": 16,
-       "since": 17, "limit": 18, "blocks": 19}  # fmt: skip
-P_N, P_ROWS, P_FLAT, P_CONSTANTS, P_UPDATE, P_KEY, P_RING, P_COUNTS, P_CAP, P_SLOTS = range(10)
-P_GIVEN_FIRST, P_GIVEN, P_RECORD, P_LOG, P_LOG_SIZE, P_LOG_USED, P_LOG_COUNTS, P_SINCE, P_LIMIT, P_BLOCKS = range(
-    10, 20
-)
-# of projections; kind 0: one delay, 1: a delay a synapse, 2: plastic (its own compiled functions)
-PROJ = {"kind": 0, "source": 1, "target": 2, "row": 3, "delay": 4, "indptr": 5, "targets": 6, "weights": 7, "delays": 8,
-        "ring": 9, "slots": 10, "splits": 11, "arrive": 12, "fired": 13, "context": 14, "padded": 15, "period": 16,
-        "every": 17}  # fmt: skip
-J_KIND, J_SOURCE, J_TARGET, J_ROW, J_DELAY, J_INDPTR, J_TARGETS, J_WEIGHTS, J_DELAYS = range(9)
-J_RING, J_SLOTS, J_SPLITS, J_ARRIVE, J_FIRED, J_CONTEXT, J_PADDED, J_PERIOD, J_EVERY = range(9, 18)
-# of drives; kind 0: Poisson, one rate for all, 1: Poisson, a rate each, 2: a row of constants is set
-DRIVE = {"kind": 0, "target": 1, "row": 2, "table": 3, "width": 4, "n_bins": 5, "bin_steps": 6, "key": 7, "offsets": 8}
-D_KIND, D_TARGET, D_ROW, D_TABLE, D_WIDTH, D_BINS, D_STEPS, D_KEY, D_OFFSETS = range(9)
-# of recorders of variables
-RECORD = {"target": 0, "row": 1, "neurons": 2, "n": 3, "out": 4, "samples": 5, "every": 6, "from": 7}
-R_TARGET, R_ROW, R_NEURONS, R_N, R_OUT, R_SAMPLES, R_EVERY, R_FROM = range(8)
-# of modulators: value (float64), then constants k, gain, baseline; the signs of populations follow in another table
-MODULATOR = {"value": 0, "k": 1, "gain": 2, "baseline": 3}
-
-CHECK = 100  # steps between two looks whether a network has exploded
 AHEAD = 2  # rows that are fetched before they are needed
 LINE = 64
 
-_view_i32, _view_i64, _view_u32 = compiled_view("int32"), compiled_view("int64"), compiled_view("uint32")
-_view_f64 = compiled_view("float64")
 _MASK32, _S32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 _INVERSE32 = 2.0**-32
 
@@ -77,18 +107,18 @@ def _arrivals(pops, j, proj, t, part, parts, weight, like):
         return
     flat = view_like(pops[target, P_FLAT], pops[target, P_BLOCKS] * rows * BLOCK, like)
     values = flat[proj[j, J_ROW] * BLOCK :]
-    indptr = _view_i64(proj[j, J_INDPTR], n_source + 1)
-    targets = _view_i32(proj[j, J_TARGETS], indptr[n_source])
+    indptr = view_i64(proj[j, J_INDPTR], n_source + 1)
+    targets = view_i32(proj[j, J_TARGETS], indptr[n_source])
     weights = view_like(proj[j, J_WEIGHTS], indptr[n_source], like)
     starts, ends = indptr[:-1], indptr[1:]
     if parts > 1:
-        splits = _view_i64(proj[j, J_SPLITS], (parts + 1) * n_source)
+        splits = view_i64(proj[j, J_SPLITS], (parts + 1) * n_source)
         starts, ends = splits[part * n_source : (part + 1) * n_source], splits[(part + 1) * n_source :]
     slots, cap = pops[source, P_SLOTS], pops[source, P_CAP]
     slot = (t - proj[j, J_DELAY]) % slots
     for other in range(parts):
-        n = _view_i32(pops[source, P_COUNTS], parts * slots)[other * slots + slot]
-        spikes = _view_i32(pops[source, P_RING], parts * slots * cap)[(other * slots + slot) * cap :]
+        n = view_i32(pops[source, P_COUNTS], parts * slots)[other * slots + slot]
+        spikes = view_i32(pops[source, P_RING], parts * slots * cap)[(other * slots + slot) * cap :]
         for k in range(n):
             if k + AHEAD < n:
                 later = starts[np.uint32(spikes[k + AHEAD])]
@@ -109,21 +139,21 @@ def _spread(pops, j, proj, t, part, parts, weight, like):
     if rows == 0:
         return
     flat = view_like(pops[target, P_FLAT], pops[target, P_BLOCKS] * rows * BLOCK, like)
-    indptr = _view_i64(proj[j, J_INDPTR], n_source + 1)
-    targets = _view_i32(proj[j, J_TARGETS], indptr[n_source])
-    delays = _view_i32(proj[j, J_DELAYS], indptr[n_source])
+    indptr = view_i64(proj[j, J_INDPTR], n_source + 1)
+    targets = view_i32(proj[j, J_TARGETS], indptr[n_source])
+    delays = view_i32(proj[j, J_DELAYS], indptr[n_source])
     weights = view_like(proj[j, J_WEIGHTS], indptr[n_source], like)
     ring = view_like(proj[j, J_RING], proj[j, J_SLOTS] * padded, like)
     starts, ends = indptr[:-1], indptr[1:]
     if parts > 1:
-        splits = _view_i64(proj[j, J_SPLITS], (parts + 1) * n_source)
+        splits = view_i64(proj[j, J_SPLITS], (parts + 1) * n_source)
         starts, ends = splits[part * n_source : (part + 1) * n_source], splits[(part + 1) * n_source :]
     slots, cap, ahead = pops[source, P_SLOTS], pops[source, P_CAP], proj[j, J_SLOTS]
     emitted = t - proj[j, J_DELAY]
     slot = emitted % slots
     for other in range(parts):
-        n = _view_i32(pops[source, P_COUNTS], parts * slots)[other * slots + slot]
-        spikes = _view_i32(pops[source, P_RING], parts * slots * cap)[(other * slots + slot) * cap :]
+        n = view_i32(pops[source, P_COUNTS], parts * slots)[other * slots + slot]
+        spikes = view_i32(pops[source, P_RING], parts * slots * cap)[(other * slots + slot) * cap :]
         for k in range(n):
             i = np.uint32(spikes[k])
             for e in range(starts[i], ends[i]):
@@ -179,11 +209,11 @@ def _drive(pops, drives, k, t, part, parts, weight, like):
         start = (b * rows + drives[k, D_ROW]) * BLOCK
         row = flat[start : start + BLOCK]
         if drives[k, D_KIND] == 0:
-            offsets = _view_i64(drives[k, D_OFFSETS], drives[k, D_BINS] + 1)
-            table = _view_u32(drives[k, D_TABLE], offsets[drives[k, D_BINS]])
+            offsets = view_i64(drives[k, D_OFFSETS], drives[k, D_BINS] + 1)
+            table = view_u32(drives[k, D_TABLE], offsets[drives[k, D_BINS]])
             _add_poisson(row, table[offsets[bin_now] : offsets[bin_now + 1]], b * BLOCK, low, high, weight)
         elif drives[k, D_KIND] == 1:
-            means = _view_f64(drives[k, D_TABLE], drives[k, D_BINS] * width)
+            means = view_f64(drives[k, D_TABLE], drives[k, D_BINS] * width)
             here = bin_now * width + b * BLOCK
             _add_poisson_each(row, means[here : here + BLOCK], b * BLOCK, low, high, weight)
         elif drives[k, D_STEPS] > 0 and t % drives[k, D_STEPS] == 0:
@@ -200,7 +230,7 @@ def _record(pops, records, r, t, part, parts, like):
         return
     rows, blocks = pops[target, P_ROWS], pops[target, P_BLOCKS]
     flat = view_like(pops[target, P_FLAT], blocks * rows * BLOCK, like)
-    neurons = _view_i32(records[r, R_NEURONS], records[r, R_N])
+    neurons = view_i32(records[r, R_NEURONS], records[r, R_N])
     out = view_like(records[r, R_OUT], records[r, R_N] * records[r, R_SAMPLES], like)
     low, high = blocks * part // parts * BLOCK, blocks * (part + 1) // parts * BLOCK
     for k in range(records[r, R_N]):
@@ -228,7 +258,7 @@ def _advance(pops, proj, weights, drives, drive_weights, records, part, parts, f
         for p in range(len(pops)):
             slots, cap, blocks = pops[p, P_SLOTS], pops[p, P_CAP], pops[p, P_BLOCKS]
             place = part * slots + t % slots
-            counts = _view_i32(pops[p, P_COUNTS], parts * slots)
+            counts = view_i32(pops[p, P_COUNTS], parts * slots)
             out = pops[p, P_RING] + 4 * place * cap
             low, high = blocks * part // parts, blocks * (part + 1) // parts
             if pops[p, P_UPDATE] == 0:
@@ -244,9 +274,9 @@ def _advance(pops, proj, weights, drives, drive_weights, records, part, parts, f
 @njit(no_cpython_wrapper=True)
 def _given(pops, p, step, low, high, out):
     """Copy the given spikes of a step that belong to neurons ``low`` to ``high``."""
-    first = _view_i64(pops[p, P_GIVEN_FIRST], step + 2)
-    given = _view_i32(pops[p, P_GIVEN], first[step + 1])
-    to = _view_i32(out, pops[p, P_CAP])
+    first = view_i64(pops[p, P_GIVEN_FIRST], step + 2)
+    given = view_i32(pops[p, P_GIVEN], first[step + 1])
+    to = view_i32(out, pops[p, P_CAP])
     k = 0
     for e in range(first[step], first[step + 1]):
         if low <= given[e] < high:
@@ -260,7 +290,7 @@ def _plastic_arrivals(pops, proj, j, t):
     source = proj[j, J_SOURCE]
     slots, cap = pops[source, P_SLOTS], pops[source, P_CAP]
     slot = (t - proj[j, J_DELAY]) % slots
-    n = np.int64(_view_i32(pops[source, P_COUNTS], slots)[slot])
+    n = np.int64(view_i32(pops[source, P_COUNTS], slots)[slot])
     if n > 0:
         spikes = pops[source, P_RING] + 4 * slot * cap
         call_address(proj[j, J_ARRIVE], proj[j, J_CONTEXT], t, spikes, n, pops[proj[j, J_TARGET], P_FLAT], 0, 0)
@@ -275,7 +305,7 @@ def _plasticity(pops, proj, modulators, signs, t):
         target = proj[j, J_TARGET]
         slots, cap = pops[target, P_SLOTS], pops[target, P_CAP]
         slot = t % slots
-        n = np.int64(_view_i32(pops[target, P_COUNTS], slots)[slot])
+        n = np.int64(view_i32(pops[target, P_COUNTS], slots)[slot])
         if n > 0 and proj[j, J_FIRED] != 0:
             call_address(proj[j, J_FIRED], proj[j, J_CONTEXT], t, pops[target, P_RING] + 4 * slot * cap, n, 0, 0, 0)
     for m in range(len(modulators)):
@@ -283,65 +313,9 @@ def _plasticity(pops, proj, modulators, signs, t):
         for p in range(len(pops)):
             if signs[m, p] != 0:
                 slots = pops[p, P_SLOTS]
-                drive += signs[m, p] * _view_i32(pops[p, P_COUNTS], slots)[t % slots]
+                drive += signs[m, p] * view_i32(pops[p, P_COUNTS], slots)[t % slots]
         now = modulators[m, 0]
         modulators[m, 0] = now + modulators[m, 1] * (modulators[m, 2] * drive + modulators[m, 3] - now)
-
-
-@njit(no_cpython_wrapper=True)
-def _remember(pops, first, last, chunk, parts):
-    """Append the spikes of a batch to the logs of their populations; True where a log could not take another batch."""
-    full = False
-    for p in range(len(pops)):
-        slots, cap = pops[p, P_SLOTS], pops[p, P_CAP]
-        counts = _view_i32(pops[p, P_COUNTS], parts * slots)
-        ring = _view_i32(pops[p, P_RING], parts * slots * cap)
-        log = _view_i32(pops[p, P_LOG], pops[p, P_LOG_SIZE])
-        log_counts = _view_i32(pops[p, P_LOG_COUNTS], last - chunk)
-        used = pops[p, P_LOG_USED]
-        for t in range(first, last):
-            total = 0
-            for part in range(parts):
-                place = part * slots + t % slots
-                n = counts[place]
-                if pops[p, P_RECORD]:
-                    log[used : used + n] = ring[place * cap : place * cap + n]
-                    used += n
-                total += n
-            if pops[p, P_RECORD]:
-                log_counts[t - chunk] = total
-            pops[p, P_SINCE] += total
-        pops[p, P_LOG_USED] = used
-        full = full or (pops[p, P_RECORD] and used + (last - first) * pops[p, P_N] > pops[p, P_LOG_SIZE])
-    return full
-
-
-@njit(no_cpython_wrapper=True)
-def _exploded(pops, like):
-    """Return the population that has exploded, or -1: a variable is not finite, or its spikes since the last look are too many."""
-    for p in range(len(pops)):
-        if pops[p, P_SINCE] > pops[p, P_LIMIT]:
-            return p
-        pops[p, P_SINCE] = 0
-        rows, n = pops[p, P_ROWS], pops[p, P_N]
-        if pops[p, P_UPDATE] == 0:
-            continue
-        flat = view_like(pops[p, P_FLAT], pops[p, P_BLOCKS] * rows * BLOCK, like)
-        for b in range(pops[p, P_BLOCKS]):
-            for r in range(rows):
-                start = (b * rows + r) * BLOCK
-                if not _finite(flat[start : start + min(BLOCK, n - b * BLOCK)]):
-                    return p
-    return -1
-
-
-@njit(no_cpython_wrapper=True)
-def _finite(values):
-    bad = np.int32(0)
-    for i in range(len(values)):
-        difference = values[i] - values[i]  # 0 unless infinite or not a number
-        bad = np.int32(bad + (np.int32(0) if difference == difference else np.int32(1)))
-    return bad == 0
 
 
 @njit(no_cpython_wrapper=True)
@@ -355,7 +329,7 @@ def _periods(proj, t):
 @njit(cache=True, nogil=True)
 def run_loop(pops, proj, weights, drives, drive_weights, records, modulators, signs, first, last, batch, given_from, like):  # fmt: skip
     """Run steps ``first`` to ``last`` on one thread; returns (the next step, the population that exploded or -1)."""
-    t, plastic, looked = first, False, first
+    t, plastic = first, False
     for j in range(len(proj)):
         plastic = plastic or proj[j, J_KIND] == 2
     if plastic or len(modulators) > 0:
@@ -367,11 +341,10 @@ def run_loop(pops, proj, weights, drives, drive_weights, records, modulators, si
         _advance(pops, proj, weights, drives, drive_weights, records, 0, 1, t, upto, given_from, like)
         if plastic or len(modulators) > 0:
             _plasticity(pops, proj, modulators, signs, t)
-        full = _remember(pops, t, upto, first, 1)
+        full = remember(pops, t, upto, first, 1)
         t = upto
-        if t - looked >= CHECK or t == last:
-            looked = t
-            bad = _exploded(pops, like)
+        if t - pops[0, P_LOOKED] >= CHECK or t == last:
+            bad = exploded(pops, t, like)
             if bad >= 0:
                 return t, bad
         if full:
@@ -382,16 +355,15 @@ def run_loop(pops, proj, weights, drives, drive_weights, records, modulators, si
 @njit(cache=True, parallel=True)
 def run_loop_threads(pops, proj, weights, drives, drive_weights, records, parts, first, last, batch, given_from, like):
     """The same on ``parts`` threads, without plasticity: they meet after each batch."""
-    t, looked = first, first
+    t = first
     while t < last:
         upto = min(t + batch, last)
         for part in prange(parts):
             _advance(pops, proj, weights, drives, drive_weights, records, part, parts, t, upto, given_from, like)
-        full = _remember(pops, t, upto, first, parts)
+        full = remember(pops, t, upto, first, parts)
         t = upto
-        if t - looked >= CHECK or t == last:
-            looked = t
-            bad = _exploded(pops, like)
+        if t - pops[0, P_LOOKED] >= CHECK or t == last:
+            bad = exploded(pops, t, like)
             if bad >= 0:
                 return t, bad
         if full:

@@ -13,6 +13,7 @@ import numpy as np
 
 from braindec.kernels.counter_random import uniforms_numpy
 from braindec.kernels.state_update import BLOCK, state_update_numpy, to_blocks
+from braindec.networks._machine import which_exploded
 
 __all__ = ["run_numpy"]
 
@@ -57,7 +58,8 @@ def run_numpy(machine: Any, keeper: Any) -> tuple[float, float, int]:
             drive = float(sum(s * len(f) for s, f in zip(machine.signs[m], now, strict=True)))
             machine.modulators[m, 0] = value + rate * (gain * drive + baseline - value)
         machine.step += 1
-        exploded = next((k for k, r in enumerate(rows) if not np.isfinite(r).all()), -1)
+        machine.watched = [(s + len(f), looked) for (s, looked), f in zip(machine.watched, now, strict=True)]
+        exploded = which_exploded(machine, [bool(np.isfinite(r).all()) for r in rows])
     for k, cells in enumerate(machine.cells):
         if cells.n_rows:
             cells.blocks[:] = to_blocks(list(rows[k]), machine.dtype)

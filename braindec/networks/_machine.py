@@ -11,7 +11,8 @@ from numba import njit
 
 from braindec.errors import BraindecError
 from braindec.kernels.counter_random import key_of, poisson_thresholds
-from braindec.kernels.network_loop import DRIVE, POP, PROJ
+from braindec.kernels._network_tables import DRIVE, POP, PROJ
+from braindec.kernels._network_watch import CHECK, spikes_allowed
 from braindec.kernels.state_update import BLOCK, to_blocks, update_address
 from braindec.networks.build import Synapses, build, initial_rows
 from braindec.networks.description import CurrentDrive, Network, PoissonDrive, Population
@@ -54,6 +55,7 @@ class Machine:
     modulators: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
     signs: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), dtype=np.int64))
     history: list[tuple[np.ndarray, np.ndarray]] = field(default_factory=list)
+    watched: list[tuple[int, int]] = field(default_factory=list)  # spikes since the last look at a population, its step
     step: int = 0
 
 
@@ -73,7 +75,8 @@ def assemble(network: Network, seed: int, dtype: str) -> Machine:
         drives += [_schedule(cells[places[name]], c, table, network.dt, width, dtype) for c, (table, width) in constants.items()]  # fmt: skip
     longest = [_longest_delay(network, p.name, synapses) for p in network.populations]
     history = [(np.zeros(d, dtype=np.int32), np.zeros(0, dtype=np.int32)) for d in longest]
-    machine = Machine(network, seed, dtype, cells, synapses, wires, [d for d in drives if d], history=history)
+    machine = Machine(network, seed, dtype, cells, synapses, wires, [d for d in drives if d], history=history,
+                      watched=[(0, 0)] * len(cells))  # fmt: skip
     _add_plasticity(machine)
     return machine
 
@@ -259,10 +262,10 @@ def tabulate(machine: Machine, parts: int, batch: int) -> Tables:
         _restore(machine, k, ring, count, parts)
         rings.append(ring)
         counts.append(count)
-        limit = int(MAX_RATE * network.dt * 100 * n) + 10 * n
+        since, looked = machine.watched[k]
         row = {"n": n, "rows": cells.n_rows, "flat": cells.blocks.ctypes.data, "constants": cells.constants.ctypes.data,
                "update": cells.update, "key": cells.key, "ring": ring.ctypes.data, "counts": count.ctypes.data, "cap": cap,
-               "slots": slots, "blocks": n_blocks, "limit": limit}  # fmt: skip
+               "slots": slots, "blocks": n_blocks, "limit": spike_limit(cells, network.dt), "since": since, "looked": looked}  # fmt: skip
         for name, value in row.items():
             pops[k, POP[name]] = value
     proj = np.zeros((len(machine.wires), len(PROJ)), dtype=np.int64)
@@ -341,8 +344,35 @@ def _restore(machine: Machine, k: int, ring: np.ndarray, count: np.ndarray, part
             count[q, step % slots] = len(part)
 
 
+def spike_limit(cells: Cells, dt: float) -> int:
+    """Spikes in ``CHECK`` steps that are too many; 0 for sources, which fire as they are told."""
+    return max(int(MAX_RATE * dt * CHECK * cells.population.n), 1) if cells.population.kind.receptors else 0
+
+
+def which_exploded(machine: Machine, finite: list[bool]) -> int:
+    """Return the population that has exploded before ``machine.step``, or -1: what the compiled loop asks.
+
+    Parameters
+    ----------
+    machine : Machine
+        ``watched`` has the spikes of each population since the last look; the look is noted there.
+    finite : list of bool
+        Whether the variables of each population are.
+    """
+    steps = machine.step - machine.watched[0][1]
+    for k, cells in enumerate(machine.cells):
+        limit = spike_limit(cells, machine.network.dt)
+        fires = steps >= CHECK and limit > 0
+        if not finite[k] or (fires and machine.watched[k][0] >= spikes_allowed.py_func(cells.population.n, steps, limit)):
+            return k
+    if steps >= CHECK:
+        machine.watched = [(0, machine.step)] * len(machine.cells)
+    return -1
+
+
 def remember(machine: Machine, tables: Tables) -> None:
-    """Keep the spikes that have not reached all their targets."""
+    """Keep the spikes that have not reached all their targets, and what was counted since the last look."""
+    machine.watched = [(int(row[POP["since"]]), int(row[POP["looked"]])) for row in tables.pops]
     for k, (lengths, _) in enumerate(machine.history):
         slots, parts = tables.rings[k].shape[1], tables.rings[k].shape[0]
         found, sizes = [], []

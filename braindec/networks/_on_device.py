@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from braindec.errors import BraindecError
-from braindec.kernels._neurons_on_device import THREADS, neurons_on_device, poisson_on_device
+from braindec.kernels._neurons_on_device import THREADS, finite_on_device, neurons_on_device, poisson_on_device
 from braindec.kernels.counter_random import step_key_numpy
 from braindec.kernels.propagation import MAX_GRID, deliver_on_device
 from braindec.kernels.propagation import THREADS as A_SPIKE
 from braindec.kernels.state_update import BLOCK
+from braindec.networks._machine import which_exploded
 
 __all__ = ["run_cuda"]
 
@@ -24,7 +25,7 @@ FLUSH = 64  # steps between two looks at the log of spikes
 
 
 def run_cuda(machine: Any, keeper: Any) -> tuple[float, float, int]:
-    """Step ``machine`` to ``keeper.last`` on the device; returns seconds of processor, seconds, and -1."""
+    """Step ``machine`` to ``keeper.last`` on the device; returns as :func:`braindec.networks._definition.run_numpy`."""
     from numba import cuda
 
     _check(machine)
@@ -36,7 +37,8 @@ def run_cuda(machine: Any, keeper: Any) -> tuple[float, float, int]:
     tables = [cuda.to_device(d["table"]) if d["kind"] == 0 else None for d in machine.drives]
     cpu, wall = time.process_time(), time.perf_counter()
     samples = {int(t): k for k, t in enumerate(keeper.sample_steps)}
-    while machine.step < keeper.last:
+    exploded = -1
+    while machine.step < keeper.last and exploded < 0:
         t = machine.step
         for w in wires:
             source, target = cells[w["source"]], cells[w["target"]]
@@ -51,12 +53,15 @@ def run_cuda(machine: Any, keeper: Any) -> tuple[float, float, int]:
             c.step(t)
         machine.step += 1
         if machine.step % FLUSH == 0 or machine.step == keeper.last:
-            for k, c in enumerate(cells):
-                c.flush(keeper, keeper.recorded[k])
+            machine.watched = [
+                (spikes + c.flush(keeper, keeper.recorded[k]), looked)
+                for k, (c, (spikes, looked)) in enumerate(zip(cells, machine.watched, strict=True))
+            ]
+            exploded = which_exploded(machine, [c.finite() for c in cells])
     cuda.synchronize()
     for k, c in enumerate(cells):
         c.finish(machine, k)
-    return time.process_time() - cpu, time.perf_counter() - wall, -1
+    return time.process_time() - cpu, time.perf_counter() - wall, exploded
 
 
 def _check(machine: Any) -> None:
@@ -119,8 +124,16 @@ class _Cells:
         blocks = self.flat.copy_to_host().reshape(self.cells.blocks.shape)
         return blocks[:, self.kind.row_of(name), :].reshape(-1)[: self.n]
 
-    def flush(self, keeper: Any, recorded: bool) -> None:
-        """Hand the spikes since the last flush to the keeper, in order."""
+    def finite(self) -> bool:
+        """Whether all variables are finite."""
+        if self.cells.given is not None:
+            return True
+        flag = self.cuda.to_device(np.zeros(1, dtype=np.int32))
+        finite_on_device()[-(-self.n // THREADS), THREADS](self.flat, self.n, self.n_rows, flag)
+        return int(flag.copy_to_host()[0]) == 0
+
+    def flush(self, keeper: Any, recorded: bool) -> int:
+        """Hand the spikes since the last flush to the keeper, in order; returns their number."""
         if self.cells.given is not None:
             found = np.concatenate([np.zeros((0, 2), dtype=np.int64), *self.given])
             self.given = []
@@ -137,6 +150,7 @@ class _Cells:
             first = int(found[0, 0])
             counts = np.bincount(found[:, 0] - first)
             keeper.add_spikes(self.cells.population.name, first, counts, found[:, 1].astype(np.int32))
+        return len(found)
 
     def finish(self, machine: Any, k: int) -> None:
         """Copy variables and the spikes that are on their way back to the machine."""

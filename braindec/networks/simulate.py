@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError, did_you_mean
-from braindec.networks._machine import Machine, Tables, assemble, remember, tabulate
+from braindec.networks._machine import MAX_RATE, Machine, Tables, assemble, remember, tabulate
 from braindec.networks.description import Network, Record
 from braindec.types import Spikes
 
@@ -263,9 +263,10 @@ class _Keeper:
     def _why(self, which: int) -> str:
         cells, dt = self.machine.cells[which], self.machine.network.dt
         name, at = cells.population.name, self.machine.step * dt
-        if which < len(self.machine.cells) and not np.isfinite(cells.blocks).all():
-            return f"the population {name!r} exploded: a variable was not finite at {at:g} s; what came before is kept"
-        return f"the population {name!r} exploded: more than 1000 Hz a neuron at {at:g} s; what came before is kept"
+        what = f"{min(MAX_RATE, 1 / dt):g} Hz a neuron or more"
+        if not np.isfinite(cells.blocks).all():
+            what = "a variable was not finite"
+        return f"the population {name!r} exploded: {what} at {at:g} s; what came before is kept"
 
 
 def _run_compiled(machine: Machine, keeper: _Keeper, threads: int) -> tuple[float, float, int]:
@@ -326,7 +327,7 @@ def _call(
 
 
 def _add_given(machine: Machine, keeper: _Keeper, tables: Tables) -> None:
-    from braindec.kernels.network_loop import POP
+    from braindec.kernels._network_tables import POP
 
     for k, cells in enumerate(machine.cells):
         if cells.given is None:
@@ -339,7 +340,7 @@ def _add_given(machine: Machine, keeper: _Keeper, tables: Tables) -> None:
 
 
 def _records(keeper: _Keeper, tables: Tables) -> np.ndarray:
-    from braindec.kernels.network_loop import RECORD
+    from braindec.kernels._network_tables import RECORD
 
     places = {p.name: k for k, p in enumerate(keeper.machine.network.populations)}
     rows = np.zeros((len(keeper.states), len(RECORD)), dtype=np.int64)
@@ -355,7 +356,7 @@ def _records(keeper: _Keeper, tables: Tables) -> np.ndarray:
 
 
 def _set_logs(keeper: _Keeper, tables: Tables, n_steps: int, batch: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    from braindec.kernels.network_loop import POP
+    from braindec.kernels._network_tables import POP
 
     logs = []
     for k, cells in enumerate(keeper.machine.cells):
@@ -373,7 +374,7 @@ def _set_logs(keeper: _Keeper, tables: Tables, n_steps: int, batch: int) -> list
 def _take_logs(
     machine: Machine, keeper: _Keeper, tables: Tables, logs: list[tuple[np.ndarray, np.ndarray]], first: int
 ) -> None:
-    from braindec.kernels.network_loop import POP
+    from braindec.kernels._network_tables import POP
 
     for k, population in enumerate(machine.network.populations):
         if keeper.recorded[k]:

@@ -108,11 +108,38 @@ def test_a_network_that_explodes_is_stopped_and_says_when_and_which():
     wild = Population("wild", 20, model="lif_delta", params={"t_ref": 0.0}, initial={"v": (0.0, 0.03)})
     network = Network([E, wild], [Projection("wild", "wild", ALL, weight=5e-3, receptor="excitatory")])
     found = run(network, 1.0)
-    assert "'wild' exploded: more than 1000 Hz" in found.stopped and found.stop <= 0.05
+    assert "'wild' exploded: 1000 Hz a neuron or more" in found.stopped and found.stop <= 0.05
     assert f"{found.stop:g} s" in found.stopped
     assert len(found.steps["wild"]) > 20 and found.spikes.stop == found.stop
     with pytest.raises(BraindecError, match="cannot go on"):
         run(network, 0.1, start=found)
+
+
+def test_no_way_of_running_hides_an_explosion():
+    cells = Population("E", 10, model="lif_delta", params={"t_ref": 0.0, "i": 10.0})
+    network = Network([cells], [Projection("E", "E", ALL, weight=1e-3, plasticity=PAIR, receptor="excitatory")])
+    free = Network([cells])
+    in_pieces = run(free, 4e-3)
+    for _ in range(4):  # each is too short to tell
+        in_pieces = in_pieces if in_pieces.stopped else run(free, 4e-3, start=in_pieces)
+    found = {"weights copied often": run(network, 0.1, record=Record(weights_every=5e-4)), "in pieces": in_pieces,
+             "definition": run(free, 0.1, backend="numpy"), "threads": run(free, 0.1, threads=2),
+             "every step of 1 ms": run(Network([cells], dt=1e-3), 0.5)}  # fmt: skip
+    for how, simulation in found.items():
+        assert "'E' exploded: 1000 Hz a neuron or more" in str(simulation.stopped), how
+        assert simulation.stop <= (0.02 if how != "every step of 1 ms" else 0.2), how
+        assert len(simulation.steps["E"]) == round(10 * (simulation.stop - simulation.start) / simulation.network.dt), how
+
+
+def test_a_population_that_fills_its_log_at_once_is_seen_to_explode():
+    many = Population("E", 70_000, model="lif_delta", params={"t_ref": 0.0, "i": 10.0})
+    network = Network([many], [Projection("E", "E", "one_to_one", weight=1e-3, delay=1e-4, autapses=True)])
+    assert "'E' exploded" in run(network, 0.02).stopped
+
+
+def test_sources_that_are_told_to_fire_fast_do_not_explode():
+    found = run(Network([Population("P", 50, model="poisson", params={"rate": 4000.0})]), 0.1)
+    assert found.stopped is None and found.rate("P") == pytest.approx(4000.0, rel=0.05)
 
 
 def test_a_variable_that_is_not_finite_stops_the_network():

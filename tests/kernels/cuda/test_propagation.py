@@ -68,3 +68,13 @@ def test_a_small_network_runs_the_same():
         np.testing.assert_array_equal(found.steps[name], expected.steps[name])
         np.testing.assert_array_equal(found.neurons[name], expected.neurons[name])
     np.testing.assert_allclose(found.states["E"]["v"], expected.states["E"]["v"], rtol=1e-12)
+
+
+def test_an_explosion_is_seen_and_what_came_before_is_kept():
+    wild = Population("wild", 2, model="lif_delta", params={"t_ref": 0.0, "i": 10.0})
+    found = run(Network([wild]), 0.02, backend="cuda")
+    assert found.stopped.startswith("the population 'wild' exploded: 1000 Hz") and found.stop == pytest.approx(0.0128)
+    assert len(found.steps["wild"]) == 256
+    lost = Population("lost", 1, model="adaptive_exponential", initial={"w": 1e308})
+    found = run(Network([lost]), 0.01, backend="cuda", dtype="float64")
+    assert "'lost' exploded: a variable was not finite" in found.stopped and found.stop == pytest.approx(0.0064)
