@@ -202,9 +202,9 @@ def lif_scan(
     BraindecError
         If shapes or types do not fit together.
     """
+    _check(x, (v0, s0), rule)
     if _backend.choose(backend, has=("numpy", "numba"), kernel="lif_scan") == "numpy":
         return lif_scan_numpy(x, v0, s0, rule)
-    _check(x, (v0, s0), rule)
     x = _own(x)  # outputs take its layout
     spikes, charged, last = np.empty_like(x), np.empty_like(x), np.empty_like(x[0])
     nothing = np.empty((0, 0), x.dtype)
@@ -248,11 +248,21 @@ def lif_scan_backward(
         Whether the gradients of decay, threshold and amount are wanted (zeros otherwise).
     threads, backend
         As in :func:`lif_scan`.
+
+    Raises
+    ------
+    BraindecError
+        If shapes or types do not fit together.
     """
     given = {"spikes": spikes, "potential": potential, "last": last}
+    _check(x, (v0, s0), rule)
+    for name, a in {"spikes of the scan": scan.spikes, "charged": scan.charged, **given}.items():
+        expected = x.shape[1:] if name == "last" else x.shape
+        if a is not None and (a.shape != expected or a.dtype != x.dtype):
+            raise BraindecError(f"{name} of a LIF scan do not fit its drive", found=f"shape {a.shape}, {a.dtype}",
+                                allowed=f"{expected}, {x.dtype}")  # fmt: skip
     if _backend.choose(backend, has=("numpy", "numba"), kernel="lif_scan_backward") == "numpy":
         return lif_scan_backward_numpy(scan, x, v0, s0, surrogate, rule, **given, detach=detach)
-    _check(x, (v0, s0), rule)
     nothing = np.empty((0, 0), x.dtype)
     x = _own(x)
     out, g_v, g_s = np.empty_like(x), np.zeros_like(x[0]), np.zeros_like(x[0])

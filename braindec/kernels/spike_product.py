@@ -113,6 +113,9 @@ def spike_product(
         If the shapes or types do not fit.
     """
     _fits(events, weights, events.n_inputs, "weights")
+    if bias is not None and np.shape(bias) != weights.shape[1:]:
+        raise BraindecError("the bias of a product with spikes does not fit the weights", found=f"{np.shape(bias)}",
+                            allowed=f"{weights.shape[1:]}")  # fmt: skip
     if _backend.choose(backend, has=("numpy", "numba"), kernel="spike_product") == "numpy":
         return spike_product_numpy(events, weights, bias)
     rows, n_out = len(events.starts), weights.shape[1]

@@ -130,6 +130,20 @@ def test_wrong_input():
         lif_scan(x, v0.astype(np.float32), s0, rule)
     with pytest.raises(BraindecError, match="no version for the backend"):
         lif_scan(x, v0, s0, rule, backend="cuda")
+    with pytest.raises(BraindecError, match="do not fit"):
+        lif_scan(x, v0[:, :2], s0, rule, backend="numpy")
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba"])
+def test_gradients_of_another_shape_are_refused(backend):
+    """The compiled scan would read past their ends."""
+    rule, x, v0, s0, gradients = problem(0, (5, 2, 4))
+    scan = lif_scan(x, v0, s0, rule)
+    for name, wrong in (("spikes", x[:4]), ("potential", x[:, :1]), ("last", v0[:1]), ("spikes", x.astype(np.float32))):
+        with pytest.raises(BraindecError, match=f"{name} of a LIF scan do not fit"):
+            lif_scan_backward(scan, x, v0, s0, BELL, rule, **{**gradients, name: wrong}, backend=backend)
+    with pytest.raises(BraindecError, match="spikes of the scan"):
+        lif_scan_backward(lif_scan(x[:3], v0, s0, rule), x, v0, s0, BELL, rule, **gradients, backend=backend)
 
 
 def test_any_layout_and_arrays_that_must_not_be_written():

@@ -62,6 +62,9 @@ def test_wrong_input():
         spike_product(events, np.ones((2, 3)))
     with pytest.raises(BraindecError, match="weights"):
         spike_product(events, np.ones((3, 3), np.float32))
+    for backend in ("numpy", "numba"):
+        with pytest.raises(BraindecError, match="bias"):
+            spike_product(events, np.ones((3, 2)), np.ones(3), backend=backend)
     with pytest.raises(BraindecError, match="gradient"):
         spike_product_transposed(events, np.ones((2, 3)))
     with pytest.raises(BraindecError, match="wrong shape or type"):
