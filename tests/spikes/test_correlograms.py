@@ -205,3 +205,41 @@ def test_patterns_keep_groups_and_stretches():
         next(iter(surrogate_trains(alone, kind="patterns", width=0.02)))
     with pytest.raises(BraindecError, match="no bursts"):
         surrogate_trains(alone, kind="jitter", bursts=0.01)
+
+
+def drifting(rng, n_trials, keep, shared=0.0):
+    """Two units whose rates drift over trials, each by itself, and a gain that they share."""
+    together, trains = rng.standard_normal(n_trials), []
+    for _ in range(2):
+        course, x = [], rng.standard_normal()
+        for _ in range(n_trials):
+            x = keep * x + np.sqrt(1 - keep**2) * rng.standard_normal()
+            course.append(x)
+        rate = 20 * np.exp(0.5 * np.array(course) + shared * together)
+        trains.append(np.concatenate([2 * k + rng.uniform(0, 1, rng.poisson(r)) for k, r in enumerate(rate)]))
+    spikes = Spikes.from_trains(trains, start=0.0, stop=2.0 * n_trials)
+    return aligned(spikes, 2.0 * np.arange(n_trials), tmin=0.0, tmax=1.0)
+
+
+def test_neurons_that_drift_each_by_itself_are_not_correlated():
+    rng = np.random.default_rng(21)
+    p = {"exchange": [], "turn": []}
+    for seed in range(100):
+        found = drifting(rng, 60, 0.9)
+        for null in p:
+            p[null].append(noise_correlations(found, null=null, n_permutations=39, seed=seed)["p"][0])
+    assert np.mean(np.array(p["turn"]) <= 0.05) <= 0.13
+    assert np.mean(np.array(p["exchange"]) <= 0.05) > 0.2  # what the text warns of
+    table = noise_correlations(drifting(rng, 200, 0.5, shared=0.5), null="turn", n_permutations=199)
+    assert table["p"][0] < 0.02 and 0 < table["low"][0] < table["value"][0] < table["high"][0]
+    with pytest.raises(BraindecError, match="exchange, turn"):
+        noise_correlations(found, null="trun")
+
+
+def test_noise_correlations_have_the_interval_of_fisher():
+    rng = np.random.default_rng(22)
+    inside = []
+    for _ in range(200):
+        table = noise_correlations(drifting(rng, 30, 0.0), n_permutations=19)
+        inside.append(table["low"][0] <= 0 <= table["high"][0])
+    assert 0.9 <= np.mean(inside) <= 0.99
