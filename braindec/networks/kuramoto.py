@@ -25,7 +25,7 @@ __all__ = ["KuramotoLayer", "oscillator_energy", "oscillator_step", "unit_oscill
 
 
 def unit_oscillators(x: torch.Tensor, n: int) -> torch.Tensor:
-    """Scale each group of ``n`` channels of (batch, channel, ...) to length 1."""
+    """Scale each group of ``n`` channels of (batch, channel, ...) to length 1; a group of zeros stays as it is."""
     return nn.functional.normalize(_groups(x, n), dim=2).flatten(1, 2)
 
 

@@ -110,7 +110,7 @@ def population_lfp(
     BraindecError
         If shapes do not fit, places are not finite, or the rate is too high for the grid.
     """
-    kernel = kernel or FieldKernel()
+    kernel = _kernel(kernel)
     positions, excitatory, contacts = _checked(spikes, positions, excitatory, contacts, sfreq)
     step = 1 / (sfreq * max(1, round(1 / (sfreq * _FINE))))
     every = round(1 / (sfreq * step))
@@ -139,7 +139,7 @@ def population_lfp_direct(
     kernel: FieldKernel | None = None,
 ) -> np.ndarray:  # fmt: skip
     """The same by its definition: every spike's potential at every sample."""
-    kernel = kernel or FieldKernel()
+    kernel = _kernel(kernel)
     positions, excitatory, contacts = _checked(spikes, positions, excitatory, contacts, sfreq)
     times = spikes.start + np.arange(int(np.floor((spikes.stop - spikes.start) * sfreq * (1 + 1e-12)))) / sfreq
     width = np.where(excitatory, kernel.width_excitatory, kernel.width_inhibitory)[spikes.unit]
@@ -151,6 +151,12 @@ def population_lfp_direct(
         bump = np.exp(-((times[:, None] - peak) ** 2) / (2 * width**2))
         found[i] = bump @ (amplitude * np.exp(-distance / kernel.space))
     return found
+
+
+def _kernel(kernel: FieldKernel | None) -> FieldKernel:
+    if kernel is not None and not isinstance(kernel, FieldKernel):
+        raise BraindecError("the kernel of a field is a FieldKernel", found=repr(kernel), fix="FieldKernel.at('soma')")
+    return kernel or FieldKernel()
 
 
 def _smoothed(at: np.ndarray, weight: np.ndarray, n: int, tap: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.stats.asked import whole
 
 __all__ = ["SpikeLinear"]
 
@@ -39,6 +40,7 @@ class SpikeLinear(nn.Linear):
     """
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool = True, backend: str = "auto") -> None:
+        whole(in_features, "in_features of a SpikeLinear", least=1), whole(out_features, "out_features of a SpikeLinear", least=1)
         super().__init__(in_features, out_features, bias=bias)
         if backend not in BACKENDS:
             raise BraindecError(
@@ -56,9 +58,10 @@ class SpikeLinear(nn.Linear):
         return self._product(spikes, None)
 
     def _product(self, spikes: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        if not spikes.ndim or spikes.shape[-1] != self.in_features:
+        known = isinstance(spikes, torch.Tensor)
+        if not known or not spikes.ndim or spikes.shape[-1] != self.in_features:
             raise BraindecError("another number of inputs comes into a SpikeLinear than it has",
-                                found=f"shape {tuple(spikes.shape)}",
+                                found=f"shape {tuple(spikes.shape)}" if known else type(spikes).__name__,
                                 allowed=f"{self.in_features} inputs on the last axis")  # fmt: skip
         able = spikes.device.type == "cpu" and spikes.dtype in (torch.float32, torch.float64)
         able = able and self.weight.dtype == spikes.dtype and spikes.numel() > 0

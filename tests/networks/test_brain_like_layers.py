@@ -134,6 +134,9 @@ def test_bdh_attention_is_a_synapse_matrix():
     expected = (turned[:, :, -1:] @ turned[:, :, :-1].transpose(2, 3)) @ x[:, :, :-1]
     torch.testing.assert_close(read, expected[:, :, 0])
     assert state.shape == (1, 2, 16, 8)
+    for wrong in (-1, 2, None):
+        with pytest.raises(BraindecError, match="no such layer"):
+            model.synapses(tokens, layer=wrong)
 
 
 def test_kuramoto_parity(published):

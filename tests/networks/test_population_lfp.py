@@ -80,5 +80,7 @@ def test_wrong_kernels():
         population_lfp(spikes, sfreq=2000.0, **where)
     with pytest.raises(BraindecError, match="1,000 Hz"):
         population_lfp(spikes, sfreq="fast", **where)
+    with pytest.raises(BraindecError, match="FieldKernel.at"):
+        population_lfp(spikes, sfreq=500.0, kernel="soma", **where)
     with pytest.raises(BraindecError, match="Spikes"):
         population_lfp(None, sfreq=500.0, **where)

@@ -51,3 +51,8 @@ def test_wrong_input():
         SpikeLinear(3, 4, backend="events").bfloat16()(torch.zeros(2, 3, dtype=torch.bfloat16))
     with pytest.raises(BraindecError, match="another number of inputs"):
         SpikeLinear(3, 4)(torch.zeros(2, 5))
+    with pytest.raises(BraindecError, match="found:   list"):
+        SpikeLinear(3, 4)([0.0, 1.0, 0.0])
+    for sizes in ((0, 4), (3, 2.5), ("a", 4)):
+        with pytest.raises(BraindecError, match="features"):
+            SpikeLinear(*sizes)

@@ -96,7 +96,15 @@ class BDH(TokenModel):
 
     @torch.no_grad()
     def synapses(self, tokens: torch.Tensor, layer: int) -> torch.Tensor:
-        """Return the synapse state of a layer after all ``tokens``: sum of rope(a_i) x_i, shape (batch, head, neuron, dim)."""
+        """Return the synapse state of a layer after all ``tokens``: sum of rope(a_i) x_i, shape (batch, head, neuron, dim).
+
+        Raises
+        ------
+        BraindecError
+            If there is no such layer.
+        """
+        if isinstance(layer, bool) or layer not in range(self.n_layers):
+            raise BraindecError("BDH has no such layer", found=repr(layer), allowed=f"0 to {self.n_layers - 1}")
         x = self._norm(self.embedding(self._checked(tokens))[:, None])
         turn = self._turns(tokens.shape[1], x)
         for _ in range(layer):
