@@ -130,7 +130,9 @@ def _checked(*given: np.ndarray) -> tuple[np.ndarray, ...]:
     arrays = tuple(np.ascontiguousarray(a, dtype=kind) for a in given)
     for name, a in zip(("decays", "bonuses", "keys", "values", "gradients"), arrays):
         if not np.isfinite(a.sum()) and not np.isfinite(a).all():  # the sum is quick, and may itself overflow
-            raise BraindecError(f"{name} of wkv hold NaN or infinite values", fix="a lower learning rate, where it is trained")
+            raise BraindecError(
+                f"{name} of wkv hold NaN or infinite values", fix="a lower learning rate, where it is trained"
+            )
     return arrays
 
 

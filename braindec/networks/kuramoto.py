@@ -120,7 +120,9 @@ class KuramotoLayer(nn.Module):
             x = oscillator_step(x, pull, self.omega, n=self.n, gamma=self.gamma)
             states.append(x)
         if not bool(torch.isfinite(x.detach()).all()):
-            raise BraindecError("oscillators became NaN or infinite", fix="look at the stimulus, and at weights that ran away")
+            raise BraindecError(
+                "oscillators became NaN or infinite", fix="look at the stimulus, and at weights that ran away"
+            )
         return torch.stack(states), torch.stack(energies)
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import NamedTuple
 
 import torch
@@ -110,7 +111,7 @@ class LIF(nn.Module):
         if bool((h <= 0).any()):
             raise BraindecError("the threshold of a LIF layer must be above 0", found=repr(threshold))
         for name, value in (("v_reset", v_reset), ("v_rest", v_rest), ("reset_by", reset_by)):
-            if value is not None and not (isinstance(value, (int, float)) and math.isfinite(value)):
+            if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
                 raise BraindecError(f"{name} of a LIF layer must be a finite number", found=repr(value))
         self.reset, self.reset_delay, self.v_reset, self.v_rest = (
             reset,

@@ -80,7 +80,9 @@ class NGram:
     def _checked(self, tokens: np.ndarray) -> np.ndarray:
         rows = np.asarray(tokens)
         if rows.ndim != 2 or rows.dtype.kind not in "iu" or not rows.shape[1]:
-            raise BraindecError("n-grams are counted in rows of whole numbers", found=f"{rows.dtype} of shape {rows.shape}")
+            raise BraindecError(
+                "n-grams are counted in rows of whole numbers", found=f"{rows.dtype} of shape {rows.shape}"
+            )
         if rows.size and (rows.min() < -1 or rows.max() >= self.vocab_size):
             raise BraindecError("a token is not in the vocabulary", found=f"{rows.min()} to {rows.max()}",
                                 allowed=f"0 to {self.vocab_size - 1}, and -1 behind the end of a row")  # fmt: skip

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class FieldKernel:
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            if not isinstance(value, (int, float)):
+            if not isinstance(value, Real):
                 raise BraindecError(f"{name} of a field kernel is a number", found=repr(value))
         for name in ("width_excitatory", "width_inhibitory", "velocity", "space"):
             if not getattr(self, name) > 0:
@@ -189,6 +190,6 @@ def _checked(
                             allowed=f"bool of shape ({spikes.n_units},)")  # fmt: skip
     if not (np.isfinite(positions).all() and np.isfinite(contacts).all()):
         raise BraindecError("places of units and contacts must be finite", fix="give x, y, z in m for each of them")
-    if not isinstance(sfreq, (int, float)) or not 0 < sfreq <= 1000:
+    if not isinstance(sfreq, Real) or not 0 < sfreq <= 1000:
         raise BraindecError("a field is sampled at up to 1,000 Hz", found=f"{sfreq} Hz")
     return positions, excitatory, contacts

@@ -33,7 +33,9 @@ def quantise_counts(x: torch.Tensor, *, n_steps: int = 127) -> tuple[torch.Tenso
     if not bool(torch.isfinite(largest)):
         raise BraindecError("spike counts need finite inputs", found="NaN or infinite values")
     scale = largest / n_steps
-    scale = torch.where(scale > 0, scale, torch.ones_like(scale))  # 0 also where the smallest numbers end: nothing is sent
+    scale = torch.where(
+        scale > 0, scale, torch.ones_like(scale)
+    )  # 0 also where the smallest numbers end: nothing is sent
     return x.sign() * (x.abs() / scale + 0.5).floor(), scale
 
 

@@ -40,7 +40,10 @@ class SpikeLinear(nn.Linear):
     """
 
     def __init__(self, in_features: int, out_features: int, *, bias: bool = True, backend: str = "auto") -> None:
-        whole(in_features, "in_features of a SpikeLinear", least=1), whole(out_features, "out_features of a SpikeLinear", least=1)
+        (
+            whole(in_features, "in_features of a SpikeLinear", least=1),
+            whole(out_features, "out_features of a SpikeLinear", least=1),
+        )
         super().__init__(in_features, out_features, bias=bias)
         if backend not in BACKENDS:
             raise BraindecError(

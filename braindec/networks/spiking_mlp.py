@@ -84,7 +84,11 @@ class SpikingMLP(nn.Module):
         generator: torch.Generator | None = None, **neuron: Any,
     ) -> None:  # fmt: skip
         super().__init__()
-        if not isinstance(sizes, Sequence) or len(sizes) < 3 or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sizes):
+        if (
+            not isinstance(sizes, Sequence)
+            or len(sizes) < 3
+            or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in sizes)
+        ):
             raise BraindecError("the sizes of a SpikingMLP are wrong", found=repr(sizes),
                                 allowed="inputs, hidden layers (at least one), outputs; whole numbers of at least 1",
                                 fix="for example (700, 256, 20)")  # fmt: skip

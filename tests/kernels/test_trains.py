@@ -57,7 +57,15 @@ def test_bad_numbers_are_named():
     for value in (0, -3, 2.0, True, None):
         with pytest.raises(BraindecError, match="n_bins must be a whole number"):
             check_count(value, "n_bins")
-    for start, stop in ((1.0, 1.0), (2.0, 1.0), (np.nan, 1.0), (0.0, np.inf), (None, 1.0), (0.0, "end"), ([0.0, 1.0], 2.0)):
+    for start, stop in (
+        (1.0, 1.0),
+        (2.0, 1.0),
+        (np.nan, 1.0),
+        (0.0, np.inf),
+        (None, 1.0),
+        (0.0, "end"),
+        ([0.0, 1.0], 2.0),
+    ):
         with pytest.raises(BraindecError, match="start < stop"):
             check_stretch(start, stop)
     with pytest.raises(BraindecError, match="outside the stretch"):

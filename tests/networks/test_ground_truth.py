@@ -77,7 +77,9 @@ def test_recordings_share_time_events_and_places(worlds):
 
 
 def test_the_noise_of_the_scalp_has_the_size_that_was_asked_for():
-    quiet, noisy = (ground_truth(signal=0.5, **{**SMALL, "n_trials": 4}, eeg_noise=size, seed=3) for size in (0.0, 5e-6))
+    quiet, noisy = (
+        ground_truth(signal=0.5, **{**SMALL, "n_trials": 4}, eeg_noise=size, seed=3) for size in (0.0, 5e-6)
+    )
     added = [w.eeg.signal.read(slice(None), 0, w.eeg.n_times) for w in (quiet, noisy)]
     size = (added[1] - added[0]).std(axis=1)
     assert np.sqrt((size**2).mean()) == pytest.approx(5e-6, rel=0.25)  # twelve shared sources: a mean over channels

@@ -67,7 +67,9 @@ def test_it_is_near_the_dense_layer_and_nearer_with_more_steps():
         layer = SpikeCountLinear(40, 9, n_steps=n_steps).double()
         dense = torch.nn.functional.linear(x, layer.weight, layer.bias)
         errors.append(float((layer(x) - dense).detach().abs().max()))
-        assert errors[-1] <= float(quantise_counts(x, n_steps=n_steps)[1] / 2 * layer.weight.detach().abs().sum(dim=1).max())
+        assert errors[-1] <= float(
+            quantise_counts(x, n_steps=n_steps)[1] / 2 * layer.weight.detach().abs().sum(dim=1).max()
+        )
     assert errors == sorted(errors, reverse=True) and errors[0] > 50 * errors[3]
 
 

@@ -92,6 +92,10 @@ def test_a_reference_may_be_one_of_the_channels():
      ({"places": np.array([[0.0, 0.0, 0.085]])}, "outside the brain"), ({"normals": np.zeros((1, 3))}, "length 1")],
 )  # fmt: skip
 def test_wrong_input(change, said):
-    asked = {"channels": ["Fz"], "places": np.array([[0.0, 0.0, 0.05]]), "normals": np.array([[0.0, 0.0, 1.0]])} | change
+    asked = {
+        "channels": ["Fz"],
+        "places": np.array([[0.0, 0.0, 0.05]]),
+        "normals": np.array([[0.0, 0.0, 1.0]]),
+    } | change
     with pytest.raises(BraindecError, match=said):
         eeg_gains(asked["channels"], asked["places"], asked["normals"])

@@ -46,7 +46,14 @@ class EGRULanguageModel(TokenModel):
     """
 
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
-        "tiny": {"dim": 64, "hidden": [96], "scale": 1.7, "drop_embedding": 0.0, "drop_between": 0.0, "drop_connect": 0.0},
+        "tiny": {
+            "dim": 64,
+            "hidden": [96],
+            "scale": 1.7,
+            "drop_embedding": 0.0,
+            "drop_between": 0.0,
+            "drop_connect": 0.0,
+        },
         "base": {"dim": 400, "hidden": [650, 650]},
         "paper": {"dim": 750, "hidden": [1350, 1350]},
     }
@@ -57,7 +64,9 @@ class EGRULanguageModel(TokenModel):
     ) -> None:  # fmt: skip
         super().__init__(vocab_size=vocab_size)
         if not isinstance(hidden, Sequence) or isinstance(hidden, str):
-            raise BraindecError("hidden lists the units of each layer before the last", found=repr(hidden), allowed="[650, 650]")
+            raise BraindecError(
+                "hidden lists the units of each layer before the last", found=repr(hidden), allowed="[650, 650]"
+            )
         sizes = [whole("dim", dim), *(whole("hidden", n) for n in hidden), whole("dim", dim)]
         self.embedding = nn.Embedding(vocab_size, dim)
         nn.init.uniform_(self.embedding.weight, -scale, scale)
