@@ -1,9 +1,9 @@
-"""A liquid-state machine that an astrocyte steers to the edge of chaos, and what its read-out gains by that.
+"""A liquid-state machine that an astrocyte steers towards the edge of chaos, and what its read-out gains by that.
 
 A recurrent network of spiking neurons is driven by noisy spike patterns whose classes no count of spikes tells apart. Its
 weights change without labels; then they are fixed, and a linear read-out of spike counts names the class of held-out trials.
 Beside it stand the same read-out of the input alone, of the liquid before plasticity, without the astrocyte, and without
-synapses among its neurons, and the branching parameter of each under steady input.
+synapses among its neurons, and how near each is to the edge: its branching parameter under steady input.
 """
 
 from dataclasses import replace

@@ -10,6 +10,7 @@ import numpy as np
 from braindec.networks.branching import Branching
 from braindec.networks.liquid import PAIRS, Liquid, Steered
 from braindec.networks.spike_patterns import SpikeTrials
+from braindec.stats.fdr import fdr_bh
 
 __all__ = ["branching_rows", "liquid_answers", "liquid_panels"]
 
@@ -39,17 +40,33 @@ def branching_rows(found: Mapping[str, Branching]) -> list[dict[str, Any]]:
 
 
 def liquid_answers(leads: Sequence[Mapping[str, Any]], found: Mapping[str, Branching]) -> list[dict[str, str]]:
-    """Return the sentences for the top of the page, joined over liquids by the report."""
+    """Return the sentences for the top of the page, joined over liquids by the report.
+
+    A read-out is better or worse than another where p, corrected over the comparisons of the liquid (false discovery rate), is 0.05 or less.
+    """
     says = []
-    for row in leads:
-        word = "not told apart from" if row["p"] > 0.05 else "better than" if row["value"] > 0 else "worse than"
+    for row, q in zip(leads, fdr_bh(np.array([float(r["p"]) for r in leads])), strict=True):
+        word = "not told apart from" if q > 0.05 else "better than" if row["value"] > 0 else "worse than"
         says.append({"about": "The steered liquid's read-out", "says": f"is {word}", "item": _OTHERS[row["row"]]})
+    if "steered" in found:
+        says.append({"about": "The steered liquid under steady input", "says": "is", "item": _edge(found["steered"])})
     ends = [b for name, b in found.items() if name.startswith("steered") and b.explained >= FITS]
     if len(ends) == 2:
         close = abs(ends[0].m - ends[1].m) < NEAR
         item = "one branching parameter" if close else "different branching parameters"
         says.append({"about": "Steering from strong and from weak synapses", "says": "ends at", "item": item})
     return says
+
+
+def _edge(b: Branching) -> str:
+    """Where a branching parameter and its interval lie, in words."""
+    if not b.explained >= FITS:
+        return "bursting or without correlation: it has no branching parameter"
+    if b.high < 1:
+        return "short of the edge: a disturbance dies out (branching parameter below 1)"
+    return (
+        "at the edge within the error of measurement" if b.low <= 1 else "beyond the edge (branching parameter above 1)"
+    )
 
 
 def liquid_panels(

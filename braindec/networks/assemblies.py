@@ -29,6 +29,7 @@ import numpy as np
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.networks._assembly_fibres import Fibre
+from braindec.stats.asked import number, seed_of, whole
 
 __all__ = ["Assemblies", "Projected", "overlap"]
 
@@ -114,14 +115,17 @@ class Assemblies:
         depression: float = 0.25,
         seed: int = 0,
     ) -> None:
-        self.areas, self.stimuli = {str(a): int(n) for a, n in areas.items()}, tuple(map(str, stimuli))
+        whole(k, "k", least=1)
+        seed_of(seed)
+        self.areas = {str(a): whole(n, f"the number of neurons of {a}", least=1) for a, n in areas.items()}
+        self.stimuli = tuple(map(str, stimuli))
         names = [*self.areas, *self.stimuli]
         if len(set(names)) < len(names):
             raise BraindecError("areas and stimuli need different names", found=", ".join(names))
         if plasticity not in PLASTICITY:
             raise BraindecError(f"no plasticity {plasticity!r}{did_you_mean(plasticity, PLASTICITY)}", allowed=", ".join(PLASTICITY))  # fmt: skip
         small = {a: n for a, n in self.areas.items() if n <= k}
-        if k < 1 or small or not self.areas:
+        if small or not self.areas:
             raise BraindecError("every area needs more neurons than fire in a step", found=f"k = {k}, areas {self.areas}")  # fmt: skip
         for name, value, low, high in (("p", p, 0, 1), ("beta", beta, 0, np.inf),
                                        ("depression", depression, 0, 1 / max(beta, 1e-12)), ("top", top, 1.0 + beta, np.inf)):  # fmt: skip
@@ -153,21 +157,22 @@ class Assemblies:
         dict of str to Projected
             Of every area that was driven.
         """
-        if steps < 1:
-            raise BraindecError("firing needs at least one step", found=str(steps))
-        return self._play([(fibres, hold)] * steps, plastic=plastic)
+        return self._play([(fibres, hold)] * whole(steps, "steps", least=1), plastic=plastic)
 
     def project(self, source: str, area: str, *, steps: int = 20, plastic: bool = True) -> Projected:
         """Drive an area with a stimulus, or another area's present neurons, held firing, until an assembly forms.
 
         The first step has the source alone; from then on the area drives itself too.
         """
-        hold = [source] if source in self.areas else []
+        steps, hold = whole(steps, "steps", least=1), [source] if source in self.areas else []
+        self._fires(*hold)
         plan = [({source: [area]}, hold), *[({source: [area], area: [area]}, hold)] * (steps - 1)]
         return self._play(plan, plastic=plastic)[area]
 
     def reciprocal(self, source: str, area: str, *, steps: int = 20) -> Projected:
         """Project ``source``'s present assembly to ``area``, with fibres back: each comes to fire the other."""
+        steps = whole(steps, "steps", least=1)
+        self._fires(source)
         both = {source: [source, area], area: [area, source]}
         return self._play([({source: [area]}, [source]), *[(both, [])] * (steps - 1)])[area]
 
@@ -177,13 +182,15 @@ class Assemblies:
 
     def merge(self, first: str, second: str, area: str, *, steps: int = 20) -> Projected:
         """Make an assembly in ``area`` that fires with the present assemblies of two other areas, and they with it."""
+        steps = whole(steps, "steps", least=1)
+        self._fires(first, second)
         both = {first: [first, area], second: [second, area], area: [area, first, second]}
         return self._play([({first: [area], second: [area]}, [first, second]), *[(both, [])] * (steps - 1)])[area]
 
     def complete(self, area: str, assembly: Any, *, fraction: float, steps: int = 5) -> np.ndarray:
         """Fire a random share of an assembly and let the area run on its own, weights fixed; return who fires in the end."""
         assembly = np.unique(np.asarray(assembly, dtype=np.int64))
-        n = round(fraction * len(assembly))
+        n = round(number(fraction, "fraction", least=0, most=1) * len(assembly))
         if not 1 <= n <= len(assembly):
             raise BraindecError("pattern completion needs a share of the assembly", found=f"{fraction:g}", allowed="above 0, up to 1")  # fmt: skip
         self.set_firing(area, self._rng.choice(assembly, n, replace=False))
@@ -200,7 +207,12 @@ class Assemblies:
 
     def weight(self, source: str, area: str, firing: Any, onto: Any) -> float:
         """Return the mean weight of the synapses from some neurons to others; NaN where there are none."""
+        self._known([source], [*self.areas, *self.stimuli])
+        self._known([area], list(self.areas))
         fibre = self._fibre(source, area)
+        for name, who, n in ((source, firing, self.areas.get(source, self.k)), (area, onto, fibre.n)):
+            if np.size(who) and not 0 <= np.min(who) <= np.max(who) < n:
+                raise BraindecError(f"{name} has no such neurons", found=f"{np.min(who)} to {np.max(who)}", allowed=f"0 to {n - 1}")  # fmt: skip
         mask = np.zeros(fibre.n, dtype=bool)
         mask[np.asarray(onto, dtype=np.int64)] = True
         factor = np.ones(fibre.n) if fibre.factor is None else fibre.factor
@@ -260,6 +272,12 @@ class Assemblies:
             seed = (self.seed, zlib.crc32(source.encode()), zlib.crc32(area.encode()))
             self._fibres[source, area] = Fibre(seed, self.areas[area], self.p, source == area)
         return self._fibres[source, area]
+
+    def _fires(self, *areas: str) -> None:
+        for area in areas:
+            self._known([area], list(self.areas))
+            if not len(self.firing[area]):
+                raise BraindecError(f"no neuron of {area} fires, so it projects nothing", fix="project a stimulus into it first, or set_firing")  # fmt: skip
 
     def _known(self, names: Iterable[str], there: Sequence[str]) -> None:
         for name in names:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from braindec.errors import BraindecError
+from braindec.stats.asked import number, seed_of, whole
 
 __all__ = ["Branching", "branching_factor", "branching_process", "spike_ratio"]
 
@@ -92,10 +93,17 @@ def branching_factor(
     BraindecError
         If counts are negative, not finite, constant, or shorter than the largest lag.
     """
-    table = np.atleast_2d(np.asarray(counts, dtype=float))
+    try:
+        table = np.atleast_2d(np.asarray(counts, dtype=float))
+    except (TypeError, ValueError):
+        raise BraindecError(
+            "spike counts must be (trial, bin), as many bins in each trial", found=type(counts).__name__
+        ) from None
+    number(bin_width, "bin_width", least=0, ends=False, unit="s")
+    max_lag, n_bootstrap = whole(max_lag, "max_lag"), whole(n_bootstrap, "n_bootstrap")
     if table.ndim != 2 or not np.isfinite(table).all() or (table < 0).any():
         raise BraindecError("spike counts must be (trial, bin), finite and not negative", found=f"shape {table.shape}")
-    if max_lag < 2 or table.shape[1] < max_lag + _FEWEST or bin_width <= 0:
+    if max_lag < 2 or table.shape[1] < max_lag + _FEWEST:
         raise BraindecError(
             "the stretch is too short for the lags",
             found=f"{table.shape[1]} bins of {bin_width:g} s, lags up to {max_lag}",
@@ -110,7 +118,7 @@ def branching_factor(
     m, b = _fit(lags, slopes, noise)
     low = high = float("nan")
     if n_bootstrap and len(pieces) > 1:
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(seed_of(seed))
         drawn = [sums[rng.integers(len(sums), size=len(sums))].sum(axis=0) for _ in range(n_bootstrap)]
         low, high = np.percentile([_fit(lags, _slopes(d), noise)[0] for d in drawn], [2.5, 97.5])
     tau = float("inf") if m >= 1 else -bin_width / np.log(m) if m > 0 else 0.0
@@ -140,7 +148,9 @@ def branching_process(m: float, input_rate: float, n_bins: int, *, seed: int, se
     """
     if not 0 <= m < 1:
         raise BraindecError("a process with steady activity needs 0 <= m < 1", found=f"{m:g}")
-    rng = np.random.default_rng(seed)
+    number(input_rate, "input_rate", least=0)
+    number(seen, "seen", least=0, most=1)
+    rng = np.random.default_rng(seed_of(seed))
     activity = np.zeros(n_bins, dtype=np.int64)
     now = round(input_rate / (1 - m))
     for t in range(n_bins):

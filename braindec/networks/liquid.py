@@ -34,6 +34,7 @@ from braindec.networks.rules.distance_dependent import DistanceDependent
 from braindec.networks.rules.fixed_probability import FixedProbability
 from braindec.networks.simulate import Simulation, run
 from braindec.networks.spike_patterns import SpikeTrials
+from braindec.stats.asked import number, seed_of, whole
 from braindec.types import Spikes
 
 __all__ = ["Liquid", "Steered", "read_out"]
@@ -132,10 +133,18 @@ class Liquid:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if min(self.shape) < 1 or self.n < 10:
+        whole(self.n_inputs, "n_inputs", least=1)
+        seed_of(self.seed)
+        for name in ("tau_m", "tau_syn", "threshold", "reach", "spacing", "dt", "tau_astrocyte"):
+            number(getattr(self, name), name, least=0, ends=False)
+        for name in ("t_ref", "input_weight", "learning", "a_plus", "gain", "baseline"):
+            number(getattr(self, name), name, least=0)
+        number(self.bias, "bias")
+        number(self.input_density, "input_density", least=0, most=1)
+        if len(self.shape) != 3 or min(self.shape) < 1 or self.n < 10:
             raise BraindecError("a liquid needs a grid of at least 10 neurons", found=f"shape {self.shape}")
-        if not 0 <= self.inhibitory < 1 or self.n_inputs < 1:
-            raise BraindecError("a liquid needs input channels, and a share of inhibitory neurons below 1", found=f"{self.n_inputs} and {self.inhibitory:g}")  # fmt: skip
+        if not 0 <= self.inhibitory < 1:
+            raise BraindecError("the share of inhibitory neurons is below 1", found=f"{self.inhibitory:g}")
         if not 0 <= 1.5 * self.weight <= self.weight_max * (1 + 1e-9):
             raise BraindecError("the weight at the start lies beyond its bound", found=f"{self.weight:g} V", allowed=f"0 to weight_max / 1.5, {self.weight_max / 1.5:g} V: weights are drawn up to 1.5 times their mean")  # fmt: skip
         if self.plasticity not in ("astrocyte", "pair", None):
@@ -187,6 +196,8 @@ class Liquid:
         """
         if len(trains) != self.n_inputs:
             raise BraindecError("the input has another number of channels", found=str(len(trains)), allowed=str(self.n_inputs))  # fmt: skip
+        if weights is not None and set(weights) != set(PAIRS):
+            raise BraindecError("weights name the wrong pairs", found=", ".join(weights) or "none", allowed=", ".join(PAIRS))  # fmt: skip
         body = {"v_rest": 0.0, "v_reset": 0.0, "v_threshold": self.threshold, "tau_m": self.tau_m, "tau_e": self.tau_syn,
                 "tau_i": self.tau_syn, "t_ref": self.t_ref, "i": self.bias}  # fmt: skip
         signs = {"E": "excitatory", "I": "inhibitory"}
@@ -227,6 +238,9 @@ class Liquid:
         probe_rate, probe_seconds : float
             Rate (Hz) of each channel and length (s) of the steady input under which it is measured.
         """
+        if self.plasticity is None:
+            raise BraindecError("a liquid without plasticity cannot be steered", fix="plasticity='astrocyte'")
+        stages, seconds = whole(stages, "stages", least=1), number(seconds, "seconds", least=0, ends=False, unit="s")
         network = self.network(trains, plastic=True)
         start = self.weights()
         probe = {"rate": probe_rate, "seconds": probe_seconds}
@@ -234,13 +248,13 @@ class Liquid:
         simulation: Simulation | None = None
         weights = start
         for _ in range(stages):
-            simulation = run(network, seconds / stages, seed=self.seed, start=simulation)
+            simulation = _run(network, seconds / stages, seed=self.seed, start=simulation)
             weights = self.weights_of(simulation)
             found.append(self.branching(weights, **probe))
             spikes = simulation.spikes
             own = (spikes.units["population"] != "input").to_numpy()[spikes.unit]
             rates.append(own.sum() * stages / seconds / self.n)
-            states.append(self.astrocyte(simulation.spikes).mean())
+            states.append(self.astrocyte(spikes).mean() if self.plasticity == "astrocyte" else float("nan"))
         time = np.linspace(0.0, seconds, stages + 1)
         return Steered(weights, start, time, found, np.array(rates), np.array(states))
 
@@ -266,7 +280,7 @@ class Liquid:
 
     def play(self, trains: Sequence[np.ndarray], seconds: float, *, weights: Mapping[str, np.ndarray] | None = None) -> Spikes:  # fmt: skip
         """Run the liquid with fixed weights; return the spikes of its neurons and of the input."""
-        return run(self.network(trains, weights=weights), seconds, seed=self.seed).spikes
+        return _run(self.network(trains, weights=weights), seconds, seed=self.seed).spikes
 
     def states(
         self,
@@ -292,6 +306,7 @@ class Liquid:
         n_bins : int
             Equal bins of the window.
         """
+        n_bins = whole(n_bins, "n_bins", least=1)
         trains, onsets, stop = trials.stream(gap=gap, start=gap)
         spikes = self.play(trains, stop, weights=weights)
         flat, offsets = spikes.trains()
@@ -308,16 +323,27 @@ class Liquid:
         they fire at ``rate`` Hz: common input has correlations that would be mistaken for branching. A liquid that stays
         silent has none: NaN.
         """
+        number(seconds, "seconds", least=1.0, unit="s")
         silent = self.network([np.zeros(0)] * self.n_inputs, weights=weights)
-        n, size = round(self.n_inputs * self.input_density), self.input_weight * self.jump
+        n, size = max(round(self.n_inputs * self.input_density), 1), self.input_weight * self.jump
         drives = [PoissonDrive(k, rate=rate, weight=size, n_synapses=n) for k in ("E", "I")]
-        spikes = run(replace(silent, drives=drives), seconds, seed=self.seed).spikes
+        spikes = _run(replace(silent, drives=drives), seconds, seed=self.seed).spikes
         edges = np.arange(round(seconds / _BIN) + 1) * _BIN
         counts = np.histogram(spikes.times + self.dt / 2, edges)[0]
         settled = counts[round(0.5 / _BIN) :]
         if not settled.any():
             return _silent()
         return branching_factor(settled, bin_width=_BIN, seed=self.seed)
+
+
+def _run(network: Network, seconds: float, **options: Any) -> Simulation:
+    """Run a liquid to the end: one that stopped on the way has no counts for the trials after."""
+    found = run(network, seconds, **options)
+    if found.stopped:
+        raise BraindecError(
+            f"the liquid did not run to the end: {found.stopped}", fix="take a lower weight or weight_max"
+        )
+    return found
 
 
 def _silent() -> Branching:
@@ -353,5 +379,7 @@ def read_out(counts: Any, labels: Any, *, train: Any, test: Any, penalty: float 
     both = np.intersect1d(train, test)
     if len(both) or not len(train) or not len(test):
         raise BraindecError("training and test trials must be different trials", found=f"{len(both)} in both, {len(train)} and {len(test)}")  # fmt: skip
+    if not np.isfinite(rows).all() or len(np.unique(labels[train])) < 2:
+        raise BraindecError("a read-out needs finite counts, and training trials of two classes", found=f"{len(np.unique(labels[train]))} classes")  # fmt: skip
     model = make_pipeline(StandardScaler(), LogisticRegression(C=1.0 / (penalty * rows.shape[1]), max_iter=500))
     return model.fit(rows[train], labels[train]).predict(rows[test])

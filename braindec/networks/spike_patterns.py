@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from braindec.errors import BraindecError
+from braindec.stats.asked import number, seed_of, whole
 
 __all__ = ["SpikeTrials", "jittered_patterns", "rate_coded", "steady_input"]
 
@@ -47,7 +48,12 @@ class SpikeTrials:
 
     def __getitem__(self, rows: Any) -> SpikeTrials:
         """Return some trials, in the order asked for."""
-        rows = np.atleast_1d(np.arange(len(self))[rows])
+        try:
+            rows = np.atleast_1d(np.arange(len(self))[rows])
+        except IndexError:
+            raise BraindecError(
+                "there are no such trials", found=str(rows)[:80], allowed=f"0 to {len(self) - 1}"
+            ) from None
         place = np.full(len(self), -1)
         place[rows] = np.arange(len(rows))
         if len(np.unique(rows)) < len(rows):
@@ -74,6 +80,8 @@ class SpikeTrials:
         stop : float
             End of the last trial and its gap, s.
         """
+        number(gap, "gap", least=0, unit="s")
+        number(start, "start", least=0, unit="s")
         onsets = start + np.arange(len(self)) * (self.duration + gap)
         when = self.time + onsets[self.trial]
         order = np.lexsort((when, self.channel))
@@ -84,6 +92,8 @@ class SpikeTrials:
     def counts(self, n_bins: int = 1, *, window: tuple[float, float] | None = None) -> np.ndarray:
         """Return spikes in equal bins of the trial or of a part of it (s after onset), shape (n_trials, n_channels, n_bins)."""
         begin, end = (0.0, self.duration) if window is None else window
+        if not begin < end or whole(n_bins, "n_bins", least=1) < 1:
+            raise BraindecError("a window ends after it begins", found=f"{begin:g} to {end:g} s")
         inside = (self.time >= begin) & (self.time <= end)
         bins = np.minimum(((self.time[inside] - begin) / (end - begin) * n_bins).astype(int), n_bins - 1)
         table = np.zeros((len(self), self.n_channels, n_bins))
@@ -128,11 +138,16 @@ def jittered_patterns(
     BraindecError
         If there are fewer than two classes or trials than classes, or a number lies outside its range.
     """
-    if n_classes < 2 or n_trials < n_classes or min(n_channels, spikes_each) < 1:
-        raise BraindecError("patterns need two classes, a trial of each, channels and spikes", found=f"{n_classes} classes, {n_trials} trials, {n_channels} channels, {spikes_each} spikes")  # fmt: skip
-    if duration <= 0 or jitter < 0 or not 0 <= lost < 1 or min(noise_rate, tail) < 0:
-        raise BraindecError("a setting of the patterns lies outside its range", found=f"duration {duration:g}, jitter {jitter:g}, lost {lost:g}, noise_rate {noise_rate:g}")  # fmt: skip
-    rng = np.random.default_rng(seed)
+    if whole(n_classes, "n_classes", least=2) > whole(n_trials, "n_trials", least=1):
+        raise BraindecError("patterns need a trial of each class", found=f"{n_classes} classes, {n_trials} trials")
+    whole(n_channels, "n_channels", least=1)
+    whole(spikes_each, "spikes_each", least=1)
+    number(duration, "duration", least=0, ends=False, unit="s")
+    for name, value in (("jitter", jitter), ("noise_rate", noise_rate), ("tail", tail)):
+        number(value, name, least=0)
+    if number(lost, "lost", least=0, most=1) == 1:
+        raise BraindecError("patterns of which every spike is lost tell nothing", found="lost=1")
+    rng = np.random.default_rng(seed_of(seed))
     patterns = rng.uniform(0, duration, (n_classes, n_channels, spikes_each))
     labels = rng.permutation(np.arange(n_trials) % n_classes)
     when = patterns[labels] + rng.normal(0, jitter, (n_trials, n_channels, spikes_each))
@@ -158,11 +173,19 @@ def rate_coded(values: Any, labels: Any, *, max_rate: float = 60.0, duration: fl
     BraindecError
         If numbers are negative or not finite, or labels do not fit.
     """
-    values, labels = np.asarray(values, dtype=float), np.asarray(labels)
-    if values.ndim != 2 or labels.shape != values.shape[:1] or not np.isfinite(values).all() or (values < 0).any():
+    values, labels = np.asarray(values), np.asarray(labels)
+    number(max_rate, "max_rate", least=0, ends=False, unit="Hz")
+    number(duration, "duration", least=0, ends=False, unit="s")
+    if (
+        values.dtype.kind not in "biuf"
+        or values.ndim != 2
+        or labels.shape != values.shape[:1]
+        or not np.isfinite(values).all()
+        or (values < 0).any()
+    ):
         raise BraindecError("rates are coded from a table of finite numbers from 0, one label a row", found=f"{values.shape} and {labels.shape}")  # fmt: skip
-    if values.max(initial=0) <= 0 or max_rate <= 0 or duration <= 0:
-        raise BraindecError("nothing to code", found=f"largest value {values.max(initial=0):g}, max_rate {max_rate:g}, duration {duration:g}")  # fmt: skip
+    if values.max(initial=0) <= 0:
+        raise BraindecError("nothing to code", found=f"largest value {values.max(initial=0):g}")
     rng = np.random.default_rng(seed)
     counts = rng.poisson(values / values.max() * max_rate * duration)
     trial, channel = (np.repeat(i.ravel(), counts.ravel()) for i in np.indices(counts.shape))
@@ -171,5 +194,7 @@ def rate_coded(values: Any, labels: Any, *, max_rate: float = 60.0, duration: fl
 
 def steady_input(n_channels: int, rate: float, seconds: float, *, seed: int = 0) -> list[np.ndarray]:
     """Return Poisson spikes of a constant rate on every channel: the input under which branching is measured."""
-    rng = np.random.default_rng(seed)
+    number(rate, "rate", least=0, unit="Hz")
+    number(seconds, "seconds", least=0, ends=False, unit="s")
+    rng = np.random.default_rng(seed_of(seed))
     return [np.sort(rng.uniform(0, seconds, rng.poisson(rate * seconds))) for _ in range(n_channels)]

@@ -161,7 +161,7 @@ def test_large_areas_are_quick():
         (lambda: Assemblies({"A": 500}, beta=-0.1), "beta lies outside"),
         (lambda: brain().project("x", "A"), "no area or stimulus"),
         (lambda: brain().fire({"s": ["s"]}), "no area or stimulus"),
-        (lambda: brain().fire({"s": ["A"]}, 0), "at least one step"),
+        (lambda: brain().fire({"s": ["A"]}, 0), "steps=0"),
         (lambda: brain().complete("A", [1, 2, 3], fraction=0.0), "share"),
         (lambda: brain().set_firing("A", [10_000]), "no such neurons"),
         (lambda: overlap([], [1]), "without neurons"),

@@ -63,7 +63,7 @@ def test_wider_bins_have_the_power_of_the_parameter():
         (lambda: branching_factor(np.ones(200), bin_width=1e-3), "never changes"),
         (lambda: branching_factor([1, -1] * 100, bin_width=1e-3), "not negative"),
         (lambda: branching_factor(np.arange(20), bin_width=1e-3), "too short"),
-        (lambda: branching_factor(np.arange(100), bin_width=0.0), "too short"),
+        (lambda: branching_factor(np.arange(100), bin_width=0.0), "bin_width"),
         (lambda: branching_process(1.0, 1, 10, seed=0), "0 <= m < 1"),
     ],
 )

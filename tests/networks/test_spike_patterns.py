@@ -59,8 +59,8 @@ def test_same_seed_same_spikes():
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: jittered_patterns(1), "two classes"),
-        (lambda: jittered_patterns(lost=1.0), "range"),
+        (lambda: jittered_patterns(1), "n_classes=1"),
+        (lambda: jittered_patterns(lost=1.0), "lost"),
         (lambda: rate_coded([[-1.0]], [0]), "finite numbers"),
         (lambda: rate_coded([[0.0]], [0]), "nothing to code"),
         (lambda: jittered_patterns()[[1, 1]], "twice"),
