@@ -31,7 +31,7 @@ def scale_of(time_unit: str | None, sfreq: float | None, name: str) -> float:
             fix="say it: time_unit: s (or ms); it is never guessed",
         )  # fmt: skip
     if time_unit == "samples":
-        if sfreq is None or not sfreq > 0:
+        if not isinstance(sfreq, (int, float)) or not 0 < sfreq < np.inf:
             raise BraindecError(
                 f"{name}: times in samples need their rate", found=f"sfreq {sfreq}", fix="sfreq: ... (Hz)"
             )
@@ -63,7 +63,7 @@ def lay_out(n: int, length: float | Sequence[float], pause: float) -> tuple[np.n
     support : array of shape (n, 2)
         The stretch of each.
     """
-    if not pause > 0:
+    if not isinstance(pause, (int, float)) or not 0 < pause < np.inf:
         raise BraindecError("trials need a pause between them, or a window would run from one into the next",
                             found=f"pause {pause} s", allowed="above 0 s")  # fmt: skip
     lengths = np.broadcast_to(np.asarray(length, dtype=float), (n,))

@@ -62,16 +62,23 @@ class Spikes:
     support: np.ndarray = None  # type: ignore[assignment]  # filled in below
 
     def __post_init__(self) -> None:
-        times, given = np.asarray(self.times, dtype=np.float64), np.asarray(self.unit)
-        if (
-            given.dtype.kind not in "iu"
-            and given.size
-            and not np.array_equal(given, np.round(given.astype(np.float64)))
-        ):
+        times, given = _floats(self.times, "spike times"), np.asarray(self.unit)
+        codes = _floats(given, "units of spikes, rows of the table of units,")
+        if given.size and not np.array_equal(codes, np.round(codes)):
             raise BraindecError(
                 "units of spikes are whole numbers, rows of the table of units", found=f"dtype {given.dtype}"
             )
-        unit = given.astype(np.int32)
+        if not isinstance(self.units, pd.DataFrame):
+            raise BraindecError("units are a table, one row a unit", found=type(self.units).__name__,
+                                fix='pandas.DataFrame({"name": [...]})')  # fmt: skip
+        wrong = (codes < 0) | (codes >= len(self.units))
+        if wrong.any():
+            raise BraindecError(
+                "a spike names an unknown unit", found=f"{codes[wrong][0]:g}", allowed=f"0 to {len(self.units) - 1}"
+            )
+        unit = codes.astype(np.int32)
+        for end in ("start", "stop"):
+            object.__setattr__(self, end, float(_floats(getattr(self, end), f"{end} of spikes").reshape(-1)[0]))
         object.__setattr__(self, "times", times)
         object.__setattr__(self, "unit", unit)
         units = self.units.reset_index(drop=True)
@@ -82,9 +89,10 @@ class Spikes:
             raise BraindecError("spike times and units differ in number", found=f"{times.shape} and {unit.shape}")
         if not self.start < self.stop or not np.isfinite([self.start, self.stop]).all():
             raise BraindecError("spikes need start < stop, finite, in s", found=f"{self.start} and {self.stop}")
+        _check_events(self.events)
         object.__setattr__(self, "support", _support(self.support, self.start, self.stop))
         if len(times):
-            _check_times(times, unit, len(units), self.start, self.stop, self.support)
+            _check_times(times, self.start, self.stop, self.support)
             for text in _implausible(times, unit, units["name"], self.duration):
                 warnings.warn(text, UserWarning, stacklevel=_caller())
 
@@ -105,7 +113,9 @@ class Spikes:
         **rest
             ``events``, ``info``, ``support``.
         """
-        arrays = [np.asarray(t, dtype=np.float64).ravel() for t in trains]
+        if isinstance(trains, str) or not hasattr(trains, "__iter__"):
+            raise BraindecError("trains are one array of times a unit", found=repr(trains)[:80])
+        arrays = [_floats(t, "spike times").ravel() for t in trains]
         unit = np.repeat(np.arange(len(arrays), dtype=np.int32), [len(a) for a in arrays])
         times = np.concatenate(arrays) if arrays else np.zeros(0)
         order = np.argsort(times, kind="stable")
@@ -147,7 +157,7 @@ class Spikes:
 
     def select(self, units: Sequence[int | str] | np.ndarray) -> Spikes:
         """Return some units, by rows, names or a mask of booleans, in the order given."""
-        asked = np.asarray(units)
+        asked = np.atleast_1d(np.asarray(units))
         if asked.dtype == bool and asked.shape != (self.n_units,):
             raise BraindecError(
                 "a mask of units has another length", found=f"{asked.shape}", allowed=f"({self.n_units},)"
@@ -172,7 +182,7 @@ class Spikes:
         BraindecError
             If an interval is empty, intervals overlap, or none touches what was observed.
         """
-        asked = _support(np.atleast_2d(np.asarray(intervals, dtype=float)), -np.inf, np.inf)
+        asked = _support(np.atleast_2d(_floats(intervals, "intervals (from, to in s)")), -np.inf, np.inf)
         pieces = [
             (max(a, c), min(b, d)) for a, b in asked.tolist() for c, d in self.support.tolist() if max(a, c) < min(b, d)
         ]
@@ -193,6 +203,7 @@ class Spikes:
 
     def with_events(self, events: pd.DataFrame) -> Spikes:
         """Return the same spikes with other events."""
+        _check_events(events)
         return self._derived(events=events.reset_index(drop=True))
 
     def without_duplicates(self) -> Spikes:
@@ -209,20 +220,31 @@ class Spikes:
         Parameters
         ----------
         width : float
-            Bin width in s; a last bin that is not full is dropped.
+            Bin width in s; a last bin that is not full is dropped. Bins in gaps of the support hold 0, and ``info["warnings"]``
+            says how many.
         """
-        if not width > 0:
+        if not isinstance(width, (int, float, np.integer, np.floating)) or not width > 0:
             raise BraindecError("bins need a width above 0 s", found=f"{width}")
         n_bins = int(np.floor((self.stop - self.start) / width * (1 + 1e-12)))
         if n_bins < 1:
             raise BraindecError(f"bins of {width} s do not fit", found=f"{self.stop - self.start:.6g} s were observed")
+        if self.n_units * n_bins > 2**32:
+            raise BraindecError(f"bins of {width:g} s are too many to be held", found=f"{self.n_units} x {n_bins}")
         bins = np.floor((self.times - self.start) / width + 1e-9).astype(np.int64)  # 0.29 / 0.01 is 28.999...
         inside = bins < n_bins
-        flat = np.bincount(self.unit[inside] * n_bins + bins[inside], minlength=self.n_units * n_bins)
+        flat = np.bincount(self.unit[inside].astype(np.int64) * n_bins + bins[inside], minlength=self.n_units * n_bins)
         counts = flat.reshape(self.n_units, n_bins).astype(np.float32)
         channels = self.units.assign(type="unit", unit="count")
         events = self.events.assign(onset=self.events["onset"] - self.start)
-        return Recording(as_signal(counts), 1.0 / width, channels, events, {"modality": "spikes", **self.info})
+        info = {"modality": "spikes", **self.info}
+        seen = np.zeros(n_bins, dtype=bool)
+        slack = 1e-6 * width
+        for a, b in self.support:
+            seen[int(np.ceil((a - self.start - slack) / width)) : max(0, int((b - self.start + slack) / width))] = True
+        if not seen.all():
+            said = f"{int((~seen).sum())} of {n_bins} bins of {width:g} s were not observed as a whole; they hold what was seen, or 0"
+            info["warnings"] = [*(info.get("warnings") or []), said]
+        return Recording(as_signal(counts), 1.0 / width, channels, events, info)
 
     def _derived(self, **changes: Any) -> Spikes:
         """A part of these spikes: checked already, and what was warned of is not said again."""
@@ -238,7 +260,9 @@ class Spikes:
                     f"{len(rows)} units are called {unit!r}", allowed=", ".join(self.units["name"].astype(str)[:20])
                 )
             return int(rows[0])
-        if int(unit) != unit or not 0 <= int(unit) < self.n_units:
+        if not isinstance(unit, (int, float, np.integer, np.floating)) or not (
+            np.isfinite(unit) and int(unit) == unit and 0 <= unit < self.n_units
+        ):
             raise BraindecError("there is no such unit", found=str(unit), allowed=f"0 to {self.n_units - 1}")
         return int(unit)
 
@@ -259,7 +283,7 @@ def _support(support: Any, start: float, stop: float) -> np.ndarray:
     """Check intervals and return them as (n, 2)."""
     if support is None:
         return np.array([[start, stop]], dtype=np.float64)
-    found = np.asarray(support, dtype=np.float64)
+    found = _floats(support, "intervals (from, to in s)")
     if found.ndim != 2 or found.shape[1] != 2 or not len(found):
         raise BraindecError("intervals are a table of (from, to) in s", found=f"shape {found.shape}")
     if not np.isfinite(found).all() or np.any(found[:, 0] >= found[:, 1]):
@@ -282,9 +306,7 @@ def _support(support: Any, start: float, stop: float) -> np.ndarray:
     return found
 
 
-def _check_times(
-    times: np.ndarray, unit: np.ndarray, n_units: int, start: float, stop: float, support: np.ndarray
-) -> None:
+def _check_times(times: np.ndarray, start: float, stop: float, support: np.ndarray) -> None:
     if not np.isfinite(times).all() or np.any(np.diff(times) < 0):
         raise BraindecError("spike times must be finite and sorted", fix="sort them: order = times.argsort()")
     if times[0] < start or times[-1] > stop:
@@ -300,8 +322,24 @@ def _check_times(
             f"{int(outside.sum())} spikes lie in gaps of the support", found=f"the first at {times[outside][0]:.6g} s",
             fix="build Spikes without support and call .restrict(intervals), which leaves them out",
         )  # fmt: skip
-    if unit.min() < 0 or unit.max() >= n_units:
-        raise BraindecError("a spike names an unknown unit", found=f"{unit.max()}", allowed=f"0 to {n_units - 1}")
+
+
+def _check_events(events: Any) -> None:
+    if not isinstance(events, pd.DataFrame) or "onset" not in events:
+        raise BraindecError("events are a table with a column 'onset' (s)", found=", ".join(map(str, getattr(events, "columns", [type(events).__name__]))) or "no column")  # fmt: skip
+
+
+def _floats(values: Any, what: str) -> np.ndarray:
+    """Numbers as an array of float64."""
+    try:
+        found = np.asarray(values)
+        if found.dtype.kind in "biuf" or (found.dtype.kind == "O" and found.size):
+            return found.astype(np.float64)
+        if not found.size:
+            return found.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise BraindecError(f"{what} must be numbers", found=repr(values)[:80])
 
 
 def _implausible(times: np.ndarray, unit: np.ndarray, names: pd.Series, duration: float) -> list[str]:

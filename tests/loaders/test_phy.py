@@ -96,6 +96,10 @@ def test_not_curated_yet(folder):
         (lambda f: np.save(f / "spike_times.npy", np.array([0.1, 0.2, 0.3, 0.4, 0.5])), {}, "must hold samples"),
         (lambda f: np.save(f / "spike_times.npy", np.array([-5, 1, 2, 3, 4])), {}, "negative samples"),
         (lambda f: np.save(f / "spike_times.npy", np.array([None] * 5), allow_pickle=True), {}, "Python objects"),
+        (lambda f: np.save(f / "spike_clusters.npy", np.arange(5) + 0.5), {}, "numbers of clusters"),
+        (lambda f: None, {"stop": "a"}, "stop='a'"),
+        (lambda f: None, {"sfreq": "a"}, "sfreq='a'"),
+        (lambda f: (f / "params.py").write_text("sample_rate = 1e400"), {}, "is no rate"),
         (lambda f: (f / "spike_clusters.npy").unlink(), {}, "has no spike_clusters.npy"),
         (lambda f: (f / "spike_times.npy").unlink(), {}, "is no folder of phy"),
         (lambda f: (f / "cluster_KSLabel.tsv").write_text("cluster\tKSLabel\n2\tgood\n"), {}, "no column cluster_id"),
@@ -120,3 +124,12 @@ def test_folders_of_several_sessions(folder, tmp_path):
     found = phy.load(tmp_path, pattern="{subject}/{session}")
     found = [f for f in found if f.info["subject"] == "m1"]
     assert [f.info["session"] for f in found] == ["s1", "s2"]
+
+
+def test_an_offset_that_is_no_number_leaves_the_raw_file_alone(folder):
+    (folder / "params.py").write_text(
+        "sample_rate = 30000.\nn_channels_dat = 4\noffset = 'q'\ndtype = 'int16'\ndat_path = 'x.dat'\n"
+    )
+    (folder / "x.dat").write_bytes(b"0" * 800_000)
+    found = load(folder, reader="phy")
+    assert any("does not say the stop" in w for w in found.info["warnings"])

@@ -333,3 +333,44 @@ def test_times_in_any_order_are_sorted(tmp_path):
     np.savez(tmp_path / "s.npz", times=[0.9, 0.1, 0.5], unit=[0, 1, 0])
     (found,) = spikes.load(tmp_path / "s.npz", time_unit="s", stop=1.0)
     assert found.times.tolist() == [0.1, 0.5, 0.9] and found.unit.tolist() == [1, 0, 0]
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    ({"stop": "x"}, "stop='x'"), ({"bin_width": "a"}, "width above 0"), ({"segments": "times"}, "segments name the array"),
+    ({"segments": {"a": "times"}, "stop": "x"}, "stop='x'"),
+])  # fmt: skip
+def test_options_of_another_kind_are_told(tmp_path, options, said):
+    np.savez(tmp_path / "a.npz", times=np.array([0.1, 0.2]), unit=np.array([0, 1]), time_unit="s", start=0.0, stop=1.0)
+    with pytest.raises(BraindecError, match=said):
+        load(tmp_path / "a.npz", reader="spikes", **options)
+
+
+def test_arrays_that_hold_no_times_or_units_are_told(tmp_path):
+    np.savez(tmp_path / "a.npz", times=np.array(["a", "b"]), unit=np.array([0, 1]), time_unit="s", stop=1.0)
+    with pytest.raises(BraindecError, match="must hold numbers"):
+        load(tmp_path / "a.npz", reader="spikes")
+    np.savez(
+        tmp_path / "b.npz",
+        times=np.array([0.1, 0.2]),
+        unit=np.array([2**32, 1]),
+        unit_names=np.array(["a", "b"]),
+        time_unit="s",
+        stop=1.0,
+    )
+    with pytest.raises(BraindecError, match="unknown unit"):  # not unit 0
+        load(tmp_path / "b.npz", reader="spikes")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"width": "a"},
+        {"width": 0.01, "onset": float("nan")},
+        {"width": 0.01, "onset": 5.0},
+        {"width": 0.01, "pause": "x"},
+    ],
+)
+def test_bins_with_options_of_another_kind_are_told(tmp_path, options):
+    np.save(tmp_path / "bins.npy", np.eye(4, 50, dtype=int))
+    with pytest.raises(BraindecError):
+        load(tmp_path / "bins.npy", reader="spike_bins", **options)

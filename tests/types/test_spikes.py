@@ -175,3 +175,37 @@ def test_restrict_and_trains_agree_with_brute_force(trains, edges):
         assert flat[offsets[unit] : offsets[unit + 1]].tolist() == kept == part.train(unit).tolist()
     assert part.duration == pytest.approx(sum(b - a for a, b in intervals))
     assert np.all(np.diff(part.times) >= 0)
+
+
+@pytest.mark.parametrize(("change", "said"), [
+    ({"times": np.array(["a", "b"])}, "times must be numbers"), ({"unit": np.array(["a", "b"])}, "must be numbers"),
+    ({"unit": np.array([2**32, 0])}, "unknown unit"), ({"unit": np.array([-1, 0])}, "found:   -1"),
+    ({"units": ["a", "b"]}, "units are a table"), ({"start": "x"}, "start of spikes"), ({"stop": None}, "start < stop"),
+    ({"support": [[0, 1], [2]]}, "must be numbers"), ({"events": pd.DataFrame({"time": [1.0]})}, "column 'onset'"),
+])  # fmt: skip
+def test_what_is_no_number_or_no_table_is_told(change, said):
+    given = {
+        "times": np.array([1.0, 2.0]),
+        "unit": np.array([0, 1]),
+        "units": pd.DataFrame({"name": ["a", "b"]}),
+        "start": 0.0,
+        "stop": 3.0,
+    }
+    with pytest.raises(BraindecError, match=said):
+        Spikes(**{**given, **change})
+
+
+def test_wrong_questions_are_told():
+    spikes = Spikes.from_trains([[0.1, 0.5], [0.2]], start=0.0, stop=1.0)
+    for call in (lambda: spikes.select([np.nan]), lambda: spikes.counts("a"), lambda: spikes.counts(1e-12), lambda: spikes.restrict(None),
+                 lambda: spikes.with_events(pd.DataFrame({"x": [1]})), lambda: Spikes.from_trains(5, start=0, stop=1)):  # fmt: skip
+        with pytest.raises(BraindecError):
+            call()
+    assert spikes.select(1).units["name"].tolist() == ["unit001"]
+
+
+def test_bins_that_nobody_observed_are_told():
+    spikes = Spikes.from_trains([[0.1, 0.5, 0.95]], start=0.0, stop=1.0)
+    assert not spikes.counts(0.1).info.get("warnings")
+    cut = spikes.restrict([[0.0, 0.3], [0.65, 1.0]]).counts(0.1)
+    assert cut.info["warnings"][0].startswith("4 of 10 bins")  # 0.3 to 0.6, and half of 0.6 to 0.7

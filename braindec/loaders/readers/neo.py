@@ -117,7 +117,7 @@ def load(
             one = {**about, **({"run": f"{about.get('run') or ''}segment{number:03d}"} if len(segments) > 1 else {})}
             if what == "spikes" or (what is None and sorted_units):
                 spikes = to_spikes(segment, one, duplicates=duplicates)
-                found.append(spikes if bin_width is None else spikes.counts(float(bin_width)))
+                found.append(spikes if bin_width is None else spikes.counts(bin_width))
             else:
                 found.append(to_recording(segment, one, stream=stream, modality=modality, ch_type=ch_type))
     return found
@@ -306,7 +306,9 @@ def _events_of(segment: Any, start: float, name: str) -> pd.DataFrame:
         onset = np.atleast_1d(_in(thing.times, "s", f"{name}: events")) - start
         lengths = getattr(thing, "durations", None)
         length = np.zeros(len(onset)) if lengths is None else np.atleast_1d(_in(lengths, "s", f"{name}: epochs"))
-        labels = [str(v) for v in np.atleast_1d(getattr(thing, "labels", []))] or [str(thing.name or "event")] * len(onset)
+        labels = [str(v) for v in np.atleast_1d(getattr(thing, "labels", []))] or [str(thing.name or "event")] * len(
+            onset
+        )
         rows += [
             (o, d, label or "event", str(thing.name or "")) for o, d, label in zip(onset, length, labels, strict=True)
         ]

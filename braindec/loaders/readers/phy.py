@@ -16,6 +16,7 @@ import pandas as pd
 from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.loaders import _arrays, _events, _files, _options
 from braindec.loaders._spike_trials import checked
+from braindec.stats.asked import number
 from braindec.types import Recording, Spikes
 
 __all__ = ["load", "files", "is_phy", "subjects"]
@@ -85,7 +86,7 @@ def load(
         about = {**{k: _options.text_or_none(v) for k, v in wanted.items()}, **folder.entities}
         about |= {"dataset": dataset, "modality": "spikes", "path": str(folder.path), "warnings": said}
         spikes = _open(folder.path, quality, sfreq, stop, events, duplicates, about)
-        found.append(spikes if bin_width is None else spikes.counts(float(bin_width)))
+        found.append(spikes if bin_width is None else spikes.counts(bin_width))
     return found
 
 
@@ -143,7 +144,12 @@ def _open(
         raise UnreadableError(f"{folder} has no {_CLUSTERS}", fix="copy the whole folder")
     if name == _TEMPLATES:
         said.append(f"{folder.name} was not curated: {_TEMPLATES} is used")
-    clusters = np.asarray(_arrays.read(name, folder)).reshape(-1).astype(np.int64)
+    clusters = np.asarray(_arrays.read(name, folder)).reshape(-1)
+    if clusters.dtype.kind not in "iu" and not (
+        clusters.dtype.kind == "f" and np.array_equal(clusters, np.round(clusters))
+    ):
+        raise BraindecError(f"{folder.name}: {name} must hold numbers of clusters", found=f"dtype {clusters.dtype}")
+    clusters = clusters.astype(np.int64)
     if len(clusters) != len(samples):
         raise BraindecError(
             f"{folder.name}: {_TIMES} and {name} differ in number", found=f"{len(samples)} and {len(clusters)}"
@@ -190,10 +196,14 @@ def read_params(path: Path) -> dict[str, Any]:
 
 def _rate(folder: Path, settings: dict[str, Any], sfreq: float | None) -> float:
     stored = settings.get("sample_rate")
-    if stored is not None and (not isinstance(stored, (int, float)) or isinstance(stored, bool) or not stored > 0):
+    if stored is not None and (
+        not isinstance(stored, (int, float)) or isinstance(stored, bool) or not 0 < stored < np.inf
+    ):
         raise BraindecError(
             f"{folder.name}/params.py: sample_rate is no rate", found=repr(stored), fix="correct it, or say sfreq: ..."
         )
+    if sfreq is not None:
+        number(sfreq, "sfreq", least=0, ends=False, unit="Hz")
     if stored is None and sfreq is None:
         raise BraindecError(
             f"{folder.name} does not say its sampling rate: spike times are in samples",
@@ -204,8 +214,6 @@ def _rate(folder: Path, settings: dict[str, Any], sfreq: float | None) -> float:
             f"{folder.name}/params.py says {stored:g} Hz, the option sfreq {sfreq:g} Hz", fix="correct one of them"
         )
     rate = float(stored if stored is not None else sfreq)
-    if not rate > 0:
-        raise BraindecError(f"{folder.name}: sfreq must be above 0 Hz", found=f"{rate}")
     return rate
 
 
@@ -256,14 +264,15 @@ def _end(
     folder: Path, settings: dict[str, Any], rate: float, stop: float | None, last: float | None, said: list[str]
 ) -> float:  # fmt: skip
     if stop is not None:
-        return float(stop)
+        return number(stop, "stop", least=0, ends=False, unit="s")
     raw = settings.get("dat_path")
     raw = raw[0] if isinstance(raw, list) and len(raw) == 1 else raw
     width, n = _DTYPES.get(str(settings.get("dtype"))), settings.get("n_channels_dat")
-    if isinstance(raw, str) and width and isinstance(n, int) and n > 0:
+    offset = settings.get("offset") or 0
+    if isinstance(raw, str) and width and isinstance(n, int) and n > 0 and isinstance(offset, int):
         path = folder / Path(raw.replace("\\", "/")).name
         if path.is_file() and path.stat().st_size:
-            return (path.stat().st_size - int(settings.get("offset") or 0)) / (width * n) / rate
+            return (path.stat().st_size - offset) / (width * n) / rate
     if last is None:
         raise BraindecError(f"{folder.name} holds no spike and does not say its stop", fix="stop: ... (s)")
     said.append(

@@ -19,6 +19,7 @@ import pandas as pd
 from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.loaders import _arrays, _files, _options
 from braindec.loaders._spike_trials import checked, labelled, laid_out_note, lay_out, scale_of, trial_events
+from braindec.stats.asked import number
 from braindec.types import Recording, Spikes
 
 __all__ = ["load", "files", "subjects"]
@@ -113,7 +114,9 @@ def load(
         values = _values(source, bins, axes, coding)
         step, zero = _step(source, width, times, time_unit, values.shape[2])
         if onset is not None:
-            zero = float(onset)
+            zero = number(
+                onset, "onset", least=0, most=values.shape[2] * step, unit="s from the beginning of the trial"
+            )
         make = partial(_spikes, values, coding, step, pause, unit_names, source.path.name, about, said)
         spikes = checked(make, "keep", source.path.name, said)
         trials = _columns(source, len(values), labels, names, columns)
@@ -122,7 +125,7 @@ def load(
             events = trial_events(spikes.support[:, 0], onset=zero, duration=max(length - zero, 0.0), columns=trials)
             spikes = spikes.with_events(events)
         found.append(spikes)
-    return found if bin_width is None else [s.counts(float(bin_width)) for s in found]
+    return found if bin_width is None else [s.counts(bin_width) for s in found]
 
 
 def subjects(root: str | Path, **options: Any) -> list[str]:
@@ -252,9 +255,7 @@ def _step(source: Any, width: float | None, times: str | None, time_unit: str | 
             raise BraindecError(
                 f"{name} does not say how wide a bin is", fix="width: 0.001 (s), or times: name of the bins' times"
             )
-        if not width > 0:
-            raise BraindecError(f"{name}: bins need a width above 0 s", found=f"{width}")
-        return float(width), 0.0
+        return number(width, f"{name}: width", least=0, ends=False, unit="s"), 0.0
     axis = np.asarray(source.read(times), dtype=float).reshape(-1) * scale_of(time_unit, None, f"{name}: {times}")
     if len(axis) != n:
         raise BraindecError(f"{name}: {times} does not fit the bins", found=f"{len(axis)} times for {n} bins")

@@ -17,6 +17,7 @@ import pandas as pd
 from braindec.errors import BraindecError, UnreadableError
 from braindec.loaders import _files, _options
 from braindec.loaders._spike_trials import checked, joined, scale_of
+from braindec.stats.asked import number
 from braindec.types import Recording, Spikes
 
 __all__ = ["load", "files", "subjects"]
@@ -94,6 +95,17 @@ def load(
         If a file is not a list of numbers.
     """
     scale = scale_of(time_unit, sfreq, Path(root).name)
+    for value, what in (
+        (start, "start"),
+        (stop, "stop"),
+        (every, "every"),
+        (length, "length"),
+        (onset, "onset"),
+        (duration, "duration"),
+        (join, "join"),
+    ):
+        if value is not None:
+            number(value, what, unit="s")
     if (length is not None and every is None) or (every is not None and not 0 < (length or every) <= every):
         raise BraindecError("trials need 0 < length <= every", found=f"every {every}, length {length} s")
     if trial_type is not None and trial_type not in _files.ENTITIES:
@@ -121,7 +133,7 @@ def load(
     _same_units(found)
     if join is not None and len(found) > 1:
         found = [joined(found, float(join), [])]
-    return found if bin_width is None else [s.counts(float(bin_width)) for s in found]
+    return found if bin_width is None else [s.counts(bin_width) for s in found]
 
 
 def subjects(root: str | Path, **options: Any) -> list[str]:

@@ -20,6 +20,7 @@ from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.files import written_whole
 from braindec.loaders import _arrays, _events, _files, _matlab, _options
 from braindec.loaders._spike_trials import checked, laid_out_note, lay_out, scale_of
+from braindec.stats.asked import number
 from braindec.types import Recording, Spikes
 
 __all__ = ["load", "files", "save_spikes", "subjects"]
@@ -108,7 +109,7 @@ def load(
         else:
             make = partial(_open, file.path, (times, unit, support), scale, (start, stop), events, about)
         found.append(checked(make, duplicates, file.path.name, about["warnings"]))
-    return found if bin_width is None else [s.counts(float(bin_width)) for s in found]
+    return found if bin_width is None else [s.counts(bin_width) for s in found]
 
 
 def subjects(root: str | Path, **options: Any) -> list[str]:
@@ -197,15 +198,15 @@ def _segments(
     about: dict[str, Any],
 ) -> Spikes:
     """One unit in several conditions, each with its own zero, one after another."""
+    if not isinstance(segments, Mapping):
+        raise BraindecError(f"{path.name}: segments name the array of each condition", found=repr(segments)[:80],
+                            fix="segments: {condition: array}")  # fmt: skip
     names, said = _arrays.variables(path), about["warnings"]
-    trains = [
-        np.asarray(_arrays.read(f"{path.name}:{_known(path, names, n)}", path.parent), dtype=float).reshape(-1) * scale
-        for n in segments.values()
-    ]
+    trains = [_times(path, _known(path, names, n)) * scale for n in segments.values()]
     if not all(np.isfinite(t).all() for t in trains):
         raise BraindecError(f"{path.name}: spike times are not finite", fix="leave them out of the file")
-    first = float(span[0] or 0.0) * scale
-    stops = [float(span[1]) * scale if span[1] is not None else float(t.max(initial=0.0)) for t in trains]
+    first = number(span[0] or 0.0, "start") * scale
+    stops = [number(span[1], "stop") * scale if span[1] is not None else float(t.max(initial=0.0)) for t in trains]
     if span[1] is None:
         said.append(f"{path.name} does not say how long its segments are: each ends with its last spike (option stop)")
     for condition, train, stop in zip(segments, trains, stops, strict=True):
@@ -222,6 +223,16 @@ def _segments(
     when = np.concatenate([t - first + a for t, a in zip(trains, starts, strict=True)])
     return Spikes.from_trains([when], start=0.0, stop=float(support[-1, 1]), units=pd.DataFrame({"name": ["unit000"]}),
                               events=events, info=about, support=support)  # fmt: skip
+
+
+def _times(path: Path, name: str) -> np.ndarray:
+    """An array of times, flat."""
+    found = np.asarray(_arrays.read(f"{path.name}:{name}", path.parent))
+    if found.dtype.kind not in "biuf":
+        raise BraindecError(
+            f"{path.name}: the array {name} of spike times must hold numbers", found=f"dtype {found.dtype}"
+        )
+    return found.astype(np.float64).reshape(-1)
 
 
 def _in_order(path: Path, when: np.ndarray, who: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -286,7 +297,7 @@ def _time_unit(path: Path, given: str | None) -> str | None:
 def _joined(
     path: Path, names: dict[str, tuple[int, ...]], times: str, unit: str | None
 ) -> tuple[np.ndarray, np.ndarray, pd.DataFrame]:
-    when = np.asarray(_arrays.read(f"{path.name}:{times}", path.parent), dtype=np.float64).reshape(-1)
+    when = _times(path, times)
     if unit is None:
         return when, np.zeros(len(when), np.int32), _units(path, names, ["unit000"])
     if unit not in names:
@@ -300,7 +311,7 @@ def _joined(
         raise BraindecError(f"{path.name}: times and unit differ in number", found=f"{len(when)} and {len(codes)}")
     if codes.dtype.kind in "iu" and "unit_names" in names:
         table = _units(path, names, [str(n) for n in np.asarray(_small(path, "unit_names")).reshape(-1)])
-        return when, codes.astype(np.int32), table
+        return when, codes, table
     if codes.dtype.kind == "f" and not np.array_equal(codes, np.round(codes)):
         raise BraindecError(f"{path.name}: the array {unit} must hold whole numbers or names", found=f"{codes[0]!r}")
     codes = codes.astype(np.int64) if codes.dtype.kind == "f" else codes
@@ -317,7 +328,7 @@ def _separate(path: Path, names: dict[str, tuple[int, ...]], times: str) -> tupl
             found=", ".join(f"{n} {s}" for n, s in list(names.items())[:8]) or "nothing",
             fix="name the array of spike times: times: ...; or save one array a unit as times/<name>",
         )
-    parts = [np.asarray(_arrays.read(f"{path.name}:{n}", path.parent), dtype=np.float64).reshape(-1) for n in found]
+    parts = [_times(path, n) for n in found]
     who = np.repeat(np.arange(len(parts), dtype=np.int32), [len(p) for p in parts])
     return np.concatenate(parts), who, pd.DataFrame({"name": [n.removeprefix(f"{times}/") for n in found]})
 
@@ -343,7 +354,7 @@ def _bound(
     said: list[str],
 ) -> float:
     if given is not None:
-        return float(given) * scale
+        return number(given, f"{path.name}: {which}") * scale
     if which in names:
         return float(np.asarray(_small(path, which)).reshape(-1)[0]) * scale
     if fallback is None:
