@@ -108,6 +108,9 @@ class LIF(nn.Module):
         if bool((d <= 0).any() or (d > 1).any()) or (learn_decay and bool((d == 1).any())):
             raise BraindecError("the decay of a LIF layer is out of its range", found=repr(decay), allowed=top,
                                 fix="decay = exp(-dt / tau)")  # fmt: skip
+        if decay_input and bool((d == 1).any()):
+            raise BraindecError("with decay 1 and decay_input the drive is multiplied by 0: nothing ever happens",
+                                found=repr(decay), allowed="(0, 1)")  # fmt: skip
         if bool((h <= 0).any()):
             raise BraindecError("the threshold of a LIF layer must be above 0", found=repr(threshold))
         for name, value in (("v_reset", v_reset), ("v_rest", v_rest), ("reset_by", reset_by)):

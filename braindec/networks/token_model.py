@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Real
 from typing import Any, ClassVar
 
@@ -74,7 +76,8 @@ class TokenModel(SavedModule):
             (share of units that never send one), dense and sparse (multiply-adds a token that these units cause when
             all, or only the active ones, are dealt with).
         """
-        _, events = self.logits_and_activity(self._checked(tokens))
+        with self._at_rest():
+            _, events = self.logits_and_activity(self._checked(tokens))
         fan = self.consumers()
         rows = []
         for layer, sent in events.items():
@@ -101,7 +104,8 @@ class TokenModel(SavedModule):
             raise BraindecError("the temperature must be a finite number of at least 0", found=repr(temperature))
         tokens = self._checked(tokens)
         for _ in range(whole("n", n, 0)):
-            logits = self(tokens)[:, -1]
+            with self._at_rest():
+                logits = self(tokens)[:, -1]
             if temperature == 0:
                 new = logits.argmax(dim=-1, keepdim=True)
             else:
@@ -115,9 +119,21 @@ class TokenModel(SavedModule):
         tokens = self._checked(tokens)
         if tokens.shape[1] < 2:
             raise BraindecError("surprisal needs rows of at least two tokens", found=f"shape {tuple(tokens.shape)}")
-        logits = self(tokens[:, :-1])
+        with self._at_rest():
+            logits = self(tokens[:, :-1])
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
         return loss.item() / math.log(2)
+
+    @contextmanager
+    def _at_rest(self) -> Iterator[None]:
+        """Leave out dropout and the like, whatever mode the network is in; its mode is the same afterwards."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes:
+                module.training = training
 
     def _checked(self, tokens: torch.Tensor) -> torch.Tensor:
         known = isinstance(tokens, torch.Tensor)

@@ -229,7 +229,7 @@ def test_spike_sparsity():
 @pytest.mark.parametrize("settings, message", [
     ({"decay": 0.0}, "decay"), ({"decay": 1.2}, "decay"), ({"decay": float("nan")}, "decay"),
     ({"decay": [0.5, -0.1]}, "decay"), ({"decay": "fast"}, "decay"), ({"decay": [[0.5]]}, "decay"),
-    ({"decay": 1.0, "learn_decay": True}, "decay"), ({"decay": []}, "decay"),
+    ({"decay": 1.0, "learn_decay": True}, "decay"), ({"decay": [0.9, 1.0], "decay_input": True}, "multiplied by 0"), ({"decay": []}, "decay"),
     ({"threshold": 0.0}, "threshold"), ({"threshold": float("inf")}, "threshold"),
     ({"reset": "softt"}, "did you mean 'soft'"), ({"backend": "fusd"}, "did you mean 'fused'"),
     ({"surrogate": "atann"}, "did you mean 'atan'"), ({"v_reset": float("nan")}, "v_reset"),

@@ -136,6 +136,8 @@ def test_wrong_input():
             SpikingMLP((3, 4, 2), **wrong)
     with pytest.raises(BraindecError, match="sizes"):
         SpikingMLP(5)
+    with pytest.raises(BraindecError, match="multiplied by 0"):
+        SpikingMLP((3, 4, 2), readout_decay=1.0)  # a read-out that would always be 0
 
 
 @pytest.mark.parametrize("readout", ["mean", "last", "max", "sequence"])

@@ -103,6 +103,20 @@ def test_learns_a_rule_and_says_what_it_saves(name):
     assert (table["sparse"] <= table["dense"]).all() and table["active"].mean() < 0.9
 
 
+def test_reading_a_network_in_training_leaves_out_its_dropout():
+    settings = {"dim": 10, "hidden": [14], "drop_embedding": 0.5, "drop_between": 0.5, "drop_connect": 0.5}
+    model = registry.get("networks.language", "egru")(vocab_size=11, threshold=0.3, scale=2.0, **settings)
+    tokens = torch.randint(0, 11, (4, 12), generator=torch.Generator().manual_seed(2))
+    model.eval()
+    expected = model.bits_per_token(tokens), model.sparsity(tokens), model.generate(tokens, 3, temperature=0)
+    model.train()
+    model.layers[0].eval()  # what was set by hand stays so
+    assert model.bits_per_token(tokens) == expected[0] and model.sparsity(tokens).equals(expected[1])
+    assert torch.equal(model.generate(tokens, 3, temperature=0), expected[2])
+    assert model.training and not model.layers[0].training and model.layers[1].training
+    assert not torch.equal(model(tokens), model(tokens))
+
+
 def test_sparsity_counts_events():
     class Half(TokenModel):
         def logits_and_activity(self, tokens):
