@@ -1,5 +1,4 @@
-"""Latents of a population of neurons: what shape has its activity, does it say where the animal is, is it the same in
-other sessions, and which groups of units go together when?
+"""Latents of a population: what its activity says on held-out time, in this session and in others, and its assemblies.
 
 Embeddings trained by contrast over time and over labels stand beside linear latents; all are fitted and read on different
 stretches of time. Affinities of pairs of units over windows of time are taken apart into non-negative factors, and each
@@ -15,7 +14,15 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 
 from braindec.config import RecipeConfig, Section, options_of
 from braindec.decoders._latent_page import latent_panels, latent_said, sessions_of
-from braindec.decoders._latent_scores import LatentData, consistency_row, fit_latents, goodness_rows, read_rows, turned
+from braindec.decoders._latent_scores import (
+    LatentData,
+    audited,
+    consistency_row,
+    fit_latents,
+    goodness_rows,
+    read_rows,
+    turned,
+)
 from braindec.decoders.latents import ContrastiveLatents
 from braindec.decoders.linear_latents import LinearLatents
 from braindec.loaders.cohort import source_of, subject_units
@@ -148,11 +155,17 @@ def signals_only(recording, labels):
     )
 
 
+def gap_of(config, data):
+    """Samples between training and held-out time, no fewer than a window and its positives reach over; the window."""
+    m = ContrastiveLatents(**config.model)
+    window = m.before + 1 + m.after
+    return max(round(config.statistics.gap * data.sfreq), window + m.lag), window
+
+
 def run(config, unit, work):
     data, recordings, notes, truth = load(config, unit, work)
-    how, gap = config.statistics, max(1, round(config.statistics.gap * data.sfreq))
-    reach = ContrastiveLatents(**config.model)
-    gap = max(gap, reach.before + reach.after + reach.lag)
+    how, reach = config.statistics, ContrastiveLatents(**config.model)
+    gap, window = gap_of(config, data)
     common = {"before": reach.before, "after": reach.after, "root": reach.root}
     methods = config.methods if data.labels else ["time"]
     if len(methods) < len(config.methods):
@@ -210,7 +223,8 @@ def run(config, unit, work):
             + c["kind"].replace("_", " ")
             + f" of their activity in windows of {c['window']:g} s, its {c['sign']} part."
         )
-    made_by = {"overview": overview, "panels": panels, "answers": answers, "notes": notes}
+    card = audited(data, n_folds=how.n_folds, gap=gap, reach=window, fits=list(fits.values()))
+    made_by = {"overview": overview, "audit": card.to_dict(), "panels": panels, "answers": answers, "notes": notes}
     return Result(pd.DataFrame(rows), arrays, {k: v for k, v in made_by.items() if v})
 
 

@@ -86,7 +86,7 @@ def sessions_of(
 
 def latent_panels(
     data: LatentData, fits: Mapping[str, LatentFits], rows: Sequence[Mapping[str, Any]], read: Mapping[str, list[ReadOut]],
-    score: Score | None, *, seconds: float = 60.0, n_shown: int = 4,
+    score: Score | None, *, seconds: float = 60.0, n_shown: int = 2,
 ) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:  # fmt: skip
     """Return panels and arrays: scores, clouds of the first held-out block, a decoded trace, the null, consistency."""
     arrays: dict[str, np.ndarray] = {}
@@ -153,16 +153,17 @@ def _clouds(
     data: LatentData, fits: Mapping[str, LatentFits], arrays: dict[str, np.ndarray], n_shown: int
 ) -> dict[str, Any]:
     points, colours, names = [], [], []
-    n_sessions = min(len(data.signals), max(1, n_shown // max(1, len(fits))))
+    n_sessions = min(len(data.signals), n_shown)
+    axes = {}
     for name, found in fits.items():
         train = np.concatenate([found.latents[0][s][found.folds[s][0][0]] for s in range(n_sessions)])
         centre = train.mean(axis=0)
         # axes of largest variance of the training samples of all sessions shown
-        axes = np.linalg.eigh(np.cov((train - centre).T))[1][:, ::-1][:, : min(3, train.shape[1])]
-        for s in range(n_sessions):
-            rows = found.folds[s][0][1]
-            points.append((found.held(s, 0) - centre) @ axes)
-            colours.append(data.shown[s][rows])
+        axes[name] = centre, np.linalg.eigh(np.cov((train - centre).T))[1][:, ::-1][:, : min(3, train.shape[1])]
+    for s in range(n_sessions):  # a row of clouds for each session
+        for name, found in fits.items():
+            points.append((found.held(s, 0) - axes[name][0]) @ axes[name][1])
+            colours.append(data.shown[s][found.folds[s][0][1]])
             names.append(f"{name}, {data.names[s]}" if len(data.signals) > 1 else name)
     most, dims = max(map(len, points)), min(p.shape[1] for p in points)
     cloud, colour = np.full((len(points), most, dims), np.nan), np.full((len(points), most), np.nan)
@@ -174,7 +175,7 @@ def _clouds(
         "colour": "@latents/colour",
         "names": names,
         "label": data.label.split(", ")[0],
-        "columns": n_shown,
+        "columns": len(fits),
     }
     if data.classes is not None:
         args["classes"] = data.classes

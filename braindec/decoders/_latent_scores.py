@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.base import clone
 from tqdm import tqdm
 
 from braindec.errors import BraindecError
+from braindec.evaluate.audit import Audit, audit
 from braindec.ridge.folds import contiguous_folds
 from braindec.spikes.consistency import consistency
 from braindec.spikes.read_out import ReadOut, Score, angular_error, read_out, scored
 from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.permutation import permutation_p
+from braindec.types import Split
 
-__all__ = ["LatentData", "LatentFits", "consistency_row", "fit_latents", "goodness_rows", "read_rows", "turned"]
+__all__ = [
+    "LatentData",
+    "LatentFits",
+    "audited",
+    "consistency_row",
+    "fit_latents",
+    "goodness_rows",
+    "read_rows",
+    "turned",
+]
 
 READ = {"linear": "linear read-out", "neighbours": "nearest neighbours"}
 
@@ -102,6 +114,27 @@ def fit_latents(model: Any, data: LatentData, *, n_folds: int, gap: int, name: s
         out.latents.append(fitted.transform(data.signals))
         out.models.append(fitted)
     return out
+
+
+def audited(data: LatentData, *, n_folds: int, gap: int, reach: int, fits: Sequence[LatentFits] = ()) -> Audit:
+    """Audit the folds: every sample is a row; windows reach over ``reach`` samples; what was fitted saw training rows."""
+    lengths = [s.shape[1] for s in data.signals]
+    first = np.cumsum([0, *lengths])
+    ids = np.concatenate([[f"{s}:{i}" for i in range(n)] for s, n in enumerate(lengths)]).astype(object)
+    onset = np.concatenate([np.arange(n) / data.sfreq for n in lengths])
+    trials = pd.DataFrame(
+        {"window_id": ids, "onset": onset, "duration": 1 / data.sfreq, "run": np.repeat(data.names, lengths)}
+    )
+    folds = folds_of(data, n_folds, gap)
+    splits = []
+    for k in range(n_folds):
+        train, test = (np.concatenate([first[s] + f[k][part] for s, f in enumerate(folds)]) for part in (0, 1))
+        splits.append(
+            Split(train, [], test, by="time", ids=ids, name=f"block {k + 1} of {n_folds}", gap=gap / data.sfreq)
+        )
+    records = [(splits[k], model.fit_records_) for found in fits for k, model in enumerate(found.models)]
+    return audit(trials, splits, records=records, min_gap=reach / data.sfreq,
+                 checks=["time_adjacency", "small_n", "test_selection", *["fit_scope"] * bool(records)])  # fmt: skip
 
 
 def turned(labels: Sequence[np.ndarray], gap: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -189,8 +222,3 @@ def consistency_row(
             "high": min(high, 1.0), "p": permutation_p(value, null) if len(null) else np.nan, "n": n,
             "note": "R² of linear maps between sessions over bins of the label, fitted and scored on different time, both held out; "
             f"labels turned around: {null.mean():.2f} on average"}  # fmt: skip
-
-
-def best_rows(rows: Sequence[Mapping[str, Any]], metric: str) -> list[Mapping[str, Any]]:
-    """Return the rows of one metric."""
-    return [r for r in rows if r["metric"] == metric]

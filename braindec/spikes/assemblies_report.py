@@ -126,21 +126,23 @@ def assembly_panels(fits: AssemblyFits) -> tuple[list[dict[str, Any]], dict[str,
             true[:, order] = fits.truth.active[:, state]
         arrays["factors/true"] = true
         courses["true"] = "@factors/true"
-        if len(state_of) == len(fits.communities):
-            arrays["factors/planted"] = np.stack([fits.truth.members[state_of[k]] for k in range(len(state_of))])
-            matrices["true"] = "@factors/planted"
+        planted = np.full(arrays["factors/labels"].shape, np.nan)
+        for order, state in state_of.items():
+            planted[order] = fits.truth.members[state]
+        arrays["factors/planted"] = planted
+        matrices["true"] = "@factors/planted"
     arrays["factors/held_out"] = fits.ranks["held_out"].to_numpy()
     half = 1.96 * fits.ranks["error"].to_numpy()
     arrays["factors/low"], arrays["factors/high"] = arrays["factors/held_out"] - half, arrays["factors/held_out"] + half
-    words = [f"{'decoded: ' if c else ''}{r} factor{'s' * (r > 1)}{' (chosen)' * bool(c)}"
+    words = [f"{r} factor{'s' * (r > 1)}{' (chosen)' * bool(c)}"
              for r, c in zip(fits.ranks["rank"], fits.ranks["chosen"], strict=True)]  # fmt: skip
-    words = [w.removeprefix("decoded: ") for w in words]
     return [
         {"draw": "community_matrix", "title": "Communities of each factor", "args": matrices,
          "caption": "Which pairs of units each factor holds together, sorted by community (framed)"
          + ("; strip: colours of the planted assemblies." if "true" in matrices else ".")},
         {"draw": "factor_courses", "title": "When each factor is on", "args": courses,
-         "caption": f"Strength of each factor in windows of {tensor.times[1] - tensor.times[0]:g} s."},
+         "caption": f"Strength of each factor in windows of {tensor.times[1] - tensor.times[0]:g} s. A factor that is on throughout and has no communities "
+         "is what chance leaves of affinities that are kept above 0."},
         {"draw": "score_bars", "title": "How many factors", "args": {"rows": words, "values": "@factors/held_out", "chance": 0.0,
          "low": "@factors/low", "high": "@factors/high", "metric": "variance of held-out affinities", "zero": "mean affinity"},
          "caption": "A tenth of the affinities was held out, three times. Chosen: the fewest factors within one standard error of the best."},

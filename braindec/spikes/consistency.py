@@ -5,7 +5,8 @@ by the means of samples that are alike in a label. Either way the map is fitted 
 scored on the others, and the null turns one embedding (or its labels) around in time.
 
 Source: Hyvärinen & Morioka 2016 (arXiv:1605.06336) and Roeder et al. 2021 (arXiv:2007.00810, linear identifiability) for
-linear maps between embeddings as the measure; Harris 2021 (bioRxiv 2020.11.29.402719) for shifts as the null.
+linear maps between embeddings as the measure; Harris 2021 (bioRxiv 2020.11.29.402719) for shifts as the null;
+Hoerl & Kennard 1970 and Allen 1974 (Technometrics 12:55, 16:125) for ridge regression with leave-one-out errors.
 Differs from the reference in: the map is not scored on the samples that it was fitted to; there is a null and a p.
 """
 
@@ -27,7 +28,7 @@ from braindec.stats.permutation import permutation_p
 __all__ = ["Consistency", "consistency", "consistency_table", "label_bins"]
 
 _LEAST = 3  # samples of a label bin in each part of time
-_SHRINK = 1e-3  # of the mean variance, on the diagonal
+_PENALTIES = 10.0 ** np.arange(-5, 3)  # of the mean squared singular value
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,12 +205,23 @@ def _compare(
 
 
 def _errors(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> tuple[float, float]:
-    """Squared errors of the linear map from x to y on held-out rows, and those of the training mean."""
+    """Squared errors of the linear map from x to y on held-out rows, and those of the training mean.
+
+    The map's penalty is the one whose leave-one-out error among the training rows is lowest: label bins are few.
+    """
     mean, level = x_train.mean(axis=0), y_train.mean(axis=0)
-    x = x_train - mean
-    gram = x.T @ x
-    gram[np.diag_indices_from(gram)] += _SHRINK * np.trace(gram) / len(gram) + 1e-300
-    weights = np.linalg.solve(gram, x.T @ (y_train - level))
+    u, size, vt = np.linalg.svd(x_train - mean, full_matrices=False)
+    y = y_train - level
+    target, power = u.T @ y, size**2
+    scale = power.sum() / max(1, len(size)) + 1e-300
+    best, least = None, np.inf
+    for penalty in _PENALTIES:
+        keep = power / (power + penalty * scale)
+        left = 1 - 1 / len(u) - (u**2) @ keep  # 1 minus the leverage of each row, the mean's included
+        loss = (((y - (u * keep) @ target) / np.maximum(left, 1e-6)[:, None]) ** 2).sum()
+        if loss < least:
+            best, least = penalty, loss
+    weights = (vt.T * (size / (power + best * scale))) @ target
     wrong = y_test - level - (x_test - mean) @ weights
     return float((wrong**2).sum()), float(((y_test - level) ** 2).sum()) + 1e-300
 

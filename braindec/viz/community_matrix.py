@@ -37,7 +37,8 @@ def community_matrix(
     labels : array of int, shape (n_units,) or (n_matrices, n_units)
         Community of each unit.
     true : array of int of the same shape, optional
-        The communities that were planted; units of one have one colour in the strip on the left.
+        The communities that were planted; units of one have one colour in the strip on the left. NaN where a matrix has
+        none.
     names : sequence of str, optional
         Of the matrices.
     label, title : str
@@ -59,7 +60,7 @@ def community_matrix(
         )
     planted = None
     if true is not None:
-        planted = numbers("true communities", true)
+        planted = numbers("true communities", true, finite=False)
         planted = planted[None] if planted.ndim == 1 else planted
         if planted.shape != groups.shape:
             raise BraindecError(
@@ -80,7 +81,7 @@ def community_matrix(
             place.add_patch(
                 Rectangle((a, a), b - a, b - a, fill=False, edgecolor=SERIES[1], linewidth=1.4, clip_on=False)
             )
-        if planted is not None:
+        if planted is not None and np.isfinite(planted[k]).all():
             codes = np.unique(planted[k], return_inverse=True)[1].reshape(-1)[order]
             for row, code in enumerate(codes):
                 place.add_patch(Rectangle((-0.5 - 1.6 * strip, row - 0.5), strip, 1, color=SERIES[(code + 2) % len(SERIES)],
