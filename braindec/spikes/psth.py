@@ -15,6 +15,7 @@ from scipy import stats
 
 from braindec.errors import BraindecError
 from braindec.spikes.aligned import Aligned, Labels
+from braindec.spikes.rates import widened
 from braindec.stats.asked import number, whole
 from braindec.stats.fdr import fdr_bh
 from braindec.stats.permutation import max_statistic, permutation_p
@@ -52,6 +53,8 @@ class Psth:
 def psth(found: Aligned, *, width: float, by: Labels | None = None, level: float = 0.95, smooth: float = 0.0) -> Psth:
     """Return the mean rate in bins over trials, with Student intervals over trials.
 
+    Bins with fewer than ten spikes have an interval no narrower than that of a Poisson process (not smoothed curves).
+
     Parameters
     ----------
     found : Aligned
@@ -86,7 +89,11 @@ def psth(found: Aligned, *, width: float, by: Labels | None = None, level: float
             stats.t.ppf((1 + level) / 2, len(p) - 1) * p.std(axis=0, ddof=1) / np.sqrt(len(p)) if len(p) > 1 else np.full(p.shape[1:], np.nan)
             for p in parts
         ])  # fmt: skip
-    return Psth((edges[:-1] + edges[1:]) / 2, mean, np.maximum(mean - half, 0.0), mean + half, names, n, float(width))
+    low, high = np.maximum(mean - half, 0.0), mean + half
+    if not smooth:
+        total = np.rint(mean * width * n[:, None, None])
+        low, high = widened(low, high, total, width * n[:, None, None], level=level)
+    return Psth((edges[:-1] + edges[1:]) / 2, mean, low, high, names, n, float(width))
 
 
 def _smoothed(rates: np.ndarray, sigma: float) -> np.ndarray:

@@ -26,7 +26,9 @@ from braindec.stats.bootstrap import interval_of
 from braindec.stats.permutation import permutation_p
 from braindec.types import Spikes
 
-__all__ = ["RateCurve", "garwood", "mean_rate", "optimal_bandwidth", "rate_ratio", "smoothed_rate"]
+__all__ = ["RateCurve", "garwood", "mean_rate", "optimal_bandwidth", "rate_ratio", "smoothed_rate", "widened"]
+
+_FEW = 10  # spikes: with fewer, variances of counts are not known
 
 _REACH = {"gaussian": 5.0, "boxcar": 1.8, "exponential": 12.0, "alpha": 12.0}  # of sigma; what lies beyond is left out
 
@@ -58,6 +60,18 @@ def garwood(n: np.ndarray | int, *, level: float = 0.95) -> tuple[np.ndarray, np
     n, tail = np.asarray(n, dtype=float), (1 - number(level, "level", least=0, most=1, ends=False)) / 2
     low = np.where(n > 0, stats.chi2.ppf(tail, 2 * np.maximum(n, 1)) / 2, 0.0)
     return low, stats.chi2.ppf(1 - tail, 2 * (n + 1)) / 2
+
+
+def widened(
+    low: np.ndarray, high: np.ndarray, n: np.ndarray, seconds: np.ndarray | float, *, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ends of intervals of rates that are no narrower than those of a Poisson process where there are few spikes.
+
+    Student's interval over trials has no width for a bin without spikes, and too little for a bin with one or two.
+    """
+    least, most = garwood(n, level=level)
+    few = np.asarray(n) < _FEW
+    return np.where(few, np.minimum(low, least / seconds), low), np.where(few, np.maximum(high, most / seconds), high)
 
 
 def mean_rate(

@@ -1,7 +1,10 @@
 """Tuning: how the rate of each unit depends on a condition or a direction, with p-values corrected over units.
 
 The test permutes the conditions of trials (the same way for all units), takes the F statistic of a one-way analysis of
-variance on counts, and corrects over units by the largest statistic; no distribution of counts is assumed. Information is
+variance on counts, and corrects over units by the largest statistic; no distribution of counts is assumed. The null is that
+conditions have no bearing on counts at all: where conditions of unequal size differ in variability alone, F can be large too
+(the p of :func:`braindec.spikes.rates.rate_ratio` is about means), and where conditions were not mixed in time a drift of the
+rate is taken for tuning (give blocks: ``within``). Information is
 the plug-in mutual information of count and condition less its mean over the same permutations.
 
 Source: Nichols & Holmes 2002 for the maximum statistic; Panzeri et al. 2007 (J Neurophysiol 98:1064) for the bias of
@@ -21,6 +24,7 @@ from scipy import stats
 
 from braindec.errors import BraindecError
 from braindec.spikes.aligned import Aligned, Labels
+from braindec.spikes.rates import widened
 from braindec.stats.asked import whole
 from braindec.stats.fdr import fdr_bh
 from braindec.stats.permutation import max_statistic, permutation_p, permute_within
@@ -35,7 +39,7 @@ class Tuning:
     Parameters
     ----------
     rates : DataFrame
-        unit, name, condition, value (Hz), low, high (Student over trials), n (trials).
+        unit, name, condition, value (Hz), low, high (Student over trials; no narrower than Poisson below ten spikes), n (trials).
     tests : DataFrame
         One row a unit: unit, name, value (F), p, p_family (largest over units), q (false discovery rate), preferred
         (condition of the highest rate), dprime (preferred against the lowest), information (bits, bias taken away),
@@ -124,8 +128,15 @@ def _rates(
             if n > 1
             else np.full(found.n_units, np.nan)
         )
+        low, high = widened(
+            np.maximum(mine.mean(axis=0) - half, 0.0),
+            mine.mean(axis=0) + half,
+            counts[code == k].sum(axis=0),
+            n * seconds,
+            level=level,
+        )
         parts.append(pd.DataFrame({"unit": np.arange(found.n_units), "name": found.units["name"].astype(str), "condition": name, "value": mine.mean(axis=0),
-                                   "low": np.maximum(mine.mean(axis=0) - half, 0.0), "high": mine.mean(axis=0) + half, "n": n}))  # fmt: skip
+                                   "low": low, "high": high, "n": n}))  # fmt: skip
     return pd.concat(parts, ignore_index=True).sort_values(["unit", "condition"], kind="stable", ignore_index=True)
 
 

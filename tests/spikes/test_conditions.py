@@ -37,7 +37,20 @@ def test_blocks_fit_what_was_observed():
         and events["side"].tolist() == list("aaabb")
         and (events["duration"] == 2).all()
     )
-    with pytest.raises(BraindecError, match="do not fit"):
+    assert in_blocks(spikes, length=4.1).events["side"].tolist() == ["a", "b"]  # the first: 5 to 10 s alone
+    assert in_blocks(spikes, length=4.5).events["side"].tolist() == ["a"]  # the second is too short
+    with pytest.raises(BraindecError, match="fit no event"):
         in_blocks(spikes, length=8.0)
     with pytest.raises(BraindecError, match="with a duration"):
         in_blocks(Spikes.from_trains([[1.0]], start=0.0, stop=2.0), length=1.0)
+
+
+def test_lengths_that_do_not_add_up_in_binary_are_laid_out():
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        parts = {}
+        for name in "abc":
+            a, length = rng.uniform(-5, 5), np.round(rng.uniform(0.1, 30), 2)
+            parts[name] = Spikes.from_trains([[a, a + length]], start=a, stop=a + length)
+        both = laid_out(parts, pause=float(np.round(rng.uniform(0.1, 2), 2)))
+        assert len(both.times) == 6 and both.stop == both.support[-1, 1]

@@ -80,3 +80,17 @@ def test_the_test_of_responses_holds_its_level():
     family = [response_test(trials(lambda t: np.full_like(t, 15.0), 20, n_units=6, seed=s), before=(0.0, 0.5), after=(0.5, 1.0), n_permutations=99)["p_family"].min()
               for s in range(300)]  # fmt: skip
     assert np.mean(np.array(family) <= 0.05) <= 0.075
+
+
+@pytest.mark.parametrize("mean", [0.03, 0.2])
+def test_intervals_of_bins_with_few_spikes_cover(mean):
+    rng = np.random.default_rng(5)
+    inside = []
+    for _ in range(40):
+        counts = rng.poisson(mean, (30, 20))
+        trial, place = np.nonzero(counts)
+        times = 2.0 * trial + 0.05 * (place + 0.5)
+        spikes = Spikes.from_trains([np.repeat(times, counts[trial, place])], start=0.0, stop=60.0)
+        found = psth(aligned(spikes, 2.0 * np.arange(30), tmin=0.0, tmax=1.0), width=0.05)
+        inside.append((found.low[0, 0] <= mean / 0.05) & (mean / 0.05 <= found.high[0, 0]))
+    assert np.mean(inside) > 0.93  # Student's alone: 0.6 of those with mean 0.03
