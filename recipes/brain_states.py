@@ -1,8 +1,9 @@
 """Hidden states of a population: do couplings between its units switch, when, and between which?
 
 HMM-GLMs with one-hot, Gaussian and no priors over couplings are fitted to some trials and compared on the others with a
-plain GLM and the mean rates; counts redrawn from the plain GLM, which have no states, go through the same steps. By
-default the population is simulated, so that states and couplings are known.
+plain GLM and the mean rates; counts redrawn from the plain GLM, which have no states, go through the same steps, and
+states in which only rates differ show what couplings that switch add. By default the population is simulated, so that
+states and couplings are known.
 """
 
 from typing import Annotated, Any, Literal

@@ -1,7 +1,8 @@
 """Do couplings switch with a hidden state? Models with and without states on held-out trials, controls, and the truth.
 
 The question is answered by the likelihood of trials that nothing was fitted to: a plain GLM of the same couplings is
-what states must beat, and counts redrawn from that GLM, which have no states, are what they must not beat it on.
+what states must beat, and counts redrawn from that GLM, which have no states, are what they must not beat it on. States in
+which only rates differ, with the same couplings in all, stand beside them: couplings also follow states of rate a little.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.permutation import permutation_p
 from braindec.types import Spikes
 
-__all__ = ["PLAIN", "StateFits", "cut_trials", "fit_states", "said", "state_panels", "state_rows"]
+__all__ = ["PLAIN", "StateFits", "cut_trials", "fit_states", "said", "state_panels", "state_rows", "switches"]
 
 PLAIN = "plain GLM"
 _NAMES = {"one_hot": "one-hot prior", "gaussian": "Gaussian prior", "none": "no prior"}
 _N_PERMUTATIONS = 199
+_SAME = 1e-3  # standard deviation over states of couplings that are the same in all
 
 
 @dataclass(eq=False)
@@ -45,6 +47,8 @@ class StateFits:
         Of :func:`braindec.spikes.states.choose_n_states`, on the training trials.
     surrogate_gains : array
         What states gain over the plain GLM on each held-out trial without states, bits a spike.
+    rate_gains : array of shape (n_test,)
+        As ``gains``, of states in which rates differ and couplings do not.
     """
 
     models: dict[str, HMMGLM]
@@ -54,6 +58,7 @@ class StateFits:
     n_states: int
     selection: pd.DataFrame | None = None
     surrogate_gains: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    rate_gains: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def first(self) -> str:
@@ -172,13 +177,15 @@ def fit_states(
     models = {PLAIN: HMMGLM(1, **options).fit(train)}
     models |= {_NAMES[p]: HMMGLM(k, prior=p, **options).fit(train) for p in dict.fromkeys(priors)}
     gains = {name: model.gain(test) for name, model in models.items()}
+    rates = HMMGLM(k, prior="gaussian", **{**options, "prior_scale": _SAME, "state_bias": True}).fit(train).gain(test)
     surrogate = []
     for _ in range(n_surrogates):
         made, held = (models[PLAIN].redraw(part, rng=rng) for part in (train, test))
         with_states = HMMGLM(k, prior=priors[0], **options).fit(train, responses=made).gain(test, responses=held)
         without = HMMGLM(1, **options).fit(train, responses=made).gain(test, responses=held)
         surrogate.append((with_states - without) / [c.sum() for c in held])
-    return StateFits(models, train, test, gains, k, selection, np.concatenate(surrogate) if surrogate else np.zeros(0))
+    free = np.concatenate(surrogate) if surrogate else np.zeros(0)
+    return StateFits(models, train, test, gains, k, selection, free, rates)
 
 
 def state_rows(
@@ -198,6 +205,13 @@ def state_rows(
         rows.append({"metric": "state_gain", "model": fits.first, "row": "state_free", "value": g.mean(), "chance": 0.0,
                      **dict(zip(("low", "high"), bootstrap_interval(g, rng=rng), strict=True)), "p": compare(g, np.zeros(len(g)), rng=rng),
                      "n": len(g), "note": "the same on counts redrawn from the plain GLM given the observed history, which have no states"})  # fmt: skip
+    first, plain, same = fits.gains[fits.first], fits.gains[PLAIN], fits.rate_gains
+    pairs = {"rates_only": (same, plain, "states in which only rates differ, over the plain GLM"),
+             "over_rates_only": (first, same, "over states in which only rates differ: what switching couplings add")}  # fmt: skip
+    for name, (a, b, note) in pairs.items() if len(same) else ():
+        low, high = _interval(a - b, fits.spikes, rng)
+        rows.append({"metric": "state_gain", "model": fits.first, "row": name, "value": (a - b).sum() / fits.spikes.sum(), "chance": 0.0,
+                     "low": low, "high": high, "p": compare(a, b, rng=rng), "n": n, "note": note})  # fmt: skip
     for name, gain in fits.gains.items():
         low, high = _interval(gain, fits.spikes, rng)
         rows.append({"metric": "bits_per_spike", "model": name, "row": "decoded", "value": gain.sum() / fits.spikes.sum(), "chance": 0.0,
@@ -275,7 +289,8 @@ def state_panels(
         _bars(rows, "bits_per_spike", arrays, "What each model predicts of held-out spikes", "bits a spike", "mean rate",
               "Log-likelihood of held-out trials over the mean rates of training, each bin given those before it. Lines: 95 % intervals over trials."),
         _bars(rows, "state_gain", arrays, "What states add to the plain GLM", "bits a spike", "plain GLM",
-              "The same trials, paired. State-free: the same steps on counts redrawn from the plain GLM, on which states must not gain."),
+              "The same trials, paired. State-free: the same steps on counts redrawn from the plain GLM, on which states must not gain. Rates only: "
+              "states whose couplings are the same; over them: what couplings that switch add."),
         {"draw": "state_posterior", "title": "States of the first held-out trial", "args": args,
          "caption": f"Probability of each state given the whole trial ({fits.first}); above, the most likely path" + (" and the planted one." if known else ".")},
         {"draw": "coupling_matrix", "title": "Couplings in each state", "args": couplings,
@@ -306,17 +321,34 @@ def said(rows: Sequence[Mapping[str, Any]], fits: StateFits) -> list[str]:
             f"{row['value']:+.4f} bits a spike [{row['low']:+.4f}, {row['high']:+.4f}]"
             + ("." if fine else ", so that what they gain is in doubt.")
         )
+    both = table.set_index("row")["value"]
+    if "over_rates_only" in both:
+        over = f"{both['over_rates_only']:+.4f}"
+        rate = table[table["row"] == "rates_only"].iloc[0]
+        ends = ": the states are of rate, not of coupling" if rate["p"] <= 0.05 and rate["low"] > 0 else ""
+        out.append(
+            f"States in which only rates differ gain {both['rates_only']:+.4f} bits a spike over the plain GLM; couplings that switch "
+            + (f"add {over} to that." if switches(rows) else f"add nothing to that ({over}){ends}.")
+        )
     if fits.selection is not None:
         best = fits.selection.loc[fits.selection["chosen"], "n_states"].iloc[0]
         out.append(
             f"Cross-validation chooses {best} state{'s' * int(best > 1)}{'; two are shown' if best == 1 else ''}."
         )
     if "state_accuracy" in set(table["metric"]):
-        mine = table[(table["metric"] == "state_accuracy") & (table["model"] == fits.first)].set_index("how")["value"]
+        own = table[(table["metric"] == "state_accuracy") & (table["model"] == fits.first)].set_index("how")
+        mine, chance = own["value"], own["chance"]
         out.append(
-            f"The planted state is found in {mine['smoothed']:.1%} of held-out bins given the whole trial, in {mine['filtered']:.1%} given the past only ({fits.first})."
+            f"The planted state is found in {mine['smoothed']:.1%} of held-out bins given the whole trial (chance {chance['smoothed']:.1%}), "
+            f"in {mine['filtered']:.1%} given the past only ({fits.first})."
         )
-    return [text.replace(" -", " −").replace("[-", "[−") for text in out]
+    return [text.replace(" -", " −").replace("[-", "[−").replace("(-", "(−") for text in out]
+
+
+def switches(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether couplings that switch predict held-out trials better than states in which only rates differ."""
+    row = next(r for r in rows if r["row"] == "over_rates_only")
+    return bool(row["p"] <= 0.05 and row["low"] > 0)
 
 
 def _interval(gain: np.ndarray, spikes: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
@@ -327,11 +359,13 @@ def _interval(gain: np.ndarray, spikes: np.ndarray, rng: np.random.Generator) ->
 
 def _bars(rows, metric, arrays, title, label, zero, caption):  # type: ignore[no-untyped-def]
     mine = [r for r in rows if r["metric"] == metric]
-    names = []
-    for r in mine:
-        name = str(r["model"]) if r["row"] == "decoded" else f"{r['model']}, state-free data"
-        names.append(f"decoded: {name}" if r["row"] == "decoded" and name != PLAIN else name)
-        names[-1] = names[-1].removeprefix("decoded: ")
+    more = {
+        "decoded": "{}",
+        "state_free": "{}, state-free data",
+        "rates_only": "rates only",
+        "over_rates_only": "{}, over rates only",
+    }
+    names = [more[r["row"]].format(r["model"]) for r in mine]
     args: dict[str, Any] = {"rows": names, "chance": 0.0, "metric": label, "zero": zero}
     for column in ("value", "low", "high", "p"):
         arrays[f"{metric}/{column}"] = np.array([float(r.get(column, np.nan)) for r in mine])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from braindec.evaluate.audit import Audit, Finding
-from braindec.spikes.brain_states import StateFits
+from braindec.spikes.brain_states import StateFits, switches
 from braindec.stats.permutation import permutation_p
 
 __all__ = ["state_audit"]
@@ -18,7 +18,7 @@ _ALPHA = 0.01
 
 
 def state_audit(fits: StateFits, rows: Sequence[Mapping[str, Any]], *, rng: np.random.Generator | int = 0) -> Audit:
-    """Return findings about the split, drift, and the control without states.
+    """Return findings about the split, drift, states of rate, and the control without states.
 
     Drift: the share of each trial that a state takes is correlated with the order of the trials (all trials, in order);
     the largest absolute correlation of a state is compared with that of trials in random order.
@@ -41,6 +41,14 @@ def state_audit(fits: StateFits, rows: Sequence[Mapping[str, Any]], *, rng: np.r
         )  # fmt: skip
     else:
         found.append(Finding("drift", "pass", f"states do not follow the order of trials (p = {p:.2f})", evidence))
+    gain = next(r for r in rows if r["metric"] == "state_gain" and r["row"] == "decoded")
+    if any(r["row"] == "over_rates_only" for r in rows) and gain["p"] <= 0.05 and gain["low"] > 0:
+        of_rate = not switches(rows)
+        found.append(
+            Finding("rates", "warn" if of_rate else "pass", "states in which only rates differ predict as well: no couplings need switch" if of_rate
+                    else "couplings that switch predict more than states in which only rates differ", {},
+                    "model.state_bias=true gives states rates of their own, beside couplings" if of_rate else "")
+        )  # fmt: skip
     for row in rows:
         if row["row"] == "state_free":
             gains = row["p"] <= _ALPHA and row["low"] > 0

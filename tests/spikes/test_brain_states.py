@@ -6,6 +6,7 @@ import pytest
 
 from braindec.engine import load_recipe, run
 from braindec.errors import BraindecError
+from braindec.spikes._simulate import markov_chain
 from braindec.spikes.brain_states import PLAIN, cut_trials, fit_states, said, state_panels, state_rows
 from braindec.spikes.hmm_glm import HMMGLM
 from braindec.spikes.planted_states import planted_states
@@ -51,6 +52,24 @@ def test_states_gain_where_they_are_planted_and_not_on_the_control(planted, fits
     Result(pd.DataFrame(rows))  # every decoded score has chance, interval and n
     sentences = " ".join(said(rows, fits))
     assert "states do not gain" in sentences and "chooses 2 states" in sentences
+
+
+def test_states_of_rate_are_told_from_states_of_coupling(planted, fits):
+    rows = state_rows(fits, planted)
+    more = one(rows, metric="state_gain", row="over_rates_only")
+    assert more["low"] > 0 and more["p"] <= 0.05 and state_audit(fits, rows).of("rates")[0].level == "pass"
+    rng = np.random.default_rng(0)
+    states = [markov_chain(np.array([[0.99, 0.01], [0.01, 0.99]]), np.array([0.5, 0.5]), 500, rng) for _ in range(16)]
+    counts = [rng.poisson(np.where(s == 0, 0.12, 0.35), size=(8, 500)) for s in states]  # no couplings at all
+    found = fit_states(
+        counts, n_states=2, priors=["gaussian"], options={**OPTIONS, "link": "softplus", "max_iter": 60}, n_surrogates=0
+    )
+    rows = state_rows(found)
+    gain, only = one(rows, metric="state_gain", row="decoded"), one(rows, metric="state_gain", row="rates_only")
+    assert gain["p"] <= 0.05 and gain["low"] > 0  # couplings follow the rate, and would be taken for switching
+    assert only["value"] > gain["value"] and one(rows, metric="state_gain", row="over_rates_only")["p"] > 0.05
+    assert state_audit(found, rows).of("rates")[0].level == "warn"
+    assert "of rate, not of coupling" in " ".join(said(rows, found))
 
 
 def test_redrawn_counts_follow_the_plain_model(planted):
