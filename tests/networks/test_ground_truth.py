@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from braindec.errors import BraindecError
-from braindec.networks.ground_truth import ground_truth, stimulus_events
+from braindec.networks.ground_truth import ground_truth, sensory_network, stimulus_events
+from braindec.networks.simulate import run
 
 SMALL = {"n_trials": 16, "n_classes": 2, "n_runs": 2, "n_excitatory": 60, "n_inhibitory": 15}
 
@@ -56,6 +57,19 @@ def test_bystander_and_noise_do_not_depend_on_the_signal(worlds):
         w.seeg.signal.read(slice(None), 0, w.seeg.n_times) - (w.lfp - w.lfp.mean(axis=1, keepdims=True)) for w in (a, b)
     ]
     np.testing.assert_allclose(noise[0], noise[1], atol=1e-9)
+
+
+def test_without_signal_nothing_depends_on_the_classes():
+    events = stimulus_events(8, 2, n_runs=2, seed=0)
+    turned = events.assign(trial_type=events["trial_type"].map({"class 1": "class 2", "class 2": "class 1"}))
+    found = {}
+    for signal in (0.0, 1.0):
+        for name, table in (("as shown", events), ("turned", turned)):
+            network = sensory_network(table, signal=signal, n_classes=2, n_excitatory=30, n_inhibitory=8, seed=0)
+            found[signal, name] = run(network, 2.0, seed=0).spikes
+    one, other = found[0.0, "as shown"], found[0.0, "turned"]
+    assert np.array_equal(one.times, other.times) and np.array_equal(one.unit, other.unit) and len(one.times) > 200
+    assert not np.array_equal(found[1.0, "as shown"].times, found[1.0, "turned"].times)
 
 
 def test_recordings_share_time_events_and_places(worlds):
