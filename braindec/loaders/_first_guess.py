@@ -28,13 +28,15 @@ def first_guess(inspection: Inspection) -> str:
     if "card" in inspection.about:
         lines.append(f"# There is a card for a folder of this name: {inspection.about['card']}")
     spikes = "spikes" in set(inspection.table.get("modality", []))
-    recipe = "fmri_category_decoding" if fmri else "spike_decoding" if spikes else "erp_classification"
+    of_spikes = "spike_decoding" if inspection.events else "spike_statistics"
+    recipe = "fmri_category_decoding" if fmri else of_spikes if spikes else "erp_classification"
     lines += [f"recipe: {recipe}", *_data(inspection, fmri), *_select(inspection)]
     if spikes:
-        asked = [
-            "# No events were found: name a table beside the file, data.options.events: events.tsv (onset, duration, trial_type)"
-        ]
-        lines += [*(_events(inspection) if inspection.events else asked), *_bins(inspection), *_split(inspection)]
+        lines += (
+            [*_events(inspection), *_bins(inspection), *_split(inspection)]
+            if inspection.events
+            else _without_events(inspection)
+        )
         return "\n".join(lines) + "\n"
     if not fmri:
         lines += _signal(inspection)
@@ -189,6 +191,17 @@ def _bins(seen: Inspection) -> list[str]:
         f"epochs: {{tmin: 0.0, tmax: {tmax:g}, before: 0.2}}   # s after onset; before: what the audit looks at before it",
         f"counts: {{width: {tmax / 5:g}, scale: sqrt}}   # s; bins must divide the window",
         "time_course: null           # or {step: ..., width: ...} in s: decoding over time",
+    ]
+
+
+def _without_events(seen: Inspection) -> list[str]:
+    """Spikes without events are described; nothing can be decoded."""
+    many = len(seen.table) and seen.table["n_channels"].max() > 100
+    return [
+        "# No events were found: rates, intervals and synchrony only. Name a table beside the file, data.options.events: events.tsv",
+        "# (onset, duration, trial_type), and say trials: {tmin: ..., tmax: ...} to compare conditions, or recipe: spike_decoding",
+        "trials: null",
+        *(["synchrony: null             # all pairs of so many units take long"] if many else []),
     ]
 
 

@@ -25,8 +25,11 @@ def test_a_file_of_spikes(made, tmp_path):
     found = inspect(tmp_path / "a.npz")
     assert found.reader == "spikes" and found.table["n_channels"].tolist() == [3] and "150 spikes" in str(found)
     assert any("no spike" in f.message for f in found.findings)
-    settings = parse_yaml(first_guess(found), "guess")
-    assert settings["recipe"] == "spike_decoding" and "no events" in first_guess(found).lower()
+    guess = first_guess(found)
+    settings = parse_yaml(guess, "guess")
+    assert settings["recipe"] == "spike_statistics" and "no events" in guess.lower()  # nothing could be decoded
+    (tmp_path / "cohort.yaml").write_text(guess)
+    assert load_recipe("spike_statistics").config(str(tmp_path / "cohort.yaml"), []).trials is None
 
 
 def test_a_folder_of_kilosort(tmp_path):
