@@ -190,6 +190,8 @@ def answer(name, found, point):
     calls = [regime(a) for a in found]
     call = max(set(calls), key=calls.count)
     rate, cv = np.mean([a.rate for a in found]), np.nanmean([a.cv for a in found])
+    if call == "silent":
+        return f"{name}nearly silent ({calls.count(call)} of {len(calls)} seeds), {rate:.3g} Hz a neuron."
     said = f"{name}{WORDS[call[0]]}, {WORDS[call[1]]} ({calls.count(call)} of {len(calls)} seeds), {rate:.3g} Hz a neuron, CV {cv:.2f}"
     if call[0] == "S":
         said += f", the population at {np.median([a.frequency for a in found]):.0f} Hz"

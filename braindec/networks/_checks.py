@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.networks._numbers import numbers
+from braindec.stats.asked import number, whole
 
 if TYPE_CHECKING:
     from braindec.networks.description import CurrentDrive, Network, PoissonDrive, Projection
 
 __all__ = ["check_network", "receptor_of"]
 
+MAX_DELAY = 10.0  # s; longer ones are a unit that was mistaken, and would take memory for every step of them
 _WORD = {1: "excitatory", -1: "inhibitory"}
 
 
 def check_network(network: Network) -> None:
     """Raise if anything in the network does not fit."""
-    if not network.dt > 0:
+    if not numbers(network.dt, "dt", finite=False) > 0:
         raise BraindecError("a network needs a time step above 0 s", found=f"dt={network.dt}")
     if not network.populations:
         raise BraindecError("a network needs a population")
@@ -37,11 +40,28 @@ def check_network(network: Network) -> None:
                     found=f"dt={network.dt:g} s, {name}={np.min(value):g} s",
                     fix="take a smaller dt; both are in s",
                 )
+        if values.get("bin_width") is not None:
+            check_bins(network, values["bin_width"], f"the population {population.name!r}")
         population.kind.constants(values, network.dt)
     for projection in network.projections:
         _check_projection(network, projection)
     for drive in network.drives:
         _check_drive(network, drive)
+    twice = [n for n, k in Counter(d.target for d in network.drives if hasattr(d, "current")).items() if k > 1]
+    if twice:
+        raise BraindecError(f"{twice[0]!r} has two current drives", fix="add them up in one")
+
+
+def check_bins(network: Network, width: Any, where: str) -> None:
+    """Raise unless bins of ``width`` s are whole steps."""
+    steps = float(numbers(width, f"{where}: bin_width")) / network.dt
+    if steps < 1 - 1e-9:
+        raise BraindecError(f"{where}: bins are shorter than a step", found=f"{width} s", allowed=f"{network.dt} s or more")  # fmt: skip
+    if abs(steps - round(steps)) > 1e-6 * steps:
+        raise BraindecError(
+            f"{where}: bins are no whole number of steps", found=f"{width:g} s of dt={network.dt:g} s",
+            fix="take another bin_width or dt",
+        )  # fmt: skip
 
 
 def _check_projection(network: Network, projection: Projection) -> None:
@@ -49,7 +69,12 @@ def _check_projection(network: Network, projection: Projection) -> None:
     source, target = (network.population(n, where) for n in (projection.source, projection.target))
     if projection.delay is not None:
         shortest = _least(projection.delay)
-        if not np.isfinite(shortest) or shortest < network.dt * (1 - 1e-9):
+        if _most(projection.delay) > MAX_DELAY:
+            raise BraindecError(
+                f"{where} has a delay of more than {MAX_DELAY:g} s", found=f"{_most(projection.delay):g} s",
+                fix="delays are in s",
+            )  # fmt: skip
+        if shortest < network.dt * (1 - 1e-9):
             raise BraindecError(
                 f"{where} has a delay shorter than the time step",
                 found=f"delay={shortest:g} s, dt={network.dt:g} s",
@@ -75,7 +100,7 @@ def weight_range(projection: Projection) -> np.ndarray:
     elif isinstance(weight, Uniform):
         values = np.array([weight.low, weight.high])
     else:
-        values = np.atleast_1d(np.asarray(weight, dtype=float)).ravel()
+        values = np.atleast_1d(numbers(weight, f"the projection {projection.name!r}: weight", finite=False)).ravel()
     if not np.isfinite(values).all():
         raise BraindecError(f"the projection {projection.name!r} has weights that are not finite")
     if isinstance(projection.rule, FromMatrix) and values.size == 1:
@@ -144,26 +169,30 @@ def _check_drive(network: Network, drive: PoissonDrive | CurrentDrive) -> None:
     where = f"a drive of {drive.target!r}"
     target = network.population(drive.target, where)
     poisson = isinstance(drive, PoissonDrive)
-    values = np.asarray(drive.rate if poisson else drive.current, dtype=float)
     what = "rate" if poisson else "current"
+    values = numbers(getattr(drive, what), f"{where}: the {what}", finite=False)
     if not target.kind.states:
         raise BraindecError(f"{where}: its spikes are given ({target.model}), nothing drives it")
     if not np.isfinite(values).all() or (poisson and np.any(values < 0)):
         raise BraindecError(f"{where}: the {what} is not finite{' or below zero' if poisson else ''}")
     if values.ndim == 2 and drive.bin_width is None:
         raise BraindecError(f"{where}: a {what} by time needs bin_width", found=f"shape {values.shape}")
-    if values.ndim > 2 or (values.ndim and values.shape[-1] not in (target.n, 1)) or (values.ndim == 1 and values.size != target.n):  # fmt: skip
+    if not values.size or values.ndim > 2 or (values.ndim and values.shape[-1] not in (target.n, 1)) or (values.ndim == 1 and values.size != target.n):  # fmt: skip
         raise BraindecError(
             f"{where}: the {what} has another shape", found=str(values.shape),
             allowed=f"a number, ({target.n},), or with bin_width (n_bins, 1) or (n_bins, {target.n})",
         )  # fmt: skip
-    if drive.bin_width is not None and drive.bin_width < network.dt * (1 - 1e-9):
-        raise BraindecError(f"{where}: bins are shorter than a step", found=f"{drive.bin_width} s", allowed=f"{network.dt} s or more")  # fmt: skip
+    if drive.bin_width is not None:
+        check_bins(network, drive.bin_width, where)
     if poisson:
-        receptor_of(network, drive)
-        kind = target.kind.receptors[receptor_of(network, drive)]
+        number(drive.weight, f"{where}: weight")
+        whole(drive.n_synapses, f"{where}: n_synapses")
+        receptor = receptor_of(network, drive)
+        kind = target.kind.receptors[receptor]
         if kind.source and drive.weight < 0:
             raise BraindecError(f"{where}: conductances are above zero", found=f"weight={drive.weight}")
+        if drive.receptor and kind.sign * drive.weight < 0:
+            raise BraindecError(f"{where} has a weight of the wrong sign for the receptor {receptor!r}", found=f"weight={drive.weight}")  # fmt: skip
     elif target.kind.current is None:
         raise BraindecError(f"{where}: the model {target.model!r} takes no current")
 
@@ -172,7 +201,17 @@ def _least(value: Any) -> float:
     from braindec.networks.description import Normal, Uniform
 
     if isinstance(value, Uniform):
-        return min(value.low, value.high)
+        return value.low
     if isinstance(value, Normal):
         return value.mean
-    return float(np.min(value)) if np.size(value) else np.inf
+    found = numbers(value, "a delay", finite=False)
+    return float(np.nan_to_num(found, nan=-np.inf).min()) if found.size else np.inf
+
+
+def _most(value: Any) -> float:
+    from braindec.networks.description import Normal, Uniform
+
+    if isinstance(value, Normal):
+        return value.mean
+    found = numbers(value.high if isinstance(value, Uniform) else value, "a delay", finite=False)
+    return float(found.max()) if found.size else 0.0

@@ -14,8 +14,10 @@ from braindec.kernels.counter_random import key_of, poisson_thresholds
 from braindec.kernels._network_tables import DRIVE, POP, PROJ
 from braindec.kernels._network_watch import CHECK, spikes_allowed
 from braindec.kernels.state_update import BLOCK, to_blocks, update_address
+from braindec.networks._numbers import numbers
 from braindec.networks.build import Synapses, build, initial_rows
 from braindec.networks.description import CurrentDrive, Network, PoissonDrive, Population
+from braindec.types import Spikes
 
 __all__ = ["Machine", "assemble"]
 
@@ -100,8 +102,6 @@ def _scheduled(network: Network) -> dict[str, dict[str, tuple[np.ndarray, float]
         if isinstance(drive, CurrentDrive):
             kind = network.population(drive.target).kind
             table = np.atleast_2d(np.asarray(drive.current, dtype=float))
-            if kind.current in found.get(drive.target, {}):
-                raise BraindecError(f"{drive.target!r} has two current drives", fix="add them up in one")
             base = np.asarray(network.population(drive.target).values.get(kind.current, 0.0), dtype=float)
             scale = kind.unit.get(kind.current, 1.0)
             found.setdefault(drive.target, {})[kind.current] = ((table + base) / scale, drive.bin_width or 0.0)
@@ -141,19 +141,22 @@ def _cells(
 def given_spikes(network: Network, population: Population) -> tuple[np.ndarray, np.ndarray]:
     """Return steps and neurons of the spikes of a population whose spikes are given, in order."""
     values = population.values
+    where = f"the population {population.name!r}"
     if values.get("spikes") is not None:
+        if not isinstance(values["spikes"], Spikes):
+            raise BraindecError(f"{where}: spikes are given as Spikes", found=f"{values['spikes']!r}"[:80], fix="or as times and neurons")  # fmt: skip
         times, neurons = values["spikes"].times, values["spikes"].unit
     else:
-        times, neurons = np.asarray(values["times"], dtype=float), np.asarray(values["neurons"])
-    where = f"the population {population.name!r}"
+        times, neurons = (numbers(values[k], f"{where}: {k}", finite=False) for k in ("times", "neurons"))
     if times.shape != neurons.shape or times.ndim != 1:
         raise BraindecError(
             f"{where}: spike times and neurons differ in number", found=f"{times.shape} and {neurons.shape}"
         )
     if not np.isfinite(times).all() or np.any(times < 0):
         raise BraindecError(f"{where}: spike times are finite and not negative, in s")
-    if len(neurons) and (neurons.min() < 0 or neurons.max() >= population.n):
-        raise BraindecError(f"{where}: a spike names neuron {neurons.max()}", allowed=f"0 to {population.n - 1}")
+    strange = neurons[(neurons < 0) | (neurons >= population.n) | (neurons != np.floor(neurons))]
+    if len(strange):
+        raise BraindecError(f"{where}: a spike names neuron {strange[0]:g}", allowed=f"0 to {population.n - 1}")
     steps = np.round(times / network.dt).astype(np.int64)
     order = np.lexsort((neurons, steps))
     steps, neurons = steps[order], neurons[order].astype(np.int32)

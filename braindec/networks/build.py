@@ -132,22 +132,26 @@ def _wanted_sign(network: Network, projection: Projection) -> int:
     return {"excitatory": 1, "inhibitory": -1, None: 0}[network.population(projection.source).sign]
 
 
-def _draw(what: Normal | Uniform, n: int, rng: np.random.Generator, sign: int) -> np.ndarray:
+def _draw(what: Normal | Uniform, n: int, rng: np.random.Generator, sign: int, least: float = 0.0) -> np.ndarray:
+    """Draw; of a normal distribution again those of the other sign, or nearer to 0 than ``least``."""
     if isinstance(what, Uniform):
         return rng.uniform(what.low, what.high, n)
     values = rng.normal(what.mean, what.sd, n)
     for _ in range(1000):
-        bad = np.flatnonzero(values * sign < 0)
+        bad = np.flatnonzero(values * sign < least)
         if not len(bad):
             return values
         values[bad] = rng.normal(what.mean, what.sd, len(bad))
-    raise BraindecError("weights of the wanted sign are too rare to be drawn", found=f"Normal({what.mean}, {what.sd})")
+    raise BraindecError(
+        "numbers of the wanted sign are too rare to be drawn", found=f"Normal({what.mean}, {what.sd})",
+        allowed=f"{least:g} or more" if least else None,
+    )  # fmt: skip
 
 
 def _delays(network: Network, projection: Projection, n: int, rng: np.random.Generator) -> int | np.ndarray:
     delay = network.dt if projection.delay is None else projection.delay
     if isinstance(delay, (Normal, Uniform)):
-        values = _draw(delay, n, rng, 1)
+        values = _draw(delay, n, rng, 1, least=network.dt)
     elif np.ndim(delay) == 0:
         return max(round(float(delay) / network.dt), 1)
     else:

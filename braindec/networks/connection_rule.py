@@ -13,6 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.networks._numbers import is_whole, numbers
 
 __all__ = ["ConnectionRule", "Wiring", "as_rule", "need_share", "need_whole"]
 
@@ -51,6 +52,11 @@ def as_rule(rule: Any) -> ConnectionRule:
 
     if isinstance(rule, ConnectionRule) and not isinstance(rule, type):
         return rule
+    if not isinstance(rule, (str, Mapping)):
+        raise BraindecError(
+            "a connection rule is an object of braindec.networks.rules, a name, or {'name': ..., parameter: value}",
+            found=f"{rule!r}"[:80], allowed=", ".join(registry.names("networks.rules")),
+        )  # fmt: skip
     name, params = (rule, {}) if isinstance(rule, str) else ({**rule}.pop("name", ""), {**rule})
     params.pop("name", None)
     made = registry.get("networks.rules", str(name))
@@ -69,14 +75,14 @@ def as_rule(rule: Any) -> ConnectionRule:
 
 def need_share(value: float, what: str) -> None:
     """Raise unless ``value`` is a probability."""
-    if not 0 <= float(value) <= 1:
+    if not 0 <= float(numbers(value, what, finite=False)) <= 1:
         raise BraindecError(f"{what} is a probability", found=f"{value}", allowed="0 to 1")
 
 
 def need_whole(value: float, what: str) -> None:
     """Raise unless ``value`` is a whole number from 0."""
-    if int(value) != value or value < 0:
-        raise BraindecError(f"{what} is a whole number", found=f"{value}", allowed="0, 1, 2, ...")
+    if not is_whole(value) or value < 0:
+        raise BraindecError(f"{what} is a whole number", found=f"{value!r}", allowed="0, 1, 2, ...")
 
 
 def rule_name(rule: Mapping[str, Any] | Any) -> str:

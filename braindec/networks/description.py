@@ -6,7 +6,7 @@ the delay is at least one step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,9 +14,11 @@ import numpy as np
 
 from braindec import registry
 from braindec.errors import BraindecError, did_you_mean
+from braindec.networks._numbers import is_whole, numbers
 from braindec.networks.connection_rule import ConnectionRule, as_rule
 from braindec.networks.neuron_model import NeuronModel
 from braindec.networks.plasticity_rule import PlasticityRule
+from braindec.stats.asked import number
 
 __all__ = ["CurrentDrive", "Network", "Normal", "PoissonDrive", "Population", "Projection", "Record", "Uniform"]
 
@@ -30,6 +32,10 @@ class Normal:
     mean: float
     sd: float
 
+    def __post_init__(self) -> None:
+        if numbers([self.mean, self.sd], f"{self}")[1] < 0:
+            raise BraindecError("a standard deviation is not below zero", found=f"{self}")
+
 
 @dataclass(frozen=True)
 class Uniform:
@@ -37,6 +43,11 @@ class Uniform:
 
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        low, high = numbers([self.low, self.high], f"{self}")
+        if low > high:
+            raise BraindecError("the lower end is above the upper one", found=f"{self}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,24 +86,29 @@ class Population:
 
     def __post_init__(self) -> None:
         where = f"the population {self.name!r}"
-        if int(self.n) != self.n or self.n < 1:
-            raise BraindecError(f"{where} needs neurons", found=f"n={self.n}", allowed="1, 2, 3, ...")
-        if self.sign not in _SIGNS:
+        if not isinstance(self.name, str):
+            raise BraindecError("the name of a population is a text", found=f"{self.name!r}")
+        if not is_whole(self.n) or self.n < 1:
+            raise BraindecError(f"{where} needs neurons", found=f"n={self.n!r}", allowed="1, 2, 3, ...")
+        object.__setattr__(self, "n", int(self.n))
+        if self.sign not in tuple(_SIGNS):
             raise BraindecError(f"{where}: sign {self.sign!r}{did_you_mean(str(self.sign), ['excitatory', 'inhibitory'])}",
                                 allowed="'excitatory', 'inhibitory', None")  # fmt: skip
         kind = self.kind
+        for what in ("params", "initial"):
+            if not isinstance(getattr(self, what), Mapping):
+                raise BraindecError(f"{where}: {what} are a dict", found=f"{getattr(self, what)!r}"[:80])
         kind.check(self.params, where)
-        for name, value in self.params.items():
-            _check_param(where, name, value, self.n)
+        checked = {name: _param(where, name, value, self.n, kind) for name, value in self.params.items()}
+        object.__setattr__(self, "params", checked)
         for name, value in self.initial.items():
             if name not in kind.states:
                 raise BraindecError(
                     f"{where}: the model {self.model!r} has no variable {name!r}{did_you_mean(name, kind.states)}",
                     allowed=", ".join(kind.states) or "none",
                 )
-            if np.ndim(value) == 1 and not (isinstance(value, tuple) and len(value) == 2) and len(value) != self.n:
-                raise BraindecError(f"{where}: {name!r} starts with {len(value)} values for {self.n} neurons")
-        if self.positions is not None and np.shape(self.positions) != (self.n, 3):
+            _check_initial(where, name, value, self.n)
+        if self.positions is not None and numbers(self.positions, f"{where}: positions").shape != (self.n, 3):
             raise BraindecError(
                 f"{where}: positions have another shape",
                 found=str(np.shape(self.positions)),
@@ -110,16 +126,31 @@ class Population:
         return self.kind.values(self.params)
 
 
-def _check_param(where: str, name: str, value: Any, n: int) -> None:
-    if isinstance(value, (str, bool, tuple, list)) or np.ndim(value) > 1 or value is None:
-        return  # the model's own check (spike times, rates by time)
-    array = np.asarray(value, dtype=float)
-    if array.ndim == 1 and array.shape != (n,) and name not in ("times", "neurons"):
+def _param(where: str, name: str, value: Any, n: int, kind: NeuronModel) -> Any:
+    """Return a parameter of a population; a list is made an array."""
+    if name in kind.free or (value is None and kind.params[name] is None):
+        return value  # checked where they are used
+    array = numbers(value, f"{where}: {name!r}")
+    if array.ndim == 1 and array.shape != (n,):
         raise BraindecError(f"{where}: {name!r} has {array.size} values for {n} neurons")
-    if not np.isfinite(array).all():
-        raise BraindecError(f"{where}: {name!r} is not finite", found=f"{value}")
     if name.startswith("tau") and np.any(array <= 0):
         raise BraindecError(f"{where}: {name!r} is a time constant, above 0 s", found=f"{value}")
+    if name in kind.above_zero and np.any(array <= 0):
+        raise BraindecError(f"{where}: {name!r} is above 0", found=f"{value}")
+    if name == "t_ref" and np.any(array < 0):
+        raise BraindecError(f"{where}: {name!r} is a time, 0 s or more", found=f"{value}")
+    return array if array.ndim else value
+
+
+def _check_initial(where: str, name: str, value: Any, n: int) -> None:
+    if isinstance(value, (Normal, Uniform)):
+        return
+    if isinstance(value, tuple) and len(value) == 2:
+        Uniform(*value)
+        return
+    array = numbers(value, f"{where}: the start of {name!r}")
+    if array.shape not in ((), (n,)):
+        raise BraindecError(f"{where}: {name!r} starts with {array.size} values for {n} neurons", found=f"{array.shape}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +193,9 @@ class Projection:
             object.__setattr__(self, "name", f"{self.source}->{self.target}")
         if isinstance(self.plasticity, str):
             object.__setattr__(self, "plasticity", registry.get("networks.plasticity", self.plasticity))
+        if not isinstance(self.plasticity, (PlasticityRule, type(None))):
+            raise BraindecError(f"the projection {self.name!r}: plasticity is a rule or its name", found=f"{self.plasticity!r}"[:80],
+                                allowed=", ".join(registry.names("networks.plasticity")))  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,6 +266,15 @@ class Record:
     state_neurons: Mapping[str, Sequence[int]] = field(default_factory=dict)
     weights_every: float | None = None
 
+    def __post_init__(self) -> None:
+        if isinstance(self.spikes, str):
+            object.__setattr__(self, "spikes", (self.spikes,))
+        states = {name: (v,) if isinstance(v, str) else tuple(v) for name, v in self.states.items()}
+        object.__setattr__(self, "states", states)
+        for what in ("state_every", "weights_every"):
+            if (value := getattr(self, what)) is not None:
+                number(value, f"Record: {what}", least=0, ends=False, unit="s")
+
 
 @dataclass(frozen=True, eq=False)
 class Network:
@@ -251,8 +294,15 @@ class Network:
     name: str = ""
 
     def __post_init__(self) -> None:
-        for part in ("populations", "projections", "drives"):
-            object.__setattr__(self, part, tuple(getattr(self, part)))
+        kinds = {"populations": (Population,), "projections": (Projection,), "drives": (PoissonDrive, CurrentDrive)}
+        for part, wanted in kinds.items():
+            given = getattr(self, part)
+            items = tuple(given) if isinstance(given, Iterable) else (given,)
+            strange = [item for item in items if not isinstance(item, wanted)]
+            if strange or items == (given,):
+                names = " or ".join(k.__name__ for k in wanted)
+                raise BraindecError(f"{part} of a network are a list of {names}", found=f"{(strange or items)[0]!r}"[:80])
+            object.__setattr__(self, part, items)
         from braindec.networks._checks import check_network
 
         check_network(self)

@@ -67,6 +67,10 @@ class NeuronModel:
         SI value of one internal unit, by variable, where a model computes in others; weights of receptors too.
     random : bool
         Whether ``integrate`` takes a random number.
+    above_zero : tuple of str
+        Parameters that must be above 0, besides the time constants.
+    free : tuple of str
+        Parameters that are no numbers of neurons (spike times, recorded spikes).
     times : callable, optional
         ``times(params) -> dict`` of time constants (s) that are no parameters themselves.
     """
@@ -82,6 +86,8 @@ class NeuronModel:
     current: str | None = None
     unit: Mapping[str, float] = field(default_factory=dict)
     random: bool = False
+    above_zero: tuple[str, ...] = ()
+    free: tuple[str, ...] = ()
     times: Callable[[Mapping[str, Any]], dict[str, Any]] | None = None
 
     def __hash__(self) -> int:

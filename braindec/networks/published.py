@@ -13,7 +13,8 @@ from braindec.networks.rules.fixed_probability import FixedProbability
 
 __all__ = ["REGIMES", "brunel", "coba", "cuba"]
 
-_TABLE = "Brunel 2000, table 1 (his simulations)"
+# rates and 22 Hz as public replications of the paper quote them, 180 Hz from memory
+_TABLE = "Brunel 2000, table 1 (his simulations), quoted at second hand"
 # Brunel 2000, figure 8: points of the plane, what he calls them, and rates of table 1 in Hz
 REGIMES: dict[str, dict[str, Any]] = {
     "SI fast": {"g": 6.0, "eta": 4.0, "regime": "SI", "rate": 60.7, "population_frequency": 180.0, "source": _TABLE,

@@ -73,7 +73,7 @@ def activity(simulation: Simulation, *, begin: float = 0.0) -> Activity:
         If less than 50 ms are left or nothing was recorded.
     """
     steps, neurons, n, dt = _joined(simulation)
-    first, last = round(begin / dt), round(simulation.stop / dt)
+    first, last = _limits(simulation, begin)
     if (last - first) * dt < 0.05:
         raise BraindecError("activity needs 50 ms or more", found=f"{begin:g} to {simulation.stop:g} s")
     keep = steps >= first
@@ -94,7 +94,9 @@ def activity(simulation: Simulation, *, begin: float = 0.0) -> Activity:
 
 
 def regime(found: Activity) -> str:
-    """Return "SR", "SI", "AR" or "AI": synchronous or asynchronous, regular or irregular."""
+    """Return "SR", "SI", "AR" or "AI": synchronous or asynchronous, regular or irregular; "silent" without intervals to tell."""
+    if np.isnan(found.cv):
+        return "silent"
     return ("S" if found.depth > SYNCHRONOUS_ABOVE else "A") + ("R" if found.cv < REGULAR_BELOW else "I")
 
 
@@ -104,7 +106,7 @@ def shifted_depth(simulation: Simulation, *, begin: float, n: int, seed: int) ->
     Rates and intervals stay, relations between neurons are lost: what independence gives.
     """
     steps, neurons, n_neurons, dt = _joined(simulation)
-    first, last = round(begin / dt), round(simulation.stop / dt)
+    first, last = _limits(simulation, begin)
     keep = steps >= first
     steps, neurons, width = steps[keep] - first, neurons[keep], last - first
     rng, found = np.random.default_rng(seed), []
@@ -112,6 +114,12 @@ def shifted_depth(simulation: Simulation, *, begin: float, n: int, seed: int) ->
         shift = rng.integers(0, width, n_neurons)
         found.append(_depth(_counts((steps + shift[neurons]) % width, width, max(round(_BIN / dt), 1))))
     return np.array(found)
+
+
+def _limits(simulation: Simulation, begin: float) -> tuple[int, int]:
+    """First and last step to look at; a run that went on from another has nothing before its own start."""
+    dt = simulation.network.dt
+    return max(round(begin / dt), round(simulation.start / dt)), round(simulation.stop / dt)
 
 
 def _joined(simulation: Simulation) -> tuple[np.ndarray, np.ndarray, int, float]:

@@ -18,6 +18,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.networks._machine import MAX_RATE, Machine, Tables, assemble, remember, tabulate
+from braindec.networks._numbers import is_whole, numbers
 from braindec.networks.description import Network, Record
 from braindec.types import Spikes
 
@@ -137,11 +138,16 @@ def run(
     chosen, record = choose(backend, kernel="run"), record or Record()
     if dtype not in ("float32", "float64"):
         raise BraindecError(f"dtype is {dtype!r}", allowed="'float32', 'float64'")
-    if not seconds > 0 or round(seconds / network.dt) < 1:
+    for what, given, wanted in (("network", network, Network), ("record", record, Record), ("start", start, Simulation)):
+        if given is not None and not isinstance(given, wanted):
+            raise BraindecError(f"{what} of a run is a {wanted.__name__}", found=f"{given!r}"[:80])
+    if not numbers(seconds, "seconds") > 0 or round(seconds / network.dt) < 1:
         raise BraindecError("a run needs time", found=f"{seconds} s, dt={network.dt} s")
-    if threads < 1:
+    if not is_whole(seed):
+        raise BraindecError("the seed of a run is a whole number", found=f"{seed!r}"[:80])
+    if not is_whole(threads) or threads < 1:
         raise BraindecError("a run needs a thread", found=f"threads={threads}")
-    machine = _machine(network, seed, dtype, start)
+    machine, threads = _machine(network, int(seed), dtype, start), int(threads)
     keeper = _Keeper(machine, record, round(seconds / network.dt))
     if chosen == "numpy":
         from braindec.networks._definition import run_numpy
@@ -208,9 +214,11 @@ class _Keeper:
                 f"Record: {name!r} has no variable {variable!r}{did_you_mean(variable, kind.states)}",
                 allowed=", ".join(kind.states) or "none",
             )
-        neurons = np.asarray(self.record.state_neurons.get(name, np.arange(population.n)), dtype=np.int32)
-        if len(neurons) and (neurons.min() < 0 or neurons.max() >= population.n):
-            raise BraindecError(f"Record: {name!r} has no neuron {neurons.max()}", allowed=f"0 to {population.n - 1}")
+        asked = np.atleast_1d(numbers(self.record.state_neurons.get(name, np.arange(population.n)), "Record: neurons"))
+        strange = asked[(asked < 0) | (asked >= population.n) | (asked != np.floor(asked))]
+        if len(strange):
+            raise BraindecError(f"Record: {name!r} has no neuron {strange[0]:g}", allowed=f"0 to {population.n - 1}")
+        neurons = asked.astype(np.int32)
         out = np.zeros((len(neurons), len(self.sample_steps)), dtype=self.machine.dtype)
         return {
             "population": name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import sparse, stats
 
 from braindec import registry
 from braindec.errors import BraindecError
@@ -66,6 +66,49 @@ PAIR = registry.get("networks.plasticity", "pair_stdp")
     (lambda: Network([E], [], [CurrentDrive("E", np.ones((3, 8)))]), "needs bin_width"),
     (lambda: Network([Population("P", 2, model="poisson")], [], [CurrentDrive("P", 1.0)]), "takes no current"),
     (lambda: Network([Population("P", 2, model="poisson", params={"rate": 1e5})]), "does not fit the time step"),
+    (lambda: Population(3, 8), "name of a population is a text"),
+    (lambda: Population("E", "many"), "needs neurons"),
+    (lambda: Population("E", None), "needs neurons"),
+    (lambda: Population("E", -1), "found:   n=-1"),
+    (lambda: Population("E", 8, sign=["excitatory"]), "allowed: 'excitatory', 'inhibitory'"),
+    (lambda: Population("E", 8, params=[("tau_m", 1.0)]), "params are a dict"),
+    (lambda: Population("E", 8, params={"v_rest": [-0.05] * 7}), "has 7 values for 8 neurons"),
+    (lambda: Population("E", 8, params={"tau_m": "20 ms"}), "'tau_m' is no number"),
+    (lambda: Population("E", 8, params={"tau_m": None}), "'tau_m' is no number"),
+    (lambda: Population("E", 8, params={"t_ref": -1e-3}), "'t_ref' is a time, 0 s or more"),
+    (lambda: Population("E", 8, model="exponential_if", params={"delta_t": 0.0}), "'delta_t' is above 0"),
+    (lambda: Population("E", 8, model="lif_conductance", params={"capacitance": -1e-12}), "'capacitance' is above 0"),
+    (lambda: Population("E", 8, initial={"v": np.nan}), "the start of 'v' is not finite"),
+    (lambda: Population("E", 8, initial={"v": np.zeros((8, 2))}), "starts with 16 values for 8 neurons"),
+    (lambda: Population("E", 8, initial={"v": (-0.05, -0.06)}), "lower end is above"),
+    (lambda: Population("E", 8, positions=np.full((8, 3), np.nan)), "positions is not finite"),
+    (lambda: Normal(1.0, -1.0), "not below zero"),
+    (lambda: Network(E), "populations of a network are a list of Population"),
+    (lambda: Network([{"name": "E"}]), "populations of a network are a list of Population"),
+    (lambda: Network([E], [("E", "E")]), "projections of a network are a list of Projection"),
+    (lambda: Network([E], [], [3.0]), "drives of a network are a list of PoissonDrive or CurrentDrive"),
+    (lambda: Network([E], dt="0.1 ms"), "dt is no number"),
+    (lambda: Projection("E", "E", None), "a connection rule is an object"),
+    (lambda: Projection("E", "E", FixedProbability), "a connection rule is an object"),
+    (lambda: Projection("E", "E", ALL, plasticity=3), "plasticity is a rule or its name"),
+    (lambda: Network([E], [Projection("E", "E", FixedProbability("a"))]), "is no number"),
+    (lambda: Network([E], [Projection("E", "E", FixedInDegree(2.5))]), "is a whole number"),
+    (lambda: Network([E], [Projection("E", "E", ALL, weight="1 mV")]), "weight is no number"),
+    (lambda: Network([E], [Projection("E", "E", ALL, delay="1 ms")]), "a delay is no number"),
+    (lambda: Network([E], [Projection("E", "E", ALL, delay=150.0)]), "delays are in s"),
+    (lambda: Network([E], [Projection("E", "E", ALL, delay=np.nan)]), "delay shorter than the time step"),
+    (lambda: Network([E, I], [Projection("E", "I", FromMatrix(np.ones((4, 8), dtype=complex)))]), "the matrix is no number"),
+    (lambda: Network([E], [], [PoissonDrive("E", rate="5 Hz", weight=1e-3)]), "the rate is no number"),
+    (lambda: Network([E], [], [PoissonDrive("E", rate=5.0, weight=np.nan)]), "weight=nan does not work"),
+    (lambda: Network([E], [], [PoissonDrive("E", rate=5.0, weight=1e-3, n_synapses=-1)]), "n_synapses=-1 does not work"),
+    (lambda: Network([E], [], [PoissonDrive("E", rate=5.0, weight=-1e-3, receptor="excitatory")]), "wrong sign for the receptor"),
+    (lambda: Network([E], [], [CurrentDrive("E", np.zeros((0, 8)), bin_width=0.01)]), "current has another shape"),
+    (lambda: Network([E], [], [CurrentDrive("E", np.zeros((2, 8)), bin_width=2.5e-4)]), "no whole number of steps"),
+    (lambda: Network([E], [], [CurrentDrive("E", 0.0), CurrentDrive("E", 0.1)]), "two current drives"),
+    (lambda: Network([Population("P", 2, model="poisson", params={"rate": np.ones((3, 2)), "bin_width": 1e-5})]), "shorter than a step"),
+    (lambda: Network([Population("P", 2, model="poisson", params={"rate": np.ones((0, 2)), "bin_width": 1e-3})]), "without bins"),
+    (lambda: Record(state_every=0.0), "state_every=0.0 does not work"),
+    (lambda: Record(weights_every=-1.0), "weights_every=-1.0 does not work"),
 ])  # fmt: skip
 def test_what_does_not_fit_is_one_clear_error(make, message):
     with pytest.raises(BraindecError, match=message):
@@ -80,6 +123,14 @@ def test_what_does_not_fit_is_one_clear_error(make, message):
     ({"record": Record(spikes=["F"])}, "no population 'F'"),
     ({"record": Record(states={"E": ("w",)})}, "has no variable 'w'"),
     ({"record": Record(states={"E": ("v",)}, state_neurons={"E": [8]})}, "no neuron 8"),
+    ({"record": Record(states={"E": ("v",)}, state_neurons={"E": [0.5]})}, "no neuron 0.5"),
+    ({"seconds": np.inf}, "seconds is not finite"),
+    ({"seconds": "1 s"}, "seconds is no number"),
+    ({"seconds": 4e-5}, "a run needs time"),
+    ({"seed": 1.5}, "seed of a run is a whole number"),
+    ({"threads": 1.5}, "needs a thread"),
+    ({"record": {"spikes": True}}, "record of a run is a Record"),
+    ({"start": 3}, "start of a run is a Simulation"),
 ])  # fmt: skip
 def test_runs_that_cannot_be(how, message):
     with pytest.raises(BraindecError, match=message):
@@ -94,6 +145,33 @@ def test_sources_that_are_not_sorted_or_doubled_are_told():
     found = run(Network([Population("R", 2, model="recorded", params=given)]), 0.01).spikes
     np.testing.assert_allclose(found.times, [1e-3, 1.2e-3, 2e-3])
     np.testing.assert_array_equal(found.unit, [1, 1, 0])
+
+
+@pytest.mark.parametrize(("given", "message"), [
+    ({"times": [1e-3], "neurons": [0.5]}, "names neuron 0.5"),
+    ({"times": [1e-3], "neurons": [-1]}, "names neuron -1"),
+    ({"times": [np.nan], "neurons": [0]}, "finite and not negative"),
+    ({"times": [1e-3, 2e-3], "neurons": [0]}, "differ in number"),
+    ({"spikes": "a file"}, "are given as Spikes"),
+])  # fmt: skip
+def test_given_spikes_that_cannot_be(given, message):
+    with pytest.raises(BraindecError, match=message):
+        run(Network([Population("R", 2, model="recorded", params=given)]), 0.01)
+
+
+def test_names_of_one_variable_and_lists_of_numbers_are_understood():
+    cells = Population("Exc", 3, params={"v_rest": [-0.06, -0.055, -0.04]})
+    found = run(Network([cells]), 0.05, record=Record(spikes="Exc", states={"Exc": "g_e"}, state_neurons={"Exc": 1}))
+    assert set(found.neurons["Exc"].tolist()) == {2} and found.states["Exc"]["g_e"].shape == (1, 50)
+
+
+def test_drawn_delays_below_a_step_are_drawn_again():
+    network = Network([Population("N", 200)], [Projection("N", "N", ALL, weight=1e-3, delay=Normal(3e-4, 3e-4))])
+    steps = connections(network, 0)["N->N"].delay_steps
+    counts = np.bincount(steps)[1:4] / len(steps)
+    edges = np.array([1e-4, 1.5e-4, 2.5e-4, 3.5e-4])
+    expected = np.diff(stats.norm.cdf(edges, 3e-4, 3e-4)) / stats.norm.sf(1e-4, 3e-4, 3e-4)
+    np.testing.assert_allclose(counts, expected, atol=0.01)
 
 
 def test_a_plastic_projection_has_one_sign_and_weights_in_its_bounds():

@@ -20,7 +20,7 @@ def trains(probability, n=1000, seed=0):
     hit = rng.random((len(probability), n)) < probability[:, None]
     steps, neurons = np.nonzero(hit)
     network = Network([Population("E", n)])
-    return SimpleNamespace(steps={"E": steps}, neurons={"E": neurons}, network=network, stop=len(probability) * 1e-4)
+    return SimpleNamespace(steps={"E": steps}, neurons={"E": neurons}, network=network, start=0.0, stop=len(probability) * 1e-4)
 
 
 def test_independent_poisson_neurons_have_no_depth_and_irregular_intervals():
@@ -44,6 +44,15 @@ def test_neurons_that_fire_together_and_evenly_are_synchronous_and_regular():
     probability[::30] = 1.0
     found = activity(trains(probability, n=50))
     assert found.cv == 0 and regime(found) == "SR" and found.rate == pytest.approx(333.3, rel=0.01)
+
+
+def test_a_silent_population_has_no_regime_and_a_run_that_goes_on_is_measured_from_its_start():
+    assert regime(activity(trains(np.zeros(1000)))) == "silent"
+    sources = Network([Population("P", 200, model="poisson", params={"rate": 40.0})])
+    first = run(sources, 0.5, seed=1)
+    second = run(sources, 0.5, start=first)
+    assert activity(second).rate == pytest.approx(40.0, rel=0.1) and activity(second).depth < 0.3
+    assert shifted_depth(second, begin=0.0, n=3, seed=0).max() < 0.3
 
 
 def test_activity_needs_time():

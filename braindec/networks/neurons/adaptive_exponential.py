@@ -87,5 +87,6 @@ adaptive_exponential = NeuronModel(
     states={"v": "v_rest", "w": 0.0, "g_e": 0.0, "g_i": 0.0, "refractory": 0.0},
     receptors={"excitatory": Receptor("g_e", source=1), "inhibitory": Receptor("g_i", source=-1)},
     constants=constants, integrate=integrate, spiked=spiked, reset=reset, current="i",
+    above_zero=("capacitance", "g_leak", "delta_t"),
     times=lambda p: {"capacitance / g_leak": np.divide(p["capacitance"], p["g_leak"])},
 )  # fmt: skip

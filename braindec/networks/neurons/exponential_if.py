@@ -74,5 +74,6 @@ exponential_if = NeuronModel(
     states={"v": "v_rest", "i_e": 0.0, "i_i": 0.0, "refractory": 0.0},
     receptors={"excitatory": Receptor("i_e", sign=1), "inhibitory": Receptor("i_i", sign=-1)},
     constants=constants, integrate=integrate, spiked=spiked, reset=reset, current="i",
+    above_zero=("capacitance", "g_leak", "delta_t"),
     times=lambda p: {"capacitance / g_leak": np.divide(p["capacitance"], p["g_leak"])},
 )  # fmt: skip

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from braindec.networks.neuron_model import NeuronModel, Receptor
 
 __all__ = ["izhikevich", "TYPES"]
@@ -68,5 +70,5 @@ izhikevich = NeuronModel(
     receptors={"excitatory": Receptor("v", sign=1), "inhibitory": Receptor("v", sign=-1)},
     constants=constants, integrate=integrate, spiked=spiked, reset=reset, current="i",
     unit={"v": 1e-3, "weight": 1e-3},
-    times=lambda p: {"1 / a": 1e-3 / p["a"]},
+    times=lambda p: {"1 / a": 1e-3 / np.maximum(np.abs(p["a"]), 1e-12)},
 )  # fmt: skip

@@ -42,6 +42,8 @@ def constants(p: Mapping[str, Any], dt: float) -> dict[str, Any]:
         If a rate is below zero, or too high for the step.
     """
     chance = np.asarray(p["rate"], dtype=float) * dt
+    if not chance.size:
+        raise BraindecError("Poisson neurons have a table of rates without bins", found=f"shape {chance.shape}")
     if not np.isfinite(chance).all() or chance.min() < 0 or chance.max() > 0.5:
         raise BraindecError(
             "Poisson neurons have a rate that does not fit the time step",

@@ -23,4 +23,5 @@ recorded = NeuronModel(
     states={},
     receptors={},
     constants=constants,
+    free=("times", "neurons", "spikes"),
 )

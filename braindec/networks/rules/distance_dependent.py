@@ -13,6 +13,7 @@ from numba import njit
 
 from braindec.errors import BraindecError
 from braindec.kernels.counter_random import mix64, uniform64
+from braindec.networks._numbers import numbers
 from braindec.networks.connection_rule import Wiring, need_share
 
 __all__ = ["DistanceDependent"]
@@ -29,7 +30,7 @@ class DistanceDependent:
     def check(self, source: Any, target: Any) -> None:
         """Raise unless both populations have positions."""
         need_share(self.c, "c of the rule distance_dependent")
-        if not self.scale > 0:
+        if not numbers(self.scale, "scale of the rule distance_dependent") > 0:
             raise BraindecError("distance_dependent needs a scale above 0 m", found=str(self.scale))
         if self.profile not in ("gaussian", "exponential"):
             raise BraindecError(f"distance_dependent has no profile {self.profile!r}", allowed="gaussian, exponential")

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from braindec.errors import BraindecError
+from braindec.networks._numbers import numbers
 from braindec.networks.connection_rule import Wiring
 
 __all__ = ["FromMatrix"]
@@ -39,6 +40,7 @@ class FromMatrix:
                 allowed=f"{wanted} ({self.rows} are rows)",
                 fix=f"rows={'sources' if self.rows == 'targets' else 'targets'!r}" if turned else None,
             )
+        numbers(self.matrix.data if hasattr(self.matrix, "tocoo") else self.matrix, "the matrix", finite=False)
         values = self._sparse(source, target).data
         if not np.isfinite(values).all():
             raise BraindecError(
