@@ -44,9 +44,9 @@ def frequencies_of(n: int, sfreq: float, fmax: float | None) -> tuple[np.ndarray
     return every[kept], kept
 
 
-def transformed(values: np.ndarray, tapers: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Return tapered transforms of (..., time), mean taken away: (..., taper, frequency), complex."""
-    centred = values - values.mean(axis=-1, keepdims=True)
+def transformed(values: np.ndarray, tapers: np.ndarray, kept: np.ndarray, *, mean: float | None = None) -> np.ndarray:
+    """Return tapered transforms of (..., time), ``mean`` or each row's own mean taken away: (..., taper, frequency), complex."""
+    centred = values - (values.mean(axis=-1, keepdims=True) if mean is None else mean)
     return np.fft.rfft(centred[..., None, :] * tapers, axis=-1)[..., kept]
 
 

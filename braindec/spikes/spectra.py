@@ -59,6 +59,8 @@ def spike_spectrum(
 ) -> Spectrum:  # fmt: skip
     """Return the spectrum of each unit's spike train, Hz, averaged over trials and tapers.
 
+    The mean rate over all trials is taken away; that of each trial would take power below the half bandwidth with it.
+
     Parameters
     ----------
     found : Aligned
@@ -75,7 +77,9 @@ def spike_spectrum(
     counts = found.counts(1 / sfreq).astype(float)
     tapers, width = tapers_of(counts.shape[-1], sfreq=sfreq, half_bandwidth=half_bandwidth)
     frequencies, kept = frequencies_of(counts.shape[-1], sfreq, sfreq / 4 if fmax is None else fmax)
-    values = np.stack([_power(counts[:, u], tapers, kept) * sfreq for u in range(found.n_units)])
+    values = np.stack([
+        _power(counts[:, u], tapers, kept, mean=float(counts[:, u].mean())) * sfreq for u in range(found.n_units)
+    ])  # fmt: skip
     return _with_interval(frequencies, values, width, len(tapers), found.n_trials, level)
 
 
@@ -83,6 +87,8 @@ def field_spectrum(
     field: np.ndarray, *, sfreq: float, half_bandwidth: float | None = None, fmax: float | None = None, level: float = 0.95
 ) -> Spectrum:  # fmt: skip
     """Return the spectrum of a field of (trial, time) or (trial, channel, time), unit^2 / Hz, one-sided.
+
+    The mean of each trial is taken away, and with it some of the power below the half bandwidth.
 
     Raises
     ------
@@ -103,8 +109,8 @@ def field_spectrum(
     return _with_interval(frequencies, values, width, len(tapers), len(field), level)
 
 
-def _power(trials: np.ndarray, tapers: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    return (np.abs(transformed(trials, tapers, kept)) ** 2).mean(axis=(0, 1))
+def _power(trials: np.ndarray, tapers: np.ndarray, kept: np.ndarray, *, mean: float | None = None) -> np.ndarray:
+    return (np.abs(transformed(trials, tapers, kept, mean=mean)) ** 2).mean(axis=(0, 1))
 
 
 def _with_interval(
