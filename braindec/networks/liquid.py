@@ -99,7 +99,8 @@ class Liquid:
     learning : float
         Size of the steps of plasticity: 1 changes a weight by ``a_plus weight_max / 30`` for a pair of spikes at once.
     a_plus, gain, baseline, tau_astrocyte : float
-        Of ``astrocyte_stdp``; the gain is for 1,000 neurons and is scaled by 1,000 / n.
+        Of ``astrocyte_stdp``; the gain is for 1,000 neurons and steps of 1 ms, and is scaled so that a spike's share of the
+        activity does the same in liquids of other sizes and steps.
     spacing : float
         m between two neighbours of the grid.
     dt : float
@@ -162,6 +163,11 @@ class Liquid:
         """How much the synaptic drive jumps for a weight of 1: the drive decays with ``tau_syn`` and charges the membrane."""
         return self.tau_m / self.tau_syn
 
+    @property
+    def spike_gain(self) -> float:
+        """Gain of the astrocyte for the spikes of one step."""
+        return self.gain * 1000.0 / self.n * (1e-3 / self.dt)
+
     def populations(self) -> dict[str, np.ndarray]:
         """Return places in m of the excitatory and inhibitory neurons, each of shape (n, 3)."""
         places = np.stack(np.meshgrid(*(np.arange(s) for s in self.shape), indexing="ij"), axis=-1).reshape(-1, 3)
@@ -173,7 +179,7 @@ class Liquid:
         if self.plasticity is None:
             return None
         rule = registry.get("networks.plasticity", "astrocyte_stdp")
-        gain = self.gain * 1000.0 / self.n if self.plasticity == "astrocyte" else 0.0
+        gain = self.spike_gain if self.plasticity == "astrocyte" else 0.0
         bound = self.weight_max * self.jump
         return rule.with_params(
             a_plus=self.a_plus, gain=gain, baseline=self.baseline, tau_astrocyte=self.tau_astrocyte,
@@ -273,7 +279,7 @@ class Liquid:
         step = np.clip(np.rint((spikes.times - spikes.start) / self.dt).astype(int), 0, n_steps - 1)
         sign = np.where(spikes.units["population"].to_numpy() == "input", -1.0, 1.0)[spikes.unit]
         drive = np.bincount(step, sign, minlength=n_steps)
-        gain, share = self.gain * 1000.0 / self.n, self.dt / self.tau_astrocyte
+        gain, share = self.spike_gain, self.dt / self.tau_astrocyte
         from scipy.signal import lfilter
 
         return self.baseline + lfilter([share * gain], [1.0, share - 1.0], drive)

@@ -43,6 +43,8 @@ class Trace:
 class Modulator:
     """A scalar of the whole projection, driven by the activity of populations: ``tau m' = gain (plus - minus) + baseline - m``.
 
+    ``plus`` and ``minus`` are counts of spikes in a step: a spike moves ``m`` by ``gain dt / tau``, so a gain goes with a ``dt``.
+
     Parameters
     ----------
     tau, gain, baseline : str

@@ -1,6 +1,7 @@
 """Liquids, spike patterns, branching and assemblies with input that cannot be: one clear error each."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from braindec.errors import BraindecError
@@ -9,6 +10,7 @@ from braindec.networks.assemblies import Assemblies
 from braindec.networks.branching import Branching, branching_factor, branching_process
 from braindec.networks.liquid import Liquid, read_out
 from braindec.networks.spike_patterns import jittered_patterns, rate_coded, steady_input
+from braindec.types import Spikes
 
 NAN = float("nan")
 SMALL = {"n_inputs": 20, "shape": (4, 4, 4)}
@@ -68,6 +70,15 @@ def test_bad_input_has_one_clear_error(case):
 def test_without_the_astrocyte_its_state_is_not_made_up():
     held = Liquid(**SMALL, plasticity="pair").steer(steady_input(20, 20.0, 1.0), 1.0, stages=2, probe_seconds=2.0)
     assert np.isnan(held.astrocyte).all() and np.isfinite(held.rate).all()
+
+
+def test_a_spike_moves_the_astrocyte_as_much_at_any_step():
+    spikes = Spikes.from_trains(
+        [np.array([0.01])], start=0.0, stop=0.5, units=pd.DataFrame({"name": ["a"], "population": ["E"]})
+    )
+    high = [Liquid(**SMALL, dt=dt).astrocyte(spikes).max() for dt in (1e-3, 5e-4, 2e-4)]
+    np.testing.assert_allclose(high, high[0], rtol=1e-9)
+    assert high[0] > Liquid(**SMALL).baseline + 1e-3
 
 
 def found(m, low, high, slope=0.9):
