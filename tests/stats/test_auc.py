@@ -18,6 +18,12 @@ def test_pairs_and_ties():
     assert np.isnan(auc([1.0, 2.0], [True, True])).all()
 
 
+def test_full_separation_still_has_a_width():
+    few, many = (auc(np.arange(2.0 * n), np.arange(2 * n) >= n) for n in (3, 30))
+    assert few.value == many.value == few.high == 1.0 and few.low < 0.75 < 0.9 < many.low < 1
+    assert auc([2.0, 1.0], [False, True])[:2] == (0.0, 0.0) and auc([2.0, 1.0], [False, True]).high > 0.7
+
+
 def test_interval_covers_and_p_holds_its_level():
     rng = np.random.default_rng(1)
     truth, inside, false = 0.7602, [], []  # P(N(1, 1) > N(0, 1)) = Phi(1 / sqrt 2)
