@@ -143,8 +143,10 @@ def latent_said(rows: Sequence[Mapping[str, Any]], data: LatentData) -> list[str
         for r in same:
             p = f", p = {r['p']:.2g}" if np.isfinite(r["p"]) else ""
             parts.append(f"{r['value']:.2f} ({r.get('model') or r['row']}{p})")
+        agree = any(r["row"] == "decoded" and r["low"] > 0 and r["p"] <= 0.05 for r in same)
         out.append(
-            f"Linear maps between sessions explain {', '.join(parts)} of the other session's latents on held-out time."
+            f"{'Sessions agree' if agree else 'That sessions agree is not shown'}: R² of linear maps between their latents over "
+            f"{label}, on held-out time, {', '.join(parts)}."
         )
     return out
 

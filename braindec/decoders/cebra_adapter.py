@@ -144,12 +144,12 @@ class _Seeded:
     def __enter__(self) -> None:
         import torch
 
-        self.numpy, self.torch = np.random.get_state(), torch.random.get_rng_state()
-        np.random.seed(self.seed)  # the package draws from it
+        self.numpy, self.torch = np.random.get_state(), torch.random.get_rng_state()  # noqa: NPY002
+        np.random.seed(self.seed)  # noqa: NPY002
         torch.manual_seed(self.seed)
 
     def __exit__(self, *_: object) -> None:
         import torch
 
-        np.random.set_state(self.numpy)
+        np.random.set_state(self.numpy)  # noqa: NPY002
         torch.random.set_rng_state(self.torch)
