@@ -88,10 +88,24 @@ def viterbi(
     """Return the most likely path of states, int64 (n_bins,); of paths that are as likely the lower states.
 
     Parameters are those of :func:`forward_backward`.
+
+    Raises
+    ------
+    BraindecError
+        As there, also where every path of a sequence is impossible.
     """
     name = choose(backend, has=("numpy", "numba", "cuda"), kernel="viterbi")
     checked = _checked(log_likelihood, transition, start, offsets)
-    return {"numpy": viterbi_numpy, "numba": _path_on_cpu, "cuda": _path_on_cuda}[name](*checked)
+    path = {"numpy": viterbi_numpy, "numba": _path_on_cpu, "cuda": _path_on_cuda}[name](*checked)
+    values, a, first, where = checked
+    begins, steps = where[:-1], np.delete(np.arange(1, len(path)), where[1:-1] - 1)
+    possible = np.isfinite(values[np.arange(len(path)), path])
+    possible[begins] &= first[path[begins]] > 0
+    possible[steps] &= a[path[steps - 1], path[steps]] > 0
+    if not possible.all():
+        bad = int(np.searchsorted(where, np.argmin(possible), side="right")) - 1
+        raise BraindecError("a sequence is impossible in every state of the model", found=f"sequence {bad}")
+    return path
 
 
 def forward_backward_numpy(
@@ -101,11 +115,8 @@ def forward_backward_numpy(
     log_a, log_start = _log(transition), _log(start)
     n_bins, n_states = log_likelihood.shape
     filtered, posterior = np.zeros((n_bins, n_states)), np.zeros((n_bins, n_states))
-    pairs, total, by_bin = (
-        np.zeros((len(offsets) - 1, n_states, n_states)),
-        np.zeros(len(offsets) - 1),
-        np.zeros(n_bins),
-    )
+    n = len(offsets) - 1
+    pairs, total, by_bin = np.zeros((n, n_states, n_states)), np.zeros(n), np.zeros(n_bins)
     for s, (begin, end) in enumerate(itertools.pairwise(offsets)):
         here = log_likelihood[begin:end]
         ahead, back = np.empty_like(here), np.zeros_like(here)
@@ -152,6 +163,9 @@ def _log(values: np.ndarray) -> np.ndarray:
 
 def _checked(log_likelihood: Any, transition: Any, start: Any, offsets: Any) -> tuple[np.ndarray, ...]:
     """Check and return contiguous arrays of float64 and int64."""
+    for what, given in (("log-likelihoods", log_likelihood), ("transition", transition), ("start", start)):
+        if given is not None and np.asarray(given).dtype.kind not in "biuf":
+            raise BraindecError(f"{what} must be numbers", found=str(np.asarray(given).dtype))
     values = np.ascontiguousarray(log_likelihood, dtype=np.float64)
     if values.ndim != 2 or not values.size or np.isnan(values).any() or (values == np.inf).any():
         raise BraindecError(
@@ -169,6 +183,8 @@ def _checked(log_likelihood: Any, transition: Any, start: Any, offsets: Any) -> 
         if not (p >= 0).all() or (np.abs(p.sum(axis=1) - 1) > 1e-6).any():
             raise BraindecError(f"{what} holds no probabilities", found=str(p[0].tolist()), allowed="0 or more, sum 1")
     where = np.array([0, len(values)]) if offsets is None else np.asarray(offsets)
+    if where.dtype.kind not in "iu":
+        raise BraindecError("offsets are whole numbers", found=str(where.dtype))
     where = np.ascontiguousarray(where, dtype=np.int64)
     if where.ndim != 1 or len(where) < 2 or where[0] != 0 or where[-1] != len(values) or (np.diff(where) < 1).any():
         raise BraindecError(
@@ -374,19 +390,8 @@ def _path_on_cuda(values: np.ndarray, a: np.ndarray, start: np.ndarray, offsets:
     return path.copy_to_host()
 
 
-_TABLE, _CUBE = float64[:, ::1], float64[:, :, ::1]
+_ROW, _TABLE, _CUBE = float64[::1], float64[:, ::1], float64[:, :, ::1]
 PTX_SIGNATURES = {
-    _smooth_kernel: (
-        _TABLE,
-        _TABLE,
-        float64[::1],
-        int64[::1],
-        boolean,
-        _TABLE,
-        _TABLE,
-        _CUBE,
-        float64[::1],
-        float64[::1],
-    ),
-    _path_kernel: (_TABLE, _TABLE, float64[::1], int64[::1], _CUBE, int32[:, ::1], int64[::1]),
+    _smooth_kernel: (_TABLE, _TABLE, _ROW, int64[::1], boolean, _TABLE, _TABLE, _CUBE, _ROW, _ROW),
+    _path_kernel: (_TABLE, _TABLE, _ROW, int64[::1], _CUBE, int32[:, ::1], int64[::1]),
 }

@@ -41,6 +41,10 @@ def transmit_factors(rule: Any, pre_times: Any, *, backend: str | None = None) -
     BraindecError
         If the rule has no ``transmit``, or times are unsorted, not finite or before 0.
     """
+    if isinstance(rule, str):
+        raise BraindecError(
+            f"a rule is needed, not its name {rule!r}", fix=f'registry.get("networks.plasticity", "{rule}")'
+        )
     if rule.transmit is None:
         raise BraindecError(f"the plasticity rule {rule.name!r} has no short-term plasticity", fix="take 'short_term'")
     flat, offsets = pre_times if isinstance(pre_times, tuple) else (pre_times, np.array([0, np.size(pre_times)]))

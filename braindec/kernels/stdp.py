@@ -284,7 +284,13 @@ def PTX_SIGNATURES() -> dict[Any, Any]:
 
 def _job(rule: Any, pre_times: Any, post_times: Any, w0: Any, *, dt: float, stop: Any, modulator: Any) -> _Job:
     dt = check_positive(dt, "dt")
+    if isinstance(rule, str):
+        raise BraindecError(
+            f"a rule is needed, not its name {rule!r}", fix=f'registry.get("networks.plasticity", "{rule}")'
+        )
     rule.check_step(dt)
+    if stop is not None and not 0 <= stop < np.inf:
+        raise BraindecError("stop is a time from 0 s on", found=f"{stop}")
     if rule.on_pre is None and rule.on_post is None and rule.on_period is None:
         raise BraindecError(
             f"the plasticity rule {rule.name!r} does not change weights",
@@ -298,6 +304,8 @@ def _job(rule: Any, pre_times: Any, post_times: Any, w0: Any, *, dt: float, stop
             "every synapse needs a presynaptic and a postsynaptic train", found=f"{n} and {len(post_offsets) - 1}"
         )
     low, high = float(rule.params.get("w_min", 0.0)), float(rule.params.get("w_max", np.inf))
+    if np.asarray(w0).dtype.kind not in "biuf":
+        raise BraindecError("weights at the start are numbers", found=str(np.asarray(w0).dtype))
     weights = np.array(np.broadcast_to(np.asarray(w0, dtype=np.float64), (n,)) if np.ndim(w0) == 0 else w0, dtype=float)
     if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < low).any() or (weights > high).any():
         raise BraindecError(

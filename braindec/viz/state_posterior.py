@@ -64,7 +64,7 @@ def state_posterior(
     for name, states in (("true", true), ("likeliest", path)):
         if states is not None:
             values = numbers(f"{name} states", states, ndim=1, n=n_bins)
-            if values.min() < 0 or values.max() >= n:
+            if values.min() < 0 or values.max() >= n or (values != np.round(values)).any():
                 raise BraindecError(
                     f"a {name} state has no column in the posterior", found=f"{values.max():g}", allowed=f"0 to {n - 1}"
                 )

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from braindec.errors import BraindecError
+from braindec.stats.asked import whole
 from braindec.viz._style import CONTROL, SERIES, canvas, grid, legend_above, numbers, styled
 
 __all__ = ["weight_histogram"]
@@ -53,11 +54,10 @@ def weight_histogram(
     if not isinstance(weights, Mapping) or not weights:
         raise BraindecError("weights must be named arrays, one a state", found=type(weights).__name__)
     values = {str(k): numbers(f"weights {k!r}", v, ndim=1) for k, v in weights.items()}
-    if bins < 1:
-        raise BraindecError("a histogram needs at least one bin", found=str(bins))
+    whole(bins, "bins", least=1)
     ends = [float(e) for v in values.values() for e in (v.min(), v.max())]
     if limits is not None:
-        low, high = (float(v) for v in limits)
+        low, high = numbers("limits", limits, ndim=1, n=2).tolist()
         if not low < high:
             raise BraindecError("limits must be (low, high)", found=f"{low:g} and {high:g}")
         ends += [low, high]

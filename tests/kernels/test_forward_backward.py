@@ -104,10 +104,20 @@ def test_a_state_that_comes_back_from_nothing():
         (np.zeros((4, 2)), np.eye(3), {}, "transition is"),
         (np.zeros((4, 2)), np.ones((2, 2)), {}, "no probabilities"),
         (np.zeros((4, 2)), np.eye(2), {"offsets": [0, 2, 2, 4]}, "offsets"),
+        (np.zeros((4, 2)), np.eye(2), {"offsets": [0, 1.5, 4]}, "offsets are whole"),
+        (np.full((4, 2), "a"), np.eye(2), {}, "log-likelihoods must be numbers"),
+        (np.zeros((4, 2)), np.full((2, 2), "a"), {}, "transition must be numbers"),
         (np.full((4, 2), -np.inf), np.eye(2), {}, "impossible"),
+        (
+            np.array([[0, 0], [0, -np.inf], [-np.inf, 0]]),
+            np.eye(2),
+            {"offsets": [0, 1, 3]},
+            "(?s)impossible.*sequence 1",
+        ),
         (np.zeros((4, 2)), np.eye(2), {"backend": "numbat"}, "did you mean 'numba'"),
     ],
 )
 def test_wrong_input_is_one_clear_error(values, a, more, said):
-    with pytest.raises(BraindecError, match=said):
-        forward_backward(values, a, **more)
+    for function in (forward_backward, viterbi):  # a path through what cannot be is no path
+        with pytest.raises(BraindecError, match=said):
+            function(values, a, **more)

@@ -22,8 +22,9 @@ def test_shares_add_up_to_one_in_each_state_and_the_bins_cover_the_limits():
 
 
 def test_equal_weights_are_drawn_too():
-    weight_histogram({"all": np.full(10, 0.3)})
-    weight_histogram({"all": np.zeros(3)}, log=True)
+    for weights, log in ((np.full(10, 0.3), False), (np.zeros(3), True)):
+        low, high = weight_histogram({"all": weights}, log=log).axes[0].get_xlim()
+        assert low < weights[0] < high
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,9 @@ def test_equal_weights_are_drawn_too():
         (lambda: weight_histogram({"a": [np.nan]}), "not finite"),
         (lambda: weight_histogram({"a": []}), "empty"),
         (lambda: weight_histogram({"a": [1.0]}, limits=(1.0, 0.0)), "limits"),
-        (lambda: weight_histogram({"a": [1.0]}, bins=0), "at least one bin"),
+        (lambda: weight_histogram({"a": [1.0]}, limits="ab"), "limits"),
+        (lambda: weight_histogram({"a": [1.0]}, bins=2.5), "bins=2.5"),
+        (lambda: weight_histogram({"a": [1.0]}, bins=0), "bins=0"),
     ],
 )
 def test_wrong_weights_are_one_clear_error(call, words):

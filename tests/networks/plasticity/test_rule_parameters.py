@@ -55,6 +55,18 @@ def test_a_step_longer_than_a_time_constant_is_refused(name):
         run(network, 0.1, seed=0)
 
 
+def test_trains_need_a_rule_and_numbers():
+    rule = registry.get("networks.plasticity", "homeostatic")
+    for call, says in (
+        (lambda: apply_to_trains("pair_stdp", [1.0], [2.0], 0.5), "not its name"),
+        (lambda: transmit_factors("short_term", [1.0]), "not its name"),
+        (lambda: apply_to_trains(rule, [1.0], [2.0], "a"), "numbers"),
+        (lambda: apply_to_trains(rule, [1.0], [2.0], 0.5, stop=float("nan")), "stop"),
+    ):
+        with pytest.raises(BraindecError, match=says):
+            call()
+
+
 def test_without_recovery_time_every_spike_finds_full_resources():
     rule = registry.get("networks.plasticity", "short_term").with_params(tau_recovery=0.0, use=0.3)
     for backend in ("numpy", "numba"):
