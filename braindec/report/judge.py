@@ -154,11 +154,14 @@ class Controls:
         Those that are reliably off chance.
     unclear : set of (unit name, row)
         Those whose interval is off chance while their p-value does not say so (or not after correction).
+    blind : set of (unit name, row)
+        Those that nothing can be said of: no p-value, and an interval that holds every score there is.
     """
 
     n: int = 0
     off: frozenset = frozenset()
     unclear: frozenset = frozenset()
+    blind: frozenset = frozenset()
 
 
 def judge_controls(units: Sequence[UnitRecord], n_permutations: int | None = None) -> Controls:
@@ -177,7 +180,9 @@ def judge_controls(units: Sequence[UnitRecord], n_permutations: int | None = Non
     names = [name for name, _ in rows]
     off = {n for n, t, o in zip(names, tested, outside, strict=True) if t and o}
     unclear = {n for n, a, o in zip(names, apart, outside, strict=True) if a and o} - off
-    return Controls(len(rows), frozenset(off), frozenset(unclear))
+    blind = {n for n, (_, row) in zip(names, rows, strict=True) if row["high"] - row["low"] >= 1 and not row["p"] <= 1
+             and 0 <= row["low"] <= row["high"] <= 1}  # fmt: skip
+    return Controls(len(rows), frozenset(off), frozenset(unclear), frozenset(blind))
 
 
 def _outside(row: Mapping[str, Any]) -> bool:

@@ -276,6 +276,11 @@ def _controls(units: Sequence[UnitRecord], controls: Controls) -> list[str]:
     n, off, unclear = controls.n, len(controls.off), len(controls.unclear)
     if not n:
         return ["No control rows were run: nothing shows that the score comes from the signal."]
+    if controls.blind:
+        return [
+            f"{len(controls.blind)} of {n} control rows cannot be judged (too few independent blocks for an interval or a "
+            f"p): {_named(units, controls.blind)}."
+        ]
     if not off and not unclear:
         return [f"None of the {n} control rows is off chance." if n > 1 else "The control row is not off chance."]
     points = []

@@ -156,6 +156,14 @@ def test_a_control_of_which_interval_and_test_disagree_is_not_called_at_chance()
     assert any("not clear" in p and "time only: sub-01 AUC 0.247" in p for p in found.points)
 
 
+def test_a_control_of_which_nothing_can_be_said_is_not_called_at_chance():
+    whole = {"row": "time_only", "value": 0.94, "low": 0.0, "high": 1.0, "p": np.nan}
+    found = verdict(run([unit("01", [{}, whole])]))
+    assert found.controls.blind == {("subject-01", 1)} and not found.controls.off
+    assert any("cannot be judged" in point and "0.94" in point for point in found.points)
+    assert not verdict(run([unit("01", [{}, {**whole, "low": 0.4, "high": 0.6, "value": 0.5}])])).controls.blind
+
+
 def test_baselines_are_no_controls():
     assert [row_kind(r) for r in ("decoded", "label_shuffle", "time_only", "untrained", "ridge baseline", "category_oracle")] == [
         "decoded", "control", "control", "control", "reference", "reference"]  # fmt: skip
