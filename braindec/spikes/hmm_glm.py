@@ -8,7 +8,8 @@ Source: the model of Li, Kim, Rodgers, Choi & Wu 2024 (ICLR; arXiv:2310.15263), 
 for EM of hidden Markov models with GLM observations. Differs from the reference in: steps of Fisher scoring in place of
 Adam; the mean over states that the Gaussian prior is centred on is eliminated exactly; the first probabilities are
 updated from the expected log-likelihood of the first bin, a sum over states weighted by the posterior, where the public
-code adds their logarithm to the posterior; see :mod:`braindec.spikes._one_hot` for the structure.
+code adds their logarithm to the posterior; the one-hot structure is fitted by mean field (coordinate ascent of a bound, and a
+rule that leaves out connections not worth their strength) in place of a Gumbel-softmax: :mod:`braindec.spikes._one_hot`.
 """
 
 from __future__ import annotations
