@@ -13,7 +13,7 @@ import numpy as np
 from numba import cuda
 
 from braindec.kernels.counter_random import hash32
-from braindec.kernels.state_update import BLOCK, Bodies
+from braindec.kernels.state_update import BELOW_ONE, BLOCK, Bodies
 
 __all__ = ["PTX_SIGNATURES", "finite_on_device", "neurons_on_device", "poisson_on_device", "step_once"]
 
@@ -71,7 +71,7 @@ def _with_row(place: int, row: int, inner: Callable[..., Any] | None) -> Callabl
 def neurons_on_device(bodies: Bodies, wide: bool = False) -> Any:
     """Return the CUDA kernel ``(flat, c, n, low, high, out, counts, slot, log, log_count, step)`` of a model.
 
-    ``wide``: in float64, whose random numbers have 32 bits instead of 24.
+    ``wide``: in float64, whose random numbers have 32 bits instead of 31.
     """
     load, store = (cuda.jit(device=True)(f) for f in _access(bodies.n_states))
     integrate, spiked, reset = (cuda.jit(device=True)(f) for f in (bodies.integrate, bodies.spiked, bodies.reset))
@@ -90,7 +90,10 @@ def neurons_on_device(bodies: Bodies, wide: bool = False) -> Any:
             u = number(0)
             if random:
                 bits = bits_of(np.uint32(i), low, high)
-                u = number(np.float64(bits) * 2.0**-32) if wide else number(np.float64(bits >> np.uint32(8)) * 2.0**-24)
+                if wide:
+                    u = number(np.float64(bits) * 2.0**-32)
+                else:
+                    u = min(number(np.float64(bits >> np.uint32(1)) * 2.0**-31), number(BELOW_ONE))
             x = integrate(load(flat, at), own, u)
             if spiked(x, own):
                 out[slot, cuda.atomic.add(counts, slot, 1)] = i

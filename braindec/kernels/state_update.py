@@ -26,6 +26,7 @@ from braindec.kernels.counter_random import hash32, uniforms_numpy
 __all__ = ["BLOCK", "Bodies", "from_blocks", "state_update", "state_update_numpy", "to_blocks", "update_address"]
 
 BLOCK = 128
+BELOW_ONE = 1.0 - 2.0**-24  # the float32 before 1
 _MASK32 = np.uint64(0xFFFFFFFF)
 
 
@@ -104,7 +105,8 @@ def state_update_numpy(bodies: Bodies, rows: np.ndarray, constants: np.ndarray, 
         c = list(shared)
         for k, place in enumerate(bodies.rows):
             c[place] = number(rows[bodies.n_states + k, i])
-        u = number(number(bits[i]) * number(2.0**-32)) if dtype == np.float64 else number((bits[i] >> 8) * 2.0**-24)
+        wide = dtype == np.float64
+        u = float(bits[i]) * 2.0**-32 if wide else min(number(float(bits[i] >> 1) * 2.0**-31), number(BELOW_ONE))
         x = bodies.integrate(tuple(number(v) for v in rows[: bodies.n_states, i]), tuple(c), u)
         if bodies.spiked(x, tuple(c)):
             fired.append(i)
@@ -198,13 +200,18 @@ def _constants_access(places: tuple[int, ...], n_constants: int, n_states: int) 
 
 
 def _unit_of(dtype: str) -> Any:
-    """Compiled map of 32 random bits to [0, 1)."""
+    """Compiled map of 32 random bits to [0, 1): in float32 small numbers keep 31 of them, so that rare events are as rare as asked."""
     from numba import njit
 
     if dtype == "float64":
         return njit(inline="always")(lambda bits: np.float64(bits) * np.float64(2.0**-32))
-    small = np.float32(2.0**-24)
-    return njit(inline="always")(lambda bits: np.float32(np.float32(np.int32(bits >> np.uint32(8))) * small))
+    small, top = np.float32(2.0**-31), np.float32(BELOW_ONE)
+
+    def unit(bits):
+        u = np.float32(np.float32(np.int32(bits >> np.uint32(1))) * small)
+        return u if u < top else top
+
+    return njit(inline="always")(unit)
 
 
 def update_address(bodies: Bodies, dtype: str) -> int:

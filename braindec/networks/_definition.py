@@ -13,7 +13,7 @@ import numpy as np
 
 from braindec.kernels.counter_random import uniforms_numpy
 from braindec.kernels.state_update import BLOCK, state_update_numpy, to_blocks
-from braindec.networks._machine import which_exploded
+from braindec.networks._tables import which_exploded
 
 __all__ = ["run_numpy"]
 

@@ -25,7 +25,9 @@ def numbers(value: Any, what: str, *, finite: bool = True) -> np.ndarray:
     except ValueError:  # rows of different lengths
         found = None
     if found is None:
-        raise BraindecError(f"{what} is no number", found=f"{value!r}"[:80], allowed="a number or an array of numbers, SI")
+        raise BraindecError(
+            f"{what} is no number", found=f"{value!r}"[:80], allowed="a number or an array of numbers, SI"
+        )
     if finite and not np.isfinite(found).all():
         raise BraindecError(f"{what} is not finite", found=f"{value}"[:80])
     return found
@@ -35,4 +37,6 @@ def is_whole(value: Any) -> bool:
     """Whether ``value`` is a whole number; a flag and a text are none."""
     if isinstance(value, (bool, np.bool_)):
         return False
-    return isinstance(value, (int, np.integer)) or (isinstance(value, (float, np.floating)) and float(value).is_integer())
+    return isinstance(value, (int, np.integer)) or (
+        isinstance(value, (float, np.floating)) and float(value).is_integer()
+    )

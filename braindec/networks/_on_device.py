@@ -17,7 +17,7 @@ from braindec.kernels.counter_random import step_key_numpy
 from braindec.kernels.propagation import MAX_GRID, deliver_on_device
 from braindec.kernels.propagation import THREADS as A_SPIKE
 from braindec.kernels.state_update import BLOCK
-from braindec.networks._machine import which_exploded
+from braindec.networks._tables import which_exploded
 
 __all__ = ["run_cuda"]
 

@@ -150,7 +150,9 @@ def _check_initial(where: str, name: str, value: Any, n: int) -> None:
         return
     array = numbers(value, f"{where}: the start of {name!r}")
     if array.shape not in ((), (n,)):
-        raise BraindecError(f"{where}: {name!r} starts with {array.size} values for {n} neurons", found=f"{array.shape}")
+        raise BraindecError(
+            f"{where}: {name!r} starts with {array.size} values for {n} neurons", found=f"{array.shape}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -299,9 +301,11 @@ class Network:
             given = getattr(self, part)
             items = tuple(given) if isinstance(given, Iterable) else (given,)
             strange = [item for item in items if not isinstance(item, wanted)]
-            if strange or items == (given,):
+            if strange or not isinstance(given, Iterable):
                 names = " or ".join(k.__name__ for k in wanted)
-                raise BraindecError(f"{part} of a network are a list of {names}", found=f"{(strange or items)[0]!r}"[:80])
+                raise BraindecError(
+                    f"{part} of a network are a list of {names}", found=f"{(strange or items)[0]!r}"[:80]
+                )
             object.__setattr__(self, part, items)
         from braindec.networks._checks import check_network
 

@@ -7,7 +7,6 @@ Source of the order of a step: Brette et al. 2007, J. Comput. Neurosci. 23, 349 
 from __future__ import annotations
 
 import copy
-import time
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,15 +16,13 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError, did_you_mean
-from braindec.networks._machine import MAX_RATE, Machine, Tables, assemble, remember, tabulate
+from braindec.networks._machine import Machine, assemble
 from braindec.networks._numbers import is_whole, numbers
+from braindec.networks._tables import MAX_RATE
 from braindec.networks.description import Network, Record
 from braindec.types import Spikes
 
 __all__ = ["Simulation", "run"]
-
-CHUNK = 100_000  # steps of one call of the loop at most
-MAX_SPIKES = 500_000_000
 
 
 @dataclass(eq=False)
@@ -138,7 +135,11 @@ def run(
     chosen, record = choose(backend, kernel="run"), record or Record()
     if dtype not in ("float32", "float64"):
         raise BraindecError(f"dtype is {dtype!r}", allowed="'float32', 'float64'")
-    for what, given, wanted in (("network", network, Network), ("record", record, Record), ("start", start, Simulation)):
+    for what, given, wanted in (
+        ("network", network, Network),
+        ("record", record, Record),
+        ("start", start, Simulation),
+    ):
         if given is not None and not isinstance(given, wanted):
             raise BraindecError(f"{what} of a run is a {wanted.__name__}", found=f"{given!r}"[:80])
     if not numbers(seconds, "seconds") > 0 or round(seconds / network.dt) < 1:
@@ -157,7 +158,9 @@ def run(
         from braindec.networks._on_device import run_cuda
 
         return keeper.finish(*run_cuda(machine, keeper))
-    return keeper.finish(*_run_compiled(machine, keeper, threads))
+    from braindec.networks._compiled import run_compiled
+
+    return keeper.finish(*run_compiled(machine, keeper, threads))
 
 
 def _machine(network: Network, seed: int, dtype: str, start: Simulation | None) -> Machine:
@@ -204,7 +207,7 @@ class _Keeper:
         every = record.weights_every
         self.weights_every = None if every is None else max(round(every / network.dt), 1)
         self.notes: list[str] = []
-        self.full = False
+        self.full = 0  # spikes that were the most, where they were
 
     def _state(self, name: str, variable: str) -> dict[str, Any]:
         population = self.machine.network.population(name)
@@ -257,9 +260,8 @@ class _Keeper:
             neurons[name] = np.concatenate([n for _, n in log]) if log else np.zeros(0, dtype=np.int32)
         stopped = None if exploded < 0 else self._why(exploded)
         if self.full:
-            stopped = (
-                f"more than {MAX_SPIKES:,} spikes by {machine.step * network.dt:g} s; record fewer populations to go on"
-            )
+            at = f"{machine.step * network.dt:g} s"
+            stopped = f"more than {self.full:,} spikes by {at}; record fewer populations to go on"
         plastic = machine.plastic.values()
         return Simulation(
             network, self.first * network.dt, machine.step * network.dt, states, self.sample_steps[done] * network.dt,
@@ -275,117 +277,3 @@ class _Keeper:
         if not np.isfinite(cells.blocks).all():
             what = "a variable was not finite"
         return f"the population {name!r} exploded: {what} at {at:g} s; what came before is kept"
-
-
-def _run_compiled(machine: Machine, keeper: _Keeper, threads: int) -> tuple[float, float, int]:
-    parts, batch = _parts(machine, keeper, threads)
-    tables = tabulate(machine, parts, batch)
-    _add_given(machine, keeper, tables)
-    records = _records(keeper, tables)
-    cpu = wall = 0.0
-    exploded = -1
-    while machine.step < keeper.last and exploded < 0:
-        upto = min(keeper.last, machine.step + CHUNK)
-        if keeper.weights_every is not None and machine.plastic:
-            if machine.step % keeper.weights_every == 0:
-                keeper.copy_weights(machine.step)
-            upto = min(upto, (machine.step // keeper.weights_every + 1) * keeper.weights_every)
-        first = machine.step
-        logs = _set_logs(keeper, tables, upto - first, batch)
-        c0, w0 = time.process_time(), time.perf_counter()
-        machine.step, exploded = _call(machine, keeper, tables, records, parts, first, upto, batch)
-        cpu, wall = cpu + time.process_time() - c0, wall + time.perf_counter() - w0
-        _take_logs(machine, keeper, tables, logs, first)
-        if keeper.n_spikes() > MAX_SPIKES:
-            keeper.full = True
-            break
-    remember(machine, tables)
-    return cpu, wall, exploded
-
-
-def _parts(machine: Machine, keeper: _Keeper, threads: int) -> tuple[int, int]:
-    """Threads and steps of a batch."""
-    delays = [int(np.min(s.delay_steps)) for s in machine.synapses if s.n]
-    batch = min([64, *delays])
-    if threads > 1 and machine.plastic:
-        keeper.notes.append("networks with plasticity run on one thread")
-        return 1, 1
-    return threads, batch
-
-
-def _call(
-    machine: Machine,
-    keeper: _Keeper,
-    tables: Tables,
-    records: np.ndarray,
-    parts: int,
-    first: int,
-    upto: int,
-    batch: int,
-) -> tuple[int, int]:
-    from braindec.kernels.network_loop import run_loop, run_loop_threads
-
-    like = np.zeros(1, dtype=machine.dtype)
-    shared = (tables.pops, tables.proj, tables.weights, tables.drives, tables.drive_weights, records)
-    if parts == 1:
-        t, bad = run_loop(*shared, machine.modulators, machine.signs, first, upto, batch, keeper.first, like)
-    else:
-        t, bad = run_loop_threads(*shared, parts, first, upto, batch, keeper.first, like)
-    return int(t), int(bad)
-
-
-def _add_given(machine: Machine, keeper: _Keeper, tables: Tables) -> None:
-    from braindec.kernels._network_tables import POP
-
-    for k, cells in enumerate(machine.cells):
-        if cells.given is None:
-            continue
-        steps, neurons = cells.given
-        first = np.searchsorted(steps, np.arange(keeper.first, keeper.last + 2)).astype(np.int64)
-        tables.kept += [first, neurons]
-        tables.pops[k, POP["given_first"]] = first.ctypes.data
-        tables.pops[k, POP["given"]] = neurons.ctypes.data
-
-
-def _records(keeper: _Keeper, tables: Tables) -> np.ndarray:
-    from braindec.kernels._network_tables import RECORD
-
-    places = {p.name: k for k, p in enumerate(keeper.machine.network.populations)}
-    rows = np.zeros((len(keeper.states), len(RECORD)), dtype=np.int64)
-    begin = int(keeper.sample_steps[0]) if len(keeper.sample_steps) else 0
-    for r, s in enumerate(keeper.states):
-        population = keeper.machine.network.population(s["population"])
-        row = {"target": places[s["population"]], "row": population.kind.row_of(s["variable"]),
-               "neurons": s["neurons"].ctypes.data, "n": len(s["neurons"]), "out": s["out"].ctypes.data,
-               "samples": s["out"].shape[1], "every": keeper.every, "from": begin}  # fmt: skip
-        for name, value in row.items():
-            rows[r, RECORD[name]] = value
-    return rows
-
-
-def _set_logs(keeper: _Keeper, tables: Tables, n_steps: int, batch: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    from braindec.kernels._network_tables import POP
-
-    logs = []
-    for k, cells in enumerate(keeper.machine.cells):
-        n = cells.population.n
-        size = max(4 * batch * n, 1 << 18) if keeper.recorded[k] else 0
-        log = np.empty(size, dtype=np.int32)
-        counts = np.zeros(n_steps if keeper.recorded[k] else 0, dtype=np.int32)
-        logs.append((log, counts))
-        for name, value in (("record", keeper.recorded[k]), ("log", log.ctypes.data), ("log_size", size), ("log_used", 0),
-                            ("log_counts", counts.ctypes.data)):  # fmt: skip
-            tables.pops[k, POP[name]] = value
-    return logs
-
-
-def _take_logs(
-    machine: Machine, keeper: _Keeper, tables: Tables, logs: list[tuple[np.ndarray, np.ndarray]], first: int
-) -> None:
-    from braindec.kernels._network_tables import POP
-
-    for k, population in enumerate(machine.network.populations):
-        if keeper.recorded[k]:
-            used = int(tables.pops[k, POP["log_used"]])
-            log, counts = logs[k]
-            keeper.add_spikes(population.name, first, counts[: machine.step - first], log[:used].copy())

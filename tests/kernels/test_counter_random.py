@@ -15,6 +15,7 @@ from braindec.kernels.counter_random import (
     uniform64,
     uniforms_numpy,
 )
+from braindec.kernels.state_update import _unit_of
 
 
 @njit
@@ -78,3 +79,13 @@ def test_poisson_numbers_have_their_distribution():
 def test_wide_numbers_are_even():
     u = wide(100_000, key_of(9))
     assert u.min() >= 0 and u.max() < 1 and 0.001 < stats.kstest(u, "uniform").pvalue
+
+
+def test_random_bits_become_numbers_below_one_that_are_as_small_as_asked():
+    bits = np.array([0, 2, 4292, 4300, 2**31, 2**32 - 1], dtype=np.uint32)
+    for dtype in ("float32", "float64"):
+        unit = _unit_of(dtype)
+        found = np.array([unit(b) for b in bits])
+        assert (found < 1).all() and found[0] == 0 and found[4] == 0.5
+        assert 0 < found[1] < 1e-9
+        assert found[2] < 1e-6 <= found[3]  # a millionth of all bits lies below 1e-6: 4294.97 of them

@@ -206,7 +206,9 @@ def test_no_way_of_running_hides_an_explosion():
     for how, simulation in found.items():
         assert "'E' exploded: 1000 Hz a neuron or more" in str(simulation.stopped), how
         assert simulation.stop <= (0.02 if how != "every step of 1 ms" else 0.2), how
-        assert len(simulation.steps["E"]) == round(10 * (simulation.stop - simulation.start) / simulation.network.dt), how
+        assert len(simulation.steps["E"]) == round(10 * (simulation.stop - simulation.start) / simulation.network.dt), (
+            how
+        )
 
 
 def test_a_population_that_fills_its_log_at_once_is_seen_to_explode():
@@ -229,8 +231,8 @@ def test_a_variable_that_is_not_finite_stops_the_network():
 
 
 def test_more_spikes_than_memory_has_room_for_stop_the_run(monkeypatch):
-    monkeypatch.setattr("braindec.networks.simulate.MAX_SPIKES", 500)
-    monkeypatch.setattr("braindec.networks.simulate.CHUNK", 500)
+    monkeypatch.setattr("braindec.networks._compiled.MAX_SPIKES", 500)
+    monkeypatch.setattr("braindec.networks._compiled.CHUNK", 500)
     found = run(Network([Population("E", 100, params={"i": 0.02})]), 1.0)
     assert found.stopped.startswith("more than 500 spikes by") and 0.05 <= found.stop < 1.0
     assert found.spikes.stop == found.stop and len(found.steps["E"]) > 500

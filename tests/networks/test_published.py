@@ -20,7 +20,9 @@ def trains(probability, n=1000, seed=0):
     hit = rng.random((len(probability), n)) < probability[:, None]
     steps, neurons = np.nonzero(hit)
     network = Network([Population("E", n)])
-    return SimpleNamespace(steps={"E": steps}, neurons={"E": neurons}, network=network, start=0.0, stop=len(probability) * 1e-4)
+    return SimpleNamespace(
+        steps={"E": steps}, neurons={"E": neurons}, network=network, start=0.0, stop=len(probability) * 1e-4
+    )
 
 
 def test_independent_poisson_neurons_have_no_depth_and_irregular_intervals():
