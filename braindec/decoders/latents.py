@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from braindec import registry, train
+from braindec.decoders._latent_goodness import Goodness, bits, drawn
 from braindec.decoders._latent_sessions import (
     Labels,
     Scaling,
@@ -42,15 +43,6 @@ __all__ = ["ContrastiveLatents", "Goodness"]
 
 _METHODS = ("time", "label", "time_label")
 _AT_ONCE, _VALIDATION_BATCHES, _DRAWN = 4096, 4, 2048
-
-
-class Goodness(NamedTuple):
-    """How much an embedding says about which sample is the positive, bits; at most log2 of ``batch``."""
-
-    bits: float
-    most: float
-    null: np.ndarray
-    p: float
 
 
 class ContrastiveLatents(BaseEstimator):
@@ -284,35 +276,13 @@ class ContrastiveLatents(BaseEstimator):
             values = torch.from_numpy(self._coded(coded).values[0][mask])
         rng = np.random.default_rng([self.seed, 5])
         shifts = rng.integers(lead, len(z) - lead + 1, size=whole(n_shifts, "n_shifts", least=1))
-        draws = [self._draw(len(z), values, batch, rng) for _ in range(max(1, _DRAWN // batch))]
-        found = [self._bits(z, draws, int(s)) for s in (0, *shifts)]
+        draws = [
+            drawn(self.loss_, len(z), values, lag=self.lag, batch=batch, rng=rng)
+            for _ in range(max(1, _DRAWN // batch))
+        ]
+        found = [bits(self.loss_, z, draws, int(s)) for s in (0, *shifts)]
         null = np.array(found[1:])
         return Goodness(found[0], math.log2(batch), null, float(permutation_p(found[0], null)))
-
-    def _draw(
-        self, n: int, labels: torch.Tensor | None, batch: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return samples and one positive of each."""
-        anchor = rng.choice(n, size=batch, replace=False)
-        if labels is None:
-            step = rng.integers(1, self.lag + 1, size=batch) * rng.choice([-1, 1], size=batch)
-            return anchor, np.clip(anchor + step, 0, n - 1)
-        weight = self.loss_.alike(labels[anchor], labels).numpy()
-        weight[np.arange(batch), anchor] = 0
-        some = weight.sum(axis=1) > 1e-9
-        anchor, sums = anchor[some], weight[some].cumsum(axis=1)
-        u = rng.random(len(anchor)) * sums[:, -1]
-        return anchor, np.minimum((sums < u[:, None]).sum(axis=1), n - 1)
-
-    def _bits(self, z: torch.Tensor, draws: list[tuple[np.ndarray, np.ndarray]], shift: int) -> float:
-        """Mean bits over draws, with positives ``shift`` samples later, around the end."""
-        total = []
-        for anchor, positive in draws:
-            if len(anchor) > 1:
-                scores = self.loss_.scores(z[anchor], z[(positive + shift) % len(z)])
-                loss = nn.functional.cross_entropy(scores, torch.arange(len(anchor)))
-                total.append((math.log(len(anchor)) - float(loss)) / math.log(2))
-        return float(np.mean(total)) if total else 0.0
 
     def _train(
         self, values: list[np.ndarray], labels: Labels | None, parts: list[tuple[np.ndarray, np.ndarray]]

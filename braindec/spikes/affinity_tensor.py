@@ -4,10 +4,10 @@ Affinities: "correlation" of binned activity within the window (the default), "c
 tiling coefficient) and "coincidence" (cosine of counts). Non-negative factors need non-negative entries, so that a sign is
 chosen: what goes together, what goes against each other, or the size of both.
 
-Source: Cutts & Eglen 2014 (J Neurosci 34:14288) for spike time tiling; Mokhtari & Saul 2024 (arXiv:2402.14102) for factors
-of a tensor of affinities over time and animals.
-Differs from the reference in: the reference's differential affinity is not used; affinity is the correlation of activity
-in windows.
+Source: Cutts & Eglen 2014 (J Neurosci 34:14288) for spike time tiling; arXiv:2402.14102 for the idea of factors of a tensor of
+affinities over time and animals, each with communities.
+Differs from the reference in: its differential affinity is not used (the formula is not known here); affinity is the
+correlation of activity in windows.
 """
 
 from __future__ import annotations
