@@ -80,7 +80,7 @@ def neurons_on_device(bodies: Bodies, wide: bool = False) -> Any:
     built = None
     for k, place in enumerate(bodies.rows):
         built = cuda.jit(device=True)(_with_row(place, bodies.n_states + k, built))
-    constants, number = built, np.float64 if wide else np.float32
+    constants, number, top = built, np.float64 if wide else np.float32, np.float32(BELOW_ONE)
 
     def kernel(flat, c, n, low, high, out, counts, slot, log, log_count, step):
         i = cuda.grid(1)
@@ -93,7 +93,8 @@ def neurons_on_device(bodies: Bodies, wide: bool = False) -> Any:
                 if wide:
                     u = number(np.float64(bits) * 2.0**-32)
                 else:
-                    u = min(number(np.float64(bits >> np.uint32(1)) * 2.0**-31), number(BELOW_ONE))
+                    u = number(np.float64(bits >> np.uint32(1)) * 2.0**-31)
+                    u = u if u < top else top
             x = integrate(load(flat, at), own, u)
             if spiked(x, own):
                 out[slot, cuda.atomic.add(counts, slot, 1)] = i
@@ -172,4 +173,5 @@ def PTX_SIGNATURES() -> dict[Any, Any]:
         found[neurons_on_device(bodies, real is float64)] = (real[::1], constants, int64, uint32, uint32, int32[:, ::1], int32[::1], int64,
                                             int32[:, ::1], int32[::1], int64)  # fmt: skip
     found[poisson_on_device()] = (float32[::1], int64, int64, int64, uint32[::1], uint32, uint32, float32)
+    found[finite_on_device()] = (float32[::1], int64, int64, int32[::1])
     return found

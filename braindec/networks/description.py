@@ -1,4 +1,6 @@
-"""A network as plain data: populations, projections, drives. Everything is checked when it is made.
+"""A network as plain data: populations, projections, drives, checked when it is made.
+
+What needs its synapses or its given spikes is checked when those are laid out.
 
 All numbers are SI. A spike of step k (time ``k dt``) reaches its targets at ``k dt + delay``, before they are integrated;
 the delay is at least one step.
