@@ -97,6 +97,8 @@ _ROWS = {
     "fresh_weights": "fresh weights",
     "jittered_spikes": "jittered spikes",
     "state_free": "data without states",
+    "rates_only": "states of rates only",
+    "over_rates_only": "beyond states of rates only",
     "before_steering": "before steering",
     "without_astrocyte": "without the astrocyte",
     "no_recurrence": "without recurrence",
