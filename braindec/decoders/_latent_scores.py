@@ -130,7 +130,15 @@ def audited(data: LatentData, *, n_folds: int, gap: int, reach: int, fits: Seque
     for k in range(n_folds):
         train, test = (np.concatenate([first[s] + f[k][part] for s, f in enumerate(folds)]) for part in (0, 1))
         splits.append(
-            Split(train, [], test, by="time", ids=ids, name=f"block {k + 1} of {n_folds}", gap=gap / data.sfreq)
+            Split(
+                train,
+                np.zeros(0, dtype=int),
+                test,
+                by="time",
+                ids=ids,
+                name=f"block {k + 1} of {n_folds}",
+                gap=gap / data.sfreq,
+            )
         )
     records = [(splits[k], model.fit_records_) for found in fits for k, model in enumerate(found.models)]
     return audit(trials, splits, records=records, min_gap=reach / data.sfreq,
@@ -151,7 +159,9 @@ def read_rows(
     metrics: Sequence[str], seed: int, note: str = "",
 ) -> tuple[list[dict[str, Any]], dict[str, list[ReadOut]], dict[str, Score]]:  # fmt: skip
     """Return rows of scores of one model, its predictions and its first score, by read-out."""
-    rows, predictions, first = [], {}, {}
+    rows: list[dict[str, Any]] = []
+    predictions: dict[str, list[ReadOut]] = {}
+    first: dict[str, Score] = {}
     for way in how:
         found = [
             read_out(fits.of(s), data.labels[s], folds=fits.folds[s], how=way, gap=gap)

@@ -301,7 +301,7 @@ class ContrastiveLatents(BaseEstimator):
             encoders = [self._build(len(v)) for v in values]
         model = SessionEncoders(encoders, [len(v) for v in values])
         coded = None if labels is None else labels.values
-        options = {"lag": lag, "paired": kind == "classes", "before": self.before, "after": self.after,
+        options: dict[str, Any] = {"lag": lag, "paired": kind == "classes", "before": self.before, "after": self.after,
                    "batch_size": self.batch_size}  # fmt: skip
         batches = LatentBatches(values, [t for t, _ in parts], coded, **options, n_batches=self.batches_per_epoch)
         held = None

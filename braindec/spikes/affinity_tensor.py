@@ -12,7 +12,7 @@ correlation of activity in windows.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,11 @@ from braindec.types import Recording, Spikes
 __all__ = ["AffinityTensor", "affinity_tensor", "square"]
 
 _KINDS = ("correlation", "covariance", "coincidence", "spike_tiling")
-_SIGNS = {"positive": lambda v: np.maximum(v, 0), "negative": lambda v: np.maximum(-v, 0), "absolute": np.abs}
+_SIGNS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "positive": lambda v: np.maximum(v, 0),
+    "negative": lambda v: np.maximum(-v, 0),
+    "absolute": np.abs,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -171,8 +171,8 @@ def choose_rank(
                      "explained": whole_fit.explained_,
                      "core_consistency": core_consistency(x, whole_fit) if x.ndim > 2 else np.nan})  # fmt: skip
     table = pd.DataFrame(rows)
-    best = table["held_out"].idxmax()
-    enough = table["held_out"] >= table.loc[best, "held_out"] - table.loc[best, "error"]
+    best = int(table["held_out"].to_numpy().argmax())
+    enough = table["held_out"] >= table["held_out"].iloc[best] - table["error"].iloc[best]
     table["chosen"] = table["rank"] == table.loc[enough, "rank"].min()
     return table
 

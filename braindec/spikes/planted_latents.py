@@ -134,7 +134,7 @@ def planted_latents(
         spikes.append(_poisson(rates, width, units, info, rng))
         angles.append(angle)
         places.append(place)
-    return PlantedLatents(spikes, angles if shape == "ring" else None, places, width)
+    return PlantedLatents(spikes, [a for a in angles if a is not None] or None, places, width)
 
 
 def planted_assemblies(

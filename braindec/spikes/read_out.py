@@ -118,8 +118,8 @@ def read_out(
     rows = np.sort(np.concatenate([test for _, test in folds]))
     if classes is None:
         return ReadOut(targets[rows], guess[rows], rows, block[rows])
-    codes = (v[rows].argmax(axis=1)[:, None].astype(float) for v in (targets, guess))
-    return ReadOut(*codes, rows, block[rows], len(classes))
+    true, chosen = (v[rows].argmax(axis=1)[:, None].astype(float) for v in (targets, guess))
+    return ReadOut(true, chosen, rows, block[rows], len(classes))
 
 
 def scored(

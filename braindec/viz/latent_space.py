@@ -162,6 +162,7 @@ def _legend(
     if classes is not None:
         bar.set_ticks(range(len(classes)), labels=[str(c) for c in classes])
     elif cyclic:
-        middle = (scale.vmin + scale.vmax) / 2
+        low, high = float(scale.vmin or 0), float(scale.vmax or 0)
         words = {-np.pi: "−π", 0.0: "0", np.pi: "π", 2 * np.pi: "2π"}
-        bar.set_ticks([scale.vmin, middle, scale.vmax], labels=[words[v] for v in (scale.vmin, middle, scale.vmax)])
+        ticks = [low, (low + high) / 2, high]
+        bar.set_ticks(ticks, labels=[words[v] for v in ticks])
