@@ -84,6 +84,11 @@ _NAMES = {
     "interval_cv": "CV of intervals",
     "local_variation": "local variation of intervals",
     "bits_per_spike": "bits a spike over the mean rate",
+    "consistency": "R² of linear maps between sessions",
+    "goodness": "InfoNCE (bits)",
+    "held_out_affinity": "variance of held-out affinities",
+    "community_information": "mutual information with planted communities",
+    "course_cosine": "cosine with the planted course",
     "state_gain": "gain of hidden states (bits a spike)",
     "state_accuracy": "hidden states found",
     "branching": "branching parameter (per 4 ms)",
@@ -91,6 +96,12 @@ _NAMES = {
     "cv_intervals": "CV of intervals",
     "fano_5ms": "Fano factor of the population (5 ms)",
     "population_frequency": "frequency of the population (Hz)",
+    "consistency": "agreement of sessions (R²)",
+    "goodness": "what an embedding says of its positives (bits)",
+    "held_out_affinity": "variance of held-out affinities explained",
+    "modularity": "modularity of communities",
+    "community_information": "found and planted communities (normalised mutual information)",
+    "course_cosine": "found and planted courses (cosine)",
 }
 _DIFFERENCE = "_difference"
 _ROWS = {
@@ -104,6 +115,12 @@ _ROWS = {
     "no_recurrence": "without recurrence",
     "input_counts": "counts of the input",
     "input_times": "input in time bins",
+    "steered_from_weak": "steered, weak at first",
+    "over_before_steering": "over the liquid before steering",
+    "over_without_astrocyte": "over plasticity without the astrocyte",
+    "over_no_recurrence": "over neurons without recurrence",
+    "over_input_counts": "over counts of the input",
+    "over_input_times": "over the input in time bins",
     "shifted_trains": "trains shifted in time",
     "refit_null": "surrogate features",
     "one_penalty": "plain ridge",
@@ -126,7 +143,8 @@ _NOT_DECODED = {  # metrics of which the judged row is no decoder's
     "copying", "previous_token", "cmr", "verbatim_memory", "localizer", "frequency_tag", "lape", "language_specificity", "average_precision",
     "gradient_activation", "word_class", "weber_fechner", "bits_saved", "silent_share", "multiply_adds_saved", "rate", "rate_ratio",
     "tuning_variance", "tuned_units", "field_coherence", "phase_consistency", "locked_units", "strongest_synchrony", "fano_factor",
-    "interval_cv", "local_variation", "bits_per_spike", "state_gain", "state_accuracy", "branching", "synchrony_depth", "cv_intervals", "fano_5ms", "population_frequency",
+    "interval_cv", "local_variation", "bits_per_spike", "state_gain", "state_accuracy", "branching", "synchrony_depth", "consistency", "goodness", "held_out_affinity", "community_information", "course_cosine", "cv_intervals", "fano_5ms", "population_frequency",
+    "consistency", "goodness",
 }  # fmt: skip
 _RATES = {"tagged_channels", "tagged_units", "auc_planted"}  # their bands are rates
 _CHECKS = {

@@ -68,6 +68,9 @@ GOOD = {
     "weight_histogram": {"weights": {"before": RNG.normal(1, 0.1, 200), "after": RNG.normal(1.2, 0.3, 200)}},
     "state_posterior": {"posterior": np.repeat([[0.9, 0.1], [0.2, 0.8]], 30, axis=0), "true": np.repeat([0, 1], 30)},
     "coupling_matrix": {"couplings": RNG.standard_normal((2, 5, 5)), "labels": ["rest", "run"]},
+    "latent_space": {"points": RNG.standard_normal((2, 40, 3)), "colour": np.stack([np.linspace(-3, 3, 40)] * 2), "names": ["a", "b"], "cyclic": True},
+    "community_matrix": {"affinity": np.kron(np.eye(3), np.ones((4, 4))), "labels": np.repeat([0, 1, 2], 4), "true": np.repeat([0, 1, 2], 4)},
+    "factor_courses": {"times": [5.0, 15.0, 25.0], "courses": [[0, 1], [1, 0.5], [0.5, 0]], "true": [[0, 1], [1, 0.4], [0.6, 0]]},
 }  # fmt: skip
 WRONG = {
     "calibration_curve": [{"amount": [50]}, {"conditions": ["adapted"]}, {"value": [["a", "b", "c"]]}],
@@ -113,6 +116,9 @@ WRONG = {
     "weight_histogram": [{"weights": {}}, {"weights": {"a": [np.nan]}}],
     "state_posterior": [{"posterior": [[0.9, 0.3]]}, {"true": [0]}],
     "coupling_matrix": [{"couplings": np.zeros((2, 3))}, {"labels": ["a"]}],
+    "latent_space": [{"points": np.zeros((5, 4)), "colour": np.zeros(5)}, {"colour": [0.0]}],
+    "community_matrix": [{"affinity": np.zeros((3, 4)), "labels": [0, 1, 1]}, {"labels": [0]}],
+    "factor_courses": [{"times": [2.0, 1.0, 3.0]}, {"courses": np.ones((2, 2))}],
 }  # fmt: skip
 NAMES = registry.names("viz")
 
