@@ -98,7 +98,9 @@ def make_head(channels: list[str], sfreq: float, n_components: int, rng: np.rand
     groups = [_inside(p) for p in (places, evoked_places, background, alpha)]
     radial = [1.0, 1.0, 0.0, 1.0]
     normals = [_orientations(p, r, rng) for p, r in zip(groups, radial, strict=True)]
-    gains = eeg_gains(channels, np.concatenate(groups), np.concatenate(normals), reference=REFERENCE)  # (channel, dipole), V / (A m)
+    gains = eeg_gains(
+        channels, np.concatenate(groups), np.concatenate(normals), reference=REFERENCE
+    )  # (channel, dipole), V / (A m)
     peak = np.abs(gains).max(axis=0)
     scaled = np.split(gains / peak, np.cumsum([len(g) for g in groups])[:-1], axis=1)
     latency = np.array([s[1] for s in chosen]) + rng.normal(0, 0.007, n_components)

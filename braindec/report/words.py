@@ -84,11 +84,6 @@ _NAMES = {
     "interval_cv": "CV of intervals",
     "local_variation": "local variation of intervals",
     "bits_per_spike": "bits a spike over the mean rate",
-    "consistency": "R² of linear maps between sessions",
-    "goodness": "InfoNCE (bits)",
-    "held_out_affinity": "variance of held-out affinities",
-    "community_information": "mutual information with planted communities",
-    "course_cosine": "cosine with the planted course",
     "state_gain": "gain of hidden states (bits a spike)",
     "state_accuracy": "hidden states found",
     "branching": "branching parameter (per 4 ms)",
@@ -143,8 +138,8 @@ _NOT_DECODED = {  # metrics of which the judged row is no decoder's
     "copying", "previous_token", "cmr", "verbatim_memory", "localizer", "frequency_tag", "lape", "language_specificity", "average_precision",
     "gradient_activation", "word_class", "weber_fechner", "bits_saved", "silent_share", "multiply_adds_saved", "rate", "rate_ratio",
     "tuning_variance", "tuned_units", "field_coherence", "phase_consistency", "locked_units", "strongest_synchrony", "fano_factor",
-    "interval_cv", "local_variation", "bits_per_spike", "state_gain", "state_accuracy", "branching", "synchrony_depth", "consistency", "goodness", "held_out_affinity", "community_information", "course_cosine", "cv_intervals", "fano_5ms", "population_frequency",
-    "consistency", "goodness",
+    "interval_cv", "local_variation", "bits_per_spike", "state_gain", "state_accuracy", "branching", "synchrony_depth", "cv_intervals", "fano_5ms", "population_frequency",
+    "consistency", "goodness", "held_out_affinity", "community_information", "course_cosine", "modularity",
 }  # fmt: skip
 _RATES = {"tagged_channels", "tagged_units", "auc_planted"}  # their bands are rates
 _CHECKS = {
