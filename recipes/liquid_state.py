@@ -186,8 +186,8 @@ def run(config, unit, work):
 
 
 NOTE = (
-    "Every read-out sees the same trials in the same folds. input_counts counts the input's spikes over the whole trial, as the read-out of the "
-    "liquid does; input_times counts them in bins, which is what a liquid has to beat to be of use. The branching parameter is that of the whole "
+    "Every read-out sees the same trials in the same folds. One counts the input's spikes over the whole trial, as the read-out of the "
+    "liquid does; one counts them in time bins, which is what a liquid has to beat to be of use. The branching parameter is that of the whole "
     "liquid under steady input of its own to each neuron, per 4 ms; where activity bursts its slopes do not fall exponentially and it is left out."
 )
 
