@@ -150,7 +150,8 @@ def run(config, unit, work):
     panels = [
         {"draw": "training_curves", "title": "Training", "caption": "Cross-entropy of the next byte; the epoch that was kept is marked.",
          "args": {"train": "@train", "validation": "@validation", "chosen": int(columns["best_epoch"][0]), "ylabel": "nats a byte"}},
-        {"draw": "raster", "title": "What units send while they read", "caption": f"One held-out document, byte by byte; of each layer up to 40 units. "
+        {"draw": "raster", "title": "What units send while they read", "caption": f"One held-out document, byte by byte; of each layer up to 40 units"
+         f"{' (x: units that write and read the memory, y: units that it drives)' if name == 'bdh' else ''}. "
          f"In it: “{bytes(t for t in read[0].tolist() if t < BEGIN).decode('utf8', errors='replace')[:80]}…”",
          "args": {"times": "@position", "unit": "@unit", "groups": list(layers), "xlabel": "byte"}},
     ]  # fmt: skip
