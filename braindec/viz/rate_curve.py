@@ -110,9 +110,11 @@ def rate_curve(
                 color=SERIES[i],
                 linestyle=_LINES[i % 4],
                 linewidth=1.5,
+                marker="o" if len(times) == 1 else None,  # a line of one point cannot be seen
                 label=shorten(names[i]) if names[i] else None,
             )
-    ax.set_xlim(times[0], times[-1])
+    if len(times) > 1:
+        ax.set_xlim(times[0], times[-1])
     if zero and np.nanmin(lines) >= 0:
         ax.set_ylim(bottom=0)
     ax.set_xlabel(xlabel)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -111,3 +113,11 @@ def test_rates_and_tuning_and_psth_draw_each_series():
 def test_nonsense_is_refused(call, says):
     with pytest.raises(BraindecError, match=says):
         call()
+
+
+def test_a_curve_of_one_point_is_seen():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = rate_curve([0.0], [[0.3]], low=[[0.2]], high=[[0.4]])
+    (line,) = (line for line in figure.axes[0].lines if len(line.get_xdata()) == 1)
+    assert line.get_marker() == "o" and np.diff(figure.axes[0].get_xlim())[0] > 0
