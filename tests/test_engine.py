@@ -96,6 +96,16 @@ def test_selecting_others_keeps_finished_units_and_their_scores(study):
     assert list(pd.read_csv(study / "out/scores.csv", dtype=str)["subject"]) == ["01", "02", "03"]
 
 
+def test_scores_are_kept_when_the_data_are_out_of_reach(study):
+    from braindec.cli import main
+
+    go(study)
+    before = (study / "out/scores.csv").read_text()
+    (study / "data").rename(study / "moved")
+    assert main(["report", str(study / "out")]) == 0
+    assert (study / "out/scores.csv").read_text() == before and before.count("\n") == 4
+
+
 def test_other_settings_or_other_data_run_again(study):
     go(study)
     assert states(go(study, "scale=2")) == ["done"] * 3

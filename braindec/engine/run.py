@@ -136,7 +136,7 @@ def gather(recipe: Recipe, config: RecipeConfig, out: Path, outcomes: Sequence[M
     """Write scores.csv, failures.csv, made_by.json and the summary from the units that are finished in ``out``."""
     failures = [{**o["unit"], "error": o["error"]} for o in outcomes if o["state"] == "failed"]
     results, left_out = [], []
-    for unit in _all_units(recipe, config, outcomes):
+    for unit in _all_units(recipe, config, outcomes, out):
         folder = out / "units" / unit_name(unit)
         status = read_status(folder)
         if status.get("state") != "done":
@@ -165,13 +165,16 @@ def gather(recipe: Recipe, config: RecipeConfig, out: Path, outcomes: Sequence[M
     write_text(out / "made_by.json", json.dumps(json.loads(to_json(made_by)), indent=1))
 
 
-def _all_units(recipe: Recipe, config: RecipeConfig, outcomes: Sequence[Mapping[str, Any]]) -> list[Unit]:
-    """Every unit of the cohort, also those that were not selected this time."""
+def _all_units(recipe: Recipe, config: RecipeConfig, outcomes: Sequence[Mapping[str, Any]], out: Path) -> list[Unit]:
+    """Every unit of the cohort, also those that were not selected this time; where the data are out of reach, those in ``out``."""
     everything = config.model_copy(update={"select": type(config.select)()})
     try:
         units = recipe.units(everything)
     except BraindecError:
         units = []
+    if not units:
+        finished = [read_status(folder).get("unit") for folder in sorted((out / "units").glob("*"))]
+        units = [unit for unit in finished if isinstance(unit, dict)]
     known = {unit_name(u) for u in units}
     return units + [dict(o["unit"]) for o in outcomes if unit_name(o["unit"]) not in known]
 

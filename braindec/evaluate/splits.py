@@ -269,6 +269,7 @@ def _check_column(rows: Rows, by: str) -> None:
         raise BraindecError(
             f"cannot split by {by!r}: the trials have no such column{did_you_mean(str(by), columns)}",
             allowed=", ".join(["time", *(c for c in columns if c != "window_id")]),
+            fix="recordings of one run are split in time: by 'time', with n_folds=5 and a gap in s",
         )
     missing = rows.trials[by].isna().to_numpy()
     if missing.any():

@@ -209,7 +209,8 @@ def _to_ticks(flat: np.ndarray, tick: float, origin: float) -> np.ndarray:
         if ticks.max() >= 2**31 - 1:
             raise BraindecError(
                 "the recording is longer than can be counted in ticks of this length",
-                found=f"{ticks.max():.3g} ticks of {tick:g} s", allowed=f"{2**31 - 2}", fix="a longer tick",
+                found=f"{ticks.max():.3g} ticks of {tick:g} s", allowed=f"{2**31 - 2}",
+                fix="are the times in s? milliseconds must be divided by 1000 (time_unit of the reader); else take a longer tick",
             )  # fmt: skip
     return ticks.astype(np.int64)
 

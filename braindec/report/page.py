@@ -178,7 +178,11 @@ def _data(config: Mapping[str, Any], data: Mapping[str, Any]) -> str:
         return Path(str(given)).name if "/" in str(given) else str(given)
     if config.get("synthetic"):
         return "built-in synthetic cohort"
-    return "made up on the spot" if "model" in config else "not said"
+    return (
+        "not said"
+        if "data" in config and "planted" not in config and "simulated" not in config
+        else "made up on the spot"
+    )
 
 
 def _remarks(run: RunRecord) -> list[tuple[str, str, list[str]]]:

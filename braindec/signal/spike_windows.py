@@ -69,6 +69,11 @@ def spike_windows(
     present = [e[column].dropna().astype(str) for s in several if column in (e := s.events) and len(e)]
     if not present:
         columns = sorted({str(c) for s in several for c in s.events})
+        if not any(len(s.events) for s in several):
+            raise BraindecError(
+                "the spikes have no events to cut windows around", found="no events",
+                fix="name a table with onset, duration and trial_type: the reader's option events=events.tsv",
+            )  # fmt: skip
         raise BraindecError(
             f"no event has a column {column!r}{did_you_mean(column, columns)}", found=", ".join(columns) or "no events"
         )

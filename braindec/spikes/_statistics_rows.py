@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -17,20 +18,29 @@ from braindec.stats.bootstrap import bootstrap_interval
 FEW = 6  # neurons that have rows of their own
 ALPHA = 0.05
 
-__all__ = ["ALPHA", "FEW", "condition_name", "score_rows", "truth_rows"]
+__all__ = ["ALPHA", "FEW", "condition_name", "neuron_name", "score_rows", "truth_rows"]
 
 
 def score_rows(found: Described) -> pd.DataFrame:
     """Return the long table of a recording; rows named "decoded" are the data, others are conditions or controls."""
     few = found.spikes.n_units <= FEW
-    rows = _ratio_rows(found) if few else _tuned_rows(found)
+    rows = _ratio_rows(found) if few else []
+    rows += _tuned_rows(found) if found.spikes.n_units > 1 else []
     rows += _field_rows(found) if few else _locked_rows(found)
     rows += _synchrony_rows(found)
     rows += _measure_rows(found, few)
     table = pd.DataFrame(rows)
     if "neuron" in table and found.spikes.n_units == 1:
         table = table.drop(columns="neuron")
+    elif "neuron" in table:
+        table["neuron"] = [neuron_name(n) for n in table["neuron"]]
     return table.assign(version="1")
+
+
+def neuron_name(name: Any) -> Any:
+    """A neuron's name for people: a bare number gets a word, so that no table takes it for a number."""
+    text = str(name)
+    return f"unit {text}" if re.fullmatch(r"[-+]?[\d.]+", text) else name
 
 
 def condition_name(name: str) -> str:
@@ -40,12 +50,14 @@ def condition_name(name: str) -> str:
 
 def _ratio_rows(found: Described) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    for _, r in found.ratios.iterrows():
-        test = found.tuning[r["window"]].tests.iloc[r["unit"]]
+    several = found.spikes.n_units > 1
+    tests = [found.tuning[r["window"]].tests.iloc[r["unit"]] for _, r in found.ratios.iterrows()]
+    for k in np.argsort([t["p_family"] for t in tests], kind="stable") if several else range(len(tests)):
+        r, test = found.ratios.iloc[k], tests[k]
         where = {"neuron": r["name"], **({"window": r["window"]} if r["window"] else {})}
-        rows.append({"metric": "rate_ratio", "row": "decoded", "value": r["value"], "chance": 1.0, "low": r["low"], "high": r["high"], "p": r["p"],
+        rows.append({"metric": "rate_ratio", "row": "decoded", "value": r["value"], "chance": 1.0, "low": r["low"], "high": r["high"], "p": test["p_family"] if several else r["p"],
                      "n": r["trials"], **where, "note": f"{found.order[1]} over {found.order[0]}, {r['second']:.1f} and {r['first']:.1f} Hz; p: trials or "
-                     f"blocks of time exchanged, interval: bootstrap of them; d' {test['dprime']:.2f}, information {test['information']:.2f} bits a trial "
+                     f"blocks of time exchanged{', the largest over neurons' if several else ''}, interval: bootstrap of them; d' {test['dprime']:.2f}, information {test['information']:.2f} bits a trial "
                      f"(bias taken away, p = {test['information_p']:.3f}); a Poisson process of constant rate would have {r['poisson_low']:.2f} to "
                      f"{r['poisson_high']:.2f}"})  # fmt: skip
         rows.append({"metric": "rate_ratio", "row": "label_shuffle", "value": r["null"], "chance": 1.0, "low": r["null_low"], "high": r["null_high"],

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braindec.spikes._statistics_rows import ALPHA, FEW
+from braindec.spikes._statistics_rows import ALPHA, FEW, neuron_name
 from braindec.spikes.planted_recording import PlantedRecording
 from braindec.spikes.statistics import Described
 
@@ -19,7 +19,8 @@ def answers(found: Described, truth: pd.DataFrame | None = None) -> list[str]:
     said = []
     for _, r in found.ratios.iterrows() if found.spikes.n_units <= FEW else []:
         where = f" ({r['window']})" if r["window"] else ""
-        said.append(f"{r['first']:.1f} Hz in {found.order[0]} and {r['second']:.1f} Hz in {found.order[1]}{where}: ratio {r['value']:.2f} "
+        who = f"{neuron_name(r['name'])}: " if found.spikes.n_units > 1 else ""
+        said.append(f"{who}{r['first']:.1f} Hz in {found.order[0]} and {r['second']:.1f} Hz in {found.order[1]}{where}: ratio {r['value']:.2f} "
                     f"({r['low']:.2f} to {r['high']:.2f}), {_p(r['p'])}.")  # fmt: skip
     if found.coherence is not None and found.spikes.n_units <= FEW and found.coherence_jittered is not None:
         for (_, c), (_, j) in zip(

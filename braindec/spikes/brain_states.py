@@ -294,7 +294,7 @@ def state_panels(
         {"draw": "state_posterior", "title": "States of the first held-out trial", "args": args,
          "caption": f"Probability of each state given the whole trial ({fits.first}); above, the most likely path" + (" and the planted one." if known else ".")},
         {"draw": "coupling_matrix", "title": "Couplings in each state", "args": couplings,
-         "caption": f"Area of each coupling filter ({fits.first}): red excites, blue inhibits." + (" Below: what was planted." if known else "")},
+         "caption": f"Area of each coupling filter ({fits.first}): orange excites, blue inhibits." + (" Below: what was planted." if known else "")},
     ]  # fmt: skip
     if fits.selection is not None:
         table = fits.selection

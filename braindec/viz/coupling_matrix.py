@@ -25,7 +25,7 @@ def coupling_matrix(
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw signed couplings: red excites, blue inhibits.
+    """Draw signed couplings: orange excites, blue inhibits.
 
     Parameters
     ----------

@@ -209,3 +209,11 @@ def test_bins_that_nobody_observed_are_told():
     assert not spikes.counts(0.1).info.get("warnings")
     cut = spikes.restrict([[0.0, 0.3], [0.65, 1.0]]).counts(0.1)
     assert cut.info["warnings"][0].startswith("4 of 10 bins")  # 0.3 to 0.6, and half of 0.6 to 0.7
+
+
+def test_milliseconds_read_as_seconds_with_a_few_short_intervals_are_seen():
+    rng = np.random.default_rng(0)
+    train = np.cumsum(rng.exponential(160.0, 700))  # 6 Hz for 2 min, in ms: some intervals are below half a "second"
+    assert np.diff(train).min() < 0.5
+    with pytest.warns(UserWarning, match="are the times in ms"):
+        Spikes.from_trains([train], start=0.0, stop=float(train[-1]) + 1)
