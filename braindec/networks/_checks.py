@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_network", "receptor_of"]
 
+_FAR = 100.0  # first weights so many times below their bound are a unit that was forgotten
 MAX_DELAY = 10.0  # s; longer ones are a unit that was mistaken, and would take memory for every step of them
 _WORD = {1: "excitatory", -1: "inhibitory"}
 
@@ -84,7 +86,16 @@ def _check_projection(network: Network, projection: Projection) -> None:
         raise BraindecError(f"{where} ends at {target.name!r}, whose spikes are given ({target.model})")
     projection.rule.check(source, target)
     name = receptor_of(network, projection)
-    check_signs(network, projection, name, weight_range(projection))
+    weights = weight_range(projection)
+    check_signs(network, projection, name, weights)
+    bound = (projection.plasticity.params if projection.plasticity is not None else {}).get("w_max")
+    first = float(np.abs(weights).max(initial=0.0))
+    if bound is not None and 0 < first < float(bound) / _FAR:
+        warnings.warn(
+            f"{where} is plastic up to w_max = {float(bound):g}, {float(bound) / first:.0f} times its first weights: amplitudes are "
+            "shares of w_max, so weights run off at once; rule.with_params(w_max=...) sets it",
+            UserWarning, stacklevel=4,
+        )  # fmt: skip
     if projection.plasticity is not None and not np.isscalar(projection.delay) and projection.delay is not None:
         raise BraindecError(f"{where} is plastic and needs one delay for all its synapses", found=str(projection.delay)[:80])  # fmt: skip
 

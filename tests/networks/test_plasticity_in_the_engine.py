@@ -67,3 +67,17 @@ def _astrocyte(rule, trains, dt, seconds):
         state[k] = m
         m += dt / rule.number("tau_astrocyte") * (rule.number("gain") * drive[k] + rule.number("baseline") - m)
     return state
+
+
+def test_a_bound_far_above_the_first_weights_is_told():
+    import warnings
+
+    from braindec import registry
+    from braindec.networks.published import cuba
+
+    rule = registry.get("networks.plasticity", "pair_stdp")
+    with pytest.warns(UserWarning, match="times its first weights"):
+        cuba(100, plasticity=rule)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cuba(100, plasticity=rule.with_params(w_max=5e-3))
