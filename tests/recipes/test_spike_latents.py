@@ -48,8 +48,8 @@ def test_nothing_is_found_where_time_was_shuffled(tmp_path):
 
 
 @pytest.mark.slow
-def test_two_worms_in_one_space(tmp_path, shared):
-    shared("calcium_celegans_wholebrain")
+def test_two_worms_in_one_space(tmp_path, shared, monkeypatch):
+    monkeypatch.setenv("BRAINDEC_DATA", str(shared("calcium_celegans_wholebrain").parent))
     options = [
         "statistics.n_folds=3",
         "statistics.n_shifts=39",
