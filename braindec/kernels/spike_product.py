@@ -22,7 +22,7 @@ __all__ = [
     "spike_product_transposed_numpy",
 ]  # fmt: skip
 
-_WORTH_THREADS = 2_000_000  # products of single numbers below which a second thread costs more than it brings
+_WORTH_THREADS = 500_000_000  # products of single numbers below which a second thread costs more than it brings
 _fast = njit(cache=True, nogil=True)
 
 
