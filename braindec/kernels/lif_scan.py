@@ -35,7 +35,9 @@ __all__ = [
 
 RESETS = {"none": 0, "soft": 1, "hard": 2}
 _TILE = 4096  # columns that are scanned together: their state stays in the second cache, rows are read in long runs
-_WORTH_THREADS = 5_000_000  # neuron-steps below which a second thread costs more than it brings (torch keeps its own spinning)
+_WORTH_THREADS = (
+    5_000_000  # neuron-steps below which a second thread costs more than it brings (torch keeps its own spinning)
+)
 
 
 @dataclass(frozen=True)
