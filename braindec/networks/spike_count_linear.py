@@ -40,7 +40,7 @@ def quantise_counts(x: torch.Tensor, *, n_steps: int = 127) -> tuple[torch.Tenso
 
 
 def spike_trains(x: torch.Tensor, *, n_steps: int = 127) -> torch.Tensor:
-    """Return the spikes themselves, -1, 0 or 1, shape (n_steps, *x.shape); their sum over steps is the count."""
+    """Return the spikes themselves, -1, 0 or 1, shape ``(n_steps, *x.shape)``; their sum over steps is the count."""
     _, scale = quantise_counts(x, n_steps=n_steps)
     thresholds = torch.arange(n_steps, dtype=x.dtype, device=x.device).reshape(-1, *[1] * x.ndim)
     # Counted like the quantiser rounds (floor of x + 1/2), so that both fall on the same side of a tie.

@@ -2,8 +2,8 @@
 
 No interval goes across a gap of the support, and local measures compare only intervals that follow one another.
 
-Source: Holt et al. 1996 (J Neurophysiol 75:1806) for CV2 = mean of 2 |I1 - I2| / (I1 + I2); Shinomoto et al. 2003
-(Neural Computation 15:2823) for LV = 3 mean of ((I1 - I2) / (I1 + I2))^2; Shinomoto et al. 2009 (PLoS Comput Biol
+Source: Holt et al. 1996 (J Neurophysiol 75:1806) for ``CV2 = mean of 2 |I1 - I2| / (I1 + I2)``; Shinomoto et al. 2003
+(Neural Computation 15:2823) for ``LV = 3 mean of ((I1 - I2) / (I1 + I2))^2``; Shinomoto et al. 2009 (PLoS Comput Biol
 5:e1000433, eq. 3) for LvR = 3 mean of (1 - 4 I1 I2 / (I1 + I2)^2) (1 + 4 R / (I1 + I2)). All are 1 for a Poisson
 process (LvR with R = 0) and 0 for a clock. Intervals: a jackknife of groups (Miller 1974, Biometrika 61:1) on the logarithm.
 """

@@ -1,7 +1,7 @@
 """Multitaper spectra of spike trains and of fields.
 
 The spectrum of a spike train is that of its rate fluctuations, in spikes^2 / s (Hz), two-sided: a Poisson process is flat at
-its rate, a renewal process with intervals of characteristic function phi has rate (1 - |phi|^2) / |1 - phi|^2. That of a
+its rate, a renewal process with intervals of characteristic function phi has ``rate (1 - |phi|^2) / |1 - phi|^2``. That of a
 field is the one-sided density, unit^2 / Hz: it sums to the variance.
 
 Source: Thomson 1982 (Proc IEEE 70:1055); Jarvis & Mitra 2001 (Neural Computation 13:717) for point processes; Bartlett 1963

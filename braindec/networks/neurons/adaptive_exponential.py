@@ -1,4 +1,4 @@
-"""Adaptive exponential integrate-and-fire neuron with exponentially decaying conductances.
+"""Adaptive exponential integrate-and-fire neuron with exponentially decaying conductances::
 
     capacitance v' = -g_leak (v - v_rest) + g_leak delta_t exp((v - v_t) / delta_t) - w + i
                      + g_e (e_excitatory - v) + g_i (e_inhibitory - v)
