@@ -29,8 +29,10 @@ def bind(load: Callable, options: Mapping[str, Any]) -> dict[str, Any]:
     values = {**known, **options}
     missing = [name for name, value in values.items() if value is inspect.Parameter.empty]
     if missing:
+        spikes = "; for spikes another reader: reader=spikes (times), spike_bins (counts) or spike_text (a file a unit)"
         raise BraindecError(
-            f"the reader {reader} needs {', '.join(missing)}", fix=f"add {missing[0]}: ... to the options of the reader"
+            f"the reader {reader} needs {', '.join(missing)}",
+            fix=f"add {missing[0]}=... to the options of the reader{spikes if reader in ('arrays', 'table') else ''}",
         )
     return values
 
