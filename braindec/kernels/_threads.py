@@ -53,7 +53,7 @@ def run_parts(run: Callable[[int, int], None], edges: Sequence[int] | np.ndarray
         list(pool.map(lambda part: run(*part), parts))
 
 
-def in_parts(part: Callable[[int, int], None], total: int, *, threads: int | None, worth: bool) -> None:
+def in_parts(part: Callable[[int, int], None], total: int, *, threads: int) -> None:
     """Call ``part(first, last)`` over rows 0 to ``total`` that are all the same work.
 
     Parameters
@@ -62,11 +62,8 @@ def in_parts(part: Callable[[int, int], None], total: int, *, threads: int | Non
         Must not hold the interpreter's lock, and must write to places of its own.
     total : int
         Rows.
-    threads : int, optional
-        How many; by default as many as Numba may use where it pays, else one.
-    worth : bool
-        Whether the work is large enough for more than one thread.
+    threads : int
+        How many, at most one a row.
     """
-    wanted = (numba.config.NUMBA_NUM_THREADS if worth else 1) if threads is None else threads
-    n = max(1, min(wanted, total))
+    n = max(1, min(threads, total))
     run_parts(part, [total * i // n for i in range(n + 1)])

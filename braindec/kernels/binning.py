@@ -18,10 +18,9 @@ from numba import float64 as f8
 from braindec.kernels._backend import choose
 from braindec.kernels._threads import run_parts, split_rows
 from braindec.kernels._trains import check_count, check_positive, check_time, check_trains
+from braindec.types.spikes import EDGE
 
 __all__ = ["EDGE", "bin_spikes", "bin_spikes_numpy"]
-
-EDGE = 1e-6  # of a bin: a spike that close below an edge is on it
 
 
 def bin_spikes(

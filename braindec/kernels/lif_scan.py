@@ -296,7 +296,7 @@ def _run(part: Callable[[int, int], None], x: np.ndarray, threads: int | None) -
     from numba import get_num_threads
 
     wanted = threads or (get_num_threads() if x.size >= _WORTH_THREADS else 1)
-    in_parts(part, -(-x.shape[1] // _rows(x)), threads=wanted, worth=True)
+    in_parts(part, -(-x.shape[1] // _rows(x)), threads=wanted)
 
 
 def _flat(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -65,7 +65,7 @@ def events_of(spikes: np.ndarray, *, densest: float = 1.0, threads: int | None =
             at = slice(edges[i], edges[i + 1])
             _compress(spikes[at], i * room, limit, starts[at], stops[at], inputs, values)
 
-    in_parts(part, n_parts, threads=n_parts, worth=True)
+    in_parts(part, n_parts, threads=n_parts)
     events = Events(starts, stops, inputs, values, spikes.shape[1])
     return events if events.n_events <= limit else None
 
@@ -123,7 +123,7 @@ def spike_product(
     out = np.empty((rows, n_out), weights.dtype)
     in_parts(
         lambda a, b: _gather(events.starts[a:b], events.stops[a:b], events.inputs, events.values, weights, start, out[a:b]),
-        rows, threads=_threads(threads, events.n_events * n_out), worth=True,
+        rows, threads=_threads(threads, events.n_events * n_out),
     )  # fmt: skip
     return out
 
@@ -138,7 +138,7 @@ def spike_product_transposed(
     out = np.zeros((events.n_inputs, grad.shape[1]), grad.dtype)
     in_parts(
         lambda a, b: _scatter(events.starts, events.stops, events.inputs, events.values, grad, out, a, b), grad.shape[1],
-        threads=_threads(threads, events.n_events * grad.shape[1]), worth=True,
+        threads=_threads(threads, events.n_events * grad.shape[1]),
     )  # fmt: skip
     return out
 

@@ -23,12 +23,12 @@ FOLDERS = (".ds", ".mff", ".mefd")
 
 
 def reader_of(path: Path) -> str:
-    """The reader for a path; a folder that holds nothing but files of arrays is for ``arrays``."""
+    """The reader for a path; a folder that holds nothing but files of arrays is for ``arrays``, or for ``spikes``."""
     try:
         reader = detect(path)
     except BraindecError:
         if path.is_dir() and _inspect_folder.find_arrays(path):
-            return "arrays"
+            return _of_arrays(path)
         raise
     if (
         reader == "raw"
@@ -39,8 +39,13 @@ def reader_of(path: Path) -> str:
             if p.is_file()
         )
     ):
-        return "arrays" if _inspect_folder.find_arrays(path) else reader
+        return _of_arrays(path) if _inspect_folder.find_arrays(path) else reader
     return reader
+
+
+def _of_arrays(folder: Path) -> str:
+    """The reader of a folder of arrays: ``spikes`` where each file holds times and units."""
+    return "spikes" if all(detect(p) == "spikes" for p in _inspect_folder.find_arrays(folder)) else "arrays"
 
 
 def plan(path: Path, reader: str) -> tuple[Path, str, dict[str, Any], list[Opener]]:
@@ -64,6 +69,9 @@ def plan(path: Path, reader: str) -> tuple[Path, str, dict[str, Any], list[Opene
     if reader == "fmri":
         options = {"mask": "auto"}
         return path, reader, options, [(path.name, [path], lambda: load_any(path, reader=reader, **options))]
+    if path.is_dir() and reader == "spikes":
+        paths = _inspect_folder.find_arrays(path)
+        return path, reader, pattern([p.name for p in paths]), [(p.name, [p], lambda p=p: load_any(p)) for p in paths]
     if path.is_dir() and reader == "raw" and path.suffix.lower() not in FOLDERS:
         path, reader, found = loose_openers(path)
         names = [files[0].name for _, files, _ in found if files]

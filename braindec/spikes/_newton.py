@@ -275,6 +275,7 @@ def check_maximum(hessian: np.ndarray, null: np.ndarray, penalty: np.ndarray, na
 
 
 def separable(hessian: np.ndarray, null: np.ndarray, names: list[str]) -> BraindecError:
+    """Return the error for separable data, which names the columns of the direction in which the likelihood only grows."""
     vector = eigh(hessian, null, subset_by_index=[0, 0])[1][:, 0]
     return BraindecError(
         "the likelihood has no maximum: some columns tell bins with spikes from bins without them perfectly (separable data)",

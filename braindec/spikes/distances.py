@@ -289,6 +289,7 @@ def _spread(own: np.ndarray, begins: np.ndarray, ends: np.ndarray, edges: np.nda
 
 def _check(spikes: Spikes, measure: str, options: dict[str, float]) -> None:
     checked_spikes(spikes, "a distance of units", least=2)
+    measure = measure if isinstance(measure, str) else repr(measure)
     if measure in _SIMILARITIES:
         raise BraindecError(f"{measure} is a similarity and no distance", fix=_SIMILARITIES[measure])
     if measure not in _MEASURES:

@@ -17,6 +17,7 @@ from braindec.types.signals import as_signal
 
 MAX_RATE = 1000.0  # Hz; no neuron keeps this up
 MAX_REFRACTORY = 1.0  # s; intervals of a neuron are not nearly all longer than this
+EDGE = 1e-6  # of a bin: a spike that close below an edge is on it, because 0.29 / 0.01 is 28.999...
 _MANY = 50  # spikes below which intervals say nothing about their unit
 
 
@@ -231,7 +232,7 @@ class Spikes:
             raise BraindecError(f"bins of {width} s do not fit", found=f"{self.stop - self.start:.6g} s were observed")
         if self.n_units * n_bins > 2**32:
             raise BraindecError(f"bins of {width:g} s are too many to be held", found=f"{self.n_units} x {n_bins}")
-        bins = np.floor((self.times - self.start) / width + 1e-9).astype(np.int64)  # 0.29 / 0.01 is 28.999...
+        bins = np.floor((self.times - self.start) / width + EDGE).astype(np.int64)
         inside = bins < n_bins
         flat = np.bincount(self.unit[inside].astype(np.int64) * n_bins + bins[inside], minlength=self.n_units * n_bins)
         counts = flat.reshape(self.n_units, n_bins).astype(np.float32)

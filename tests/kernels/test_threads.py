@@ -37,7 +37,7 @@ def test_each_row_is_done_once_and_by_several_threads():
 
     run_parts(part, [0, 10, 20, 30, 40])
     assert done.tolist() == [1] * 40 and len(names) == 4
-    in_parts(part, 40, threads=4, worth=False)
+    in_parts(part, 40, threads=4)
     assert done.tolist() == [2] * 40
     run_parts(lambda a, b: done.__setitem__(slice(a, b), 0), [0])
     assert done.tolist() == [2] * 40

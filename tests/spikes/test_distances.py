@@ -190,3 +190,9 @@ def test_reference_values_of_all_trains_together(shared):
 def test_bad_input_is_one_clear_error(call, text):
     with pytest.raises(BraindecError, match=text):
         call(made(2))
+
+
+def test_a_measure_that_is_no_name():
+    spikes = Spikes.from_trains([[0.1, 0.2], [0.3]], start=0.0, stop=1.0)
+    with pytest.raises(BraindecError, match="there is no distance"):
+        distance_matrix(spikes, ["victor_purpura"], cost=1.0)

@@ -217,3 +217,16 @@ def test_milliseconds_read_as_seconds_with_a_few_short_intervals_are_seen():
     assert np.diff(train).min() < 0.5
     with pytest.warns(UserWarning, match="are the times in ms"):
         Spikes.from_trains([train], start=0.0, stop=float(train[-1]) + 1)
+
+
+def test_counts_are_those_of_the_kernel_far_from_zero():
+    from braindec.kernels.binning import bin_spikes
+
+    rng = np.random.default_rng(0)
+    start = 5000.0
+    times = [start + np.sort(rng.integers(0, 2000, 300)) * 1e-3 for _ in range(3)]  # every spike on an edge
+    spikes = Spikes.from_trains([np.unique(t) for t in times], start=start, stop=start + 2.0)
+    flat, offsets = spikes.trains()
+    expected = bin_spikes(flat, offsets, start=start, width=1e-3, n_bins=2000)
+    np.testing.assert_array_equal(spikes.counts(1e-3).load(), expected)
+    assert expected.max() == 1 and expected.sum() == len(spikes.times)  # each in a bin of its own
