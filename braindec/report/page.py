@@ -160,7 +160,7 @@ def _head(run: RunRecord) -> dict[str, Any]:
     facts = [
         ("Recipe", made.get("recipe") or "not said"),
         ("Cohort", Path(cohort).stem if cohort else "none (defaults)"),
-        ("Data", _data(config, data)),
+        ("Data", _data(config, data, finished=bool(run.units))),
         (run.noun[1].capitalize(), f"{len(run.units)} finished" + (f", {n_failed} failed" if n_failed else "")),
         ("Finished", " ".join(str(made.get("finished") or "not said").split()[:2])[:16]),
         ("braindec", versions.get("braindec") or "not said"),
@@ -169,20 +169,17 @@ def _head(run: RunRecord) -> dict[str, Any]:
     return {"title": title, "question": str(made.get("question") or ""), "about": about, "facts": facts}
 
 
-def _data(config: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+def _data(config: Mapping[str, Any], data: Mapping[str, Any], *, finished: bool) -> str:
     """Where the data came from, as far as the settings say it."""
     given = data.get("dataset") or data.get("root")
-    for section, key in (("rdms", "data"), ("stimuli", "folder"), ("stimuli", "corpus"), ("stimuli", "localizer")):
+    for section, key in (("rdms", "data"), ("stimuli", "folder"), ("stimuli", "corpus"), ("stimuli", "localizer"), ("stimuli", "texts"),
+                         ("text", "path")):  # fmt: skip
         given = given or (config.get(section) or {}).get(key)
     if given:
         return Path(str(given)).name if "/" in str(given) else str(given)
     if config.get("synthetic"):
         return "built-in synthetic cohort"
-    return (
-        "not said"
-        if "data" in config and "planted" not in config and "simulated" not in config
-        else "made up on the spot"
-    )
+    return "made up on the spot" if finished else "not said"  # a recipe that finished without data made its own
 
 
 def _remarks(run: RunRecord) -> list[tuple[str, str, list[str]]]:

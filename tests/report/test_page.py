@@ -271,3 +271,17 @@ def test_many_subjects_fold_the_long_tables(tmp_path, folders):
 def test_print_opens_what_is_folded():
     css = (Path(__file__).parents[2] / "braindec/report/templates/report.css").read_text()
     assert re.search(r"@media print \{.*details::details-content \{ content-visibility: visible", css, re.S)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [({"data": {"dataset": None, "root": "/studies/one"}}, "one"), ({"data": {"dataset": "nsd"}}, "nsd"),
+     ({"data": {}, "text": {"path": "/texts/own.txt"}}, "own.txt"), ({"data": {}, "stimuli": {"texts": "t.txt"}}, "t.txt"),
+     ({"data": {}, "text": {"path": None}}, "made up on the spot"), ({"data": {}, "synthetic": {"n": 1}}, "built-in synthetic cohort"),
+     ({"data": {}, "model": {"tiny": "gpt2"}}, "made up on the spot")],
+)  # fmt: skip
+def test_it_says_where_the_data_came_from(config, said):
+    from braindec.report.page import _data
+
+    assert _data(config, config["data"], finished=True) == said
+    assert _data({"data": {}}, {}, finished=False) == "not said"
