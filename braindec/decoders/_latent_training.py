@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from braindec.decoders._latent_sessions import windows_at
-from braindec.train import Batch
+from braindec.train.loop import Batch
 
 __all__ = ["LatentBatches", "LatentContrast", "SessionEncoders"]
 

@@ -1,6 +1,7 @@
 """The types that every room shares: frozen dataclasses over numpy and pandas, read lazily, saved without pickle."""
 
 from braindec.types.features import Features
+from braindec.types.pictures import Pictures
 from braindec.types.recording import Recording
 from braindec.types.result import Result
 from braindec.types.signals import ArraySignal, HDF5Signal, SelectedSignal, Signal, StackedSignal
@@ -13,6 +14,7 @@ __all__ = [
     "Features",
     "FitRecord",
     "HDF5Signal",
+    "Pictures",
     "Recording",
     "Result",
     "SelectedSignal",

@@ -1,0 +1,5 @@
+"""Training: one loop for encoders (:mod:`braindec.train.loop`), one for diffusion models (:mod:`braindec.train.diffusion`)."""
+
+from braindec.train.loop import History, fit, resolve_device
+
+__all__ = ["History", "fit", "resolve_device"]
