@@ -89,7 +89,7 @@ def test_killed_while_it_trains(tmp_path):
     script, work = tmp_path / "job.py", tmp_path / "work"
     script.write_text(
         f"import sys, torch\ntorch.set_num_threads(1)\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        f"import test_train\ntest_train.run({str(work)!r}, epochs=40)\n"
+        f"import test_loop\ntest_loop.run({str(work)!r}, epochs=40)\n"
     )
     job = subprocess.Popen([sys.executable, str(script)])
     while job.poll() is None and epoch_of(work) < 5:
