@@ -187,7 +187,7 @@ class ContrastiveDecoder(EmbeddingDecoder):
         self._check_fitted()
         arrays = {f"history.{k}": v for k, v in self.history_.items()}
         arrays |= {f"loss.{k}": v.detach().cpu().numpy() for k, v in self.loss_.state_dict().items()}
-        return save_decoder(self, folder, arrays=arrays, more={"subjects": self.subjects_})
+        return save_decoder(self, folder, arrays=arrays, more={"subjects": self.subjects_, **self._more()})
 
     @classmethod
     def load(cls, folder: str | Path, *, encoder: nn.Module | None = None) -> ContrastiveDecoder:
@@ -197,9 +197,15 @@ class ContrastiveDecoder(EmbeddingDecoder):
             k: {n[len(k) + 1 :]: v for n, v in arrays.items() if n.startswith(f"{k}.")} for k in ("history", "loss")
         }
         decoder.history_, decoder.subjects_ = split["history"], more["subjects"]
+        for name in set(more) - {"subjects"}:
+            setattr(decoder, f"{name}_", more[name])
         decoder.loss_ = losses.get(decoder.loss, **(decoder.loss_options or {}))
         decoder.loss_.load_state_dict({k: torch.from_numpy(v) for k, v in split["loss"].items()})
         return decoder
+
+    def _more(self) -> dict[str, Any]:
+        """Further plain values that a subclass keeps beside the weights."""
+        return {}
 
     def _check_options(self) -> None:
         for name, least in (("batch_size", 2), ("average_repetitions", 1), ("queue", 0), ("epochs", 0)):
