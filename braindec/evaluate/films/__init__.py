@@ -1,0 +1,1 @@
+"""Metrics of decoded films, one a file: frames, clips, motion."""

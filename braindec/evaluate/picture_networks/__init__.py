@@ -1,0 +1,1 @@
+"""Networks that describe pictures for the metrics, one a file: built in, or with local weights."""
