@@ -9,8 +9,8 @@ Directions are those of pictures: x to the right, y down, from -1 to 1 between t
 
 from __future__ import annotations
 
-from colorsys import hsv_to_rgb
 from collections.abc import Sequence
+from colorsys import hsv_to_rgb
 
 import numpy as np
 import pandas as pd
@@ -58,7 +58,7 @@ def scene_pictures(
     backgrounds : sequence of str
         Names of :data:`BACKGROUNDS`.
     radius : (float, float), optional
-        Range of the radius of the disc with the object's area, in picture sides; .12 to .18 for pictures, .10 to .15
+        Range of the radius of the disc with the object's area, in picture sides; .13 to .19 for pictures, .10 to .15
         for films.
     concept : {"object", "shape", "colour", "motion"}
         What ``concept_id`` is: "object" is colour and shape ("red-star").
@@ -90,7 +90,7 @@ def scene_pictures(
     if film:
         levels["motion"] = _names("directions", directions, DIRECTIONS)
     items = _balanced(n, levels, np.random.default_rng([seed, 71]))
-    low, high = (0.10, 0.15) if film and radius is None else (0.12, 0.18) if radius is None else radius
+    low, high = (0.10, 0.15) if film and radius is None else (0.13, 0.19) if radius is None else radius
     slow, fast = (size / 42, size / 21) if speed is None else (speed, speed) if np.isscalar(speed) else speed
     path = float(fast) * (n_frames - 1) / size if film else 0.0  # in sides
     room = 0.5 - REACH * high - path / 2
@@ -138,7 +138,7 @@ def scene_masks(pictures: Pictures) -> np.ndarray:
     BraindecError
         If the pictures are no drawn scenes.
     """
-    items, n_frames = _scenes(pictures), pictures.shape[1] if pictures.is_film else None
+    items, n_frames = check_scenes(pictures), pictures.shape[1] if pictures.is_film else None
     frames = [np.stack(_masks(row, pictures.size[0], n_frames)) for row in items.itertuples()]
     masks = np.stack(frames)
     return masks if pictures.is_film else masks[:, 0]
@@ -157,7 +157,7 @@ def scene_flow(pictures: Pictures) -> np.ndarray:
     BraindecError
         If the pictures are no films of drawn scenes.
     """
-    items = _scenes(pictures)
+    items = check_scenes(pictures)
     if not pictures.is_film:
         raise BraindecError("pictures that do not move have no optical flow", found=repr(pictures), fix="film=True")
     inside = scene_masks(pictures)[:, :-1] >= 0.5
@@ -179,7 +179,7 @@ def scene_features(pictures: Pictures) -> Features:
     BraindecError
         If the pictures are no drawn scenes.
     """
-    items, levels = _scenes(pictures), pictures.info["levels"]
+    items, levels = check_scenes(pictures), pictures.info["levels"]
     columns: list[tuple[str, str, np.ndarray]] = []
     for factor, names in levels.items():
         for name in names if len(names) > 1 else ():
@@ -192,7 +192,9 @@ def scene_features(pictures: Pictures) -> Features:
     around = (items["hue"] - items["colour"].map(COLOURS) + 0.5) % 1 - 0.5
     columns.append(("hue", "hue within colour", around / (_HUE / np.sqrt(3))))
     if pictures.is_film:
-        step = pictures.info["fastest"] / np.sqrt(2)
+        step = max(0.75 * pictures.info["fastest"], 1e-6) / np.sqrt(
+            2
+        )  # the default range goes from half of the fastest
         columns += [("motion", axis, items[axis] / step) for axis in ("dx", "dy")]
     values = np.stack([np.asarray(c[2], dtype=np.float32) for c in columns], axis=1)
     units = pd.DataFrame({"name": [c[1] for c in columns], "component": [c[0] for c in columns]})
@@ -254,7 +256,8 @@ def _balanced(n: int, levels: dict[str, list[str]], rng: np.random.Generator) ->
     )
 
 
-def _scenes(pictures: Pictures) -> pd.DataFrame:
+def check_scenes(pictures: Pictures) -> pd.DataFrame:
+    """Return the table of drawn scenes; other pictures are refused."""
     missing = [c for c in (*_PAINT, "dx", "dy", "colour") if c not in pictures.items]
     if missing or "levels" not in pictures.info:
         raise BraindecError("these pictures are no drawn scenes", found=f"no column {', '.join(missing[:4])}",
