@@ -1,0 +1,278 @@
+"""What decoders that train a denoiser share: the UNet of a preset, the space that is denoised, the training, the pipeline.
+
+For any decoder of pictures whose condition is an embedding, tokens, or the output of an encoder that is trained along:
+``denoiser_unet`` builds the UNet, ``latent_space`` says what is denoised (pixels, patches, an autoencoder), ``train_denoiser``
+trains with dropped conditions, min-SNR weights and averaged weights, ``image_pipeline`` wraps the result, and
+``sample_pictures`` samples in blocks with noise by name.
+
+Source: Ho et al. 2020 (DDPM), Nichol & Dhariwal 2021 (cosine schedule), Ho & Salimans 2022 (dropped conditions), Hang et al.
+2023 (min-SNR), Rombach et al. 2022 (latents).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, UNet2DConditionModel
+from torch import nn
+
+from braindec.diffusion.conditioner import Conditioner
+from braindec.diffusion.image_pipeline import BrainImagePipeline
+from braindec.diffusion.patch_autoencoder import PatchAutoencoder
+from braindec.diffusion.presets import autoencoder, unet
+from braindec.errors import BraindecError
+from braindec.train.denoising import denoising_loss
+from braindec.train.diffusion import StepHistory, fit_diffusion
+
+__all__ = ["TRAINING", "DenoiserOptions", "batches_of", "denoiser_unet", "image_pipeline", "latent_space", "nchw",
+           "sample_pictures", "train_denoiser", "training_scheduler"]  # fmt: skip
+
+_BLOCK = 64  # pictures sampled at once
+
+TRAINING = {"num_train_timesteps": 200, "beta_schedule": "squaredcos_cap_v2"}
+
+
+class DenoiserOptions:
+    """Names of the options that decoders with a trained denoiser have in common (see :class:`~braindec.decoders.conditioned.Conditioned`)."""
+
+    NAMES = ("steps", "batch_size", "lr", "ema", "drop", "min_snr", "seed", "device", "folder")
+
+    @staticmethod
+    def of(decoder: Any) -> dict[str, Any]:
+        """Return them as arguments of :func:`train_denoiser`, checked."""
+        for name, least in (("steps", 1), ("batch_size", 1)):
+            value = getattr(decoder, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+                raise BraindecError(f"{name} must be a whole number of at least {least}", found=repr(value))
+        if not 0 <= decoder.drop < 1:
+            raise BraindecError("drop is a share of the conditions", found=repr(decoder.drop), allowed="0 to below 1")
+        return {name: getattr(decoder, name) for name in DenoiserOptions.NAMES}
+
+
+def denoiser_unet(
+    preset: str, *, channels: int, size: tuple[int, int], vector: int | None = None, changes: Mapping[str, Any] | None = None
+) -> UNet2DConditionModel:  # fmt: skip
+    """Build the UNet of a preset for a grid of (channel, height, width); see :func:`braindec.diffusion.presets.unet`.
+
+    "paper" is the label-to-image latent model that MinD-Vis starts from ("paper:mindvis"); tokens have its
+    ``cross_attention_dim``.
+    """
+    name = "paper:mindvis" if preset == "paper" else preset
+    return unet(
+        name,
+        sample_size=size[0] if size[0] == size[1] else size,
+        channels=channels,
+        vector=vector,
+        **dict(changes or {}),
+    )
+
+
+def nchw(pictures: np.ndarray) -> torch.Tensor:
+    """(n, height, width, channel) of 0 to 1 -> (n, channel, height, width) of -1 to 1."""
+    return torch.from_numpy(np.ascontiguousarray(pictures, dtype=np.float32)).permute(0, 3, 1, 2) * 2 - 1
+
+
+def latent_space(
+    choice: str | None, pictures: np.ndarray, *, steps: int = 300, seed: int = 0, device: str = "cpu", **options: Any
+) -> nn.Module | None:
+    """Return what stands between pictures and what is denoised; None for the pixels themselves.
+
+    Parameters
+    ----------
+    choice : str or None
+        None or "pixels"; "patches": components of 4 x 4 patches in closed form; "tiny": a small ``AutoencoderKL`` trained on
+        the pictures; else a folder or hub name of an ``AutoencoderKL`` (safetensors).
+    pictures : array (n, height, width, channel), 0 to 1
+        Training pictures.
+    steps, seed, device
+        Of the training of a small one.
+    **options
+        Settings of "patches" (``patch``, ``latent_channels``) or of the small ``AutoencoderKL``.
+    """
+    channels = pictures.shape[-1]
+    if choice in (None, "pixels"):
+        return None
+    if choice == "patches":
+        patch = int(options.get("patch", 4))
+        kept = int(options.get("latent_channels", min(channels * patch**2, 4 * channels)))
+        return PatchAutoencoder(channels=channels, patch=patch, latent_channels=kept).fit(nchw(pictures))
+    if choice == "tiny":
+        return _trained_autoencoder(pictures, steps=steps, seed=seed, device=device, **options)
+    return _opened_autoencoder(choice, channels)
+
+
+def training_scheduler(**changes: Any) -> DDPMScheduler:
+    """The noise of training: 200 levels on a cosine, unless ``changes`` say otherwise."""
+    return DDPMScheduler(**{**TRAINING, **changes})
+
+
+def batches_of(
+    tensors: Mapping[str, torch.Tensor], batch_size: int
+) -> Callable[[torch.Generator], Iterator[dict[str, torch.Tensor]]]:
+    """Return ``batches(generator)`` for :func:`fit_diffusion`: full batches of rows in random order."""
+    n = len(next(iter(tensors.values())))
+
+    def batches(generator: torch.Generator) -> Iterator[dict[str, torch.Tensor]]:
+        order = torch.randperm(n, generator=generator)
+        size = min(batch_size, n)
+        for start in range(0, n - size + 1, size):
+            rows = order[start : start + size]
+            yield {k: v[rows] for k, v in tensors.items()}
+
+    return batches
+
+
+def train_denoiser(
+    model: nn.ModuleDict,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    scheduler: Any,
+    condition: Callable[[nn.ModuleDict, Mapping[str, torch.Tensor], torch.Generator], torch.Tensor],
+    steps: int,
+    batch_size: int = 64,
+    lr: float = 2e-3,
+    ema: float | None = 0.99,
+    drop: float = 0.15,
+    min_snr: float | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    folder: str | Path | None = None,
+) -> StepHistory:
+    """Train ``model["unet"]`` and ``model["conditioner"]`` (and whatever ``condition`` uses of ``model``) in place.
+
+    Parameters
+    ----------
+    model : nn.ModuleDict
+        With "unet" and "conditioner".
+    tensors : mapping of Tensor (n, ...)
+        Rows that belong together; "y" is what is denoised, (n, channel, height, width); "without", bool, where it is given,
+        marks rows that have no condition.
+    scheduler : DDPMScheduler
+    condition : callable
+        ``condition(model, batch, generator) -> (batch, dim) or (batch, n_tokens, dim)``.
+    steps, batch_size, lr, ema, seed, device, folder
+        As in :func:`~braindec.train.diffusion.fit_diffusion`.
+    drop : float
+        Share of the rows whose condition is replaced by "nothing".
+    min_snr : float, optional
+        gamma of the min-SNR weights.
+    """
+    n_levels = scheduler.config.num_train_timesteps
+
+    def loss(parts: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+        y = batch["y"]
+        noise = torch.randn(y.shape, generator=generator).to(y.device)
+        levels = torch.randint(0, n_levels, (len(y),), generator=generator).to(y.device)
+        dropped = (torch.rand(len(y), generator=generator) < drop).to(y.device)
+        if "without" in batch:
+            dropped = dropped | batch["without"]
+        tokens, vector = parts["conditioner"](condition(parts, batch, generator), dropped)
+        noised = scheduler.add_noise(y, noise, levels)
+        predicted = parts["unet"](noised, levels, encoder_hidden_states=tokens, class_labels=vector).sample
+        return denoising_loss(scheduler, predicted, y, noise, levels, min_snr=min_snr)
+
+    return fit_diffusion(
+        model, loss, batches_of(tensors, batch_size), steps=steps, lr=lr, ema=ema, seed=seed, device=device, folder=folder
+    )  # fmt: skip
+
+
+def image_pipeline(
+    unet: nn.Module, conditioner: Conditioner, scheduler: Any, vae: nn.Module | None = None
+) -> BrainImagePipeline:
+    """Wrap what was trained in a pipeline that samples by DDIM; another scheduler can be put into ``pipeline.scheduler``."""
+    sampler = DDIMScheduler.from_config(scheduler.config, clip_sample=vae is None)
+    made = BrainImagePipeline(unet, sampler, conditioner, vae)
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def sample_pictures(
+    pipeline: BrainImagePipeline,
+    condition: np.ndarray | None,
+    names: Sequence[Any],
+    *,
+    seed: int,
+    block: int = _BLOCK,
+    per_item: Mapping[str, np.ndarray] | None = None,
+    **sampling: Any,
+) -> np.ndarray:
+    """Sample a picture for each name, block by block, (n, height, width, channel) float32 of 0 to 1.
+
+    Parameters
+    ----------
+    pipeline : BrainImagePipeline
+    condition : array (n, ...) or None
+        None for the prior alone.
+    names : sequence of shape (n,)
+        Noise comes from (seed, name).
+    seed : int
+    block : int
+        How many at once. Blocks are padded to one size, so that a picture has the same bytes whatever stands beside it.
+    per_item : mapping of array (n, ...), optional
+        Further arguments with one row an item (``image``, ``control``).
+    **sampling
+        Further arguments of the pipeline.
+    """
+    names = list(names)
+    if condition is not None and len(condition) != len(names):
+        raise BraindecError("one name for each condition", found=f"{len(condition)} conditions, {len(names)} names")
+    made = []
+    for start in range(0, len(names), block):
+        rows = slice(start, min(start + block, len(names)))
+        some = names[rows]
+        pad = block - len(some) if len(names) > 1 or block > 1 else 0
+
+        def filled(values: np.ndarray, pad: int = pad, rows: slice = rows) -> np.ndarray:
+            values = np.asarray(values)[rows]
+            return np.concatenate([values, np.repeat(values[-1:], pad, axis=0)]) if pad else values
+
+        extra = {k: filled(v) for k, v in (per_item or {}).items()}
+        given = {"n": block} if condition is None else {"condition": filled(condition)}
+        out = pipeline(**given, names=some + [some[-1]] * pad, seed=seed, **extra, **sampling).images
+        made.append(np.asarray(out, dtype=np.float32)[: len(some)])
+    return np.concatenate(made) if made else np.zeros((0, 1, 1, 1), np.float32)
+
+
+def _trained_autoencoder(
+    pictures: np.ndarray, *, steps: int, seed: int, device: str, kl: float = 1e-4, batch_size: int = 32, **options: Any
+) -> AutoencoderKL:
+    """A small AutoencoderKL of the training pictures; its scaling factor makes latents of variance one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        vae = autoencoder("tiny", sample_size=pictures.shape[1], channels=pictures.shape[-1], **options)
+
+    def loss(model: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+        found = model.encode(batch["y"]).latent_dist
+        noise = torch.randn(found.mean.shape, generator=generator).to(found.mean.device)
+        made = model.decode(found.mean + found.std * noise).sample
+        return (made - batch["y"]).abs().mean() + kl * found.kl().mean() / found.mean[0].numel()
+
+    y = nchw(pictures)
+    fit_diffusion(vae, loss, batches_of({"y": y}, batch_size), steps=steps, lr=3e-3, ema=None, seed=seed, device=device)
+    with torch.no_grad():
+        some = vae.to("cpu").encode(y[:256]).latent_dist.mode()
+    vae.register_to_config(scaling_factor=float(1 / some.std().clamp(min=1e-6)))
+    return vae.eval().requires_grad_(False)
+
+
+def _opened_autoencoder(path: str, channels: int) -> AutoencoderKL:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", FutureWarning)
+            vae = AutoencoderKL.from_pretrained(path, use_safetensors=True)
+    except (OSError, ValueError, FutureWarning) as error:
+        raise BraindecError(
+            f"no autoencoder was found at {path!r}", found=str(error).splitlines()[0],
+            allowed="'pixels', 'patches', 'tiny', or a folder / hub name of an AutoencoderKL in safetensors",
+        ) from error  # fmt: skip
+    if vae.config.in_channels != channels:
+        raise BraindecError(
+            "the autoencoder was trained on pictures of another mode", found=f"pictures of {channels} channels",
+            allowed=f"{vae.config.in_channels} channels", fix="convert the pictures when they are loaded",
+        )  # fmt: skip
+    return vae.eval().requires_grad_(False)
