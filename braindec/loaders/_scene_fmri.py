@@ -22,7 +22,7 @@ from braindec.types.signals import StackedSignal
 
 TRIAL_S = 4.0  # s from trial to trial
 _SHARES = {"V1": 0.34, "V4": 0.15, "LOC": 0.23, "MT": 0.14, "control": 0.14}
-_LEVEL = {"V1": 4.5, "V4": 4.0, "LOC": 6.0, "MT": 5.0, "control": 4.5}  # noise sd in units of the signal's, at noise=1
+_LEVEL = {"V1": 4.3, "V4": 3.8, "LOC": 5.2, "MT": 4.6, "control": 4.4}  # noise sd in units of the signal's, at noise=1
 _PARTS = {"own": 0.6, "shared": 0.2, "drift": 0.2}  # of the noise's variance
 
 

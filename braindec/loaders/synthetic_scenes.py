@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from braindec.loaders import _scene_fmri
+from braindec.loaders import _scene_eeg, _scene_fmri
 from braindec.loaders._scene_trials import plan
 from braindec.loaders.scenes import check_scenes
 from braindec.types import Pictures, Windows
 
-__all__ = ["scene_fmri"]
+__all__ = ["scene_eeg", "scene_fmri"]
 
 
 def scene_fmri(
@@ -58,3 +58,46 @@ def scene_fmri(
     check_scenes(pictures)
     trials = plan(pictures, subject=subject, repetitions=repetitions, runs=runs, seed=seed, stimulus_ids=stimulus_ids)
     return _scene_fmri.respond(pictures, trials, n_voxels=n_voxels, noise=noise, seed=seed, subject=subject)
+
+
+def scene_eeg(
+    pictures: Pictures, *, noise: float = 1.0, seed: int = 0, subject: str = "01", repetitions: int = 1, runs: int = 8,
+    stimulus_ids: Sequence[Any] | None = None, channels: Sequence[str] | None = None, sfreq: float = 100.0, tmin: float = -0.1,
+    tmax: float = 0.6,
+) -> Windows:  # fmt: skip
+    """Return the EEG of one subject around each scene, in V, cut from continuous runs.
+
+    Parameters
+    ----------
+    pictures : Pictures
+        Of :func:`braindec.loaders.scenes.scene_pictures`; drives are standardised over all of them, so draw training and
+        test scenes together.
+    noise : float
+        Scale of the ongoing activity (1/f, alpha, sensors); 1 by default.
+    seed, subject
+        Decide the head; subjects share what drives the sources, not the topographies.
+    repetitions, runs, stimulus_ids
+        See :func:`scene_fmri`.
+    channels : sequence of str, optional
+        Names of the 10-05 system; 32 by default, against linked mastoids.
+    sfreq, tmin, tmax : float
+        Hz; s from onset (``tmax`` not included).
+
+    Returns
+    -------
+    Windows of shape (n_trials, n_channels, n_times)
+        ``info["truth"]`` has arrays: ``attribute``, ``name``, ``latency`` (s) and ``position`` (m) of each source,
+        ``topographies`` (channel, source; V a unit of drive), ``courses`` (source, time) over ``times``, ``drives`` (picture,
+        source), ``evoked`` (channel, time), ``noise_sd`` (channel,; V).
+
+    Raises
+    ------
+    BraindecError
+        If the pictures are no drawn scenes, a channel is unknown, or a number makes no sense.
+    """
+    check_scenes(pictures)
+    trials = plan(pictures, subject=subject, repetitions=repetitions, runs=runs, seed=seed, stimulus_ids=stimulus_ids)
+    given = list(channels) if channels is not None else None
+    return _scene_eeg.respond(
+        pictures, trials, noise=noise, seed=seed, subject=subject, channels=given, sfreq=sfreq, tmin=tmin, tmax=tmax
+    )
