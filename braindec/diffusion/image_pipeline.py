@@ -239,7 +239,7 @@ class BrainImagePipeline(DiffusionPipeline):
             raise BraindecError("strength of the noise on a starting picture", found=repr(strength), allowed="0 to 1")
         self.scheduler.set_timesteps(steps, device=self._execution_device)
         first = steps - round(steps * strength)
-        if first and hasattr(self.scheduler, "set_begin_index"):
+        if hasattr(self.scheduler, "set_begin_index"):
             self.scheduler.set_begin_index(first * self.scheduler.order)
         return self.scheduler.timesteps[first * self.scheduler.order :]
 

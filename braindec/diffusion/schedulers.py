@@ -37,6 +37,7 @@ SCHEDULERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "lms": ("LMSDiscreteScheduler", {}, PREDICTIONS),
     "pndm": ("PNDMScheduler", {"skip_prk_steps": True}, ("epsilon", "v_prediction")),
 }  # fmt: skip
+_EMPTY = 1e-4  # alpha_bar below which a level holds no picture (Stable Diffusion ends at .0047)
 _SD = {"num_train_timesteps": 1000, "beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
        "clip_sample": False, "steps_offset": 1}  # fmt: skip
 TRAINING: dict[str, dict[str, Any]] = {
@@ -130,7 +131,8 @@ def make_scheduler(name: str, *, training: Any = None, **options: Any) -> Any:
             f"{class_name} has no option {unknown[0]!r}{did_you_mean(unknown[0], known)}",
             allowed=", ".join(k for k in known if k != "self"),
         )
-    settings = {**{k: v for k, v in taken.items() if k in known}, **settings, **options}
+    fitting = {} if training is None else _fitting(name, training)
+    settings = {k: v for k, v in {**taken, **settings, **fitting, **options}.items() if k in known}
     kind = settings.get("prediction_type", "epsilon")
     if kind not in predictions:
         able = [n for n, (_, _, kinds) in SCHEDULERS.items() if kind in kinds]
@@ -188,6 +190,22 @@ def _training_settings(training: Any) -> dict[str, Any]:
     if getattr(training, "alphas_cumprod", None) is None:
         check_same_training(training, training)  # says why
     return {k: training.config[k] for k in names if training.config.get(k) is not None}
+
+
+def _fitting(name: str, training: Any) -> dict[str, Any]:
+    """What a sampler needs beyond the levels: bounds of pixels, and a start below levels that hold no picture at all.
+
+    Samplers without ``clip_sample`` get the same by thresholding at the bound. A clean picture cannot be computed from noise
+    that was predicted where next to nothing but noise is (the last of the cosine levels: alpha_bar 1e-9), so sampling starts
+    one stretch below ("leading", as DDIM does).
+    """
+    found: dict[str, Any] = {}
+    if training.config.get("clip_sample"):
+        found |= {"thresholding": True, "sample_max_value": training.config.get("clip_sample_range", 1.0)}
+    noise_predicted = training.config.get("prediction_type", "epsilon") == "epsilon"
+    if float(training.alphas_cumprod[-1]) < _EMPTY and (noise_predicted or name == "heun"):
+        found["timestep_spacing"] = "leading"
+    return found
 
 
 def _make(class_name: str, settings: dict[str, Any], name: str) -> Any:
