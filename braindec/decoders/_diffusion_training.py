@@ -18,23 +18,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import nn
 
 from braindec.diffusion.conditioner import Conditioner
 from braindec.diffusion.image_pipeline import BrainImagePipeline
 from braindec.diffusion.patch_autoencoder import PatchAutoencoder
 from braindec.diffusion.presets import autoencoder, unet
+from braindec.diffusion.schedulers import make_scheduler, training_scheduler
 from braindec.errors import BraindecError
-from braindec.train.denoising import denoising_loss
+from braindec.train.denoising import diffusion_loss
 from braindec.train.diffusion import StepHistory, fit_diffusion
+from braindec.types import Pictures
 
-__all__ = ["TRAINING", "DenoiserOptions", "batches_of", "denoiser_unet", "image_pipeline", "latent_space", "nchw",
-           "sample_pictures", "train_denoiser", "training_scheduler"]  # fmt: skip
+__all__ = ["DenoiserOptions", "batches_of", "denoiser_unet", "history_of", "image_pipeline", "latent_space", "latents_of", "nchw",
+           "noise_levels", "open_image_pipeline", "same_size", "sample_pictures", "still_only", "train_denoiser"]  # fmt: skip
 
 _BLOCK = 64  # pictures sampled at once
-
-TRAINING = {"num_train_timesteps": 200, "beta_schedule": "squaredcos_cap_v2"}
 
 
 class DenoiserOptions:
@@ -106,9 +106,9 @@ def latent_space(
     return _opened_autoencoder(choice, channels)
 
 
-def training_scheduler(**changes: Any) -> DDPMScheduler:
-    """The noise of training: 200 levels on a cosine, unless ``changes`` say otherwise."""
-    return DDPMScheduler(**{**TRAINING, **changes})
+def noise_levels(preset: str, *, latents: bool, changes: Mapping[str, Any] | None = None) -> DDPMScheduler:
+    """Return the noise of training of a preset; see :func:`braindec.diffusion.schedulers.training_scheduler`."""
+    return training_scheduler("paper:mindvis" if preset == "paper" else preset, latents=latents, **dict(changes or {}))
 
 
 def batches_of(
@@ -162,19 +162,17 @@ def train_denoiser(
     min_snr : float, optional
         gamma of the min-SNR weights.
     """
-    n_levels = scheduler.config.num_train_timesteps
+    without = "without" in tensors and bool(tensors["without"].any())
+    ready = diffusion_loss(
+        model["unet"], model["conditioner"], scheduler, min_snr=min_snr, condition_drop=drop or (1e-9 if without else 0.0)
+    )  # fmt: skip
 
     def loss(parts: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
-        y = batch["y"]
-        noise = torch.randn(y.shape, generator=generator).to(y.device)
-        levels = torch.randint(0, n_levels, (len(y),), generator=generator).to(y.device)
-        dropped = (torch.rand(len(y), generator=generator) < drop).to(y.device)
-        if "without" in batch:
-            dropped = dropped | batch["without"]
-        tokens, vector = parts["conditioner"](condition(parts, batch, generator), dropped)
-        noised = scheduler.add_noise(y, noise, levels)
-        predicted = parts["unet"](noised, levels, encoder_hidden_states=tokens, class_labels=vector).sample
-        return denoising_loss(scheduler, predicted, y, noise, levels, min_snr=min_snr)
+        drawn = ready.draw({"x": batch["y"]}, generator)
+        if without:
+            drawn["drop"] = drawn["drop"] | batch["without"]
+        drawn["condition"] = condition(parts, batch, generator)
+        return ready(parts, drawn, generator)
 
     return fit_diffusion(
         model, loss, batches_of(tensors, batch_size), steps=steps, lr=lr, ema=ema, seed=seed, device=device, folder=folder
@@ -182,13 +180,53 @@ def train_denoiser(
 
 
 def image_pipeline(
-    unet: nn.Module, conditioner: Conditioner, scheduler: Any, vae: nn.Module | None = None
-) -> BrainImagePipeline:
-    """Wrap what was trained in a pipeline that samples by DDIM; another scheduler can be put into ``pipeline.scheduler``."""
-    sampler = DDIMScheduler.from_config(scheduler.config, clip_sample=vae is None)
-    made = BrainImagePipeline(unet, sampler, conditioner, vae)
+    unet: nn.Module, conditioner: Conditioner, scheduler: Any, vae: nn.Module | None = None, *, sampler: str = "ddim"
+) -> BrainImagePipeline:  # fmt: skip
+    """Wrap what was trained in a pipeline; ``sampler`` is a name of :func:`braindec.diffusion.schedulers.make_scheduler`."""
+    made = BrainImagePipeline(unet, make_scheduler(sampler, training=scheduler), conditioner, vae)
     made.set_progress_bar_config(disable=True)
     return made
+
+
+def open_image_pipeline(folder: str | Path) -> BrainImagePipeline:
+    """Open what ``save_pretrained`` of an image pipeline wrote."""
+    made = BrainImagePipeline.from_pretrained(folder)
+    made.set_progress_bar_config(disable=True)
+    return made
+
+
+def latents_of(vae: nn.Module | None, values: np.ndarray, *, block: int = 256) -> torch.Tensor:
+    """What is denoised for pictures (n, height, width, channel) of 0 to 1: pixels or latents, (n, channel, height, width)."""
+    x = nchw(values)
+    if vae is None:
+        return x
+    with torch.no_grad():
+        parts = [vae.encode(x[i : i + block]).latent_dist.mode() for i in range(0, len(x), block)]
+    return torch.cat(parts) * vae.config.scaling_factor
+
+
+def history_of(history: StepHistory) -> dict[str, np.ndarray]:
+    """Columns of a history, for the report."""
+    return {k: np.array([row[k] for row in history.rows], dtype=float) for k in history.rows[0]}
+
+
+def still_only(pictures: Pictures) -> None:
+    """Raise for films."""
+    if pictures.is_film:
+        raise BraindecError("this decoder makes still pictures", found="films", fix="use a decoder of films")
+
+
+def same_size(extra: Pictures | None, pictures: Pictures) -> np.ndarray | None:
+    """Return further pictures, (n, height, width, channel), or None; they must be of the size and mode of the others."""
+    if extra is None:
+        return None
+    if extra.shape[1:] != pictures.shape[1:]:
+        raise BraindecError(
+            "the extra pictures are of another size or mode",
+            found=f"{extra.shape[1:]}",
+            allowed=f"{pictures.shape[1:]}",
+        )
+    return extra.load()
 
 
 def sample_pictures(

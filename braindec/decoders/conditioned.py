@@ -22,18 +22,21 @@ from torch import nn
 from braindec.decoders._diffusion_training import (
     DenoiserOptions,
     denoiser_unet,
+    history_of,
     image_pipeline,
     latent_space,
-    nchw,
+    latents_of,
+    noise_levels,
+    open_image_pipeline,
+    same_size,
     sample_pictures,
+    still_only,
     train_denoiser,
-    training_scheduler,
 )  # fmt: skip
 from braindec.decoders._front_end import DecoderFront, WindowFront, make_encoder
 from braindec.decoders._picture_stored import load_picture_decoder, save_picture_decoder
 from braindec.decoders._pictures import PictureDecoder, targets_of
 from braindec.diffusion.conditioner import Conditioner
-from braindec.diffusion.image_pipeline import BrainImagePipeline
 from braindec.encoders._base import Encoder
 from braindec.errors import BraindecError
 from braindec.types import Features, FitRecord, Pictures, Windows
@@ -75,9 +78,11 @@ class Conditioned(PictureDecoder):
     input_dropout : float
         Share of the channels (or predicted numbers) that is set to 0 in each training example (0.2 in MinD-Vis).
     noise : dict, optional
-        Settings of ``DDPMScheduler`` in training.
+        Settings of :func:`braindec.diffusion.schedulers.training_scheduler`.
     steps, batch_size, lr, ema, drop, min_snr, seed, device, folder
         As in :func:`~braindec.decoders._diffusion_training.train_denoiser`.
+    sampler : str
+        A scheduler of :func:`braindec.diffusion.schedulers.make_scheduler`.
     num_inference_steps, guidance_scale
         Of sampling, unless a call says otherwise.
     scaler, scale_by, time_bins
@@ -100,7 +105,7 @@ class Conditioned(PictureDecoder):
         autoencoder_options: dict[str, Any] | None = None, input_dropout: float = 0.0, noise: dict[str, Any] | None = None,
         steps: int = 400, batch_size: int = 64, lr: float = 2e-3, ema: float | None = 0.99, drop: float = 0.15,
         min_snr: float | None = 5.0, seed: int = 0, device: str = "cpu", folder: str | None = None,
-        num_inference_steps: int = 20, guidance_scale: float = 2.0, scaler: Any = "standard_scaler",
+        sampler: str = "ddim", num_inference_steps: int = 20, guidance_scale: float = 2.0, scaler: Any = "standard_scaler",
         scale_by: str | None = None, time_bins: int | str | None = "auto", extra_pictures: Pictures | None = None,
     ) -> None:  # fmt: skip
         self.preset, self.unet_options, self.n_tokens, self.double = preset, unet_options, n_tokens, double
@@ -117,7 +122,7 @@ class Conditioned(PictureDecoder):
             min_snr,
         )
         self.seed, self.device, self.folder = seed, device, folder
-        self.num_inference_steps, self.guidance_scale = num_inference_steps, guidance_scale
+        self.sampler, self.num_inference_steps, self.guidance_scale = sampler, num_inference_steps, guidance_scale
         self.scaler, self.scale_by, self.time_bins, self.extra_pictures = scaler, scale_by, time_bins, extra_pictures
 
     def fit(
@@ -125,23 +130,23 @@ class Conditioned(PictureDecoder):
     ) -> Conditioned:  # fmt: skip
         """Train on windows; ``features`` only for an ``embedder`` that needs them, ``validation`` is not used."""
         options = DenoiserOptions.of(self)
+        still_only(pictures)
         values, codes = targets_of(windows, pictures)
-        _no_film(pictures)
         inputs = self._fit_front(windows, pictures, features)
-        extra = _extra(self.extra_pictures, pictures)
+        extra = same_size(self.extra_pictures, pictures)
         seen = values if extra is None else np.concatenate([values, extra])
         vae = latent_space(
             self.autoencoder, seen, seed=self.seed, device=self.device, **(self.autoencoder_options or {})
         )
-        scheduler = training_scheduler(**(self.noise or {}))
+        scheduler = noise_levels(self.preset, latents=vae is not None, changes=self.noise)
         model = self._model(inputs, seen, vae)
-        latents = _latents(vae, seen)
+        latents = latents_of(vae, seen)
         tensors = self._tensors(inputs, latents, codes, len(values))
         history = train_denoiser(model, tensors, scheduler=scheduler, condition=self._condition_of, **options)
         model.to("cpu")
         self.encoder_ = model["encoder"] if "encoder" in model else None
-        self.pipeline_ = image_pipeline(model["unet"], model["conditioner"], scheduler, vae)
-        self.history_ = {k: np.array([row[k] for row in history.rows]) for k in history.rows[0]}
+        self.pipeline_ = image_pipeline(model["unet"], model["conditioner"], scheduler, vae, sampler=self.sampler)
+        self.history_ = history_of(history)
         self.picture_shape_ = pictures.shape[1:]
         self.fit_records_ = [*self.front_.records, FitRecord.of("denoiser", windows.ids)]
         return self
@@ -186,8 +191,7 @@ class Conditioned(PictureDecoder):
             decoder.front_ = WindowFront(scaler=None)
             decoder.front_.reader, decoder.front_.n_bins = decoder.reader_, more["n_bins"]
         decoder.encoder_ = Encoder.load(folder / "encoder") if decoder.encoder is not None else None
-        decoder.pipeline_ = BrainImagePipeline.from_pretrained(folder / "pipeline")
-        decoder.pipeline_.set_progress_bar_config(disable=True)
+        decoder.pipeline_ = open_image_pipeline(folder / "pipeline")
         return decoder
 
     def _fit_front(self, windows: Windows, pictures: Pictures, features: Features | None) -> np.ndarray:
@@ -211,7 +215,7 @@ class Conditioned(PictureDecoder):
             )
             parts["encoder"].requires_grad_(self.train_encoder)
         dim = _CODE if self.encoder is not None else int(np.prod(inputs.shape[1:]))
-        channels, *size = _latents(vae, seen[:1]).shape[1:]
+        channels, *size = latents_of(vae, seen[:1]).shape[1:]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             vector = None if not self.double else 32 if self.preset == "tiny" else 256
@@ -249,29 +253,3 @@ class Conditioned(PictureDecoder):
         """Code of windows, one by one: the same bytes whatever stands beside a window."""
         self.encoder_.eval()
         return self.encoder_(torch.from_numpy(inputs)).numpy()
-
-
-def _latents(vae: nn.Module | None, values: np.ndarray, block: int = 256) -> torch.Tensor:
-    """What is denoised, (n, channel, height, width)."""
-    x = nchw(values)
-    if vae is None:
-        return x
-    with torch.no_grad():
-        return torch.cat([vae.encode(x[i : i + block]).latent_dist.mode() for i in range(0, len(x), block)]) * vae.config.scaling_factor  # fmt: skip
-
-
-def _extra(extra: Pictures | None, pictures: Pictures) -> np.ndarray | None:
-    if extra is None:
-        return None
-    if extra.shape[1:] != pictures.shape[1:]:
-        raise BraindecError(
-            "the extra pictures are of another size or mode",
-            found=f"{extra.shape[1:]}",
-            allowed=f"{pictures.shape[1:]}",
-        )
-    return extra.load()
-
-
-def _no_film(pictures: Pictures) -> None:
-    if pictures.is_film:
-        raise BraindecError("this decoder makes still pictures", found="films", fix="use a decoder of films (video)")
