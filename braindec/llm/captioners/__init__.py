@@ -1,0 +1,1 @@
+"""Captioners: from embeddings or tokens of an image to words; one a file."""
