@@ -24,7 +24,7 @@ import torch
 
 from braindec.errors import BraindecError
 
-Objective = Callable[[torch.Tensor], torch.Tensor]
+Objective = Callable[..., torch.Tensor]
 
 __all__ = ["Objective", "alpha_bar", "clean_of", "shifted", "value_of"]
 
@@ -63,13 +63,15 @@ def clean_of(predicted: torch.Tensor, x: torch.Tensor, alpha: torch.Tensor, kind
 
 
 def shifted(
-    predicted: torch.Tensor, gradient: torch.Tensor, alpha: torch.Tensor, kind: str, *, limit: float | None = None
-) -> torch.Tensor:
+    predicted: torch.Tensor, x: torch.Tensor, gradient: torch.Tensor, alpha: torch.Tensor, kind: str, *,
+    limit: float | None = None, bound: float | None = None,
+) -> torch.Tensor:  # fmt: skip
     """Return the prediction for which the predicted noise is lower by ``sqrt(1 - alpha) * gradient``.
 
     Parameters
     ----------
-    predicted : Tensor of shape (n, ...)
+    predicted, x : Tensor of shape (n, ...)
+        What the denoiser predicts, and the noised picture that it saw.
     gradient : Tensor of shape (n, ...)
         Of scale times the objective, with respect to the noised picture.
     alpha : scalar Tensor
@@ -78,19 +80,26 @@ def shifted(
         What ``predicted`` is.
     limit : float, optional
         Largest root mean square of the change of the noise, item by item (noise itself has 1); None for none.
+    bound : float, optional
+        Clean values end at plus and minus this (1 for pixels): the change takes none beyond it. Schedulers that clip the clean
+        picture, but not the noise, would otherwise turn the excess into a step the wrong way.
     """
     change = (1 - alpha).sqrt().to(gradient.dtype) * gradient
     if limit is not None:
         size = change.flatten(1).pow(2).mean(dim=1).sqrt().clamp(min=1e-30)
         change = change * (limit / size).clamp(max=1.0).reshape(-1, *[1] * (change.ndim - 1))
+    raised = ((1 - alpha) / alpha).sqrt().to(change.dtype)  # of the clean picture, for each unit that the noise falls
+    if bound is not None:
+        clean = clean_of(predicted, x, alpha, kind)
+        moved = torch.maximum(torch.minimum(clean + raised * change, clean.clamp(min=bound)), clean.clamp(max=-bound))
+        change = (moved - clean) / raised
     if kind == "epsilon":
         return predicted - change
-    # the same change of the noise, told in the clean picture or in v = sqrt(a) noise - sqrt(1 - a) clean
-    factor = (1 - alpha).sqrt() / alpha.sqrt() if kind == "sample" else -1 / alpha.sqrt()
-    return predicted + factor.to(change.dtype) * change
+    # the same, told in the clean picture, or in v = sqrt(a) noise - sqrt(1 - a) clean
+    return predicted + raised * change if kind == "sample" else predicted - change / alpha.sqrt().to(change.dtype)
 
 
-def value_of(objective: Objective, pictures: torch.Tensor) -> torch.Tensor:
+def value_of(objective: Objective, pictures: torch.Tensor, *targets: torch.Tensor) -> torch.Tensor:
     """Return the objective of pictures (n, channel, height, width) of 0 to 1, shape (n,).
 
     Raises
@@ -98,7 +107,7 @@ def value_of(objective: Objective, pictures: torch.Tensor) -> torch.Tensor:
     BraindecError
         If it is not one finite number an item, or no gradient leads from it to the pictures.
     """
-    value = objective(pictures)
+    value = objective(pictures, *targets)
     if not isinstance(value, torch.Tensor) or tuple(value.shape) != (len(pictures),):
         raise BraindecError(
             "the objective must return one number a picture", allowed=f"a Tensor of shape ({len(pictures)},)",

@@ -21,6 +21,7 @@ __all__ = ["GuidedImagePipeline"]
 @dataclass(frozen=True)
 class _Guide:
     objective: Objective
+    targets: torch.Tensor | None
     scale: float
     mix: bool
     through_denoiser: bool
@@ -44,6 +45,7 @@ class GuidedImagePipeline(BrainImagePipeline):
         *,
         objective: Objective | None = None,
         objective_scale: float = 1.0,
+        targets: Any = None,
         mix: bool = True,
         through_denoiser: bool = True,
         limit: float | None = None,
@@ -56,10 +58,12 @@ class GuidedImagePipeline(BrainImagePipeline):
         condition : array or Tensor, optional
         objective : callable, optional
             ``objective(images) -> (n,)``: images are a Tensor (n, channel, height, width) of 0 to 1, and the value of an
-            item depends on that item alone. Its gradient is needed.
+            item depends on that item alone. Its gradient is needed. With ``targets`` it is ``objective(images, targets)``.
         objective_scale : float
             Logarithm of how much likelier a picture becomes for each unit of the objective. 0 samples as if there were no
             objective, bit for bit; a negative scale looks for what lowers it.
+        targets : array or Tensor of shape (n, ...), optional
+            What the objective compares each item with (measured responses, for instance).
         mix : bool
             Evaluate the objective on the mix of the clean guess and the noised picture (BrainDiVE), or on the guess alone.
         through_denoiser : bool
@@ -82,7 +86,8 @@ class GuidedImagePipeline(BrainImagePipeline):
         used = objective is not None and scale != 0
         if used:
             alpha_bar(self.scheduler, 0)  # refuses schedulers that cannot be used before anything is sampled
-        self._guide = _Guide(objective, scale, mix, through_denoiser, limit) if used else None
+        given = None if targets is None else self._tensor(targets)
+        self._guide = _Guide(objective, given, scale, mix, through_denoiser, limit) if used else None
         try:
             return super().__call__(condition, **options)
         finally:
@@ -106,7 +111,8 @@ class GuidedImagePipeline(BrainImagePipeline):
         used = predicted if guide.through_denoiser else predicted.detach()
         clean = clean_of(used, noised, alpha, self.scheduler.config.prediction_type)
         f = float((1 - alpha).sqrt()) if guide.mix else 1.0
-        value = value_of(guide.objective, self.decode_latents(f * clean + (1 - f) * noised))
+        pictures = self.decode_latents(f * clean + (1 - f) * noised)
+        value = value_of(guide.objective, pictures, *([] if guide.targets is None else [guide.targets]))
         (gradient,) = torch.autograd.grad(guide.scale * value.sum(), x)
         if not torch.isfinite(gradient).all():
             raise BraindecError(
@@ -126,7 +132,8 @@ class GuidedImagePipeline(BrainImagePipeline):
             predicted = super()._predict(leaf, t, conditions, scale, hint, control_scale)
             stretch = float(x.norm() / self.scheduler.scale_model_input(x, t).norm())
             _, gradient = self.objective_gradient(leaf, t, predicted, stretch)
+        kind, bound = self.scheduler.config.prediction_type, 1.0 if self.vae is None else None
         alpha = alpha_bar(self.scheduler, t)
-        return shifted(
-            predicted.detach(), gradient, alpha, self.scheduler.config.prediction_type, limit=guide.limit
-        ).to(x.dtype)
+        return shifted(predicted.detach(), x / stretch, gradient, alpha, kind, limit=guide.limit, bound=bound).to(
+            x.dtype
+        )
