@@ -32,7 +32,7 @@ from braindec.train.diffusion import StepHistory, fit_diffusion
 from braindec.types import Pictures
 
 __all__ = ["DenoiserOptions", "batches_of", "denoiser_unet", "history_of", "image_pipeline", "latent_space", "latents_of", "nchw",
-           "noise_levels", "open_image_pipeline", "same_size", "sample_pictures", "still_only", "train_denoiser"]  # fmt: skip
+           "noise_levels", "open_image_pipeline", "own_memory", "same_size", "sample_pictures", "still_only", "train_denoiser"]  # fmt: skip
 
 _BLOCK = 64  # pictures sampled at once
 
@@ -192,7 +192,17 @@ def open_image_pipeline(folder: str | Path) -> BrainImagePipeline:
     """Open what ``save_pretrained`` of an image pipeline wrote."""
     made = BrainImagePipeline.from_pretrained(folder)
     made.set_progress_bar_config(disable=True)
+    for part in made.components.values():
+        if isinstance(part, nn.Module):
+            own_memory(part).eval()
     return made
+
+
+def own_memory(module: nn.Module) -> nn.Module:
+    """Copy weights that lie in a mapped file, whose alignment changes the last bit of products."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.clone()
+    return module
 
 
 def latents_of(vae: nn.Module | None, values: np.ndarray, *, block: int = 256) -> torch.Tensor:
