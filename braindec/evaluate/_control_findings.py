@@ -1,0 +1,204 @@
+"""What a control report warns of: truth that leaks in, categories instead of pictures, simpler decoders that do as well.
+
+Source: Shirakawa et al. 2024 (arXiv 2405.10078) on identification inflated by categories and on output dimensions that collapse;
+each finding names its own reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from braindec.evaluate._control_items import Items
+from braindec.evaluate._control_metrics import Scorer
+from braindec.evaluate._control_overlap import overlap_finding
+from braindec.evaluate._control_rank import rank_finding
+from braindec.evaluate._control_scores import RowScore
+from braindec.evaluate._control_table import Lead
+from braindec.evaluate._control_tests import interval
+from braindec.evaluate.finding import Finding
+from braindec.stats.permutation import permutation_p
+
+_ALPHA, _LEAK = 0.05, 0.01  # the check for leaks may call one honest decoder in a hundred
+_CATEGORY_ONLY = 0.25  # share of the lead over all items up to which a lead within categories counts as none
+_SIMPLE = {
+    "ridge": "ridge regression alone",
+    "nearest_training": "the nearest training picture",
+    "category_oracle": "a random training picture of the right category",
+    "mean_picture": "the mean training picture, which sees no brain,",
+}
+_SHIRAKAWA = "Shirakawa et al. 2024, arXiv 2405.10078"
+
+__all__ = ["findings_of"]
+
+Scored = Mapping[str, Mapping[str, RowScore]]
+
+
+def findings_of(
+    scored: Scored, asked: Sequence[Scorer], items: Items, *, made: Mapping[str, np.ndarray], true: np.ndarray, train: Any,
+    network: Any, tests: Sequence[Lead], headline: pd.DataFrame, generative: bool, n_permutations: int, rng: np.random.Generator,
+) -> tuple[list[Finding], list[str]]:  # fmt: skip
+    """Return all findings, and the sentences that a reader should see first."""
+    nulls = [row for row in made if any(t.row == row and t.kind == "null" for t in tests)]
+    found = [
+        over_nulls(headline, nulls, n_permutations),
+        leak(scored, nulls),
+        exemplar(scored, items, rng),
+        simpler(tests),
+        seeds(scored[asked[0].name]["decoded"], generative, asked[0].name),
+    ]
+    if network is not None:
+        found.append(rank_finding(made["decoded"], true, items, network))
+        if train is not None and true.dtype.kind not in "OUS":
+            found.append(overlap_finding(true[items.first], train, network=network, folds=None if items.folds is None else items.folds[items.first]))  # fmt: skip
+    told = [f.message for f in (found[0], found[2], found[3]) if f.level != "skip" and f.message]
+    told += [f.message for f in found if f.level == "fail" and f.message not in told]
+    return found, [text[0].upper() + text[1:] + ("" if text.endswith(".") else ".") for text in told]
+
+
+def over_nulls(headline: pd.DataFrame, nulls: Sequence[str], n_permutations: int) -> Finding:
+    """Is the decoded row better than the best of the rows that know nothing of the item?"""
+    check = "decoded_over_nulls"
+    if not len(headline):
+        return Finding(check, "warn", "no row stands beside the decoded one that knows nothing of the item",
+                       fix="make the rows shuffled_brain, noise_brain, mean_brain and prior_only")  # fmt: skip
+    evidence = {"nulls": list(nulls), "by_metric": headline.to_dict("records")}
+    first = headline.iloc[0]
+    words = (
+        f"{_name(first['metric'])} {_number(first['decoded'])}, {_number(abs(first['gain']))} {'better' if first['gain'] >= 0 else 'worse'} than "
+        f"the best control without the item ({_name(first['null'])}, {_number(first['null_value'])}; {_p(first['p'])})"
+    )
+    if not n_permutations:
+        return Finding(check, "skip", f"{words}; no permutations were made", evidence)
+    holds = headline["p"] <= _ALPHA
+    if holds.all():
+        more = f"; better than every such control in all {len(headline)} metrics" if len(headline) > 1 else ""
+        return Finding(check, "pass", words + more, evidence)
+    lost = ", ".join(_name(m) for m in headline.loc[~holds, "metric"])
+    level = "warn" if not holds.iloc[0] or not holds.any() else "pass"
+    return Finding(check, level, f"{words}; not better than the best such control in {lost}", evidence,
+                   "what these metrics show may be the prior of the generator" if level == "warn" else "")  # fmt: skip
+
+
+def leak(scored: Scored, nulls: Sequence[str]) -> Finding:
+    """Is a row that can not know the item above chance? All such rows and metrics in one test (largest statistic)."""
+    check = "nulls_at_chance"
+    fix = "samples must not be chosen by the truth, nor targets reach the sampler: only the brain may tell the item"
+    tested = [(row, metric, by_row[row]) for metric, by_row in scored.items() for row in nulls if row in by_row]
+    joint = [
+        t
+        for t in tested
+        if t[2].null is not None and len(t[2].null) and t[1] != "within_category" and t[2].null.std() > 1e-9
+    ]
+    if joint:
+        null = np.stack([score.null for _, _, score in joint], axis=1)
+        centre, spread = null.mean(axis=0), null.std(axis=0)
+        observed = (np.array([score.mean for _, _, score in joint]) - centre) / spread
+        p = float(permutation_p(float(observed.max()), ((null - centre) / spread).max(axis=1)))
+        row, metric, score = joint[int(observed.argmax())]
+    else:
+        dear = [t for t in tested if np.isfinite(t[2].p)]
+        if not dear:
+            return Finding(check, "skip", "no control row was tested against chance")
+        row, metric, score = min(dear, key=lambda t: t[2].p)
+        p, joint = min(1.0, score.p * len(dear)), dear
+    evidence = {"p": p, "row": row, "metric": metric, "value": score.mean, "chance": score.chance, "n_tests": len(joint),
+                "rows": sorted({t[0] for t in joint})}  # fmt: skip
+    words = f"{_name(row)} scores {_number(score.mean)} in {_name(metric)} (chance {_number(score.chance)}, {_p(p)} over {len(joint)} tests)"
+    if p <= _LEAK:
+        return Finding(check, "fail", f"a row that can not know the item is above chance: {words}; something other than the brain brings the truth in",
+                       evidence, fix, "best of n by the truth: MindEye2's enhanced pictures, Scotti et al. 2024")  # fmt: skip
+    return Finding(
+        check, "pass", f"no row without the item is above chance ({_p(p)} over {len(joint)} tests)", evidence
+    )
+
+
+def exemplar(scored: Scored, items: Items, rng: np.random.Generator) -> Finding:
+    """Are items told apart within their category, or only the categories?"""
+    check, fix = (
+        "exemplar_information",
+        "score within categories; split by category or cluster; show the row category_oracle",
+    )
+    if items.labels is None or "within_category" not in scored or "two_way" not in scored:
+        return Finding(check, "skip", "needs the category of each item, two of a category at least")
+    overall, within = scored["two_way"]["decoded"], scored["within_category"]["decoded"]
+    low, high = interval(within.of_items, items.code, n=1000, rng=rng)
+    n_classes = len(np.unique(items.labels))
+    evidence = {"two_way": overall.mean, "two_way_p": overall.p, "within_category": within.mean, "within_category_p": within.p,
+                "within_low": low, "within_high": high, "n_categories": n_classes, "category_only_scores": 1 - 1 / (2 * n_classes)}  # fmt: skip
+    if not overall.p <= _ALPHA:
+        return Finding(
+            check, "skip", f"identification is not above chance over all items ({_number(overall.mean)})", evidence
+        )
+    words = f"{_number(within.mean)} [{_number(low)}, {_number(high)}] within categories against {_number(overall.mean)} over all items"
+    if within.p <= _ALPHA:
+        return Finding(check, "pass", f"items are told apart within their category: two-way identification {words} ({_p(within.p)})", evidence)  # fmt: skip
+    if high - 0.5 <= _CATEGORY_ONLY * (overall.mean - 0.5):
+        return Finding(check, "warn", f"no exemplar information: it knows the category only (two-way identification {words}, chance 0.5)",
+                       evidence, fix, _SHIRAKAWA)  # fmt: skip
+    return Finding(check, "warn", f"exemplar information is not shown: two-way identification {words}, chance 0.5 ({_p(within.p)})",
+                   evidence, "more items within categories would decide it", _SHIRAKAWA)  # fmt: skip
+
+
+def simpler(tests: Sequence[Lead]) -> Finding:
+    """Does something simpler do as well as what was decoded, or better?"""
+    check = "simpler_decoders"
+    rows = [row for row in _SIMPLE if any(t.row == row for t in tests)]
+    if not rows:
+        return Finding(check, "skip", "no simpler decoder stands beside the decoded row",
+                       fix="make the rows ridge, nearest_training and category_oracle")  # fmt: skip
+    evidence = {row: {t.metric: {"value": t.other, "decoded": t.decoded, "lead": t.gain, "p": t.p} for t in tests if t.row == row} for row in rows}  # fmt: skip
+    words = []
+    for row in rows:
+        mine = [t for t in tests if t.row == row]
+        better = [t for t in mine if t.gain < 0 and (t.p <= _ALPHA or not np.isfinite(t.p))]
+        level = [t for t in mine if t not in better and not t.p <= _ALPHA]
+        parts = [f"{'beats the decoded pictures' if k == 0 else 'is not told apart from them'} in {_listed(some)}"
+                 for k, some in enumerate((better, level)) if some]  # fmt: skip
+        if parts:
+            words.append(f"{_SIMPLE[row]} {' and '.join(parts)}")
+    if not words:
+        return Finding(check, "pass", f"decoded pictures are better than {_and([_SIMPLE[r].strip(',') for r in rows])} in every metric", evidence)  # fmt: skip
+    return Finding(check, "warn", "; ".join(words), evidence,
+                   "say so beside every figure; the generator adds looks, not what was seen, where a simpler decoder does as well",
+                   "digits experiment: ridge on pixels beats diffusion")  # fmt: skip
+
+
+def seeds(decoded: RowScore, generative: bool, metric: str) -> Finding:
+    """Were enough samples drawn to know what the noise does?"""
+    n, check = len(decoded.values), "seeds"
+    evidence = {"n_seeds": n, "seed_sd": decoded.seed_sd, "means": np.nanmean(decoded.values, axis=1)}
+    if not generative:
+        return Finding(check, "pass", "the decoder has no randomness", evidence)
+    if n < 3:
+        return Finding(check, "warn", f"{n} seed{'s' if n > 1 else ''} of sampling: how much is noise can not be known", evidence,
+                       "draw 5 seeds or more", "MindEye2 and others show one sample, or the best of several")  # fmt: skip
+    more = "" if n >= 5 else "; 5 are better"
+    return Finding(
+        check, "pass", f"{n} seeds, sd of {_name(metric)} between them {_number(decoded.seed_sd)}{more}", evidence
+    )
+
+
+def _listed(leads: Sequence[Lead]) -> str:
+    return ", ".join(f"{_name(t.metric)} ({_number(t.other)} against {_number(t.decoded)})" for t in leads)
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _name(text: Any) -> str:
+    known = {"two_way": "two-way identification", "within_category": "identification within categories", "pixcorr": "PixCorr",
+             "ssim": "SSIM", "frame_ssim": "SSIM of frames", "two_way by pixels": "two-way identification by pixels"}  # fmt: skip
+    return known.get(str(text), str(text).replace("_", " "))
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}" if np.isfinite(value) and abs(value) < 10 else f"{value:.4g}"
+
+
+def _p(p: float) -> str:
+    return "no p" if not np.isfinite(p) else "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
