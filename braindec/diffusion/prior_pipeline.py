@@ -108,8 +108,8 @@ class PriorPipeline(DiffusionPipeline):
         latents : Tensor of shape (n, ...), optional
             Standard normal noise to start from, instead of drawing it.
         n_candidates : int
-            Samples drawn for each item; the one with the largest cosine to ``brain_embedding`` is kept. What was shown has
-            no part in the choice.
+            Samples drawn for each item; the one with the largest cosine to ``brain_embedding`` (both standardised where there
+            is a scaler) is kept. What was shown has no part in the choice.
         brain_embedding : array or Tensor of shape (n, ...), optional
             The brain's own prediction of the image embedding, in its units; the condition itself by default, where it has
             the size of an image embedding.
@@ -209,7 +209,11 @@ class PriorPipeline(DiffusionPipeline):
                 found=f"{tuple(wanted.shape)} and {tuple(sampled[0].shape)}",
                 fix="pass brain_embedding= of the size of an image embedding",
             )
-        close = torch.stack([F.cosine_similarity(s.flatten(1), wanted, dim=1) for s in sampled])  # (candidate, n)
+        standard = [
+            s if self.scaler is None else self.scaler.from_units(s)
+            for s in (*sampled, wanted.reshape(sampled[0].shape))
+        ]
+        close = torch.stack([F.cosine_similarity(s.flatten(1), standard[-1].flatten(1), dim=1) for s in standard[:-1]])
         return torch.stack(sampled)[close.argmax(dim=0), torch.arange(len(wanted), device=close.device)]
 
     def _condition(self, values: Any) -> torch.Tensor:
