@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 96  # pixels: larger examples are made smaller
 _FINE = ("pixcorr", "ssim", "frame_ssim")  # metrics that order single items well
+_METRICS = {"pixcorr": "PixCorr", "ssim": "SSIM", "frame_ssim": "SSIM of frames"}
 _NAMES = {
     "stimulus": "stimulus", "shuffled_brain": "shuffled brain", "noise_brain": "noise brain", "mean_brain": "mean brain",
     "prior_only": "prior only", "nearest_training": "nearest training", "category_oracle": "same category",
@@ -89,7 +90,7 @@ def report_parts(
             "draw": "picture_grid", "title": title,
             "args": {"pictures": f"@{prefix}/pictures", "names": names, "labels": labels, "scores": [float(s) for s in scores[places]],
                      "metric": by},
-            "caption": f"Best, middle and worst by the {by.replace('_', ' ')} of what was decoded, first seed, and items in between: "
+            "caption": f"Best, middle and worst by the {_METRICS.get(by, by.replace('_', ' '))} of what was decoded, first seed, and items in between: "
                        "nothing is chosen by looks. Controls start from the same noise as what was decoded.",
         })  # fmt: skip
     panels.append(_bars(report, arrays, prefix))
