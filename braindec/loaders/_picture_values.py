@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,10 @@ def agree(
 
 @dataclass(frozen=True, eq=False)
 class Lazy:
-    """uint8 pictures behind ``shape``: ``read(rows)`` gives those of an array of numbers."""
+    """uint8 pictures behind ``shape``: ``read(rows)`` gives those of an array of numbers.
+
+    ``read`` is a function of a module (or a ``functools.partial`` of one), so that the pictures can go to another process.
+    """
 
     shape: tuple[int, ...]
     read: Callable[[np.ndarray], np.ndarray]
@@ -142,10 +146,14 @@ def from_hdf5(path: Path, dataset: str, rows: np.ndarray, *, size: tuple[int, in
         raise BraindecError(f"{path.name} holds {shape[0]} pictures", found=f"number {rows.max() + 1} is asked for")
     wanted, kind = size or shape[1:3], mode or ("colour" if shape[-1] == 3 else "grey")
 
-    def read(kept: np.ndarray) -> np.ndarray:
-        order, back = np.unique(rows[kept], return_inverse=True)  # HDF5 wants rising numbers
-        with hdf5(path, "r") as file:
-            values = file[dataset][order]
-        return of_mode(fitted(values, wanted), kind)[back.reshape(-1)]
-
+    read = partial(_read_hdf5, path, dataset, rows, wanted, kind)
     return Lazy((len(rows), *wanted, 3 if kind == "colour" else 1), read)
+
+
+def _read_hdf5(
+    path: Path, dataset: str, rows: np.ndarray, size: tuple[int, int], mode: str, kept: np.ndarray
+) -> np.ndarray:
+    order, back = np.unique(rows[kept], return_inverse=True)  # HDF5 wants rising numbers
+    with hdf5(path, "r") as file:
+        values = file[dataset][order]
+    return of_mode(fitted(values, size), mode)[back.reshape(-1)]

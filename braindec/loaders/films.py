@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +87,15 @@ def load_films(
     kept = _length(films, n_frames, step)
     rate = _rate(films, frame_rate)
 
-    def read(rows: np.ndarray) -> np.ndarray:
-        return np.stack([of_mode(fitted(_decode(films[i], kept, step), wanted), kind) for i in rows])
-
+    read = partial(_read_films, films, kept, step, wanted, kind)
     values = Lazy((len(films), kept, *wanted, 3 if kind == "colour" else 1), read)
     return Pictures(values, items, rate / step, {"path": str(source)})
+
+
+def _read_films(
+    films: list[_Film], n: int, step: int, size: tuple[int, int], mode: str, rows: np.ndarray
+) -> np.ndarray:
+    return np.stack([of_mode(fitted(_decode(films[i], n, step), size), mode) for i in rows])
 
 
 def _entries(path: Path) -> tuple[pd.DataFrame, list[Path]]:

@@ -6,6 +6,7 @@ Nothing is scaled, cropped or turned grey unless it is asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +188,12 @@ def _of_files(
     if size is None or mode is None:
         size, mode = agree(headers(paths), [p.name for p in paths], size=size, mode=mode, what="images")
     sized = Images(tuple(paths), items, size)
-    values = Lazy((len(paths), *size, 3 if mode == "colour" else 1), lambda kept: of_mode(sized[kept], mode))
+    values = Lazy((len(paths), *size, 3 if mode == "colour" else 1), partial(_read_images, sized, mode))
     return Pictures(values, items, info={"path": str(path)})
+
+
+def _read_images(images: Images, mode: str, rows: np.ndarray) -> np.ndarray:
+    return of_mode(images[rows], mode)
 
 
 def match(ids: Sequence[str], wanted: Sequence[Any], *, where: str) -> np.ndarray:

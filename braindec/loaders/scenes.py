@@ -230,30 +230,35 @@ def _check(n: int, size: int, n_frames: int, frame_rate: float, concept: str, fi
 
 
 def _balanced(n: int, levels: dict[str, list[str]], rng: np.random.Generator) -> pd.DataFrame:
-    """Draw combinations of levels, each equally often; a remainder keeps every level, and every pair of levels, even."""
+    """Draw combinations of levels, each equally often.
+
+    Of a remainder the levels of each factor, and the pairs of shape and colour, come within one of equally often; other
+    pairs, and whole combinations, as evenly as can be.
+    """
     counts = [len(names) for names in levels.values()]
-    cells = np.stack(np.unravel_index(np.arange(int(np.prod(counts))), counts), axis=1)
-    whole, rest = divmod(n, len(cells))
-    chosen = [np.tile(np.arange(len(cells)), whole)]
-    free = rng.permutation(len(cells))
-    pairs = [(a, b) for a in range(len(counts)) for b in range(a)]
-    single = [np.zeros(c) for c in counts]
-    double = {(a, b): np.zeros((counts[a], counts[b])) for a, b in pairs}
-    for _ in range(rest):
-        cost = sum(100 * single[a][cells[free, a]] for a in range(len(counts)))
-        cost = cost + sum(double[a, b][cells[free, a], cells[free, b]] for a, b in pairs)
-        best = int(np.argmin(cost))
-        cell = cells[free[best]]
-        for a in range(len(counts)):
-            single[a][cell[a]] += 1
-        for a, b in pairs:
-            double[a, b][cell[a], cell[b]] += 1
-        chosen.append(free[best : best + 1])
-        free = np.delete(free, best)
-    order = rng.permutation(np.concatenate(chosen))
-    return pd.DataFrame(
-        {name: np.array(names, dtype=object)[cells[order, i]] for i, (name, names) in enumerate(levels.items())}
-    )
+    every = np.stack(np.unravel_index(np.arange(int(np.prod(counts))), counts), axis=1)
+    whole, rest = divmod(n, len(every))
+    first, second = counts[:2]
+    j = np.arange(rest) % (first * second)
+    pairs = np.stack([j % first, (j + j // np.lcm(first, second)) % second], axis=1)  # each once before any comes again
+    others = np.stack([g.ravel() for g in np.meshgrid(*map(np.arange, counts[2:]), indexing="ij")], axis=1)
+    names = [rng.permutation(c) for c in counts]  # which level is the 0th is chance
+    used: dict[tuple, np.ndarray] = {}
+    chosen = []
+    for pair in pairs:
+        cells = np.column_stack([np.tile(pair, (len(others), 1)), others])[rng.permutation(len(others))]
+        groups = [(1e4, (a,)) for a in range(2, len(counts))] + [(1.0, tuple(range(len(counts))))]
+        groups += [(10.0, (a, b)) for b in range(2, len(counts)) for a in range(b)]
+        cost = sum(w * used.setdefault(g, np.zeros([counts[a] for a in g]))[tuple(cells[:, g].T)] for w, g in groups)
+        cell = cells[int(np.argmin(cost))]
+        for _, g in groups:
+            used[g][tuple(cell[list(g)])] += 1
+        chosen.append(cell)
+    drawn = np.concatenate([np.tile(every, (whole, 1)), np.array(chosen, dtype=int).reshape(-1, len(counts))])
+    drawn = drawn[rng.permutation(n)]
+    return pd.DataFrame({
+        name: np.array(values, dtype=object)[names[i][drawn[:, i]]] for i, (name, values) in enumerate(levels.items())
+    })  # fmt: skip
 
 
 def check_scenes(pictures: Pictures) -> pd.DataFrame:
