@@ -159,7 +159,8 @@ class RowMaker:
         for seed in self.seeds:
             rng = np.random.default_rng([self.seed, seed, 72])
             picked = [str(rng.choice([m for m in members[k] if m != s])) for k, s in zip(own, self.shown, strict=True)]
-            yield _array(self.truth(picked))
+            texts = self.truth(picked)
+            yield _array([t[0] if isinstance(t, (list, tuple)) else t for t in texts] if not self.plain else texts)
 
     def true_features(self) -> Iterator[np.ndarray]:
         for k, seed in enumerate(self.seeds if self.decoder.generative else self.seeds[:1]):
