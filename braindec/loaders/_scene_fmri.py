@@ -22,7 +22,7 @@ from braindec.types.signals import StackedSignal
 
 TRIAL_S = 4.0  # s from trial to trial
 _SHARES = {"V1": 0.34, "V4": 0.15, "LOC": 0.23, "MT": 0.14, "control": 0.14}
-_LEVEL = {"V1": 4.3, "V4": 3.8, "LOC": 5.2, "MT": 4.6, "control": 4.4}  # noise sd in units of the signal's, at noise=1
+_LEVEL = {"V1": 5.2, "V4": 4.8, "LOC": 6.2, "MT": 5.8, "control": 5.2}  # noise sd in units of the signal's, at noise=1
 _PARTS = {"own": 0.6, "shared": 0.2, "drift": 0.2}  # of the noise's variance
 
 
@@ -72,12 +72,13 @@ def respond(
         raise BraindecError("voxels that see scenes need sensible numbers", found=f"n_voxels={n_voxels}, noise={noise}",
                             allowed="n_voxels >= 8, noise >= 0")  # fmt: skip
     truth = make_voxels(pictures, n_voxels=n_voxels, noise=noise, seed=seed, subject=subject)
+    loadings = _loadings(truth["region"], np.random.default_rng([seed, 83, subject_number(subject)]))
     names = [f"{r}-{i:04d}" for i, r in enumerate(truth["region"])]
     channels = pd.DataFrame({"name": names, "type": "voxel", "unit": "a.u.", "region": truth["region"]})
     recordings, index, tables = [], [], []
     for number, (run, table) in enumerate(trials.groupby("run", sort=True)):
         rng = np.random.default_rng([seed, 82, subject_number(subject), int(run)])
-        betas = truth["response"][table["row"]] + truth["noise_sd"] * _noise(truth["region"], len(table), rng)
+        betas = truth["response"][table["row"]] + truth["noise_sd"] * _noise(truth["region"], loadings, len(table), rng)
         info = {"dataset": "drawn scenes, fmri", "subject": subject, "session": "01", "run": run, "modality": "fmri"}
         recordings.append(
             Recording(StackedSignal(betas.astype(np.float32)[:, :, None]), 1 / TRIAL_S, channels, info=info)
@@ -88,25 +89,33 @@ def respond(
     return Windows(tuple(recordings), np.concatenate(index), 1, table, info={"truth": truth})
 
 
-def _noise(region: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+def _loadings(region: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """How strongly each voxel takes part in what the brain, its region and slow drifts do, (source, voxel) each."""
+    n = len(region)
+    local = np.empty((2, n))
+    for name in dict.fromkeys(region):
+        local[:, region == name] = _directions(rng, 2, int((region == name).sum()))
+    return {"brain": _directions(rng, 2, n), "local": local, "slow": _directions(rng, 3, n)}
+
+
+def _noise(region: np.ndarray, loadings: dict[str, np.ndarray], n: int, rng: np.random.Generator) -> np.ndarray:
     """Noise of unit variance, (trial, voxel)."""
-    n_voxels = len(region)
-    own = rng.standard_normal((n, n_voxels))
-    brain = rng.standard_normal((n, 2)) @ _directions(rng, 2, n_voxels)
-    local = np.empty((n, n_voxels))
+    own = rng.standard_normal((n, len(region)))
+    brain = rng.standard_normal((n, 2)) @ loadings["brain"]
+    local = np.empty_like(own)
     for name in dict.fromkeys(region):
         mine = region == name
-        local[:, mine] = rng.standard_normal((n, 2)) @ _directions(rng, 2, int(mine.sum()))
-    slow = coloured(rng, (3, max(n, 4)), 1.0, exponent=2.0, corner=0.5 / max(n, 4))[:, :n].T @ _directions(
-        rng, 3, n_voxels
-    )
+        local[:, mine] = rng.standard_normal((n, 2)) @ loadings["local"][:, mine]
+    length = max(n, 4)
+    slow = coloured(rng, (3, length), 1.0, exponent=2.0, corner=0.5 / length)[:, :n].T @ loadings["slow"]
     shared = (brain + local) / np.sqrt(2)
     return np.sqrt(_PARTS["own"]) * own + np.sqrt(_PARTS["shared"]) * shared + np.sqrt(_PARTS["drift"]) * slow
 
 
 def _directions(rng: np.random.Generator, n: int, n_voxels: int) -> np.ndarray:
-    """Weights (source, voxel) that give each voxel unit variance."""
-    weights = rng.standard_normal((n, n_voxels)) + np.array([1.0, *[0.0] * (n - 1)])[:, None]
+    """Weights (source, voxel) that give each voxel unit variance, positive on the whole for the first source."""
+    weights = rng.standard_normal((n, n_voxels))
+    weights[0] += 1
     return weights / np.linalg.norm(weights, axis=0)
 
 
