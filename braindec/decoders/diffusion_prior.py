@@ -26,7 +26,15 @@ from braindec.decoders._diffusion_training import batches_of
 from braindec.decoders._embedding import EmbeddingDecoder, Targets, unit
 from braindec.decoders._front_end import DecoderFront, make_encoder
 from braindec.decoders._prior_training import (
-    JointModel, build_prior, device_of, fingerprint, held_loss, prior_loss, prior_settings, sample_embeddings, two_heads,
+    JointModel,
+    build_prior,
+    device_of,
+    fingerprint,
+    held_loss,
+    prior_loss,
+    prior_settings,
+    sample_embeddings,
+    two_heads,
 )  # fmt: skip
 from braindec.decoders._reading import WindowReader, column
 from braindec.decoders._stored import load_decoder, save_decoder
