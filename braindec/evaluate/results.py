@@ -30,6 +30,14 @@ _SHARES = (
     "two_way",
     "tagged_",
     "planted_auc",
+    "planted_named",
+    "within_category",
+    "n_way",
+    "film_two_way",
+    "film_n_way",
+    "bleu",
+    "meteor",
+    "rouge",
 )
 
 

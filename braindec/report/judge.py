@@ -21,7 +21,7 @@ from braindec.report.folder import UnitRecord
 from braindec.stats.fdr import fdr_bh
 
 ALPHA = 0.05
-LOWER_IS_BETTER = {"median_rank", "mean_rank", "log_loss", "brier", "mse", "mae", "rmse"}
+LOWER_IS_BETTER = {"median_rank", "mean_rank", "log_loss", "brier", "mse", "mae", "rmse", "feature_distance", "lpips", "end_point_error"}
 _AT_CHANCE = {
     "label_shuffle",
     "noise_input",
@@ -32,6 +32,10 @@ _AT_CHANCE = {
     "jittered_spikes",
     "state_free",
     "shifted_trains",
+    "shuffled_brain",
+    "noise_brain",
+    "mean_brain",
+    "prior_only",
 }
 BEST_BLIND = {"accuracy", "f1_macro", "log_loss"}  # chance is what the best blind guess gets: worse is no finding
 _SHARES_FOUND = {

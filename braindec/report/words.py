@@ -97,6 +97,29 @@ _NAMES = {
     "modularity": "modularity of communities",
     "community_information": "found and planted communities (normalised mutual information)",
     "course_cosine": "found and planted courses (cosine)",
+    "pixcorr": "PixCorr",
+    "ssim": "SSIM",
+    "psnr": "PSNR (dB)",
+    "mse": "mean squared error",
+    "two_way": "two-way identification",
+    "n_way": "n-way identification",
+    "within_category": "two-way identification within a category",
+    "feature_distance": "distance of features",
+    "lpips": "LPIPS-like distance",
+    "bleu": "BLEU",
+    "meteor": "METEOR",
+    "rouge": "ROUGE",
+    "cider": "CIDEr",
+    "sentence_cosine": "sentence cosine",
+    "frame_ssim": "SSIM of frames",
+    "frame_psnr": "PSNR of frames (dB)",
+    "film_two_way": "two-way identification of films",
+    "film_n_way": "n-way identification of films",
+    "end_point_error": "end-point error of optical flow (px)",
+    "temporal_consistency": "temporal consistency",
+    "motion_direction": "direction of motion",
+    "caption_r": "r of responses with likeness to the caption",
+    "planted_named": "captions that name what was planted",
 }
 _DIFFERENCE = "_difference"
 _ROWS = {
@@ -129,6 +152,10 @@ _ROWS = {
     "untrained": "untrained networks",
     "untrained_mean": "untrained networks, mean",
     "same_stimuli": "chosen and tried on the same",
+    "nearest_training": "nearest training item",
+    "category_oracle": "same category, random",
+    "mean_picture": "mean training picture",
+    "not_projected": "weights not projected",
 }
 _NOT_DECODED = {  # metrics of which the judged row is no decoder's
     "pearson", "pearson_normalized", "r2", "split_r2", "unique_r2", "added_r2", "pearson_units", "rsa", "rsa_partial", "cka", "cka_partial",
@@ -139,7 +166,7 @@ _NOT_DECODED = {  # metrics of which the judged row is no decoder's
     "gradient_activation", "word_class", "weber_fechner", "bits_saved", "silent_share", "multiply_adds_saved", "rate", "rate_ratio",
     "tuning_variance", "tuned_units", "field_coherence", "phase_consistency", "locked_units", "strongest_synchrony", "fano_factor",
     "interval_cv", "local_variation", "bits_per_spike", "state_gain", "state_accuracy", "branching", "synchrony_depth", "cv_intervals", "fano_5ms", "population_frequency",
-    "consistency", "goodness", "held_out_affinity", "community_information", "course_cosine", "modularity",
+    "consistency", "goodness", "held_out_affinity", "community_information", "course_cosine", "modularity", "caption_r", "planted_named",
 }  # fmt: skip
 _RATES = {"tagged_channels", "tagged_units", "auc_planted"}  # their bands are rates
 _CHECKS = {
