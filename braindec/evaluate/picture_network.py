@@ -171,6 +171,11 @@ def probabilities_of(network: Any, pictures: np.ndarray) -> np.ndarray:
     if pictures.ndim == 5 and not getattr(network, "films", False):
         frames = probabilities_of(network, pictures.reshape(-1, *pictures.shape[2:]))
         return frames.reshape(*pictures.shape[:2], -1).mean(axis=1)
+    if getattr(network, "probabilities", True) is False:
+        raise BraindecError(
+            f"n-way identification needs a classifier, and {network.name!r} describes pictures without naming classes",
+            fix='give {"name": "random_conv", "layer": "classes"} (a try-out), "classifier" with local weights, or a function',
+        )
     scores = _answer(network, pictures, None)
     if scores.shape[1] < 2:
         raise BraindecError("n-way identification needs a network that gives one number a class", found="one number")

@@ -41,6 +41,7 @@ class Gabor(PictureNetwork):
 
     name = "gabor"
     layers = ("all", "energy", "low_pass", "scale-1", "scale-2", "scale-3")
+    map_layers = ("energy", "low_pass")
 
     def __init__(self, *, n_orientations: int = 8, grid: int = 8, max_size: int = 64) -> None:
         if n_orientations < 2 or grid < 1 or max_size < 8:
