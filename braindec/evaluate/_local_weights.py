@@ -72,9 +72,14 @@ def read_state(path: str | Path, *, what: str) -> dict[str, Any]:
 
 
 def need_torchvision(what: str) -> Any:
-    """Return torchvision, or say how to get it."""
+    """Return torchvision, or say how to get one that fits torch."""
     try:
         import torchvision
     except ImportError as error:
         raise MissingExtraError.of("torchvision", "pictures", what) from error
+    except RuntimeError as error:  # its operators were compiled for another torch
+        raise BraindecError(
+            f"{what} needs a torchvision that fits the torch installed here", found=str(error).splitlines()[0],
+            fix="install the two together, from one index: pip install --force-reinstall torch torchvision",
+        ) from error  # fmt: skip
     return torchvision
