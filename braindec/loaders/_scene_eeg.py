@@ -38,11 +38,11 @@ _SITES = (  # attribute, name, latency s, width s, x, y, z relative to the origi
     ("motion", "MT left 2", 0.245, 0.026, -0.046, -0.036, 0.026), ("motion", "MT right 2", 0.245, 0.026, 0.046, -0.036, 0.026),
 )  # fmt: skip
 AMPLITUDE = {
-    "position": 4.5,
-    "background": 2.5,
-    "colour": 3.0,
-    "shape": 2.4,
-    "motion": 2.4,
+    "position": 6.5,
+    "background": 4.5,
+    "colour": 3.3,
+    "shape": 2.3,
+    "motion": 2.5,
 }  # microvolts a unit of drive
 _LEAD = 1.5  # s before the first and after the last scene
 _COURSE_S = 0.6
