@@ -214,9 +214,9 @@ class ResponseEncoder(BaseEstimator):
         self.model_.standardise(values)
 
         def loss(model: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
-            return (model(images[batch["code"]]) - batch["y"]).square().mean()
+            return (model(images[batch["x"]]) - batch["y"]).square().mean()
 
-        tensors = {"code": torch.from_numpy(codes.astype(np.int64)), "y": torch.from_numpy(responses)}
+        tensors = {"x": torch.from_numpy(codes.astype(np.int64)), "y": torch.from_numpy(responses)}
         fit_diffusion(
             self.model_, loss, batches_of(tensors, 64), steps=self.train_steps, lr=2e-3, ema=None, seed=self.seed
         )

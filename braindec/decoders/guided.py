@@ -23,22 +23,24 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler
 from torch import nn
 
 from braindec.decoders._diffusion_training import (
     denoiser_unet,
+    history_of,
     latent_space,
-    nchw,
+    latents_of,
+    noise_levels,
+    same_size,
     sample_pictures,
     train_denoiser,
-    training_scheduler,
 )
 from braindec.decoders._picture_stored import load_picture_decoder, save_picture_decoder
 from braindec.decoders._pictures import PictureDecoder, targets_of
 from braindec.decoders._response_encoder import Region, ResponseEncoder, check_independent
 from braindec.diffusion.conditioner import Conditioner
 from braindec.diffusion.guided_pipeline import GuidedImagePipeline
+from braindec.diffusion.schedulers import make_scheduler
 from braindec.errors import BraindecError
 from braindec.types import Features, FitRecord, Pictures, Windows
 
@@ -63,7 +65,8 @@ class GuidedDecoder(PictureDecoder):
         deviation that its predicted response is higher.
     mix, through_denoiser, limit
         As in :class:`~braindec.diffusion.guided_pipeline.GuidedImagePipeline`.
-    num_inference_steps : int
+    num_inference_steps, sampler : int, str
+        Steps of sampling, and the name of the sampler (:func:`braindec.diffusion.schedulers.make_scheduler`).
     autoencoder : str, optional
         None denoises pixels; "patches", "tiny" or a folder as in :func:`latent_space`.
     steps, batch_size, lr, ema, min_snr, seed, device, folder
@@ -88,7 +91,8 @@ class GuidedDecoder(PictureDecoder):
     def __init__(
         self, *, preset: str = "tiny", pretrained: str | None = None, encoder: Mapping[str, Any] | None = None,
         guidance: float = 1.0, scale: float = 2.0, mix: bool = False, through_denoiser: bool = True,
-        limit: float | None = None, num_inference_steps: int = 30, autoencoder: str | None = None, steps: int = 400,
+        limit: float | None = None, num_inference_steps: int = 30, sampler: str = "ddim", autoencoder: str | None = None,
+        steps: int = 400,
         batch_size: int = 64, lr: float = 2e-3, ema: float | None = 0.99, min_snr: float | None = None, seed: int = 0,
         device: str = "cpu", folder: str | None = None,
     ) -> None:  # fmt: skip
@@ -100,7 +104,7 @@ class GuidedDecoder(PictureDecoder):
             scale,
         )
         self.mix, self.through_denoiser, self.limit = mix, through_denoiser, limit
-        self.num_inference_steps, self.autoencoder = num_inference_steps, autoencoder
+        self.num_inference_steps, self.sampler, self.autoencoder = num_inference_steps, sampler, autoencoder
         self.steps, self.batch_size, self.lr, self.ema, self.min_snr = steps, batch_size, lr, ema, min_snr
         self.seed, self.device, self.folder = seed, device, folder
 
@@ -121,11 +125,9 @@ class GuidedDecoder(PictureDecoder):
             among them.
         """
         values, _ = targets_of(windows, pictures)
-        if prior_pictures is not None and prior_pictures.shape[1:] != pictures.shape[1:]:
-            raise BraindecError("the pictures of the prior are of another size or mode",
-                                found=f"{prior_pictures.shape[1:]}", allowed=f"{pictures.shape[1:]}")  # fmt: skip
+        others = same_size(prior_pictures, pictures)
         self.encoder_ = ResponseEncoder(**{"seed": self.seed, **dict(self.encoder or {})}).fit(windows, pictures)
-        self.pipeline_ = self._prior(values if prior_pictures is None else prior_pictures.load())
+        self.pipeline_ = self._prior(values if others is None else others)
         self.picture_shape_ = pictures.shape[1:]
         self.fit_records_ = [*self.encoder_.fit_records_, FitRecord.of("prior of pictures", windows.ids)]
         return self
@@ -244,8 +246,8 @@ class GuidedDecoder(PictureDecoder):
             self.history_ = {}
             return self._opened(values)
         vae = latent_space(self.autoencoder, values, seed=self.seed, device=self.device)
-        scheduler = training_scheduler()
-        clean = _encoded(vae, values)
+        scheduler = noise_levels(self.preset, latents=vae is not None)
+        clean = latents_of(vae, values)
         channels, *size = clean.shape[1:]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
@@ -254,12 +256,12 @@ class GuidedDecoder(PictureDecoder):
                 {"unet": unet, "conditioner": Conditioner(dim=1, width=unet.config.cross_attention_dim)}
             )
         history = train_denoiser(
-            model, {"y": clean}, scheduler=scheduler, condition=_none, steps=self.steps, batch_size=self.batch_size, lr=self.lr,
+            model, {"x": torch.zeros(len(clean), 1), "y": clean}, scheduler=scheduler, condition=_given, steps=self.steps, batch_size=self.batch_size, lr=self.lr,
             ema=self.ema, drop=1.0, min_snr=self.min_snr, seed=self.seed, device=self.device, folder=self.folder,
         )  # fmt: skip
-        self.history_ = {k: np.array([row[k] for row in history.rows]) for k in history.rows[0]}
+        self.history_ = history_of(history)
         model.to("cpu").requires_grad_(False)
-        sampler = DDIMScheduler.from_config(scheduler.config, clip_sample=vae is None)
+        sampler = make_scheduler(self.sampler, training=scheduler)
         return _quiet(GuidedImagePipeline(model["unet"], sampler, model["conditioner"], vae))
 
     def _opened(self, values: np.ndarray) -> GuidedImagePipeline:
@@ -276,17 +278,8 @@ class GuidedDecoder(PictureDecoder):
         return pipeline
 
 
-def _none(model: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
-    return torch.zeros(len(batch["y"]), 1, device=batch["y"].device)
-
-
-@torch.no_grad()
-def _encoded(vae: nn.Module | None, values: np.ndarray, block: int = 256) -> torch.Tensor:
-    x = nchw(values)
-    if vae is None:
-        return x
-    parts = [vae.encode(x[i : i + block]).latent_dist.mode() for i in range(0, len(x), block)]
-    return torch.cat(parts) * vae.config.scaling_factor
+def _given(model: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+    return batch["x"]
 
 
 def _quiet(pipeline: GuidedImagePipeline) -> GuidedImagePipeline:
