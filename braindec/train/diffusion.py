@@ -19,6 +19,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from braindec.diffusion.memory import available_memory, check_training_memory
 from braindec.errors import BraindecError
 from braindec.train.denoising import DiffusionLoss, diffusion_loss
 from braindec.train.diffusion_run import Batch, Batches, DiffusionRun, Loss
@@ -28,6 +29,7 @@ from braindec.train.stopping import StopAfterStep
 
 __all__ = ["DiffusionLoss", "StepHistory", "diffusion_loss", "fit_diffusion"]
 
+_BYTES_FOR_A_VALUE = 60_000  # activations for one number of a batch: base 17,000, Stable Diffusion 1.5 60,000
 _SCHEDULES, _PRECISIONS = ("cosine", "constant"), ("no", "bf16", "fp16")
 
 
@@ -55,6 +57,7 @@ def fit_diffusion(
     folder: str | Path | None = None,
     save_every: int | None = None,
     key: str = "",
+    check_memory: bool = True,
     title: str = "training",
 ) -> StepHistory:
     """Train ``model`` in place; at the end it holds the averaged weights and is in evaluation mode.
@@ -106,6 +109,9 @@ def fit_diffusion(
         process), and at the end.
     key : str
         Names the data: other data must have another key.
+    check_memory : bool
+        Before the first step of a large training, estimate what it needs (:mod:`braindec.diffusion.memory`), and do not begin
+        if that is not there.
     title : str
         Of the progress bar.
 
@@ -138,12 +144,19 @@ def fit_diffusion(
         bar = tqdm(total=steps, initial=run.step, desc=title, unit="step", leave=False,
                    disable=None if processes.rank == 0 else True)  # fmt: skip
         stack.enter_context(bar)
-        _train(run, batches, validate, every, save_every or max(1, steps // 10), bar)
+        first = (lambda batch: _check_room(run, batch, gradient_checkpointing)) if check_memory else None
+        _train(run, batches, first, validate, every, save_every or max(1, steps // 10), bar)
     return run.finish()
 
 
 def _train(
-    run: DiffusionRun, batches: Batches, validate: Callable | None, every: int, save_every: int, bar: tqdm
+    run: DiffusionRun,
+    batches: Batches,
+    first: Callable[[Batch], None] | None,
+    validate: Callable | None,
+    every: int,
+    save_every: int,
+    bar: tqdm,
 ) -> None:
     if run.finished:
         return
@@ -152,6 +165,9 @@ def _train(
     run.model.train()
     with stop:
         for batch in _saved_when_stopped(run, batches):
+            if first is not None:
+                first(batch)
+                first = None
             with _memory_explained(batch):
                 rate = run.train_step(batch)
             if run.step % every == 0 or run.finished:
@@ -199,6 +215,17 @@ def _checkpointed(model: nn.Module) -> Iterator[None]:
             module.disable_gradient_checkpointing() if hasattr(module, "disable_gradient_checkpointing") else (
                 module.gradient_checkpointing_disable()
             )
+
+
+def _check_room(run: DiffusionRun, batch: Batch, gradient_checkpointing: bool) -> None:
+    """Raise if memory will not suffice; small trainings are not looked at (the estimate takes seconds)."""
+    free = available_memory(run.device)
+    fixed = sum(16 * p.numel() for p in run.model.parameters() if p.requires_grad)
+    if fixed + _BYTES_FOR_A_VALUE * batch["x"].numel() < free / 2:
+        return
+    options = {"ema": run.settings["ema"] is not None, "mixed_precision": run.settings["mixed_precision"],
+               "accumulate": run.accumulate * run.processes.n, "gradient_checkpointing": gradient_checkpointing}  # fmt: skip
+    check_training_memory(run.model, run.loss, batch, available=free, device=run.device, **options)
 
 
 @contextmanager
