@@ -11,6 +11,7 @@ Source: Ho et al. 2020 (DDPM), Nichol & Dhariwal 2021 (cosine schedule), Ho & Sa
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,13 +35,14 @@ from braindec.types import Pictures
 __all__ = ["DenoiserOptions", "batches_of", "denoiser_unet", "history_of", "image_pipeline", "latent_space", "latents_of", "nchw",
            "noise_levels", "open_image_pipeline", "own_memory", "same_size", "sample_pictures", "still_only", "train_denoiser"]  # fmt: skip
 
+Condition = Callable[[Any, Mapping[str, torch.Tensor], torch.Generator], torch.Tensor]
 _BLOCK = 64  # pictures sampled at once
 
 
 class DenoiserOptions:
     """Names of the options that decoders with a trained denoiser have in common (see :class:`~braindec.decoders.conditioned.Conditioned`)."""
 
-    NAMES = ("steps", "batch_size", "lr", "ema", "drop", "min_snr", "seed", "device", "folder")
+    NAMES = ("steps", "batch_size", "lr", "ema", "drop", "min_snr", "seed", "device", "folder", "training")
 
     @staticmethod
     def of(decoder: Any) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def train_denoiser(
     tensors: Mapping[str, torch.Tensor],
     *,
     scheduler: Any,
-    condition: Callable[[nn.ModuleDict, Mapping[str, torch.Tensor], torch.Generator], torch.Tensor],
+    condition: Condition,
     steps: int,
     batch_size: int = 64,
     lr: float = 2e-3,
@@ -142,6 +144,7 @@ def train_denoiser(
     seed: int = 0,
     device: str = "cpu",
     folder: str | Path | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> StepHistory:
     """Train ``model["unet"]`` and ``model["conditioner"]`` (and whatever ``condition`` uses of ``model``) in place.
 
@@ -150,7 +153,7 @@ def train_denoiser(
     model : nn.ModuleDict
         With "unet" and "conditioner".
     tensors : mapping of Tensor (n, ...)
-        Rows that belong together; "y" is what is denoised, (n, channel, height, width); "without", bool, where it is given,
+        Rows that belong together; "x" is what is denoised, (n, channel, height, width); "without", bool, where it is given,
         marks rows that have no condition.
     scheduler : DDPMScheduler
     condition : callable
@@ -161,22 +164,37 @@ def train_denoiser(
         Share of the rows whose condition is replaced by "nothing".
     min_snr : float, optional
         gamma of the min-SNR weights.
+    training : mapping, optional
+        Further arguments of :func:`~braindec.train.diffusion.fit_diffusion` (``mixed_precision``, ``accumulate``,
+        ``gradient_checkpointing``, ``accelerate``, ``warm_up``).
     """
     without = "without" in tensors and bool(tensors["without"].any())
     ready = diffusion_loss(
         model["unet"], model["conditioner"], scheduler, min_snr=min_snr, condition_drop=drop or (1e-9 if without else 0.0)
     )  # fmt: skip
-
-    def loss(parts: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
-        drawn = ready.draw({"x": batch["y"]}, generator)
-        if without:
-            drawn["drop"] = drawn["drop"] | batch["without"]
-        drawn["condition"] = condition(parts, batch, generator)
-        return ready(parts, drawn, generator)
-
+    digest = hashlib.sha256(b"".join(tensors[k].detach().cpu().contiguous().numpy().tobytes() for k in sorted(tensors)))
     return fit_diffusion(
-        model, loss, batches_of(tensors, batch_size), steps=steps, lr=lr, ema=ema, seed=seed, device=device, folder=folder
+        model, _Loss(ready, condition), batches_of(tensors, batch_size), steps=steps, lr=lr, ema=ema, seed=seed, device=device,
+        folder=folder, **{"key": digest.hexdigest(), **dict(training or {})},
     )  # fmt: skip
+
+
+class _Loss:
+    """The common loss with a condition that is computed from the batch by what is trained."""
+
+    def __init__(self, ready: Any, condition: Condition) -> None:
+        self.ready, self.condition = ready, condition
+
+    def draw(self, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> dict[str, torch.Tensor]:
+        drawn = self.ready.draw(batch, generator)
+        if "without" in batch:
+            drawn["drop"] = drawn["drop"] | batch["without"]
+        return drawn
+
+    def __call__(self, model: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+        if "noise" not in batch:
+            batch = self.draw(batch, generator)
+        return self.ready(model, {**batch, "condition": self.condition(model, batch, generator)}, generator)
 
 
 def image_pipeline(
@@ -295,13 +313,13 @@ def _trained_autoencoder(
         vae = autoencoder("tiny", sample_size=pictures.shape[1], channels=pictures.shape[-1], **options)
 
     def loss(model: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
-        found = model.encode(batch["y"]).latent_dist
+        found = model.encode(batch["x"]).latent_dist
         noise = torch.randn(found.mean.shape, generator=generator).to(found.mean.device)
         made = model.decode(found.mean + found.std * noise).sample
-        return (made - batch["y"]).abs().mean() + kl * found.kl().mean() / found.mean[0].numel()
+        return (made - batch["x"]).abs().mean() + kl * found.kl().mean() / found.mean[0].numel()
 
     y = nchw(pictures)
-    fit_diffusion(vae, loss, batches_of({"y": y}, batch_size), steps=steps, lr=3e-3, ema=None, seed=seed, device=device)
+    fit_diffusion(vae, loss, batches_of({"x": y}, batch_size), steps=steps, lr=3e-3, ema=None, seed=seed, device=device)
     with torch.no_grad():
         some = vae.to("cpu").encode(y[:256]).latent_dist.mode()
     vae.register_to_config(scaling_factor=float(1 / some.std().clamp(min=1e-6)))

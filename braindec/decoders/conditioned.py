@@ -79,7 +79,7 @@ class Conditioned(PictureDecoder):
         Share of the channels (or predicted numbers) that is set to 0 in each training example (0.2 in MinD-Vis).
     noise : dict, optional
         Settings of :func:`braindec.diffusion.schedulers.training_scheduler`.
-    steps, batch_size, lr, ema, drop, min_snr, seed, device, folder
+    steps, batch_size, lr, ema, drop, min_snr, seed, device, folder, training
         As in :func:`~braindec.decoders._diffusion_training.train_denoiser`.
     sampler : str
         A scheduler of :func:`braindec.diffusion.schedulers.make_scheduler`.
@@ -105,6 +105,7 @@ class Conditioned(PictureDecoder):
         autoencoder_options: dict[str, Any] | None = None, input_dropout: float = 0.0, noise: dict[str, Any] | None = None,
         steps: int = 400, batch_size: int = 64, lr: float = 2e-3, ema: float | None = 0.99, drop: float = 0.15,
         min_snr: float | None = 5.0, seed: int = 0, device: str = "cpu", folder: str | None = None,
+        training: dict[str, Any] | None = None,
         sampler: str = "ddim", num_inference_steps: int = 20, guidance_scale: float = 2.0, scaler: Any = "standard_scaler",
         scale_by: str | None = None, time_bins: int | str | None = "auto", extra_pictures: Pictures | None = None,
     ) -> None:  # fmt: skip
@@ -121,7 +122,7 @@ class Conditioned(PictureDecoder):
             drop,
             min_snr,
         )
-        self.seed, self.device, self.folder = seed, device, folder
+        self.seed, self.device, self.folder, self.training = seed, device, folder, training
         self.sampler, self.num_inference_steps, self.guidance_scale = sampler, num_inference_steps, guidance_scale
         self.scaler, self.scale_by, self.time_bins, self.extra_pictures = scaler, scale_by, time_bins, extra_pictures
 
@@ -237,12 +238,12 @@ class Conditioned(PictureDecoder):
             more = latents[n_items:]
             x, y = torch.cat([x, torch.zeros(len(more), *x.shape[1:])]), torch.cat([y, more])
             without = torch.cat([without, torch.ones(len(more), dtype=torch.bool)])
-        return {"x": x, "y": y, "without": without}
+        return {"given": x, "x": y, "without": without}
 
     def _condition_of(
         self, model: nn.ModuleDict, batch: Mapping[str, torch.Tensor], generator: torch.Generator
     ) -> torch.Tensor:
-        x = batch["x"]
+        x = batch["given"]
         if self.input_dropout:
             kept = torch.rand(x.shape[:2], generator=generator).to(x.device) >= self.input_dropout
             x = x * kept.reshape(*x.shape[:2], *[1] * (x.ndim - 2))

@@ -92,7 +92,7 @@ class Unclip(PictureDecoder):
     pretrained_options : dict, optional
         For :func:`braindec.diffusion.image_adapters.open_image_adapter`.
     preset, unet_options, n_tokens, autoencoder, autoencoder_options, noise, steps, batch_size, lr, ema, drop, min_snr, seed,
-    device, folder, sampler, num_inference_steps, guidance_scale
+    device, folder, training, sampler, num_inference_steps, guidance_scale
         As in :class:`~braindec.decoders.conditioned.Conditioned`.
     n_candidates : int
         So many pictures are made of each embedding, and the one is kept whose own embedding (by ``describe_pictures`` of the
@@ -111,7 +111,8 @@ class Unclip(PictureDecoder):
         preset: str = "tiny", unet_options: dict[str, Any] | None = None, n_tokens: int = 4, autoencoder: str | None = None,
         autoencoder_options: dict[str, Any] | None = None, noise: dict[str, Any] | None = None, steps: int = 400,
         batch_size: int = 64, lr: float = 2e-3, ema: float | None = 0.99, drop: float = 0.15, min_snr: float | None = 5.0,
-        seed: int = 0, device: str = "cpu", folder: str | None = None, sampler: str = "ddim", num_inference_steps: int = 20,
+        seed: int = 0, device: str = "cpu", folder: str | None = None,
+        training: dict[str, Any] | None = None, sampler: str = "ddim", num_inference_steps: int = 20,
         guidance_scale: float = 2.0, n_candidates: int = 1,
     ) -> None:  # fmt: skip
         self.embedder, self.cross_fit = embedder, cross_fit
@@ -127,7 +128,7 @@ class Unclip(PictureDecoder):
             drop,
             min_snr,
         )
-        self.seed, self.device, self.folder, self.sampler = seed, device, folder, sampler
+        self.seed, self.device, self.folder, self.training, self.sampler = seed, device, folder, training, sampler
         self.num_inference_steps, self.guidance_scale, self.n_candidates = (
             num_inference_steps,
             guidance_scale,
@@ -159,7 +160,7 @@ class Unclip(PictureDecoder):
         )
         scheduler = noise_levels(self.preset, latents=vae is not None, changes=self.noise)
         model = self._model(values, embedded.shape[1], vae)
-        tensors = {"z": torch.from_numpy(self._standard(embedded)), "y": latents_of(vae, values)}
+        tensors = {"z": torch.from_numpy(self._standard(embedded)), "x": latents_of(vae, values)}
         history = train_denoiser(
             model,
             tensors,
