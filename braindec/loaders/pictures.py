@@ -101,6 +101,9 @@ def _of_source(
         items = (
             stimuli_of(source) if stimulus_ids is None else pd.DataFrame({"stimulus_id": list(map(str, stimulus_ids))})
         )
+        strange = [s for s in items["stimulus_id"] if not s.isdigit()]
+        if strange:
+            raise BraindecError(f"NSD has no picture {strange[0]!r}", allowed="numbers from 1 to 73000")
         rows = items["stimulus_id"].astype(int).to_numpy() - 1  # ids count from 1
         return Pictures(from_hdf5(root.joinpath(*_NSD), "imgBrick", rows, size=size, mode=mode), items, info=info)
     if _twin_pictures.has_pictures(root):

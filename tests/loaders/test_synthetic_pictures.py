@@ -1,0 +1,40 @@
+"""Digits, and voxels that weigh all their pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from braindec.errors import BraindecError
+from braindec.loaders.synthetic_pictures import digit_pictures, pixel_voxels
+
+
+def test_digits_are_those_of_scikit_learn():
+    from sklearn.datasets import load_digits
+
+    pictures, known = digit_pictures(), load_digits()
+    assert pictures.shape == (1797, 8, 8, 1)
+    np.testing.assert_array_equal(pictures.load()[..., 0] * 16, known.images.astype(np.float32))
+    assert pictures.items["concept_id"].astype(int).tolist() == known.target.tolist()
+
+
+def test_voxels_are_linear_in_the_pixels_with_the_noise_that_is_asked_for():
+    pictures = digit_pictures()[:400]
+    clean, noisy = (pixel_voxels(pictures, n_voxels=50, noise=n, seed=1).features() for n in (0.0, 0.5))
+    pixels = np.column_stack([pictures.load().reshape(400, -1), np.ones(400)])
+    rest = clean - pixels @ np.linalg.lstsq(pixels, clean, rcond=None)[0]
+    assert np.abs(rest).max() < 1e-4
+    assert clean.std(axis=0) == pytest.approx(np.ones(50), abs=1e-4)
+    assert (noisy - clean).std() == pytest.approx(0.5, abs=0.01)
+
+
+def test_repetitions_and_order():
+    pictures = digit_pictures()[:6]
+    shown = ["digit-0003", "digit-0001"]
+    w = pixel_voxels(pictures, n_voxels=10, noise=0.0, stimulus_ids=shown, repetitions=3)
+    assert w.trials["stimulus_id"].tolist() == shown * 3 and w.trials["repetition"].tolist() == [0, 0, 1, 1, 2, 2]
+    X = w.features()
+    np.testing.assert_array_equal(X[:2], X[4:])
+    np.testing.assert_array_equal(X[0], pixel_voxels(pictures, n_voxels=10, noise=0.0).features()[3])
+    with pytest.raises(BraindecError, match="noise >= 0"):
+        pixel_voxels(pictures, noise=-1)
