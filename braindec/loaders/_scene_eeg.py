@@ -56,7 +56,7 @@ def drives_of(pictures: Pictures, attribute: list[str], seed: int) -> np.ndarray
     which = items["shape"].map({s: i for i, s in enumerate(names)}).to_numpy()
     tuning = rng.standard_normal((len(names), 6))
     turn = np.deg2rad(items["direction"].to_numpy())
-    pace = 0.4 + 0.6 * items["speed"].to_numpy() / max(pictures.info["fastest"], 1e-12)
+    pace = 0.4 + 0.6 * items["speed"].to_numpy() / max(pictures.info["speed"][1], 1e-12)
     contrast, luminance = contrast_maps(pictures)
     made = {
         "position": _quarters(contrast),

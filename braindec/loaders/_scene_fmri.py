@@ -166,7 +166,7 @@ def _direction(pictures: Pictures, n: int, rng: np.random.Generator) -> tuple[np
     best = rng.uniform(0, 360, n)
     items = pictures.items
     turn = np.deg2rad(items["direction"].to_numpy()[:, None] - best)
-    speed = items["speed"].to_numpy()[:, None] / max(pictures.info["fastest"], 1e-12)
+    speed = items["speed"].to_numpy()[:, None] / max(pictures.info["speed"][1], 1e-12)
     return (0.4 + 0.6 * speed) * np.exp(1.5 * (np.cos(turn) - 1)), {"direction": best}
 
 

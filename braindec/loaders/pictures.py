@@ -184,7 +184,7 @@ def _of_files(
     stimulus_ids: Sequence[Any] | None,
 ) -> Pictures:
     images = load_images(path, size=8, folder=folder)  # finds the files; nothing is decoded, the size is set below
-    rows = np.arange(len(images)) if stimulus_ids is None else match(images.ids, stimulus_ids, where=str(path))
+    rows = np.arange(len(images)) if stimulus_ids is None else match(images.ids.tolist(), stimulus_ids, where=str(path))
     paths, items = [images.paths[i] for i in rows], images.items.iloc[rows].reset_index(drop=True)
     if stimulus_ids is not None:
         items["stimulus_id"] = [str(s) for s in stimulus_ids]
@@ -211,7 +211,8 @@ def match(ids: Sequence[str], wanted: Sequence[Any], *, where: str) -> np.ndarra
     last: dict[str, list[int]] = {}
     for i, name in enumerate(ids):
         last.setdefault(str(name).rsplit("/", 1)[-1], []).append(i)
-    rows, missing = [], []
+    rows: list[int] = []
+    missing: list[str] = []
     for asked in map(str, wanted):
         stem = (
             asked.rsplit(".", 1)[0]
@@ -220,7 +221,10 @@ def match(ids: Sequence[str], wanted: Sequence[Any], *, where: str) -> np.ndarra
         )
         alone = [last[name][0] for name in (asked, stem) if len(last.get(name, ())) == 1]
         row = whole.get(asked, whole.get(stem, alone[0] if alone else None))
-        (missing if row is None else rows).append(asked if row is None else row)
+        if row is None:
+            missing.append(asked)
+        else:
+            rows.append(row)
     if missing:
         missing = list(dict.fromkeys(missing))
         raise BraindecError(

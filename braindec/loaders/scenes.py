@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from colorsys import hsv_to_rgb
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,6 +21,7 @@ from braindec.errors import BraindecError, did_you_mean
 from braindec.loaders._scene_shapes import REACH, SHAPES, coverage, moved
 from braindec.loaders._scene_words import add_captions
 from braindec.types import Features, Pictures
+from braindec.types.signals import as_signal
 
 __all__ = ["BACKGROUNDS", "COLOURS", "DIRECTIONS", "scene_features", "scene_flow", "scene_masks", "scene_pictures"]
 
@@ -89,43 +91,13 @@ def scene_pictures(
               "background": _names("backgrounds", backgrounds, BACKGROUNDS)}  # fmt: skip
     if film:
         levels["motion"] = _names("directions", directions, DIRECTIONS)
+    ranges = _ranges(size, radius, speed, n_frames if film else None)
     items = _balanced(n, levels, np.random.default_rng([seed, 71]))
-    low, high = (0.10, 0.15) if film and radius is None else (0.13, 0.19) if radius is None else radius
-    slow, fast = (size / 42, size / 21) if speed is None else (speed, speed) if np.isscalar(speed) else speed
-    path = float(fast) * (n_frames - 1) / size if film else 0.0  # in sides
-    room = 0.5 - REACH * high - path / 2
-    if not 0 < low <= high or not 0 <= slow <= fast or room <= 0:
-        raise BraindecError(
-            "the objects of the scenes do not fit into the picture",
-            found=f"radius {low:g} to {high:g} of a side, a path of {path:.2g} sides",
-            allowed=f"0 < radius, 0 <= speed, {REACH} radius + half the path below .5 sides",
-            fix="make the object smaller, slower, or the film shorter",
-        )
-    rng = np.random.default_rng([seed, 72])
-    items["x"], items["y"] = 2 * room * rng.uniform(-1, 1, (2, n))
-    items["radius"], items["angle"] = rng.uniform(low, high, n), rng.uniform(-_TURN, _TURN, n)
-    items["hue"] = (items["colour"].map(COLOURS) + rng.uniform(-_HUE, _HUE, n)) % 1
-    shade = np.stack([items["hue"], rng.uniform(0.75, 0.95, n), rng.uniform(0.8, 0.98, n)], axis=1)
-    items[["red", "green", "blue"]] = np.array([hsv_to_rgb(*row) for row in shade])
-    items["level"] = items["background"].map(BACKGROUNDS) + rng.uniform(-_LEVEL, _LEVEL, n)
-    if film:
-        items["direction"], items["speed"] = items["motion"].map(DIRECTIONS), rng.uniform(slow, fast, n)
-        turn = np.deg2rad(items["direction"])  # rounded: up is exactly up
-        items["dx"] = items["speed"] * np.round(np.cos(turn), 12)
-        items["dy"] = -items["speed"] * np.round(np.sin(turn), 12)
-    else:
-        items = items.assign(motion="still", direction=np.nan, speed=0.0, dx=0.0, dy=0.0)
+    items = _vary(items, ranges, film, np.random.default_rng([seed, 72]))
     items.insert(0, "stimulus_id", [f"{prefix}-{i:04d}" for i in range(n)])
     items.insert(1, "concept_id", items[list(_CONCEPTS[concept])].agg("-".join, axis=1))
-    items = add_captions(items, room=2 * room)
-    info = {
-        "dataset": "drawn scenes",
-        "seed": seed,
-        "levels": levels,
-        "radius": [low, high],
-        "room": 2 * room,
-        "fastest": float(fast),
-    }
+    items = add_captions(items, room=ranges["room"])
+    info = {"dataset": "drawn scenes", "seed": seed, "levels": levels, **ranges}
     values = _draw(items, size, n_frames if film else None)
     return Pictures(values, items, float(frame_rate) if film else None, info)
 
@@ -192,13 +164,11 @@ def scene_features(pictures: Pictures) -> Features:
     around = (items["hue"] - items["colour"].map(COLOURS) + 0.5) % 1 - 0.5
     columns.append(("hue", "hue within colour", around / (_HUE / np.sqrt(3))))
     if pictures.is_film:
-        step = max(0.75 * pictures.info["fastest"], 1e-6) / np.sqrt(
-            2
-        )  # the default range goes from half of the fastest
+        step = max(float(np.mean(pictures.info["speed"])), 1e-6) / np.sqrt(2)
         columns += [("motion", axis, items[axis] / step) for axis in ("dx", "dy")]
     values = np.stack([np.asarray(c[2], dtype=np.float32) for c in columns], axis=1)
     units = pd.DataFrame({"name": [c[1] for c in columns], "component": [c[0] for c in columns]})
-    return Features(values, items, units, {"model": "what was drawn", "made_by": "braindec.loaders.scenes"})
+    return Features(as_signal(values), items, units, {"model": "what was drawn", "made_by": "braindec.loaders.scenes"})
 
 
 def _names(what: str, asked: int | Sequence[str], known: dict) -> list[str]:
@@ -206,7 +176,7 @@ def _names(what: str, asked: int | Sequence[str], known: dict) -> list[str]:
         if not 1 <= asked <= len(known):
             raise BraindecError(f"scenes cannot have {asked} {what}", allowed=f"1 to {len(known)}: {', '.join(known)}")
         return list(known)[:asked]
-    names = [asked] if isinstance(asked, str) else list(asked)
+    names = [asked] if isinstance(asked, str) else list(asked)  # type: ignore[arg-type]
     unknown = [n for n in names if n not in known]
     if unknown or not names or len(set(names)) < len(names):
         wrong = (
@@ -227,6 +197,44 @@ def _check(n: int, size: int, n_frames: int, frame_rate: float, concept: str, fi
     if concept not in _CONCEPTS or (concept == "motion" and not film):
         raise BraindecError(f"concept={concept!r} is unknown{did_you_mean(concept, _CONCEPTS)}",
                             allowed="object, shape, colour, and motion for films")  # fmt: skip
+
+
+def _ranges(
+    size: int, radius: tuple[float, float] | None, speed: float | tuple[float, float] | None, n_frames: int | None
+) -> dict[str, Any]:
+    """What is drawn from: radius (sides), speed (pixels a frame), and the largest x and y at which every object fits."""
+    low, high = radius if radius is not None else (0.13, 0.19) if n_frames is None else (0.10, 0.15)
+    slow, fast = (
+        (size / 42, size / 21) if speed is None else speed if isinstance(speed, (tuple, list)) else (speed, speed)
+    )
+    path = float(fast) * (n_frames - 1) / size if n_frames is not None else 0.0
+    room = 0.5 - REACH * high - path / 2
+    if not 0 < low <= high or not 0 <= slow <= fast or room <= 0:
+        raise BraindecError(
+            "the objects of the scenes do not fit into the picture",
+            found=f"radius {low:g} to {high:g} of a side, a path of {path:.2g} sides",
+            allowed=f"0 < radius, 0 <= speed, {REACH} radius + half the path below .5 sides",
+            fix="make the object smaller, slower, or the film shorter",
+        )
+    return {"radius": [float(low), float(high)], "speed": [float(slow), float(fast)], "room": 2 * room}
+
+
+def _vary(items: pd.DataFrame, ranges: dict[str, Any], film: bool, rng: np.random.Generator) -> pd.DataFrame:
+    """Draw what varies within a category: place, size, turn, shade, level of the background, speed."""
+    n = len(items)
+    items["x"], items["y"] = ranges["room"] * rng.uniform(-1, 1, (2, n))
+    items["radius"], items["angle"] = rng.uniform(*ranges["radius"], size=n), rng.uniform(-_TURN, _TURN, n)
+    items["hue"] = (items["colour"].map(COLOURS) + rng.uniform(-_HUE, _HUE, n)) % 1
+    shade = np.stack([items["hue"], rng.uniform(0.75, 0.95, n), rng.uniform(0.8, 0.98, n)], axis=1)
+    items[["red", "green", "blue"]] = np.array([hsv_to_rgb(*row) for row in shade])
+    items["level"] = items["background"].map(BACKGROUNDS) + rng.uniform(-_LEVEL, _LEVEL, n)
+    if not film:
+        return items.assign(motion="still", direction=np.nan, speed=0.0, dx=0.0, dy=0.0)
+    items["direction"], items["speed"] = items["motion"].map(DIRECTIONS), rng.uniform(*ranges["speed"], size=n)
+    turn = np.deg2rad(items["direction"])  # rounded: up is exactly up
+    items["dx"] = items["speed"] * np.round(np.cos(turn), 12)
+    items["dy"] = -items["speed"] * np.round(np.sin(turn), 12)
+    return items
 
 
 def _balanced(n: int, levels: dict[str, list[str]], rng: np.random.Generator) -> pd.DataFrame:
@@ -270,7 +278,7 @@ def check_scenes(pictures: Pictures) -> pd.DataFrame:
     return pictures.items
 
 
-def _masks(row, size: int, n_frames: int | None) -> list[np.ndarray]:
+def _masks(row: Any, size: int, n_frames: int | None) -> list[np.ndarray]:
     """Coverage in each frame. Whole pixels are shifts of one drawing: a step of 1 pixel moves every pixel by exactly 1."""
     frames = n_frames or 1
     start = [(place + 1) / 2 * size - (frames - 1) / 2 * step for place, step in ((row.x, row.dx), (row.y, row.dy))]
