@@ -221,16 +221,16 @@ def _ranges(
 
 def _vary(items: pd.DataFrame, ranges: dict[str, Any], film: bool, rng: np.random.Generator) -> pd.DataFrame:
     """Draw what varies within a category: place, size, turn, shade, level of the background, speed."""
-    n = len(items)
+    n, (low, high), (slow, fast) = len(items), ranges["radius"], ranges["speed"]
     items["x"], items["y"] = ranges["room"] * rng.uniform(-1, 1, (2, n))
-    items["radius"], items["angle"] = rng.uniform(*ranges["radius"], size=n), rng.uniform(-_TURN, _TURN, n)
+    items["radius"], items["angle"] = rng.uniform(low, high, n), rng.uniform(-_TURN, _TURN, n)
     items["hue"] = (items["colour"].map(COLOURS) + rng.uniform(-_HUE, _HUE, n)) % 1
     shade = np.stack([items["hue"], rng.uniform(0.75, 0.95, n), rng.uniform(0.8, 0.98, n)], axis=1)
     items[["red", "green", "blue"]] = np.array([hsv_to_rgb(*row) for row in shade])
     items["level"] = items["background"].map(BACKGROUNDS) + rng.uniform(-_LEVEL, _LEVEL, n)
     if not film:
         return items.assign(motion="still", direction=np.nan, speed=0.0, dx=0.0, dy=0.0)
-    items["direction"], items["speed"] = items["motion"].map(DIRECTIONS), rng.uniform(*ranges["speed"], size=n)
+    items["direction"], items["speed"] = items["motion"].map(DIRECTIONS), rng.uniform(slow, fast, n)
     turn = np.deg2rad(items["direction"])  # rounded: up is exactly up
     items["dx"] = items["speed"] * np.round(np.cos(turn), 12)
     items["dy"] = -items["speed"] * np.round(np.sin(turn), 12)
