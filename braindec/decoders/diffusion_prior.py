@@ -22,7 +22,7 @@ from torch import nn
 
 from braindec import losses, registry
 from braindec.decoders._batches import Batches
-from braindec.decoders._diffusion_training import batches_of
+from braindec.decoders._diffusion_training import batches_of, own_memory
 from braindec.decoders._embedding import EmbeddingDecoder, Targets, unit
 from braindec.decoders._front_end import DecoderFront, make_encoder
 from braindec.decoders._prior_training import (
@@ -41,6 +41,7 @@ from braindec.decoders._stored import load_decoder, save_decoder
 from braindec.diffusion.embedding_scale import EmbeddingScale
 from braindec.diffusion.prior_pipeline import PriorPipeline
 from braindec.diffusion.schedulers import make_scheduler, training_scheduler
+from braindec.encoders._subjects import SubjectEncoder
 from braindec.errors import BraindecError
 from braindec.train.diffusion import fit_diffusion
 from braindec.train.step_history import StepHistory
@@ -273,6 +274,8 @@ class DiffusionPrior(EmbeddingDecoder):
         decoder.front_ = None if joint else DecoderFront(decoder._embedder()).restore(folder / "embedder", arrays)
         decoder.pipeline_ = PriorPipeline.from_pretrained(folder / "pipeline")
         decoder.pipeline_.set_progress_bar_config(disable=True)
+        for part in (decoder.pipeline_.prior, decoder.pipeline_.scaler):
+            own_memory(part).eval()
         return decoder
 
     def _fit_embedder(
@@ -351,10 +354,16 @@ class DiffusionPrior(EmbeddingDecoder):
 
     def _encoder(self, windows: Windows, dim: int) -> nn.Module:
         options = dict(self.encoder_options or {})
-        name = str(self.encoder)
-        if name in registry.names("encoders") and self.n_tokens:
-            known = registry.get("encoders", name).PRESETS.get("paper", {})
-            options = {**({"token_dim": dim // self.n_tokens} if "token_dim" in known else {}), **options}
+        name, sizes = str(self.encoder), {"n_chans": windows.n_channels, "n_times": windows.n_times, "dim": dim}
+        if name in registry.names("encoders"):
+            kind = registry.get("encoders", name)
+            tokens = self.n_tokens if "token_dim" in kind.PRESETS.get("paper", {}) else None
+            options = {**({"token_dim": dim // tokens} if tokens else {}), **options}
+            alone = "subject" not in windows.trials or windows.trials["subject"].nunique() <= 1
+            if issubclass(kind, SubjectEncoder) and alone:  # of one subject its part need not be named
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(self.seed)
+                    return kind.from_preset(self.encoder_preset, **sizes, **options)
         return make_encoder(
             name, self.encoder_preset, (windows.n_channels, windows.n_times), dim, options, seed=self.seed
         )

@@ -134,7 +134,7 @@ class PriorPipeline(DiffusionPipeline):
             called = names if k == 0 else [f"{name}/candidate {k}" for name in names]
             x = self._noise(n, generator, called, seed, latents if k == 0 else None)
             sampled.append(
-                self._denoise(x, given, num_inference_steps, guidance_scale, self._step_generators(n, generator, called, seed),
+                self._denoise(x, given, num_inference_steps, guidance_scale, self._step_generators(generator, called, seed),
                               callback_on_step_end, progress)
             )  # fmt: skip
         chosen = self._closest(sampled, condition, brain_embedding) if n_candidates > 1 else sampled[0]
@@ -143,7 +143,7 @@ class PriorPipeline(DiffusionPipeline):
         return PriorOutput(embeddings=out) if return_dict else (out,)
 
     def _denoise(
-        self, x: torch.Tensor, given: torch.Tensor | None, steps: int, scale: float, generators: list, callback: Any,
+        self, x: torch.Tensor, given: torch.Tensor | None, steps: int, scale: float, generators: Any, callback: Any,
         progress: bool | None,
     ) -> torch.Tensor:  # fmt: skip
         """From noise to embeddings in their own units."""
@@ -168,16 +168,15 @@ class PriorPipeline(DiffusionPipeline):
         without = self.prior(x, t, None)
         return without + scale * (conditional - without)
 
-    def _step(self, predicted: torch.Tensor, t: torch.Tensor, x: torch.Tensor, generators: list) -> torch.Tensor:
-        extra = {"generator": generators} if generators else {}
+    def _step(self, predicted: torch.Tensor, t: torch.Tensor, x: torch.Tensor, generator: Any) -> torch.Tensor:
+        extra = {} if generator is None else {"generator": generator}
         return self.scheduler.step(predicted, t, x, return_dict=False, **extra)[0]
 
-    def _step_generators(self, n: int, generator: Any, names: Sequence[Any], seed: int) -> list[torch.Generator]:
+    def _step_generators(self, generator: Any, names: Sequence[Any], seed: int) -> Any:
+        """One generator, one an item, or None for schedulers whose steps draw nothing."""
         if "generator" not in signature(self.scheduler.step).parameters:
-            return []
-        if generator is not None:
-            return list(generator) if not isinstance(generator, torch.Generator) else [generator] * n
-        return item_generators([f"{name}/steps" for name in names], seed)
+            return None
+        return generator if generator is not None else item_generators([f"{name}/steps" for name in names], seed)
 
     def _noise(
         self, n: int, generator: Any, names: Sequence[Any], seed: int, latents: torch.Tensor | None
