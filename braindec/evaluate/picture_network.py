@@ -16,6 +16,7 @@ import numpy as np
 
 from braindec import registry
 from braindec.errors import BraindecError, did_you_mean
+from braindec.evaluate._made_and_true import BATCH, resized
 
 __all__ = ["PictureNetwork", "Remembered", "features_of", "open_network", "probabilities_of"]
 
@@ -146,8 +147,12 @@ def open_network(network: Any, *, metric: str = "this") -> Callable[..., np.ndar
     return network
 
 
-def features_of(network: Any, pictures: np.ndarray, *, layer: str | None = None) -> np.ndarray:
+def features_of(
+    network: Any, pictures: np.ndarray, *, layer: str | None = None, resize: int | None = None
+) -> np.ndarray:
     """Return descriptions (n, units) of pictures, or of films: those of all frames one after the other.
+
+    ``resize`` scales pictures to that many pixels a side first, some at a time.
 
     Raises
     ------
@@ -155,9 +160,12 @@ def features_of(network: Any, pictures: np.ndarray, *, layer: str | None = None)
         If the network's answer is not (n, units) or not finite.
     """
     if pictures.ndim == 5 and not getattr(network, "films", False):
-        frames = features_of(network, pictures.reshape(-1, *pictures.shape[2:]), layer=layer)
+        frames = features_of(network, pictures.reshape(-1, *pictures.shape[2:]), layer=layer, resize=resize)
         return frames.reshape(len(pictures), -1)
-    return _answer(network, pictures, layer)
+    if resize is None or pictures.ndim == 5:
+        return _answer(network, pictures, layer)
+    parts = (resized(pictures[i : i + BATCH], resize) for i in range(0, len(pictures), BATCH))
+    return np.concatenate([_answer(network, part, layer) for part in parts])
 
 
 def probabilities_of(network: Any, pictures: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from braindec.evaluate._made_and_true import resized
 from braindec.evaluate.picture_metric import PictureMetric
 from braindec.evaluate.picture_network import features_of
 from braindec.evaluate.pictures.pixcorr import correlations
@@ -22,9 +21,7 @@ __all__ = ["feature_distance"]
 def _distance(
     made: np.ndarray, true: np.ndarray, *, network: Any, layer: str | None = None, resize: int | None = None
 ) -> np.ndarray:
-    if resize is not None and made.ndim == 4:
-        made, true = resized(made, resize), resized(true, resize)
-    return 1 - correlations(*(features_of(network, v, layer=layer) for v in (made, true)))
+    return 1 - correlations(*(features_of(network, v, layer=layer, resize=resize) for v in (made, true)))
 
 
 feature_distance = PictureMetric(

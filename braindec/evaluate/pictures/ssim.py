@@ -7,7 +7,7 @@ normalised, K1 = .01, K2 = .03, data range 1; the mean over the places where the
   get the largest window that fits (odd).
 * ``mindeye-2023``: pictures scaled to 256 (antialias) then 425 pixels, grey, 2-D window.
 * ``braindiffuser-2023``: pictures scaled to 425 pixels, grey, every column of pixels compared with a 1-D window and averaged:
-  what the flag ``multichannel=True`` on a grey picture did in the version of scikit-image in use then. Lower by about a fifth.
+  what the flag ``multichannel=True`` on a grey picture did in the version of scikit-image in use then. A fifth to a quarter lower on natural pictures.
 
 Source: Wang, Bovik, Sheikh & Simoncelli 2004 (IEEE Trans. Image Processing 13), equation 13; versions after Scotti et al. 2023
 and Ozcelik & VanRullen 2023.

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from braindec.errors import BraindecError
-from braindec.evaluate._made_and_true import resized
 from braindec.evaluate.identification import identification_scores
 from braindec.evaluate.picture_metric import PictureMetric
 from braindec.evaluate.picture_network import features_of
@@ -59,9 +58,7 @@ def _two_way(
 ) -> np.ndarray:
     if len(true) < 2:
         raise BraindecError("two_way needs distractors", found=f"{len(true)} item", allowed="at least two items")
-    if resize is not None and made.ndim == 4:
-        made, true = resized(made, resize), resized(true, resize)
-    similarity = feature_correlations(*(features_of(network, v, layer=layer) for v in (made, true)))
+    similarity = feature_correlations(*(features_of(network, v, layer=layer, resize=resize) for v in (made, true)))
     return identified(similarity, ties=ties)
 
 
