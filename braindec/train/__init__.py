@@ -1,5 +1,5 @@
 """Training: one loop for encoders (:mod:`braindec.train.loop`), one for diffusion models (:mod:`braindec.train.diffusion`)."""
 
-from braindec.train.loop import History, fit, resolve_device
+from braindec.train.loop import History, check_settings, fit, resolve_device
 
-__all__ = ["History", "fit", "resolve_device"]
+__all__ = ["History", "check_settings", "fit", "resolve_device"]
