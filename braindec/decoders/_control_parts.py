@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,10 @@ class Coarse:
             return np.zeros((len(items), 1), np.float32), np.zeros((len(windows), 1), np.float32)
         if self.kind == "class":
             features = self._classes(pictures)
+            if (
+                "concept_id" in windows.trials
+            ):  # penalties are chosen by left-out stimuli: a left-out class cannot be learned
+                windows = replace(windows, trials=windows.trials.drop(columns="concept_id"))
         elif features is None:
             raise BraindecError(
                 "coarse='embedding' needs features of the stimuli", fix="fit(windows, pictures, features)"
@@ -180,7 +185,7 @@ def train_control(
     Parameters
     ----------
     tensors : mapping of Tensor (n, ...)
-        "x" is said to the denoiser, "y" is denoised, and one entry for each control of ``names``.
+        "x" is denoised, "condition" is said to the denoiser, and one entry for each control of ``names``.
     drop, control_drop : float
         Shares of rows without condition, and without control.
     """
@@ -191,15 +196,23 @@ def train_control(
     for part in frozen.values():
         part.to(device).eval().requires_grad_(False)
 
-    def loss(parts: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
-        drawn = ready.draw({"x": batch["y"]}, generator)
-        drawn["condition"] = batch["x"]
-        drawn["control"] = parts["hints"]([(name, batch[name], 1.0) for name in names])
-        return ready(parts, drawn, generator)
-
     return fit_diffusion(
-        model, loss, batches_of(tensors, batch_size), steps=steps, lr=lr, ema=ema, seed=seed, device=device
-    )
+        model, _ControlLoss(ready, names), batches_of(tensors, batch_size), steps=steps, lr=lr, ema=ema, seed=seed, device=device,
+        title="training the control",
+    )  # fmt: skip
+
+
+class _ControlLoss:
+    """The common loss with a control image that is made of the batch by what is trained."""
+
+    def __init__(self, ready: Any, names: Sequence[str]) -> None:
+        self.ready, self.names, self.draw = ready, names, ready.draw
+
+    def __call__(self, model: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+        if "noise" not in batch:
+            batch = self.draw(batch, generator)
+        control = model["hints"]([(name, batch[name], 1.0) for name in self.names])
+        return self.ready(model, {**batch, "control": control}, generator)
 
 
 def _hard(values: np.ndarray) -> np.ndarray:

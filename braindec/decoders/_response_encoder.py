@@ -17,7 +17,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from braindec.decoders._diffusion_training import batches_of
+from braindec.decoders._diffusion_training import batches_of, own_memory
 from braindec.decoders._front_end import WindowFront
 from braindec.decoders._picture_stored import load_picture_decoder, save_picture_decoder
 from braindec.decoders._pictures import targets_of
@@ -174,7 +174,7 @@ class ResponseEncoder(BaseEstimator):
     def load(cls, folder: str | Path) -> ResponseEncoder:
         """Return the encoder that :meth:`save` wrote."""
         encoder, arrays, more = load_picture_decoder(cls, folder)
-        encoder.model_ = ResponseModel.from_pretrained(Path(folder) / "model").eval().requires_grad_(False)
+        encoder.model_ = own_memory(ResponseModel.from_pretrained(Path(folder) / "model")).eval().requires_grad_(False)
         for name, value in arrays.items():
             setattr(encoder, f"{name}_", value)
         encoder.front_ = WindowFront(scaler=None, time_bins=more["n_bins"])

@@ -34,11 +34,13 @@ from braindec.decoders._diffusion_training import (
     latent_space,
     latents_of,
     noise_levels,
+    own_memory,
     sample_pictures,
     still_only,
     train_denoiser,
 )
 from braindec.decoders._front_end import WindowFront, cross_fitted
+from braindec.decoders._opened import check_makes, opened
 from braindec.decoders._picture_stored import load_picture_decoder, save_picture_decoder
 from braindec.decoders._pictures import PictureDecoder, targets_of
 from braindec.diffusion.conditioner import Conditioner
@@ -279,9 +281,10 @@ class ControlNetDecoder(PictureDecoder):
             coarse.mean, coarse.scale = arrays["coarse_mean"], arrays["coarse_scale"]
         decoder.coarse_ = coarse
         has = decoder.hint == "silhouette"
-        decoder.silhouette_ = SilhouetteDecoder.from_pretrained(folder / "silhouette").eval() if has else None
-        decoder.pipeline_ = ControlledImagePipeline.from_pretrained(folder / "pipeline")
-        decoder.pipeline_.set_progress_bar_config(disable=True)
+        decoder.silhouette_ = (
+            own_memory(SilhouetteDecoder.from_pretrained(folder / "silhouette")).eval() if has else None
+        )
+        decoder.pipeline_ = opened(ControlledImagePipeline, folder / "pipeline")
         return decoder
 
     def _check_options(self) -> None:
@@ -333,7 +336,7 @@ class ControlNetDecoder(PictureDecoder):
     def _denoiser(self, values: np.ndarray, true: np.ndarray) -> tuple[dict[str, Any], Any]:
         """The denoiser, trained on pictures and what is said of them, or opened; and the noise that it knows."""
         if self.pretrained is not None:
-            return self._opened(true.shape[1])
+            return self._opened(true.shape[1], values)
         vae = latent_space(self.autoencoder, values, seed=self.seed, device=self.device)
         scheduler = noise_levels(self.preset, latents=vae is not None)
         clean = latents_of(vae, values)
@@ -344,23 +347,22 @@ class ControlNetDecoder(PictureDecoder):
                 {"unet": unet, "conditioner": Conditioner(dim=true.shape[1], width=unet.config.cross_attention_dim)}
             )
         train_denoiser(
-            model, {"x": torch.from_numpy(true.astype(np.float32)), "y": clean}, scheduler=scheduler,
-            condition=lambda parts, batch, generator: batch["x"], steps=self.prior_steps, batch_size=self.batch_size, lr=self.lr,
+            model, {"x": clean, "c": torch.from_numpy(true.astype(np.float32))}, scheduler=scheduler,
+            condition=lambda parts, batch, generator: batch["c"], steps=self.prior_steps, batch_size=self.batch_size, lr=self.lr,
             ema=self.ema, drop=1.0 if self.coarse is None else max(self.drop, 0.05), min_snr=self.min_snr, seed=self.seed,
             device=self.device,
         )  # fmt: skip
         return {"unet": model["unet"], "conditioner": model["conditioner"], "vae": vae}, scheduler
 
-    def _opened(self, dim: int) -> tuple[dict[str, Any], Any]:
-        folder = Path(str(self.pretrained))
-        if not (folder / "model_index.json").is_file():
-            raise BraindecError(f"{folder} holds no pipeline", found="no model_index.json",
-                                fix="name a folder that save_pretrained() of a BrainImagePipeline wrote")  # fmt: skip
-        opened = BrainImagePipeline.from_pretrained(folder)
-        if opened.conditioner.config.dim != dim and self.coarse is not None:
-            raise BraindecError("the pre-trained denoiser listens to something else", found=f"conditions of length {opened.conditioner.config.dim}",
-                                allowed=f"{dim} ({self.coarse})", fix="coarse=None, or a denoiser trained with these classes or embeddings")  # fmt: skip
-        return {"unet": opened.unet, "conditioner": opened.conditioner, "vae": opened.vae}, opened.scheduler
+    def _opened(self, dim: int, values: np.ndarray) -> tuple[dict[str, Any], Any]:
+        found = opened(BrainImagePipeline, str(self.pretrained))
+        if found.conditioner.config.dim != dim and self.coarse is not None:
+            raise BraindecError(
+                "the pre-trained denoiser listens to something else", allowed=f"conditions of length {dim} ({self.coarse})",
+                found=f"length {found.conditioner.config.dim}", fix="coarse=None, or a denoiser trained with these classes or embeddings",
+            )  # fmt: skip
+        check_makes(found, values)
+        return {"unet": found.unet, "conditioner": found.conditioner, "vae": found.vae}, found.scheduler
 
     def _control(
         self, denoiser: Mapping[str, Any], scheduler: Any, values: np.ndarray, codes: np.ndarray, signal: np.ndarray,
@@ -369,7 +371,7 @@ class ControlNetDecoder(PictureDecoder):
         """Train the ControlNet and the modules that make the control image; the denoiser stays as it is."""
         clean = latents_of(denoiser["vae"], values)[torch.from_numpy(codes.astype(np.int64))]
         factor = values.shape[1] // clean.shape[2]
-        tensors = {"x": self._said(denoiser, said), "y": clean}
+        tensors = {"x": clean, "condition": self._said(denoiser, said)}
         settings: list[dict[str, Any]] = []
         if self.hint == "signal":
             settings.append(

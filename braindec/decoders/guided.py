@@ -35,6 +35,7 @@ from braindec.decoders._diffusion_training import (
     sample_pictures,
     train_denoiser,
 )
+from braindec.decoders._opened import check_makes, opened
 from braindec.decoders._picture_stored import load_picture_decoder, save_picture_decoder
 from braindec.decoders._pictures import PictureDecoder, targets_of
 from braindec.decoders._response_encoder import Region, ResponseEncoder, check_independent
@@ -224,7 +225,7 @@ class GuidedDecoder(PictureDecoder):
         decoder, arrays, _ = load_picture_decoder(cls, folder)
         decoder.history_ = {k[8:]: v for k, v in arrays.items() if k.startswith("history.")}
         decoder.encoder_ = ResponseEncoder.load(folder / "encoder")
-        decoder.pipeline_ = _quiet(GuidedImagePipeline.from_pretrained(folder / "pipeline"))
+        decoder.pipeline_ = opened(GuidedImagePipeline, folder / "pipeline")
         return decoder
 
     def _sample(
@@ -244,7 +245,7 @@ class GuidedDecoder(PictureDecoder):
     def _prior(self, values: np.ndarray) -> GuidedImagePipeline:
         if self.pretrained is not None:
             self.history_ = {}
-            return self._opened(values)
+            return check_makes(opened(GuidedImagePipeline, str(self.pretrained)), values)
         vae = latent_space(self.autoencoder, values, seed=self.seed, device=self.device)
         scheduler = noise_levels(self.preset, latents=vae is not None)
         clean = latents_of(vae, values)
@@ -256,32 +257,16 @@ class GuidedDecoder(PictureDecoder):
                 {"unet": unet, "conditioner": Conditioner(dim=1, width=unet.config.cross_attention_dim)}
             )
         history = train_denoiser(
-            model, {"x": torch.zeros(len(clean), 1), "y": clean}, scheduler=scheduler, condition=_given, steps=self.steps, batch_size=self.batch_size, lr=self.lr,
+            model, {"x": clean, "c": torch.zeros(len(clean), 1)}, scheduler=scheduler, condition=_given, steps=self.steps, batch_size=self.batch_size, lr=self.lr,
             ema=self.ema, drop=1.0, min_snr=self.min_snr, seed=self.seed, device=self.device, folder=self.folder,
         )  # fmt: skip
         self.history_ = history_of(history)
         model.to("cpu").requires_grad_(False)
         sampler = make_scheduler(self.sampler, training=scheduler)
-        return _quiet(GuidedImagePipeline(model["unet"], sampler, model["conditioner"], vae))
-
-    def _opened(self, values: np.ndarray) -> GuidedImagePipeline:
-        folder = Path(str(self.pretrained))
-        if not (folder / "model_index.json").is_file():
-            raise BraindecError(f"{folder} holds no pipeline", found="no model_index.json",
-                                fix="name a folder that save_pretrained() of a BrainImagePipeline wrote")  # fmt: skip
-        pipeline = _quiet(GuidedImagePipeline.from_pretrained(folder))
-        with torch.no_grad():
-            made = pipeline.decode_latents(torch.zeros(1, *pipeline.latent_shape)).shape[1:]
-        if tuple(made) != (values.shape[3], *values.shape[1:3]):
-            raise BraindecError("the prior makes pictures of another size or mode", found=f"(channel, height, width) = {tuple(made)}",
-                                allowed=f"{(values.shape[3], *values.shape[1:3])}", fix="scale the pictures when they are loaded")  # fmt: skip
-        return pipeline
+        made = GuidedImagePipeline(model["unet"], sampler, model["conditioner"], vae)
+        made.set_progress_bar_config(disable=True)
+        return made
 
 
 def _given(model: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
-    return batch["x"]
-
-
-def _quiet(pipeline: GuidedImagePipeline) -> GuidedImagePipeline:
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
+    return batch["c"]
