@@ -9,6 +9,7 @@ from scipy.stats import hypergeom
 
 from braindec import registry
 from braindec.errors import BraindecError
+from braindec.evaluate._made_and_true import resized
 from braindec.evaluate.picture_metric import find_metric
 from braindec.evaluate.pictures.lpips import lpips
 from braindec.evaluate.pictures.mse import mse
@@ -60,6 +61,14 @@ def test_historical_pixcorr_scales_first():
     assert not np.allclose(pixcorr.per_item(made, true), pixcorr.per_item(made, true, version="mindeye-2023"))
     same = pixcorr.per_item(made, true, version="mindeye-2023", resize=None)
     np.testing.assert_array_equal(same, pixcorr.per_item(made, true))
+
+
+def test_scaling_down_filters_first_as_pillow_does():
+    image = pytest.importorskip("PIL.Image")
+    x = pictures(1, 40, 1)
+    for size in (9, 40, 77):
+        expected = np.asarray(image.fromarray(x[0, ..., 0]).resize((size, size), image.Resampling.BILINEAR))
+        np.testing.assert_allclose(resized(x, size)[0, ..., 0], expected, atol=1e-5)
 
 
 def test_ssim_equals_scikit_image_in_each_definition():
@@ -155,10 +164,12 @@ def test_ties_lose_or_count_half():
 
 
 def test_equal_truths_are_ties_whatever_the_last_digit():
-    features = np.random.default_rng(0).standard_normal((4, 300))
-    features[2:] = features[2]  # both truths the same
-    found = two_way.per_item(numbered(2), numbered(2, start=2), network=table(features))
-    assert found.tolist() == [0.5, 0.5]
+    """Truths that are one another scaled and shifted correlate equally with everything but for rounding."""
+    rng = np.random.default_rng(0)
+    one = rng.standard_normal(300)
+    features = np.concatenate([rng.standard_normal((12, 300)), [a * one + b for a, b in rng.uniform(0.1, 3, (12, 2))]])
+    found = two_way.per_item(numbered(12), numbered(12, start=12), network=table(features))
+    assert found.tolist() == [0.5] * 12
 
 
 def test_category_decoders_win_overall_and_nothing_within():
@@ -246,6 +257,14 @@ def test_sampled_versions_agree_with_the_expectation():
         assert n_way.chance(40, version=version) == pytest.approx(m / (49 + m))
         same = [n_way.per_item(*pair, network=network, version=version, seed=5) for _ in range(2)]
         np.testing.assert_array_equal(*same)
+
+
+def test_a_constant_guess_of_classes_loses_in_the_historical_versions_and_gets_chance_in_strict():
+    features = np.concatenate([np.ones((5, 60)), np.random.default_rng(0).random((5, 60))])
+    pair, network = (numbered(5), numbered(5, start=5)), table(features)
+    assert n_way.per_item(*pair, network=network) == pytest.approx([0.02] * 5)
+    assert n_way.per_item(*pair, network=network, n_targets=3) == pytest.approx([3 / 52] * 5)
+    assert n_way.per_item(*pair, network=network, version="mindvis-2023").tolist() == [0] * 5
 
 
 def test_the_class_prior_beats_chance_without_a_brain():
