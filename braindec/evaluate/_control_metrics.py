@@ -43,7 +43,7 @@ class Scorer:
     within : bool
         Items are exchanged within their class only, and those that are alone in it are left out.
     exact : bool
-        The pairs give the very values of the metric, so they may take their place.
+        The pairs give the very values of the metric, and take their place.
     """
 
     name: str

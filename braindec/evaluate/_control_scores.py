@@ -109,10 +109,12 @@ class _Sums:
         if scorer.pairs is not None:
             pairs = scorer.pairs(made, self.true[items.first], items.labels_of_items)
             self.pairs = pairs if self.pairs is None else self.pairs + pairs
-        if scorer.function is None or (pairs is not None and scorer.exact and items.repeated):
-            assert pairs is not None  # trials of one stimulus are no distractors of one another
+        if pairs is not None and (
+            scorer.exact or scorer.function is None
+        ):  # trials of one stimulus are no distractors of one another
             self.values.append(pairs[own, items.code])
             return
+        assert scorer.function is not None
         values, lost = scorer.function(made, self.true, items.labels)
         if scorer.within or not np.isfinite(values).all():
             values = np.where(lost, np.nan, values)

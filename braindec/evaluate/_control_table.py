@@ -49,8 +49,8 @@ class Lead:
 def score_table(
     scored: Mapping[str, Mapping[str, RowScore]], asked: Sequence[Scorer], items: Items, *, kinds: Callable[[str], str],
     n_permutations: int, n_bootstrap: int, rng: np.random.Generator, keys: Mapping[str, Any],
-) -> tuple[pd.DataFrame, list[Lead]]:  # fmt: skip
-    """Return the long table and the paired tests."""
+) -> tuple[pd.DataFrame, list[Lead], pd.DataFrame]:  # fmt: skip
+    """Return the long table, the paired tests, and decoded minus the best null of each metric."""
     flips = Flips(items.code, n=n_permutations, rng=rng) if n_permutations else None
     levels, leads = [], []
     for scorer in asked:
@@ -60,12 +60,22 @@ def score_table(
             levels.append(_entry(scorer, row, score, (low, high), kinds(row), items))
             if row != "decoded":
                 leads.append(_lead(scorer, row, by_row["decoded"], score, kinds(row), items, flips, n_bootstrap, rng))
-    table = pd.DataFrame([{**keys, **e} for e in [*levels, *_difference_rows(leads, asked)]])
-    return table, leads
+    headline = headline_of(leads, {s.name: scored[s.name]["decoded"].p for s in asked})
+    table = pd.DataFrame([{**keys, **e} for e in [*levels, *_difference_rows(leads, headline, asked)]])
+    return table, leads, headline
 
 
-def headline_of(leads: Sequence[Lead]) -> pd.DataFrame:
-    """Return decoded minus the best null of each metric; p is the largest over the nulls (intersection-union)."""
+def headline_of(leads: Sequence[Lead], by_chance: Mapping[str, float]) -> pd.DataFrame:
+    """Return decoded minus the best null of each metric.
+
+    p is the largest of those against each null and of the decoded row against its own items exchanged (intersection-union): one
+    picture for all items may be nearer to every item than any null is, and says nothing of any.
+
+    Parameters
+    ----------
+    leads : sequence of Lead
+    by_chance : mapping of metric to p of the decoded row with items exchanged
+    """
     rows = []
     for metric in dict.fromkeys(lead.metric for lead in leads):
         against = [lead for lead in leads if lead.metric == metric and lead.kind == "null"]
@@ -73,7 +83,7 @@ def headline_of(leads: Sequence[Lead]) -> pd.DataFrame:
             continue
         best = min(against, key=lambda lead: lead.gain)
         rows.append({"metric": metric, "decoded": best.decoded, "null": best.row, "null_value": best.other, "gain": best.gain,
-                     "low": best.low, "high": best.high, "p": max(lead.p for lead in against), "n": best.n})  # fmt: skip
+                     "low": best.low, "high": best.high, "p": float(np.max([by_chance[metric], *(lead.p for lead in against)])), "n": best.n})  # fmt: skip
     columns = ["metric", "decoded", "null", "null_value", "gain", "low", "high", "p", "n"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -106,14 +116,14 @@ def _lead(
                 int(np.isfinite(difference).sum()))  # fmt: skip
 
 
-def _difference_rows(leads: Sequence[Lead], asked: Sequence[Scorer]) -> list[dict[str, Any]]:
+def _difference_rows(leads: Sequence[Lead], headline: pd.DataFrame, asked: Sequence[Scorer]) -> list[dict[str, Any]]:
     versions = {s.name: s.version for s in asked}
     rows = []
-    for best in headline_of(leads).to_dict("records"):
+    for best in headline.to_dict("records"):
         name, metric = f"{best['metric']}_difference", best["metric"]
         rows.append({"metric": name, "version": versions[metric], "row": "decoded", "value": best["gain"], "chance": 0.0, "low": best["low"],
                      "high": best["high"], "p": best["p"], "n": best["n"],
-                     "note": f"decoded minus the best null ({best['null'].replace('_', ' ')}); p is the largest of one-sided paired tests against each null"})  # fmt: skip
+                     "note": f"decoded minus the best null ({best['null'].replace('_', ' ')}); p is the largest of one-sided paired tests against each null and of exchanging items"})  # fmt: skip
         rows += [
             {"metric": name, "version": versions[metric], "row": f"over_{lead.row}", "value": lead.gain, "chance": 0.0, "low": lead.low,
              "high": lead.high, "p": lead.p, "n": lead.n,

@@ -7,7 +7,8 @@ training picture, a random picture of the right category, the true features). Th
 Every metric gives one value an item and seed; values are averaged over seeds, and tests are paired over stimuli:
 
 * decoded against a row: signs of the differences flipped within stimuli (trials of one stimulus together); one-sided against
-  nulls, two-sided against references. Against the best null: the largest of the p-values against each (intersection-union).
+  nulls, two-sided against references. Against the best null: the largest of the p-values against each and of exchanging items
+  (intersection-union): a picture that is near to all items, whatever the brain did, is not above the nulls.
 * a row against chance: made items exchanged between stimuli, one-sided; metrics whose pairs are dear to compute are compared
   with what the same items score against a few other stimuli, by flipping signs (conservative).
 
@@ -31,7 +32,7 @@ from braindec.evaluate._control_metrics import Scorer, hidden_scorers, scorers
 from braindec.evaluate._control_pairs import as_unit
 from braindec.evaluate._control_parts import ReportParts, report_parts
 from braindec.evaluate._control_scores import RowScore, score_rows
-from braindec.evaluate._control_table import headline_of, score_table
+from braindec.evaluate._control_table import score_table
 from braindec.evaluate.finding import Finding
 from braindec.evaluate.picture_network import Remembered
 
@@ -190,8 +191,7 @@ def control_report(
     scored = score_rows(made, true, items, [*asked, *hidden], n_permutations=n_permutations, rng=rng)
     names = {s.name for s in asked}
     shown: dict[str, dict[str, RowScore]] = {m: r for m, r in scored.items() if m in names}
-    table, tests = score_table(shown, asked, items, kinds=row_kind, n_permutations=n_permutations, n_bootstrap=n_bootstrap, rng=rng, keys=keys or {})  # fmt: skip
-    headline = headline_of(tests)
+    table, tests, headline = score_table(shown, asked, items, kinds=row_kind, n_permutations=n_permutations, n_bootstrap=n_bootstrap, rng=rng, keys=keys or {})  # fmt: skip
     generative = "prior_only" in made if generative is None else generative
     found, sentences = findings_of(
         scored, asked, items, made=made, true=true, train=train, network=network if kind != "captions" or callable(network) else None,

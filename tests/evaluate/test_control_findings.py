@@ -1,0 +1,178 @@
+"""Cheats that are caught, honest decoders that are not, and tests that hold their level."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from braindec.evaluate._control_tests import Flips
+from braindec.evaluate.control_report import NULLS, control_report
+
+_spec = importlib.util.spec_from_file_location("control_world", Path(__file__).with_name("test_control_report.py"))
+_module = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_module)
+flat, of, world = _module.flat, _module.of, _module.world
+
+
+def test_an_honest_decoder_passes_everything():
+    rows, true, labels = world(3, n=120, n_seeds=5, strength=0.9)
+    rows["ridge"] = rows["shuffled_brain"][:1]
+    found = of((rows, true, labels), train=world(3, n=300, part=1)[1])
+    levels = {f.check: f.level for f in found.findings}
+    assert set(levels.values()) == {"pass"}, found.findings
+    assert len(levels) == 7 and len(found.sentences) == 3
+
+
+def test_a_decoder_of_categories_has_no_exemplar_information():
+    rng = np.random.default_rng(0)
+    rows, true, labels = world(1, n=200, k=10, n_seeds=5)
+    train, train_labels = world(1, n=400, k=10, part=1)[1:]
+    mean = np.stack([train[train_labels == k].mean(axis=0) for k in range(10)])
+    drawn = np.stack([[train[rng.choice(np.flatnonzero(train_labels == k))] for k in labels] for _ in range(5)])
+    for made in (drawn, np.repeat(mean[labels][None], 5, axis=0)):
+        found = of(({**rows, "decoded": made}, true, labels)).finding("exemplar_information")
+        assert found.level == "warn" and "no exemplar information: it knows the category only" in found.message
+        assert found.evidence["two_way"] > 0.7 and abs(found.evidence["within_category"] - 0.5) < 0.05
+
+
+def test_little_power_is_not_called_category_only():
+    found = of(world(5, n=30, strength=0.12, k=3, n_seeds=3)).finding("exemplar_information")
+    assert "category only" not in found.message
+
+
+def test_samples_chosen_by_the_truth_are_caught():
+    rng = np.random.default_rng(0)
+    rows, true, labels = world(2, n=60, strength=0.3)
+    for n_candidates in (2, 8):
+        cheated = {"ridge": rows["ridge"]}
+        for row in ("decoded", *NULLS):
+            candidates = np.stack(
+                [
+                    world(100 + s, n=60, strength=0.3)[0][row] if row != "decoded" else rows[row]
+                    for s in range(n_candidates)
+                ]
+            )
+            candidates = candidates[:, :, rng.permutation(60)]
+            away = ((candidates - true) ** 2).reshape(n_candidates, 2, 60, -1).sum(axis=-1)
+            cheated[row] = np.take_along_axis(candidates, away.argmin(axis=0)[None, :, :, None, None, None], axis=0)[0]
+        found = of((cheated, true, labels)).finding("nulls_at_chance")
+        assert found.level == "fail" and "brings the truth in" in found.message
+
+
+def test_pictures_of_the_test_in_training_are_found():
+    rows, true, labels = world(n=40)
+    others = world(9, n=100)[1]
+    found = of((rows, true, labels), train=np.concatenate([others, true[:20]])).finding("train_test_overlap")
+    assert found.level == "fail" and found.evidence["share_same"] == 0.5 and "20 of 40" in found.message
+    nudged = np.clip(true + 0.02 * np.random.default_rng(0).normal(size=true.shape), 0, 1)
+    found = of((rows, true, labels), train=np.concatenate([others, nudged])).finding("train_test_overlap")
+    assert found.level == "warn" and found.evidence["share_nearly_same"] > 0.9
+    by_fold = of((rows, true, labels), train={"a": others, "b": others}, exchange=np.repeat(["a", "b"], 20))
+    assert by_fold.finding("train_test_overlap").level == "pass"
+
+
+def test_training_pictures_that_surround_the_test_are_told():
+    rng = np.random.default_rng(0)
+    rows, true, labels = world(n=60)
+    around = np.clip(true[rng.integers(0, 60, 60)] + 0.08 * rng.normal(size=true.shape), 0, 1)
+    far = rng.random((200, *true.shape[1:]))
+    found = of((rows, true, labels), train=np.concatenate([around, far])).finding("train_test_overlap")
+    assert found.level == "warn"
+    half = of((rows, true, labels), train=world(0, n=400, part=1)[1]).finding("train_test_overlap")
+    assert half.level == "pass" and 0.25 < half.evidence["share_nearer_than_usual"] < 0.75
+
+
+def test_one_picture_for_all_is_no_decoding():
+    rows, true, labels = world(n=40)
+    same = np.repeat(true.mean(axis=0)[None, None], 40, axis=1)
+    found = of(({**rows, "decoded": same}, true, labels))
+    assert found.finding("effective_rank").level == "fail" and found.finding("decoded_over_nulls").level == "warn"
+    assert (found.headline["p"] > 0.05).all() and any("does not depend on the recording" in s for s in found.sentences)
+
+
+def test_collapsed_output_is_told():
+    rows, true, labels = world(n=60, strength=0.9)
+    logit = np.log(true / (1 - true)).reshape(60, -1)
+    u, s, v = np.linalg.svd(logit - logit.mean(axis=0), full_matrices=False)
+    two = (u[:, :2] * s[:2]) @ v[:2] + logit.mean(axis=0)
+    made = (1 / (1 + np.exp(-two))).reshape(true.shape).astype(np.float32)
+    found = of(({**rows, "decoded": made[None]}, true, labels)).finding("effective_rank")
+    assert found.level == "warn" and found.evidence["entropy_rank"] < 4 < found.evidence["entropy_rank_true"]
+
+
+def test_simpler_decoders_are_named_with_numbers():
+    rows, true, labels = world(4, n=60, strength=0.8)
+    found = of((rows, true, labels))
+    ridge, decoded = (found.values["pixcorr"][r].mean() for r in ("ridge", "decoded"))
+    told = found.finding("simpler_decoders")
+    assert ridge > decoded and told.level == "warn" and f"PixCorr ({ridge:.3f} against {decoded:.3f})" in told.message
+    assert any("Ridge regression alone beats" in s for s in found.sentences)
+    rows["ridge"] = rows["noise_brain"][:1]
+    assert of((rows, true, labels)).finding("simpler_decoders").level == "pass"
+
+
+@pytest.mark.parametrize(("n_seeds", "level"), [(1, "warn"), (2, "warn"), (3, "pass"), (5, "pass")])
+def test_few_seeds_are_told(n_seeds, level):
+    rows, true, labels = world(n_seeds=n_seeds)
+    assert of((rows, true, labels)).finding("seeds").level == level
+    assert of((rows, true, labels), generative=False).finding("seeds").level == "pass"
+
+
+def test_without_nulls_or_permutations_nothing_is_claimed():
+    rows, true, labels = world()
+    alone = of(({"decoded": rows["decoded"]}, true, labels))
+    assert alone.finding("decoded_over_nulls").level == "warn" and alone.finding("nulls_at_chance").level == "skip"
+    assert not len(alone.headline)
+    untested = of((rows, true, labels), n_permutations=0)
+    assert untested.scores["p"].isna().all() and untested.finding("nulls_at_chance").level == "skip"
+
+
+def _rates(n_runs, strengths, *, n=40):
+    fails, p = 0, {}
+    for s in range(n_runs):
+        rows, true, labels = world(s, n=n, strength=strengths[s % len(strengths)])
+        found = control_report(rows, true, ids=np.arange(n), labels=labels, network=flat, metrics=("two_way", "within_category", "pixcorr"),
+                               n_permutations=200, n_bootstrap=100, seed=s)  # fmt: skip
+        fails += any(f.level == "fail" for f in found.findings)
+        table = found.scores.set_index(["metric", "row"])["p"]
+        for metric in ("two_way", "within_category", "pixcorr"):
+            for name in ("over_shuffled_brain", "over_noise_brain", "decoded"):
+                p.setdefault((metric, name), []).append(table[(f"{metric}_difference", name)])
+            p.setdefault((metric, "shuffled against chance"), []).append(table[(metric, "shuffled_brain")])
+    return fails, {k: float((np.array(v) <= 0.05).mean()) for k, v in p.items()}
+
+
+def test_honest_decoders_rarely_fail():
+    fails, _ = _rates(40, (0.0, 0.1, 0.3, 0.9))
+    assert fails <= 2  # expected: below one in a hundred
+
+
+@pytest.mark.slow
+def test_tests_hold_their_level():
+    fails, rates = _rates(300, (0.0,))
+    assert fails / 300 <= 0.02
+    for (metric, name), rate in rates.items():
+        assert rate <= 0.085, (metric, name, rate)  # 5 % of 300 runs: 2.5 to 8.5 %
+        if name == "decoded":
+            assert rate <= 0.03  # the best of four controls was chosen
+        elif name == "shuffled against chance":
+            assert rate >= 0.02
+
+
+@pytest.mark.slow
+def test_honest_decoders_of_any_strength_rarely_fail():
+    fails, _ = _rates(240, (0.05, 0.15, 0.4, 0.95))
+    assert fails / 240 <= 0.02
+
+
+def test_the_best_null_is_tested_at_its_level_where_one_null_is_as_good():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(400):
+        decoded, as_good, worse = rng.normal(size=(3, 30))
+        flips = Flips(np.arange(30), n=199, rng=rng)
+        hits += max(flips.p(decoded - as_good), flips.p(decoded - worse + 2)) <= 0.05
+    assert 0.03 <= hits / 400 <= 0.07
