@@ -8,13 +8,15 @@ Source: Ho et al. 2022 (Video Diffusion Models); Voleti et al. 2022 (MCVD: frame
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DDIMScheduler, DDPMScheduler, UNetMotionModel
+from diffusers import DDPMScheduler, UNetMotionModel
 from torch import nn
 
 from braindec.decoders._diffusion_training import batches_of
@@ -22,12 +24,15 @@ from braindec.decoders._pictures import targets_of
 from braindec.diffusion.film_noise import check_mixing, mix_frames
 from braindec.diffusion.film_pipeline import BrainFilmPipeline, denoise_film, takes_first_frame
 from braindec.diffusion.presets import film_unet, unet
+from braindec.diffusion.schedulers import make_scheduler
 from braindec.errors import BraindecError, did_you_mean
-from braindec.train.denoising import denoising_loss
+from braindec.train.denoising import DiffusionLoss, denoising_loss, diffusion_loss
 from braindec.train.diffusion import StepHistory, fit_diffusion
 from braindec.types import Pictures, Windows
 
 DENOISERS = ("stacked", "unet3d", "motion")
+Condition = Callable[[Any, Mapping[str, torch.Tensor], torch.Generator], torch.Tensor]
+Beside = Callable[[Any, Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor]
 _MAX_STACKED = 32  # frames that a 2-D denoiser takes
 
 __all__ = ["DENOISERS", "film_denoiser", "film_pipeline", "film_targets", "first_frames", "nchw_films", "train_films"]
@@ -72,7 +77,7 @@ def nchw_films(films: np.ndarray) -> torch.Tensor:
 
 def film_denoiser(
     kind: str, preset: str, *, channels: int, n_frames: int, size: tuple[int, int], vector: int | None = None,
-    first_frame: bool = False, changes: Mapping[str, Any] | None = None,
+    first_frame: bool = False, places: bool = True, changes: Mapping[str, Any] | None = None,
 ) -> nn.Module:  # fmt: skip
     """Build a denoiser of films.
 
@@ -88,6 +93,8 @@ def film_denoiser(
         Length of a vector that is added to the time embedding ("stacked" only).
     first_frame : bool
         Add channels that take a known first frame.
+    places : bool
+        Add two channels that say where a pixel is (Liu et al. 2018, CoordConv), so that a token can say "left".
     changes : mapping, optional
         Settings of the model in diffusers.
     """
@@ -96,12 +103,13 @@ def film_denoiser(
             f"there is no denoiser {kind!r}{did_you_mean(str(kind), DENOISERS)}", allowed=", ".join(DENOISERS)
         )
     sides: Any = size[0] if size[0] == size[1] else size
-    more = {"in_channels": channels + (channels if first_frame else 0), "out_channels": channels}
+    beside = channels * int(first_frame) + 2 * int(places)
+    more = {"in_channels": channels + beside, "out_channels": channels}
     changes = dict(changes or {})
     if kind == "stacked":
         if n_frames > _MAX_STACKED:
             raise BraindecError("too many frames to stand as channels", found=str(n_frames), fix="denoiser='unet3d'")
-        more = {"in_channels": channels * (n_frames + int(first_frame)), "out_channels": channels * n_frames}
+        more = {"in_channels": channels * n_frames + beside, "out_channels": channels * n_frames}
         name = "paper:sd15" if preset == "paper" else preset
         return unet(name, sample_size=sides, vector=vector, **{**more, **changes})
     if kind == "unet3d":
@@ -121,11 +129,10 @@ def train_films(
     tensors: Mapping[str, torch.Tensor],
     *,
     scheduler: DDPMScheduler,
-    n_frames: int,
     noise_mixing: float = 0.0,
     noise_kind: str = "mixed",
-    condition: Callable[[nn.ModuleDict, Mapping[str, torch.Tensor], torch.Generator], torch.Tensor] | None = None,
-    beside: Callable[[nn.ModuleDict, Mapping[str, torch.Tensor], torch.Tensor], torch.Tensor] | None = None,
+    condition: Condition | None = None,
+    beside: Beside | None = None,
     steps: int,
     batch_size: int = 64,
     lr: float = 2e-3,
@@ -135,6 +142,7 @@ def train_films(
     seed: int = 0,
     device: str = "cpu",
     folder: str | Path | None = None,
+    training: Mapping[str, Any] | None = None,
 ) -> StepHistory:
     """Train ``model["unet"]`` and ``model["conditioner"]`` (and what else is in ``model``) in place.
 
@@ -142,52 +150,73 @@ def train_films(
     ----------
     model : nn.ModuleDict
     tensors : mapping of Tensor (n, ...)
-        "x" conditions, "y" clean films or latents (n, channel, frame, height, width).
+        "x" clean films or latents (n, channel, frame, height, width), "given" what the condition is made of.
     scheduler : DDPMScheduler
-    n_frames : int
     noise_mixing, noise_kind
         Noise that frames share; the pipeline must have the same.
     condition : callable, optional
-        ``condition(model, batch, generator)``; ``batch["x"]`` by default.
+        ``condition(model, batch, generator)``; ``batch["given"]`` by default.
     beside : callable, optional
         ``beside(model, batch, tokens) -> scalar`` that is added to the loss.
-    steps, batch_size, lr, ema, drop, min_snr, seed, device, folder
+    steps, batch_size, lr, ema, drop, min_snr, seed, device, folder, training
         As in :func:`~braindec.decoders._diffusion_training.train_denoiser`.
     """
     check_mixing(noise_mixing, noise_kind)
-    n_levels = scheduler.config.num_train_timesteps
-    with_first = takes_first_frame(model["unet"], n_frames)
-
-    def loss(parts: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
-        y = batch["y"]
-        own = torch.randn(y.shape, generator=generator)
-        shared = torch.randn(y[:, :, 0].shape, generator=generator)
-        noise = mix_frames(own, noise_mixing, kind=noise_kind, shared=shared).to(y.device)
-        levels = torch.randint(0, n_levels, (len(y),), generator=generator).to(y.device)
-        dropped = (torch.rand(len(y), generator=generator) < drop).to(y.device)
-        given = batch["x"] if condition is None else condition(parts, batch, generator)
-        tokens, vector = parts["conditioner"](given, dropped)
-        first = None
-        if with_first:  # now and then without, so that the place for it may stay empty
-            kept = (torch.rand(len(y), generator=generator) >= drop).to(y)
-            first = y[:, :, 0] * kept[:, None, None, None]
-        noised = scheduler.add_noise(y, noise, levels)
-        predicted = denoise_film(parts["unet"], noised, levels, tokens, vector, first=first)
-        value = denoising_loss(scheduler, predicted, y, noise, levels, min_snr=min_snr)
-        return value if beside is None else value + beside(parts, batch, tokens)
-
-    return fit_diffusion(
-        model, loss, batches_of(tensors, batch_size), steps=steps, lr=lr, ema=ema, seed=seed, device=device, folder=folder
+    ready = diffusion_loss(
+        model["unet"], model["conditioner"], scheduler, condition_drop=drop, min_snr=min_snr,
+        noise=partial(_batch_noise, mixing=noise_mixing, kind=noise_kind),
     )  # fmt: skip
+    digest = hashlib.sha256(b"".join(tensors[k].detach().cpu().contiguous().numpy().tobytes() for k in sorted(tensors)))
+    return fit_diffusion(
+        model, _FilmLoss(ready, condition, beside, tensors["x"].shape[2]), batches_of(tensors, batch_size), steps=steps, lr=lr,
+        ema=ema, seed=seed, device=device, folder=folder, **{"key": digest.hexdigest(), **dict(training or {})},
+    )  # fmt: skip
+
+
+def _batch_noise(shape: tuple[int, ...], generator: torch.Generator, *, mixing: float, kind: str) -> torch.Tensor:
+    own = torch.randn(shape, generator=generator, device=generator.device)
+    shared = torch.randn((*shape[:2], *shape[3:]), generator=generator, device=generator.device)
+    return mix_frames(own, mixing, kind=kind, shared=shared)
+
+
+class _FilmLoss:
+    """The common loss for denoisers of films: noise of films, a first frame that is now and then left out."""
+
+    def __init__(self, ready: DiffusionLoss, condition: Condition | None, beside: Beside | None, n_frames: int) -> None:
+        self.ready, self.condition, self.beside = ready, condition, beside
+        self.with_first = takes_first_frame(ready.unet, n_frames)
+
+    def draw(self, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> dict[str, torch.Tensor]:
+        drawn = self.ready.draw(batch, generator)
+        if self.with_first:  # so that the place for it may stay empty
+            kept = (
+                torch.rand(len(batch["x"]), generator=generator, device=generator.device) >= self.ready.condition_drop
+            )
+            drawn["first_kept"] = kept.to(batch["x"])
+        return drawn
+
+    def __call__(self, model: nn.Module, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+        if "noise" not in batch:
+            batch = self.draw(batch, generator)
+        clean, levels = batch["x"], batch["timesteps"]
+        given = batch["given"] if self.condition is None else self.condition(model, batch, generator)
+        tokens, vector = self.ready.conditioner(given, batch["drop"])
+        first = clean[:, :, 0] * batch["first_kept"][:, None, None, None] if self.with_first else None
+        noised = self.ready.scheduler.add_noise(clean, batch["noise"], levels)
+        predicted = denoise_film(self.ready.unet, noised, levels, tokens, vector, first=first)
+        scheduler, min_snr = self.ready.scheduler, self.ready.min_snr
+        value = denoising_loss(scheduler, predicted, clean, batch["noise"], levels, min_snr=min_snr)
+        return value if self.beside is None else value + self.beside(model, batch, tokens)
 
 
 def film_pipeline(
     unet: nn.Module, conditioner: nn.Module, scheduler: Any, vae: nn.Module | None = None, *, n_frames: int,
-    noise_mixing: float = 0.0, noise_kind: str = "mixed",
+    noise_mixing: float = 0.0, noise_kind: str = "mixed", sampler: str = "ddim",
 ) -> BrainFilmPipeline:  # fmt: skip
-    """Wrap what was trained in a pipeline that samples by DDIM."""
-    sampler = DDIMScheduler.from_config(scheduler.config, clip_sample=vae is None)
-    made = BrainFilmPipeline(unet, sampler, conditioner, vae, n_frames, noise_mixing, noise_kind)
+    """Wrap what was trained in a pipeline; ``sampler`` is a name of :func:`braindec.diffusion.schedulers.make_scheduler`."""
+    made = BrainFilmPipeline(
+        unet, make_scheduler(sampler, training=scheduler), conditioner, vae, n_frames, noise_mixing, noise_kind
+    )
     made.set_progress_bar_config(disable=True)
     return made
 

@@ -19,8 +19,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from braindec.decoders._diffusion_training import DenoiserOptions, latent_space, sample_pictures, training_scheduler
-from braindec.decoders._films import film_denoiser, film_pipeline, film_targets, nchw_films, train_films
+from braindec.decoders._diffusion_training import (
+    DenoiserOptions,
+    history_of,
+    latent_space,
+    latents_of,
+    noise_levels,
+    sample_pictures,
+)
+from braindec.decoders._films import film_denoiser, film_pipeline, film_targets, train_films
 from braindec.decoders._front_end import DecoderFront, WindowFront
 from braindec.decoders._picture_stored import load_picture_decoder, save_picture_decoder
 from braindec.decoders._pictures import PictureDecoder
@@ -29,6 +36,8 @@ from braindec.diffusion.film_pipeline import BrainFilmPipeline
 from braindec.errors import BraindecError, did_you_mean
 from braindec.types import Features, FitRecord, Pictures, Windows
 
+_LEVELS = {"tiny": "tiny", "base": "base", "paper": "paper:sd15"}  # of noise
+_NOISE: dict[str, dict[str, Any]] = {"tiny": {"prediction": "sample"}, "base": {"prediction": "sample"}, "paper": {}}
 NEGATIVES = ("nothing", "training mean")
 
 __all__ = ["VideoDecoder"]
@@ -53,7 +62,10 @@ class VideoDecoder(PictureDecoder):
         Parts in which the embedder predicts the training rows, so that the denoiser is not trained on rows that the embedder
         knows by heart.
     autoencoder : str, optional
-        None or "pixels"; or what :func:`~braindec.decoders._diffusion_training.latent_space` takes: each frame is encoded.
+        None or "pixels"; or what :func:`~braindec.decoders._diffusion_training.latent_space` takes ("patches", "tiny", a folder of
+        an ``AutoencoderKL``): each frame is encoded by itself.
+    autoencoder_options : dict, optional
+        Settings of an autoencoder that is fitted.
     input_dropout : float
         Share of the numbers of a condition that is set to 0 in each training example.
     noise_mixing, noise_kind
@@ -63,9 +75,12 @@ class VideoDecoder(PictureDecoder):
     negative : {"nothing", "training mean"}
         What guidance goes away from. The mean is that of the conditions of training windows, never of the ones decoded.
     noise : dict, optional
-        Settings of ``DDPMScheduler`` in training.
-    steps, batch_size, lr, ema, drop, min_snr, seed, device, folder
+        Settings of :func:`braindec.diffusion.schedulers.training_scheduler`; "tiny" and "base" predict the clean
+        film, which small films learn in a third of the steps.
+    steps, batch_size, lr, ema, drop, min_snr, seed, device, folder, training
         As in :func:`~braindec.decoders._films.train_films`.
+    sampler : str
+        A scheduler of :func:`braindec.diffusion.schedulers.make_scheduler`.
     num_inference_steps, guidance_scale
         Of sampling, unless a call says otherwise.
     scaler, scale_by, time_bins
@@ -81,11 +96,11 @@ class VideoDecoder(PictureDecoder):
 
     def __init__(
         self, *, preset: str = "tiny", denoiser: str = "stacked", unet_options: dict[str, Any] | None = None, n_tokens: int = 4,
-        embedder: dict[str, Any] | None = None, cross_fit: int = 5, autoencoder: str | None = None, input_dropout: float = 0.0,
+        embedder: dict[str, Any] | None = None, cross_fit: int = 5, autoencoder: str | None = None, autoencoder_options: dict[str, Any] | None = None, input_dropout: float = 0.0,
         noise_mixing: float = 0.0, noise_kind: str = "mixed", first_frame: bool = False, negative: str = "nothing",
-        noise: dict[str, Any] | None = None, steps: int = 500, batch_size: int = 64, lr: float = 2e-3, ema: float | None = 0.99,
+        noise: dict[str, Any] | None = None, steps: int = 600, batch_size: int = 32, lr: float = 4e-3, ema: float | None = 0.99,
         drop: float = 0.15, min_snr: float | None = 5.0, seed: int = 0, device: str = "cpu", folder: str | None = None,
-        num_inference_steps: int = 20, guidance_scale: float = 2.0, scaler: Any = "standard_scaler",
+        training: dict[str, Any] | None = None, sampler: str = "ddim", num_inference_steps: int = 20, guidance_scale: float = 2.0, scaler: Any = "standard_scaler",
         scale_by: str | None = None, time_bins: int | str | None = "auto",
     ) -> None:  # fmt: skip
         self.preset, self.denoiser, self.unet_options, self.n_tokens = preset, denoiser, unet_options, n_tokens
@@ -101,6 +116,7 @@ class VideoDecoder(PictureDecoder):
             first_frame,
             negative,
         )
+        self.autoencoder_options, self.training, self.sampler = autoencoder_options, training, sampler
         self.noise, self.steps, self.batch_size, self.lr, self.ema = noise, steps, batch_size, lr, ema
         self.drop, self.min_snr, self.seed, self.device, self.folder = drop, min_snr, seed, device, folder
         self.num_inference_steps, self.guidance_scale = num_inference_steps, guidance_scale
@@ -116,7 +132,7 @@ class VideoDecoder(PictureDecoder):
         BraindecError
             If the pictures are no films, or an option is wrong.
         """
-        options = DenoiserOptions.of(self)
+        DenoiserOptions.of(self)
         if self.negative not in NEGATIVES:
             raise BraindecError(
                 f"guidance cannot go away from {self.negative!r}{did_you_mean(str(self.negative), NEGATIVES)}",
@@ -125,18 +141,11 @@ class VideoDecoder(PictureDecoder):
         values, codes = film_targets(windows, pictures)
         inputs = self._fit_front(windows, pictures, features)
         self.mean_condition_ = inputs.mean(axis=0, keepdims=True).astype(np.float32)
-        vae = latent_space(self.autoencoder, values.reshape(-1, *values.shape[2:]), seed=self.seed, device=self.device)
-        clean, scheduler = film_latents(vae, values), training_scheduler(**(self.noise or {}))
-        model = self._model(inputs, clean.shape[1:])
-        tensors = {"x": torch.from_numpy(np.ascontiguousarray(inputs)), "y": clean[torch.from_numpy(codes)]}
+        vae = self._latent_space(values)
+        clean = film_latents(vae, values)
+        tensors = {"x": clean[torch.from_numpy(codes)], "given": torch.from_numpy(np.ascontiguousarray(inputs))}
         tensors |= self._more_tensors(windows, features)
-        mixing = {"noise_mixing": self.noise_mixing, "noise_kind": self.noise_kind, "n_frames": values.shape[1]}
-        history = train_films(
-            model, tensors, scheduler=scheduler, condition=self._condition_of, beside=self._beside, **mixing, **options
-        )
-        model.to("cpu")
-        self.pipeline_ = film_pipeline(model["unet"], model["conditioner"], scheduler, vae, **mixing)
-        self.history_ = {k: np.array([row[k] for row in history.rows]) for k in history.rows[0]}
+        self._train_generator(inputs, tensors, vae, condition=self._condition_of, beside=self._beside)
         self.picture_shape_ = pictures.shape[1:]
         self.fit_records_ = [*self.front_.records, FitRecord.of("denoiser", windows.ids)]
         return self
@@ -179,6 +188,28 @@ class VideoDecoder(PictureDecoder):
         decoder.pipeline_.set_progress_bar_config(disable=True)
         return decoder
 
+    def _latent_space(self, films: np.ndarray) -> nn.Module | None:
+        frames = films.reshape(-1, *films.shape[2:])
+        options = self.autoencoder_options or {}
+        return latent_space(self.autoencoder, frames, seed=self.seed, device=self.device, **options)
+
+    def _train_generator(
+        self, inputs: Any, tensors: Mapping[str, torch.Tensor], vae: nn.Module | None, **how: Any
+    ) -> None:
+        """Train denoiser and conditioner; keep them as a pipeline."""
+        scheduler = noise_levels(
+            _LEVELS[self.preset], latents=vae is not None, changes={**_NOISE[self.preset], **(self.noise or {})}
+        )
+        shape = tensors["x"].shape[1:]
+        mixing = {"noise_mixing": self.noise_mixing, "noise_kind": self.noise_kind}
+        model = self._model(inputs, shape)
+        history = train_films(model, tensors, scheduler=scheduler, **mixing, **how, **DenoiserOptions.of(self))
+        model.to("cpu")
+        self.pipeline_ = film_pipeline(
+            model["unet"], model["conditioner"], scheduler, vae, n_frames=shape[1], sampler=self.sampler, **mixing
+        )
+        self.history_ = history_of(history)
+
     def _fit_front(self, windows: Windows, pictures: Pictures, features: Features | None) -> np.ndarray:
         """Fit what stands before the denoiser; return what it gives for the training rows, (n, dim)."""
         if self.embedder is not None:
@@ -219,7 +250,7 @@ class VideoDecoder(PictureDecoder):
     def _condition_of(
         self, model: nn.ModuleDict, batch: Mapping[str, torch.Tensor], generator: torch.Generator
     ) -> torch.Tensor:
-        x = batch["x"]
+        x = batch["given"]
         if self.input_dropout:
             x = x * (torch.rand(x.shape, generator=generator).to(x.device) >= self.input_dropout)
         return x
@@ -227,15 +258,8 @@ class VideoDecoder(PictureDecoder):
     _beside: Any = None
 
 
-def film_latents(vae: nn.Module | None, films: np.ndarray, block: int = 64) -> torch.Tensor:
-    """Return what is denoised, (n, channel, frame, height, width)."""
-    x = nchw_films(films)
-    if vae is None:
-        return x
-    n, _, f = x.shape[:3]
-    with torch.no_grad():
-        out = [
-            vae.encode(x[i : i + block].transpose(1, 2).flatten(0, 1)).latent_dist.mode() for i in range(0, n, block)
-        ]
-    flat = torch.cat(out) * vae.config.scaling_factor
-    return flat.reshape(n, f, *flat.shape[1:]).transpose(1, 2)
+def film_latents(vae: nn.Module | None, films: np.ndarray) -> torch.Tensor:
+    """Return what is denoised for films (n, frame, height, width, channel) of 0 to 1, (n, channel, frame, height, width)."""
+    n, f = films.shape[:2]
+    flat = latents_of(vae, films.reshape(-1, *films.shape[2:]))
+    return flat.reshape(n, f, *flat.shape[1:]).transpose(1, 2).contiguous()

@@ -31,7 +31,7 @@ from braindec.diffusion.image_pipeline import BrainImagePipeline, check_schedule
 from braindec.diffusion.noise import item_generators
 from braindec.errors import BraindecError
 
-__all__ = ["BrainFilmPipeline", "FilmOutput", "denoise_film", "film_shape"]
+__all__ = ["BrainFilmPipeline", "FilmOutput", "denoise_film", "film_shape", "takes_first_frame", "takes_places"]
 
 _RANDOM_STEPS = (
     "DDPM",
@@ -84,8 +84,14 @@ def film_shape(unet: Any, n_frames: int) -> tuple[int, int, int, int]:
 
 def takes_first_frame(unet: Any, n_frames: int) -> bool:
     """Tell whether a denoiser has channels for the first frame beside those of the film."""
-    extra = unet.config.in_channels - unet.config.out_channels
-    return extra == film_shape(unet, n_frames)[0]
+    channels = film_shape(unet, n_frames)[0]
+    return _extra_channels(unet) in (channels, channels + 2)
+
+
+def takes_places(unet: Any, n_frames: int) -> bool:
+    """Tell whether a denoiser has two channels that say where a pixel is (-1 to 1 to the right, and down)."""
+    channels = film_shape(unet, n_frames)[0]
+    return _extra_channels(unet) in (2, channels + 2)
 
 
 def denoise_film(
@@ -115,12 +121,15 @@ def denoise_film(
     Tensor of shape (batch, channel, frame, height, width)
     """
     b, c, f, h, w = x.shape
+    beside = [] if first is None else [first]
+    if takes_places(unet, f):  # convolutions do not know where they are, and tokens do not say it
+        down, right = torch.meshgrid(torch.linspace(-1, 1, h), torch.linspace(-1, 1, w), indexing="ij")
+        beside.append(torch.stack([right, down]).to(x).expand(b, 2, h, w))
     if _stacked(unet):
-        flat = x.transpose(1, 2).reshape(b, f * c, h, w)
-        flat = flat if first is None else torch.cat([flat, first], dim=1)
+        flat = torch.cat([x.transpose(1, 2).reshape(b, f * c, h, w), *beside], dim=1)
         out = unet(flat, t, encoder_hidden_states=tokens, class_labels=vector).sample
         return out.reshape(b, f, c, h, w).transpose(1, 2)
-    x = x if first is None else torch.cat([x, first[:, :, None].expand(-1, -1, f, -1, -1)], dim=1)
+    x = torch.cat([x, *(part[:, :, None].expand(-1, -1, f, -1, -1) for part in beside)], dim=1)
     if _per_frame_tokens(unet):
         tokens = tokens.repeat_interleave(f, dim=0)
     return unet(x, t, encoder_hidden_states=tokens).sample
@@ -133,7 +142,7 @@ class BrainFilmPipeline(BrainImagePipeline):
     ----------
     unet : UNet3DConditionModel, UNetMotionModel, or UNet2DConditionModel with the channels of all frames
         Denoiser of pixels scaled to -1 to 1, or of latents. One that has the channels of one frame more than it gives takes
-        the first frame there.
+        the first frame there; one that has two more is told where each pixel is.
     scheduler : a scheduler of diffusers
     conditioner : Conditioner
     vae : diffusers.AutoencoderKL, optional
@@ -366,6 +375,10 @@ class BrainFilmPipeline(BrainImagePipeline):
             return values
         bytes_ = (values * 255).round().astype(np.uint8)
         return [[Image.fromarray(v[..., 0] if v.shape[2] == 1 else v) for v in film] for film in bytes_]
+
+
+def _extra_channels(unet: Any) -> int:
+    return unet.config.in_channels - unet.config.out_channels
 
 
 def _stacked(unet: Any) -> bool:
