@@ -12,19 +12,20 @@ from braindec.errors import BraindecError
 from braindec.evaluate.picture_metric import PictureMetric, find_metric
 from braindec.evaluate.picture_network import Remembered
 
-__all__ = ["score_pictures", "PICTURE_METRICS", "FILM_METRICS"]
+__all__ = ["score_pictures", "CAPTION_METRICS", "FILM_METRICS", "PICTURE_METRICS"]
 
 PICTURE_METRICS = ("pixcorr", "ssim", "two_way", "within_category")
 FILM_METRICS = ("frame_ssim", "film_two_way", "end_point_error", "motion_direction")
+CAPTION_METRICS = ("bleu", "meteor", "rouge", "cider", "sentence_cosine")
 
 
 def score_pictures(
     made: Any,
     true: Any,
     *,
-    metrics: Sequence[str | PictureMetric] = PICTURE_METRICS,
+    metrics: Sequence[str | PictureMetric] | None = None,
     versions: str | Mapping[str, str] | None = None,
-    network: Any = "gabor",
+    network: Any = None,
     labels: Any = None,
     ids: Sequence[Any] | None = None,
     options: Mapping[str, Mapping[str, Any]] | None = None,
@@ -35,14 +36,16 @@ def score_pictures(
     ----------
     made, true : arrays of shape (n, [n_frames,] height, width, channel), or lists of captions
         See :meth:`braindec.evaluate.picture_metric.PictureMetric.per_item`.
-    metrics : sequence of str or PictureMetric
-        Names in evaluate.pictures, evaluate.films or evaluate.captions.
+    metrics : sequence of str or PictureMetric, optional
+        Names in evaluate.pictures, evaluate.films or evaluate.captions. By default ``PICTURE_METRICS`` for pictures (without
+        ``within_category`` where there are no labels), ``FILM_METRICS`` for films, ``CAPTION_METRICS`` for texts.
     versions : str or mapping of metric to str, optional
         One version for every metric that has it (the others keep their default), or one a metric.
     network : name, mapping or callable
-        See :func:`braindec.evaluate.picture_network.open_network`; for captions, a sentence network.
+        See :func:`braindec.evaluate.picture_network.open_network`; for captions, a sentence network
+        ("hashing" unless one is given).
     labels : sequence of shape (n,), optional
-        The class of each item; ``within_category`` is left out of the default metrics without them.
+        The class of each item.
     ids : sequence of shape (n,), optional
         Names of items; their numbers by default.
     options : mapping of metric to mapping, optional
@@ -58,8 +61,9 @@ def score_pictures(
     BraindecError
         If a metric or version is unknown, ids do not fit, or a metric cannot score the items.
     """
-    chosen = [find_metric(m) for m in metrics]
-    if labels is None and tuple(metrics) == PICTURE_METRICS:
+    usual = _usual(true)
+    chosen = [find_metric(m) for m in (usual if metrics is None else metrics)]
+    if metrics is None and labels is None:
         chosen = [m for m in chosen if "labels" not in m.needs]
     names = [m.name for m in chosen]
     for given, what in ((versions if isinstance(versions, Mapping) else {}, "version"), (options or {}, "option")):
@@ -69,6 +73,8 @@ def score_pictures(
     ids = list(range(len(true))) if ids is None else list(ids)
     if len(ids) != len(true):
         raise BraindecError("ids must name each item", found=f"{len(ids)} ids, {len(true)} items")
+    if network is None:
+        network = "hashing" if usual is CAPTION_METRICS else "gabor"
     if any("network" in m.needs and m.kind != "captions" for m in chosen):
         network = network if isinstance(network, Remembered) else Remembered(network)
     tables = []
@@ -86,3 +92,13 @@ def score_pictures(
     if not tables:
         raise BraindecError("no metric was named", fix="metrics=['pixcorr', 'ssim', ...]")
     return pd.concat(tables, ignore_index=True)
+
+
+def _usual(true: Any) -> tuple[str, ...]:
+    """Return the metrics that fit what was shown."""
+    first = true[0] if len(true) else None
+    if isinstance(first, (list, tuple)) and first:
+        first = first[0]
+    if isinstance(first, str):
+        return CAPTION_METRICS
+    return FILM_METRICS if np.ndim(true[0] if len(true) else 0) == 4 else PICTURE_METRICS

@@ -5,7 +5,7 @@ import pytest
 
 from braindec.errors import BraindecError
 from braindec.evaluate.picture_network import Remembered
-from braindec.evaluate.picture_scores import score_pictures
+from braindec.evaluate.picture_scores import CAPTION_METRICS, FILM_METRICS, score_pictures
 from braindec.evaluate.pictures.pixcorr import pixcorr
 from braindec.evaluate.pictures.two_way import two_way
 
@@ -69,6 +69,14 @@ def test_captions_go_through_the_same_table():
         ["a red disc", "two dogs"], ["a red disc", "a cat"], metrics=["rouge", "sentence_cosine"], network="hashing"
     )
     assert table["value"].tolist() == pytest.approx([1, 0, 1, 0])
+
+
+def test_default_metrics_fit_what_was_shown():
+    films = np.random.default_rng(0).random((3, 3, 12, 12, 1))
+    films[:, 1:] = np.roll(films[:, :-1], 1, axis=3)
+    assert set(score_pictures(films, films)["metric"]) == set(FILM_METRICS)
+    captions = score_pictures(["a red disc", "two dogs"], [["a disc", "a red disc"], ["dogs"]])
+    assert set(captions["metric"]) == set(CAPTION_METRICS)
 
 
 @pytest.mark.parametrize(
