@@ -118,8 +118,8 @@ def hidden_scorers(asked: Sequence[Scorer], *, network: Any, labels: np.ndarray 
 def vectors_of(network: Any, items: np.ndarray) -> np.ndarray:
     """Return one vector an item, (n, units): what the network says of pictures, or of texts a function of texts."""
     if items.dtype.kind in "OUS":
-        items = [v[0] if isinstance(v, list) else v for v in items]  # of several references the first
-    return np.asarray(network(items), dtype=float).reshape(len(items), -1)
+        texts = [v[0] if isinstance(v, list) else v for v in items]  # of several references the first
+        return np.asarray(network(texts), dtype=float).reshape(len(texts), -1)
     return features_of(network, items)
 
 
