@@ -102,7 +102,8 @@ def latent_space(
     if choice == "patches":
         patch = int(options.get("patch", 4))
         kept = int(options.get("latent_channels", min(channels * patch**2, 4 * channels)))
-        return PatchAutoencoder(channels=channels, patch=patch, latent_channels=kept).fit(nchw(pictures))
+        made = PatchAutoencoder(channels=channels, patch=patch, latent_channels=kept, whiten=bool(options.get("whiten")))
+        return made.fit(nchw(pictures))
     if choice == "tiny":
         return _trained_autoencoder(pictures, steps=steps, seed=seed, device=device, **options)
     return _opened_autoencoder(choice, channels)

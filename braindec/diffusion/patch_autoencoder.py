@@ -1,6 +1,6 @@
 """PatchAutoencoder: latents in closed form, the leading components of the patches of training pictures.
 
-A patch of ``patch`` x ``patch`` pixels becomes one latent pixel with ``latent_channels`` channels of variance one, so that a
+A patch of ``patch`` x ``patch`` pixels becomes one latent pixel with ``latent_channels`` channels, of variance one on average, so that a
 small denoiser works on an eighth or a quarter of the grid. It takes the place of ``AutoencoderKL`` (``encode(x).latent_dist``,
 ``decode(z).sample``, ``config.scaling_factor``) where none was trained and there is no time to train one.
 
@@ -59,14 +59,17 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         Side of a patch.
     latent_channels : int
         Components that are kept, at most ``channels * patch ** 2``.
+    whiten : bool
+        Give each component variance one, instead of one scale for all; then noise hides coarse and fine alike, and a denoiser
+        learns more slowly.
     scaling_factor : float
         As in diffusers; latents have variance one by themselves.
     """
 
     @register_to_config
     def __init__(
-        self, *, channels: int = 3, patch: int = 4, latent_channels: int = 16, scaling_factor: float = 1.0
-    ) -> None:
+        self, *, channels: int = 3, patch: int = 4, latent_channels: int = 16, whiten: bool = False, scaling_factor: float = 1.0,
+    ) -> None:  # fmt: skip
         super().__init__()
         size = channels * patch**2
         if not 1 <= latent_channels <= size:
@@ -85,10 +88,11 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         values, vectors = values.flip(0)[:k].clamp(min=0), vectors.flip(1)[:, :k]
         vectors = vectors * torch.where(vectors.sum(dim=0) < 0, -1.0, 1.0)
         spread = values.sqrt()
+        common = spread if self.config.whiten else values.mean().sqrt().clamp(min=1e-12).expand_as(spread)
         alive = spread > 1e-6 * spread.max()  # pictures of one colour have fewer components than they could
         self.mean.copy_(mean)
-        self.down.copy_(torch.where(alive, vectors / spread.clamp(min=1e-12), 0.0))
-        self.up.copy_(torch.where(alive, vectors * spread, 0.0).T)
+        self.down.copy_(torch.where(alive, vectors / common.clamp(min=1e-12), 0.0))
+        self.up.copy_(torch.where(alive, vectors * common, 0.0).T)
         return self
 
     def encode(self, x: torch.Tensor) -> EncoderOutput:
