@@ -54,7 +54,8 @@ def findings_of(
         found.append(rank_finding(made["decoded"], true, items, network))
         if train is not None and true.dtype.kind not in "OUS":
             found.append(overlap_finding(true[items.first], train, network=network, folds=None if items.folds is None else items.folds[items.first]))  # fmt: skip
-    told = [f.message for f in (found[0], found[2], found[3]) if f.level != "skip" and f.message]
+    told = [f.message for f in (found[0], found[2]) if f.level != "skip"]
+    told += [] if found[3].level == "skip" else [found[3].message if found[3].level == "pass" else _in_short(tests)]
     told += [f.message for f in found if f.level == "fail" and f.message not in told]
     return found, [text[0].upper() + text[1:] + ("" if text.endswith(".") else ".") for text in told]
 
@@ -179,6 +180,26 @@ def seeds(decoded: RowScore, generative: bool, metric: str) -> Finding:
     more = "" if n >= 5 else "; 5 are better"
     return Finding(
         check, "pass", f"{n} seeds, sd of {_name(metric)} between them {_number(decoded.seed_sd)}{more}", evidence
+    )
+
+
+def _in_short(tests: Sequence[Lead]) -> str:
+    """One sentence on simpler decoders: two metrics each in numbers, the others counted."""
+    metrics = list(dict.fromkeys(t.metric for t in tests))
+    shown = list(dict.fromkeys([metrics[0], "pixcorr" if "pixcorr" in metrics else metrics[-1]]))
+    words = []
+    for row, name in _SIMPLE.items():
+        mine = {t.metric: t for t in tests if t.row == row}
+        higher = [m for m, t in mine.items() if t.gain < 0 and not t.p > _ALPHA]
+        if mine and (higher or mine[shown[0]].p > _ALPHA):
+            how = f"scores better in {len(higher)} of {len(mine)} metrics" if higher else "does as well"
+            numbers = ", ".join(f"{_name(m)} {_number(mine[m].other)}" for m in shown)
+            words.append(f"{name} {how} ({numbers})")
+    own = ", ".join(f"{_name(m)} {_number(next(t.decoded for t in tests if t.metric == m))}" for m in shown)
+    return (
+        f"against what was decoded ({own}), {'; '.join(words)}"
+        if words
+        else "no simpler decoder scores better in any metric"
     )
 
 
