@@ -16,10 +16,11 @@ base, 16 rows in bf16 1.05; base, 32 rows in 8 parts 1.12; base, 16 rows with gr
 from __future__ import annotations
 
 import gc
+import math
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -264,30 +265,32 @@ def check_training_memory(
     free = available_memory(device) if available is None else available
     if _needed(estimate, loaded) <= free:
         return estimate
-    ways = []
-    for name, changes in _alternatives(estimate.rows, options):
-        try:
-            other = estimate_training(model, loss, batch, **{**options, **changes})
-        except (RuntimeError, TypeError, ValueError):  # not every model can be checkpointed
-            continue
-        if _needed(other, loaded) <= free:
-            ways.append(f"{name} (about {_size(_needed(other, loaded))})")
-        if len(ways) == 3:
-            break
+    ways = [
+        f"{name} (about {_size(_needed(other, loaded))})"
+        for name, other in _alternatives(model, loss, batch, estimate, options)
+        if _needed(other, loaded) <= free
+    ]
+    ways = [w for w in ways if "accumulate" not in w][:2] + [w for w in ways if "accumulate" in w][:1]
     check_memory(estimate, free, device=device, loaded=loaded, would_fit=ways)
     return estimate
 
 
-def _alternatives(rows: int, options: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    parts = [p for p in (2, 4, 8, 16, 32, 64) if p <= rows and p > options.get("accumulate", 1)]
-    found = [(f"accumulate={p}", {"accumulate": p}) for p in parts]
-    last = found[-1][1] if found else {}
-    found.append(("gradient_checkpointing=True", {"gradient_checkpointing": True}))
-    found.append(('mixed_precision="bf16"', {"mixed_precision": "bf16"}))
-    text = "".join(f", {k}={v}" for k, v in last.items())
-    found.append((f"gradient_checkpointing=True{text}", {"gradient_checkpointing": True, **last}))
-    found.append((f"ema=None{text}", {"ema": False, **last}))
-    return found
+def _alternatives(
+    model: nn.Module, loss: Callable[..., torch.Tensor], batch: Mapping[str, Any], now: MemoryEstimate, options: Mapping[str, Any]
+) -> Iterator[tuple[str, MemoryEstimate]]:  # fmt: skip
+    """Changes of a training that take less memory, the mildest first, with their estimates."""
+    changes = {"gradient_checkpointing": True, "mixed_precision": "bf16"}
+    for name, value in changes.items():
+        if options.get(name, "no") in (False, "no"):
+            yield f"{name}={value!r}", estimate_training(model, loss, batch, **{**options, name: value})
+    rows, before = now.rows, options.get("accumulate", 1)
+    if rows == before:
+        return
+    single = estimate_training(model, loss, batch, **{**options, "accumulate": rows})  # one row at once
+    for parts in range(before + 1, rows + 1):  # activations are a line in the rows
+        share = (math.ceil(rows / parts) - 1) / max(math.ceil(rows / before) - 1, 1)
+        step = round(single.step + share * max(now.step + (now.gradients if before == 1 else 0) - single.step, 0))
+        yield f"accumulate={parts}", replace(single, step=step, work=_work(step))
 
 
 def _peak(

@@ -99,7 +99,7 @@ def fit_diffusion(
     device : str
         "cpu", "cuda", "cuda:1", "auto".
     accelerate : bool or accelerate.Accelerator
-        Share each batch among the processes of ``accelerate launch``: the same training as one process with the same
+        Share each batch among the processes of ``accelerate launch`` or ``torchrun``: the same training as one process with the same
         batches, to rounding (losses with a ``draw`` method, as those of :func:`diffusion_loss`, see the same noise). All
         processes end with the same weights; only the first writes. A batch of fewer rows than processes is left out.
     folder : str or Path, optional

@@ -394,3 +394,58 @@ def test_killed_while_it_trains(tmp_path, how):
 def step_of(work):
     found = list(work.glob("run-*/checkpoint.json"))
     return json.loads(found[0].read_text())["step"] if found else 0
+
+
+PROCESSES = """
+import os, sys, torch
+from safetensors.torch import save_file
+torch.set_num_threads(1)
+sys.path.insert(0, {here!r})
+import {module} as tests
+rank = int(os.environ["RANK"])
+written = []
+import braindec.train.diffusion_run as under_test
+whole = under_test.save_tensors
+under_test.save_tensors = lambda tensors, path: (written.append(path), whole(tensors, path))
+model = tests.make("unet", seed=rank)  # the first process's weights are taken
+weights, history = tests.run({work!r}, model=model, accelerate=True, **tests.SHARED)
+save_file(weights, {work!r} + f"/rank-{{rank}}.safetensors")
+open({work!r} + f"/rank-{{rank}}.txt", "w").write(f"{{len(written)}} {{history.rows[-1]['train_loss']!r}}")
+"""
+SHARED = {"steps": 6, "lr": 5e-4, "save_every": 3}
+
+
+@pytest.mark.slow
+def test_two_processes_are_one(tmp_path):
+    """Each takes half of every batch: the same weights in both, those of one process with the whole batches to 1e-5."""
+    work, script = tmp_path / "work", tmp_path / "job.py"
+    work.mkdir()
+    script.write_text(PROCESSES.format(here=str(Path(__file__).parent), module=Path(__file__).stem, work=str(work)))
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2]), "OMP_NUM_THREADS": "1"}
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", str(script)]
+    done = subprocess.run(launch, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (load_file(work / f"rank-{r}.safetensors") for r in (0, 1))
+    assert same(first, second)
+    alone, history = run(model=make("unet"), **SHARED)
+    assert near(first, alone, 1e-5) and not near(alone, make("unet").state_dict(), 1e-3)
+    found = [(work / f"rank-{r}.txt").read_text().split() for r in (0, 1)]
+    assert [n for n, _ in found] == ["2", "0"]  # only the first process writes
+    assert [float(v) for _, v in found] == pytest.approx([history.rows[-1]["train_loss"]] * 2, rel=1e-5)
+    resumed, _ = run(
+        work, model=make("unet"), give=batches((1, 0)), **SHARED
+    )  # one process opens what two have written
+    assert same(resumed, first)
+
+
+def test_an_accelerator_of_one_process_and_one_that_shards():
+    from accelerate import Accelerator
+
+    accelerator = Accelerator(cpu=True)
+    assert same(run(steps=5)[0], run(steps=5, accelerate=accelerator)[0])
+
+    class Sharded:
+        distributed_type, device, num_processes = "FSDP", torch.device("cpu"), 2
+
+    with pytest.raises(BraindecError, match="not made for FSDP"):
+        run(accelerate=Sharded())
