@@ -24,6 +24,7 @@ from braindec.stats.permutation import permutation_p
 
 _ALPHA, _LEAK = 0.05, 0.01  # the check for leaks may call one honest decoder in a hundred
 _CATEGORY_ONLY = 0.25  # share of the lead over all items up to which a lead within categories counts as none
+_POOR = 0.2  # share of the way from the best null to 1 that true features should give
 _SIMPLE = {
     "ridge": "ridge regression alone",
     "nearest_training": "the nearest training picture",
@@ -49,6 +50,7 @@ def findings_of(
         exemplar(scored, items, rng),
         simpler(tests),
         seeds(scored[asked[0].name]["decoded"], generative, asked[0].name),
+        limit(scored, nulls),
     ]
     if network is not None:
         found.append(rank_finding(made["decoded"], true, items, network))
@@ -168,6 +170,28 @@ def simpler(tests: Sequence[Lead]) -> Finding:
                    "digits experiment: ridge on pixels beats diffusion")  # fmt: skip
 
 
+def limit(scored: Scored, nulls: Sequence[str]) -> Finding:
+    """Can the generator make the pictures at all, when it is given what a perfect recording would say?"""
+    check, by_row = "generator_limit", scored.get("two_way", {})
+    if "true_features" not in by_row or not any(n in by_row for n in nulls):
+        return Finding(check, "skip", "needs the rows true_features and one that knows nothing of the item")
+    best, given = max(by_row[n].mean for n in nulls if n in by_row), by_row["true_features"]
+    share = (given.mean - best) / max(1 - best, 1e-9)
+    reached = (by_row["decoded"].mean - best) / max(given.mean - best, 1e-9)
+    evidence = {
+        "true_features": given.mean,
+        "best_null": best,
+        "decoded": by_row["decoded"].mean,
+        "p": given.p,
+        "reached": reached,
+    }
+    words = f"two-way identification {_number(given.mean)} from the true features, {_number(best)} from the best control without the item"
+    if share < _POOR or given.p > _ALPHA:
+        return Finding(check, "warn", f"even from the true features the generator hardly makes what was shown: {words}", evidence,
+                       "train the generator longer, or on more pictures, before the brain is blamed")  # fmt: skip
+    return Finding(check, "pass", f"{words}; what was decoded goes {100 * reached:.0f} % of that way", evidence)
+
+
 def seeds(decoded: RowScore, generative: bool, metric: str) -> Finding:
     """Were enough samples drawn to know what the noise does?"""
     n, check = len(decoded.values), "seeds"
@@ -203,8 +227,9 @@ def _in_short(tests: Sequence[Lead]) -> str:
     )
 
 
-def _listed(leads: Sequence[Lead]) -> str:
-    return ", ".join(f"{_name(t.metric)} ({_number(t.other)} against {_number(t.decoded)})" for t in leads)
+def _listed(leads: Sequence[Lead], most: int = 3) -> str:
+    words = [f"{_name(t.metric)} ({_number(t.other)} against {_number(t.decoded)})" for t in leads[:most]]
+    return ", ".join(words) + (f" and {len(leads) - most} more" if len(leads) > most else "")
 
 
 def _and(words: Sequence[str]) -> str:

@@ -133,7 +133,8 @@ def _pane(
 ) -> None:  # fmt: skip
     colours = [BLUE if n == "decoded" else CONTROL if n in nulls else ORANGE for n in names]
     known = np.isfinite(values)
-    floor = float(min(0.0, values[known].min()))
+    lows = [float(np.nanmin(e[known])) for e in ends[:1] if e is not None and np.isfinite(e[known]).any()]
+    floor = 0.0 if values[known].min() >= 0 else float(min([*lows, values[known].min()]))
     if n_null:
         pane.axhspan(y[n_null] - 0.5, y[1] + 0.5, color=FAINT, zorder=0, linewidth=0)
     pane.barh(

@@ -19,11 +19,11 @@ flat, of, world = _module.flat, _module.of, _module.world
 
 def test_an_honest_decoder_passes_everything():
     rows, true, labels = world(3, n=120, n_seeds=5, strength=0.9)
-    rows["ridge"] = rows["shuffled_brain"][:1]
+    rows["ridge"], rows["true_features"] = rows["shuffled_brain"][:1], true[None]
     found = of((rows, true, labels), train=world(3, n=300, part=1)[1])
     levels = {f.check: f.level for f in found.findings}
     assert set(levels.values()) == {"pass"}, found.findings
-    assert len(levels) == 7 and len(found.sentences) == 3
+    assert len(levels) == 8 and len(found.sentences) == 3
 
 
 def test_a_decoder_of_categories_has_no_exemplar_information():
@@ -115,6 +115,14 @@ def test_simpler_decoders_are_named_with_numbers():
     )
     rows["ridge"] = rows["noise_brain"][:1]
     assert of((rows, true, labels)).finding("simpler_decoders").level == "pass"
+
+
+def test_a_generator_that_can_not_draw_is_told():
+    rows, true, labels = world(2, n=60, strength=0.8)
+    good = of(({**rows, "true_features": rows["ridge"]}, true, labels)).finding("generator_limit")
+    assert good.level == "pass" and 0.5 < good.evidence["reached"] <= 1.01
+    bad = of(({**rows, "true_features": rows["prior_only"]}, true, labels)).finding("generator_limit")
+    assert bad.level == "warn" and "even from the true features" in bad.message
 
 
 @pytest.mark.parametrize(("n_seeds", "level"), [(1, "warn"), (2, "warn"), (3, "pass"), (5, "pass")])
