@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor
 
 from braindec.diffusion.prior_pipeline import PriorPipeline
 from braindec.diffusion.transformer_prior import TransformerPrior
@@ -67,6 +68,8 @@ def prior_settings(kind: str, preset: str, given: Mapping[str, Any]) -> dict[str
     for name in ("condition_drop", "sample_drop"):
         if not 0 <= found[name] < 1:
             raise BraindecError(f"{name} is a share of the rows", found=repr(found[name]), allowed="0 to below 1")
+    if kind == "unet" and found["sample_drop"]:
+        raise BraindecError("sample_drop is for the transformer prior", found=repr(found["sample_drop"]), allowed="0")
     return found
 
 
@@ -166,20 +169,22 @@ class JointModel(nn.Module):
 
     def loss(self, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
         """Return the loss of a batch with ``x``, ``y`` and ``ids``."""
-        if hasattr(self.contrastive, "at"):
-            self.contrastive.at(int(self.done) / self.steps)
-        self.done += 1
         x, mixed = batch["x"], {}
-        if hasattr(self.contrastive, "mix"):
-            x, mixed = self.contrastive.mix(x, generator=generator)
+        if not isinstance(x, FakeTensor):  # memory is being estimated: there are no values to mix by
+            if hasattr(self.contrastive, "at"):
+                self.contrastive.at(int(self.done) / self.steps)
+            self.done += 1
+            if hasattr(self.contrastive, "mix"):
+                x, mixed = self.contrastive.mix(x, generator=generator)
         tokens, retrieval = self.heads(x)
         value = self.contrastive(retrieval, batch["y"], ids=batch["ids"], **mixed)
-        own = mixed["weight"] == 1 if mixed else torch.ones(len(x), dtype=torch.bool, device=x.device)
-        if not bool(own.any()):
+        wanted = batch["y"]
+        if mixed:
+            own = mixed["weight"] == 1
+            tokens, wanted = tokens[own], wanted[own]
+        if not len(tokens):
             return value
-        return value + self.weight * prior_loss(
-            self.prior, self.scheduler, tokens[own], batch["y"][own], generator, **self.options
-        )
+        return value + self.weight * prior_loss(self.prior, self.scheduler, tokens, wanted, generator, **self.options)
 
 
 def sample_embeddings(

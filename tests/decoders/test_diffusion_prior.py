@@ -183,6 +183,15 @@ def test_encoder_trained_along(tmp_path):
     assert np.array_equal(loaded.condition(test[4:5]), decoder.condition(test)[4:5])
 
 
+@pytest.mark.parametrize("joint", [False, True])
+def test_too_little_memory_is_said_before_the_training(joint, monkeypatch):
+    windows, features = seen(40)
+    options = {"encoder": "mindeye", "encoder_options": {"token_dim": 12}} if joint else {"cross_fit": 2}
+    monkeypatch.setattr("braindec.train.diffusion.available_memory", lambda device: 2**16)
+    with pytest.raises(BraindecError, match="memory"):
+        DiffusionPrior(**{**SMALL, **options, "steps": 1}).fit(windows, features)
+
+
 def test_validation_rows_choose_the_step():
     windows, features = seen(150)
     more = seen(50, first=700)
@@ -238,6 +247,8 @@ def test_wrong_options_are_explained():
         DiffusionPrior(embedder={"name": "ridge"}, encoder="mindeye").fit(windows, features)
     with pytest.raises(BraindecError, match="share of the rows"):
         DiffusionPrior(condition_drop=1.0).check()
+    with pytest.raises(BraindecError, match="for the transformer prior"):
+        DiffusionPrior(kind="unet", sample_drop=0.2).check()
     with pytest.raises(BraindecError, match="retrieve_with"):
         DiffusionPrior(retrieve_with="truth").check()
     with pytest.raises(BraindecError, match="not fitted"):
