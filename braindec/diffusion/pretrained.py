@@ -9,21 +9,26 @@ Nothing is downloaded unless ``local_only=False``: hub names are looked up in th
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from braindec.diffusion.memory import available_memory
+from braindec.diffusion.safe_weights import (
+    PICKLES,
+    check_weights,
+    from_hub,
+    how_to_convert,
+    pickle_refused,
+    read_config,
+)
 from braindec.errors import BraindecError, did_you_mean
 
 __all__ = ["KINDS", "how_to_convert", "open_component"]
 
-PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl", ".pickle")
 # kind: library, classes that are allowed (the first is opened where the config names none), folder inside a pipeline
 KINDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "unet": ("diffusers", ("UNet2DConditionModel",), "unet"),
@@ -107,42 +112,15 @@ def open_component(
     _check_expected(place, config, expect or {}, kind)
     if kind == "scheduler":
         return _class("diffusers", name, place).from_pretrained(place)
-    _check_weights(place, number)
+    check_weights(place, number, variant)
     return _load(_class(library, name, place), place, number, variant)
-
-
-def how_to_convert(path: str | Path) -> str:
-    """Return the lines that turn a pickle of weights into safetensors without running code that is in it."""
-    path = Path(path)
-    return (
-        "import torch\nfrom safetensors.torch import save_file\n"
-        f"state = torch.load({str(path)!r}, map_location='cpu', weights_only=True)\n"
-        "state = state.get('state_dict', state)\n"
-        "state = {k: v.contiguous().clone() for k, v in state.items() if isinstance(v, torch.Tensor)}\n"
-        f"save_file(state, {str(path.with_name(_safe_name(path.name)))!r}, metadata={{'format': 'pt'}})\n"
-    )
-
-
-def _safe_name(name: str) -> str:
-    """The name under which diffusers and transformers look for the weights that were in a pickle."""
-    stem = name.rsplit(".", 1)[0]
-    return ("model" if stem == "pytorch_model" else stem) + ".safetensors"
-
-
-def _refuse_pickle(paths: Sequence[Path]) -> BraindecError:
-    shown = ", ".join(p.name for p in paths[:3])
-    lines = how_to_convert(paths[0]).replace("\n", "\n           ")
-    return BraindecError(
-        f"the weights in {paths[0].parent} are a pickle, which can run code when it is opened", found=shown,
-        allowed="safetensors", fix=f"convert it once (this reads tensors only), then open it again:\n           {lines}",
-    )  # fmt: skip
 
 
 def _place(kind: str, source: str | Path, subfolder: str | None, local_only: bool, variant: str | None) -> Path:
     """Return the folder (or file) on this machine that holds the component."""
     path = Path(source).expanduser()
     if path.suffix.lower() in PICKLES:
-        raise _refuse_pickle([path])
+        raise pickle_refused([path])
     if path.is_file():
         if kind == "ip_adapter" and path.suffix == ".safetensors":
             return path
@@ -151,7 +129,9 @@ def _place(kind: str, source: str | Path, subfolder: str | None, local_only: boo
             fix="files of the original Stable Diffusion: StableDiffusionPipeline.from_single_file(file).save_pretrained(folder)",
         )  # fmt: skip
     if not path.is_dir():
-        path = _from_hub(kind, str(source), subfolder, local_only, variant)
+        inside = [f for f in (KINDS[kind][2] if subfolder is None else subfolder,) if f]
+        what = {"pipeline": "pipeline", "": "file"}.get(KINDS[kind][0], "component")
+        path = from_hub(str(source), inside, what=what, local_only=local_only, variant=variant)
     if kind == "ip_adapter":
         return _ip_adapter_file(path if subfolder is None else path / subfolder)
     usual = KINDS[kind][2]
@@ -167,39 +147,6 @@ def _place(kind: str, source: str | Path, subfolder: str | None, local_only: boo
     return place
 
 
-def _from_hub(kind: str, name: str, subfolder: str | None, local_only: bool, variant: str | None) -> Path:
-    parts = name.split("/")
-    if len(parts) != 2 or not all(parts) or name.startswith((".", "~")):
-        raise BraindecError(
-            f"there is no folder {name}", allowed="a folder, or a name on the hub such as 'owner/model'"
-        )
-    from huggingface_hub import snapshot_download
-
-    marked = f".{variant}" if variant else ""
-    folders = [f for f in (subfolder, KINDS[kind][2] if subfolder is None else None) if f]
-    whole = KINDS[kind][0] == "pipeline"
-    wanted = ["*.json", "*.txt", "*.model", f"*/*{marked}.safetensors", f"*/*{marked}-*.safetensors"] if whole else [
-        "*.json", *(f"{f}/*.safetensors" for f in folders), "diffusion_pytorch_model*.safetensors", "model*.safetensors",
-    ]  # fmt: skip
-    wanted += ["*.safetensors"] if kind == "ip_adapter" else []
-    other = [] if variant else ["*.fp16.*", "*.non_ema.*", "*.bf16.*"]
-    try:
-        return Path(snapshot_download(name, local_files_only=local_only, allow_patterns=wanted, ignore_patterns=other))
-    except Exception as error:  # a dozen types: not found, gated, no network, time-outs of two libraries
-        reason = str(error).strip().splitlines()[0][:200]
-        if local_only:
-            raise BraindecError(
-                f"{name!r} is neither a folder here nor in the cache of the hub", found=reason,
-                fix=f"pass local_only=False to download it, or run: hf download {name} --local-dir FOLDER",
-            ) from error  # fmt: skip
-        raise BraindecError(
-            f"{name!r} could not be had from the hub",
-            found=f"{type(error).__name__}: {reason}",
-            fix="see whether this machine is online, the name is right and its terms were accepted (hf auth login); or copy the "
-            "folder here and give its path",
-        ) from error
-
-
 def _config(place: Path, kind: str, library: str, classes: tuple[str, ...]) -> tuple[dict[str, Any], str]:
     """The configuration, and the name of the class; refused when it is of another kind."""
     file = place / ("scheduler_config.json" if kind == "scheduler" else "config.json")
@@ -210,7 +157,7 @@ def _config(place: Path, kind: str, library: str, classes: tuple[str, ...]) -> t
         if pickles:
             fix += f"; {pickles[0].name} is a pickle and would be refused"
         raise BraindecError(f"{place} has no {file.name}", found=", ".join(there) or "an empty folder", fix=fix)
-    config = _read(file)
+    config = read_config(file)
     name = config.get("_class_name") or next(iter(config.get("architectures") or []), None) or (classes or ("",))[0]
     fits = name.endswith("Scheduler") if kind == "scheduler" else name in classes or _part_of(name, classes)
     if not fits:
@@ -242,37 +189,6 @@ def _check_expected(place: Path, config: Mapping[str, Any], expect: Mapping[str,
             raise BraindecError(
                 f"{key} of the {kind} in {place} does not fit", found=repr(found), allowed=repr(wanted), fix=fix
             )
-
-
-def _check_weights(place: Path, dtype: torch.dtype) -> None:
-    """Raise unless there are whole safetensors that fit into memory."""
-    files = sorted(place.glob("*.safetensors"))
-    if not files:
-        pickles = sorted(p for p in place.iterdir() if p.suffix.lower() in PICKLES)
-        if pickles:
-            raise _refuse_pickle(pickles)
-        raise BraindecError(
-            f"{place} has no weights", found="a configuration only", fix="copy the safetensors beside it"
-        )
-    for index in place.glob("*.safetensors.index.json"):
-        missing = sorted({f for f in _read(index).get("weight_map", {}).values() if not (place / f).is_file()})
-        if missing:
-            raise BraindecError(
-                f"{place} lacks a part of the weights", found=f"no {', '.join(missing)}", fix="copy it again"
-            )
-    numbers = 0
-    for file in files:
-        try:
-            with safe_open(file, "pt") as tensors:
-                numbers += sum(_numel(tensors.get_slice(k).get_shape()) for k in tensors.keys())
-        except (SafetensorError, OSError) as error:
-            raise BraindecError(f"{file} is damaged", found=str(error), fix="copy or download it again") from error
-    free = available_memory()
-    if numbers * dtype.itemsize > free:
-        raise BraindecError(
-            f"memory does not suffice for the weights in {place}", found=f"{numbers * dtype.itemsize / 2**30:.1f} GiB needed",
-            allowed=f"{free / 2**30:.1f} GiB are free", fix='use dtype="fp16" or "bf16", or a smaller model',
-        )  # fmt: skip
 
 
 def _load(kind: Any, place: Path, dtype: torch.dtype, variant: str | None) -> Any:
@@ -312,7 +228,7 @@ def _pipeline(place: Path, kind: str, expect: Mapping[str, Any], dtype: torch.dt
             found="no model_index.json",
             fix="give the folder that save_pretrained wrote",
         )
-    index = _read(place / "model_index.json")
+    index = read_config(place / "model_index.json")
     name = index.get("_class_name", "")
     if name not in classes:
         right = [k for k, (_, c, _) in KINDS.items() if name in c]
@@ -326,17 +242,17 @@ def _pipeline(place: Path, kind: str, expect: Mapping[str, Any], dtype: torch.dt
         if not (place / part).is_dir():
             raise BraindecError(f"the pipeline in {place} lacks its {part}", fix="copy the whole folder")
         if (place / part / "config.json").is_file():
-            _check_weights(place / part, dtype)
+            check_weights(place / part, dtype, variant)
     for key, wanted in expect.items():
         part, _, setting = key.partition(".")
         if not (place / part / "config.json").is_file():
             raise BraindecError(
                 f"the pipeline in {place} has no component {part!r}", allowed="names such as 'unet.in_channels'"
             )
-        _check_expected(place / part, _read(place / part / "config.json"), {setting: wanted}, part)
+        _check_expected(place / part, read_config(place / part / "config.json"), {setting: wanted}, part)
     try:
         return _class("diffusers", name, place).from_pretrained(
-            place, use_safetensors=True, local_files_only=True, torch_dtype=dtype, variant=variant
+            place, use_safetensors=True, local_files_only=True, variant=variant, **{_dtype_argument(): dtype}
         )
     except (OSError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise BraindecError(f"the {name} in {place} cannot be opened", found=str(error).strip()[:400]) from error
@@ -348,7 +264,7 @@ def _ip_adapter_file(folder: Path) -> Path:
         return files[0]
     pickles = sorted(p for p in folder.glob("*") if p.suffix.lower() in PICKLES)
     if not files and pickles:
-        raise _refuse_pickle(pickles)
+        raise pickle_refused(pickles)
     raise BraindecError(
         f"which file of {folder} is the IP-Adapter?",
         found=", ".join(f.name for f in files) or "no safetensors",
@@ -397,11 +313,11 @@ def _class(library: str, name: str, place: Path) -> Any:
     return found
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return json.loads(file.read_text(encoding="utf8"))
-    except ValueError as error:
-        raise BraindecError(f"{file} is damaged", found=str(error), fix="copy or download it again") from error
+def _dtype_argument() -> str:
+    """Diffusers calls it ``dtype`` from 0.42 on, as transformers does."""
+    import diffusers
+
+    return "dtype" if tuple(int(v) for v in diffusers.__version__.split(".")[:2]) >= (0, 42) else "torch_dtype"
 
 
 def _dtype(dtype: str | torch.dtype) -> torch.dtype:
@@ -410,7 +326,3 @@ def _dtype(dtype: str | torch.dtype) -> torch.dtype:
     if dtype not in _DTYPES:
         raise BraindecError(f"there is no dtype {dtype!r}{did_you_mean(dtype, _DTYPES)}", allowed=", ".join(_DTYPES))
     return _DTYPES[dtype]
-
-
-def _numel(shape: Sequence[int]) -> int:
-    return int(torch.Size(shape).numel())
