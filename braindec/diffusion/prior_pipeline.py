@@ -8,6 +8,7 @@ argument that could take the truth.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import signature
@@ -147,7 +148,11 @@ class PriorPipeline(DiffusionPipeline):
         progress: bool | None,
     ) -> torch.Tensor:  # fmt: skip
         """From noise to embeddings in their own units."""
-        self.scheduler.set_timesteps(steps, device=self._execution_device)
+        with (
+            warnings.catch_warnings()
+        ):  # some schedulers of diffusers hand tensors to numpy in a way that it will not take
+            warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
+            self.scheduler.set_timesteps(steps, device=self._execution_device)
         x = x * self.scheduler.init_noise_sigma
         bar = tqdm(
             self.scheduler.timesteps, desc="prior", disable=None if progress is None else not progress, leave=False
