@@ -47,6 +47,34 @@ def test_a_common_part_is_taken_away():
     assert right[0] > right[1]  # with the common part cosines are all near 1 and length matters
 
 
+def test_the_nearest_agree_on_what_they_share(tmp_path):
+    """Embeddings say colour only; captions also name a shape by accident: the consensus keeps the colour right more often."""
+    rng = np.random.default_rng(4)
+    colour, shape = rng.integers(0, 3, 300), rng.integers(0, 3, 300)
+    values = (np.eye(3)[colour] + 0.55 * rng.normal(size=(300, 3))).astype("float32")
+    texts = [f"a {COLOURS[c]} {SHAPES[s]}" for c, s in zip(colour, shape, strict=True)]
+    new = rng.integers(0, 3, 300)
+    asked = (np.eye(3)[new] + 0.55 * rng.normal(size=(300, 3))).astype("float32")
+    right = {
+        k: np.mean(
+            [
+                COLOURS[c] in t
+                for c, t in zip(new, NearestCaption(consensus=k).fit(values, texts).captions(asked), strict=True)
+            ]
+        )
+        for k in (1, 15)
+    }
+    assert right[15] > right[1] + 0.03
+    many = NearestCaption(consensus=15).fit(values, texts)
+    many.save(tmp_path)
+    assert np.array_equal(load_captioner(tmp_path).captions(asked), many.captions(asked))
+    assert (
+        list(NearestCaption(consensus=3).fit(values[:1], texts[:1]).captions(asked[:2])) == [texts[0]] * 2
+    )  # a bank of one
+    with pytest.raises(BraindecError, match="consensus"):
+        NearestCaption(consensus=0)
+
+
 @pytest.mark.slow
 def test_a_prefix_captioner_learns_to_say_what_it_was_shown(tmp_path):
     torch.set_num_threads(1)
