@@ -39,7 +39,7 @@ from braindec.encoders._subjects import SubjectEncoder
 from braindec.errors import BraindecError, did_you_mean
 from braindec.types import Features, FitRecord, Windows
 
-__all__ = ["CalibrationCurve", "CrossSubjectDecoder", "calibration_curve"]
+__all__ = ["CrossSubjectDecoder", "CalibrationCurve", "calibration_curve"]
 
 _SHORT = {"bimixco": {"temperature": 0.1}, "softclip": {"temperature": 0.1},
           "bimixco_softclip": {"mixco": {"temperature": 0.1}, "softclip": {"temperature": 0.1}}}  # fmt: skip
