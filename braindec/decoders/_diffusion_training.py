@@ -12,7 +12,6 @@ Source: Ho et al. 2020 (DDPM), Nichol & Dhariwal 2021 (cosine schedule), Ho & Sa
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from braindec.diffusion.conditioner import Conditioner
 from braindec.diffusion.image_pipeline import BrainImagePipeline
 from braindec.diffusion.patch_autoencoder import PatchAutoencoder
 from braindec.diffusion.presets import autoencoder, unet
+from braindec.diffusion.pretrained import open_component
 from braindec.diffusion.schedulers import make_scheduler, training_scheduler
 from braindec.errors import BraindecError
 from braindec.train.denoising import diffusion_loss
@@ -102,7 +102,9 @@ def latent_space(
     if choice == "patches":
         patch = int(options.get("patch", 4))
         kept = int(options.get("latent_channels", min(channels * patch**2, 4 * channels)))
-        made = PatchAutoencoder(channels=channels, patch=patch, latent_channels=kept, whiten=bool(options.get("whiten")))
+        made = PatchAutoencoder(
+            channels=channels, patch=patch, latent_channels=kept, whiten=bool(options.get("whiten"))
+        )
         return made.fit(nchw(pictures))
     if choice == "tiny":
         return _trained_autoencoder(pictures, steps=steps, seed=seed, device=device, **options)
@@ -328,15 +330,7 @@ def _trained_autoencoder(
 
 
 def _opened_autoencoder(path: str, channels: int) -> AutoencoderKL:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", FutureWarning)
-            vae = AutoencoderKL.from_pretrained(path, use_safetensors=True)
-    except (OSError, ValueError, FutureWarning) as error:
-        raise BraindecError(
-            f"no autoencoder was found at {path!r}", found=str(error).splitlines()[0],
-            allowed="'pixels', 'patches', 'tiny', or a folder / hub name of an AutoencoderKL in safetensors",
-        ) from error  # fmt: skip
+    vae = open_component("autoencoder", path)
     if vae.config.in_channels != channels:
         raise BraindecError(
             "the autoencoder was trained on pictures of another mode", found=f"pictures of {channels} channels",

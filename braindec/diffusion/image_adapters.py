@@ -9,21 +9,21 @@ Source: Ramesh et al. 2022 (unCLIP); Ye et al. 2023 (arXiv 2308.06721, IP-Adapte
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from diffusers import DiffusionPipeline
 from tqdm import tqdm
 
 from braindec.diffusion.noise import item_generators
+from braindec.diffusion.pretrained import open_component
 from braindec.errors import BraindecError
 
 __all__ = ["ImageAdapter", "open_image_adapter"]
-
-_PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
 class ImageAdapter:
@@ -60,7 +60,7 @@ class ImageAdapter:
             if not layers or not hasattr(layers[0], "image_embeds"):
                 raise BraindecError(
                     f"{type(pipeline).__name__} takes no image embedding", found="neither unCLIP nor an IP-Adapter of one embedding",
-                    fix='name the adapter: pretrained_options={"ip_adapter": FOLDER, "weight_name": "....safetensors"}',
+                    fix='name the adapter: pretrained_options={"ip_adapter": FOLDER, "base": "stable_diffusion_xl"}',
                 )  # fmt: skip
             self.dim = int(layers[0].image_embeds.in_features)
 
@@ -113,7 +113,7 @@ class ImageAdapter:
         return {"image_embeds": one.to(self._dtype), "noise_level": round(level * self.noise_level)}
 
     def _adapter(self, one: torch.Tensor | None, sampling: Mapping[str, Any]) -> dict[str, Any]:
-        scale = {**self.call, **sampling}.get("guidance_scale", 0.0)
+        scale = {**self.call, **sampling}.get("guidance_scale", _guidance(self.pipeline))
         given = torch.zeros(1, 1, self.dim) if one is None else one[:, None]
         if scale > 1:
             given = torch.cat([torch.zeros_like(given), given])
@@ -124,57 +124,47 @@ class ImageAdapter:
         return self.pipeline.unet.dtype
 
 
+def _guidance(pipeline: Any) -> float:
+    """The guidance of a pipeline whose call names none."""
+    return float(inspect.signature(pipeline.__call__).parameters["guidance_scale"].default)
+
+
 def open_image_adapter(
-    path: str | Path, *, ip_adapter: str | Path | None = None, weight_name: str = "ip-adapter_sdxl_vit-h.safetensors",
-    subfolder: str = "", device: str = "cpu", dtype: str = "float32", **options: Any,
+    path: str | Path, *, ip_adapter: str | Path | None = None, subfolder: str | None = None, base: str = "stable_diffusion_xl",
+    device: str = "cpu", dtype: str = "float32", local_only: bool = True, **options: Any,
 ) -> ImageAdapter:  # fmt: skip
     """Open Stable unCLIP, or Stable Diffusion (XL, XL-Turbo) and an IP-Adapter for it.
 
     Parameters
     ----------
     path : str or Path
-        A folder, or a name on the hub (which is downloaded).
+        A folder that ``save_pretrained`` wrote, or a name on the hub.
     ip_adapter : str or Path, optional
-        Folder or hub name of the adapter.
-    weight_name, subfolder : str
-        The adapter's file, and where it stands.
-    device : str
-    dtype : {"float32", "float16", "bfloat16"}
+        File, folder or hub name of the adapter; without it ``path`` is Stable unCLIP.
+    subfolder : str, optional
+        Where the adapter stands inside its folder.
+    base : {"stable_diffusion_xl", "stable_diffusion"}
+        What the adapter is for.
+    device, dtype, local_only
+        As in :func:`braindec.diffusion.pretrained.open_component`; ``local_only=False`` downloads what is missing.
     **options
         Of :class:`ImageAdapter`.
 
     Raises
     ------
     BraindecError
-        If weights are pickles, nothing is found, or the pipeline takes no image embedding.
+        If weights are pickles, nothing is found, or the adapter is for another model.
     """
-    _no_pickles(Path(path))
-    if ip_adapter is not None and weight_name.endswith(_PICKLES):
-        raise _pickled(weight_name)
-    try:
-        pipeline = DiffusionPipeline.from_pretrained(path, use_safetensors=True, torch_dtype=getattr(torch, dtype))
-        if ip_adapter is not None:
-            pipeline.load_ip_adapter(
-                str(ip_adapter), subfolder=subfolder, weight_name=weight_name, image_encoder_folder=None
-            )
-            pipeline.set_ip_adapter_scale(1.0)
-    except (OSError, ValueError, AttributeError) as error:
-        raise BraindecError(
-            f"no pipeline of diffusers could be opened from {str(path)!r}", found=str(error).splitlines()[0],
-            fix="name a folder that save_pretrained wrote, with safetensors weights",
-        ) from error  # fmt: skip
+    common = {"dtype": dtype, "local_only": local_only}
+    if ip_adapter is None:
+        return ImageAdapter(open_component("unclip", path, **common).to(device), **options)
+    pipeline = open_component(base, path, **common)
+    width = pipeline.unet.config.cross_attention_dim
+    weights = open_component(
+        "ip_adapter", ip_adapter, subfolder=subfolder, expect={"cross_attention_dim": width}, **common
+    )
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*load_ip_adapter.*", category=FutureWarning)
+        pipeline.load_ip_adapter(weights, subfolder="", weight_name="", image_encoder_folder=None)
+    pipeline.set_ip_adapter_scale(1.0)
     return ImageAdapter(pipeline.to(device), **options)
-
-
-def _no_pickles(folder: Path) -> None:
-    if folder.is_dir() and not any(folder.rglob("*.safetensors")):
-        found = sorted(p for p in folder.rglob("*") if p.suffix in _PICKLES)
-        if found:
-            raise _pickled(str(found[0].relative_to(folder)))
-
-
-def _pickled(name: str) -> BraindecError:
-    return BraindecError(
-        "these weights are a pickle, which can run any program when it is opened", found=name, allowed="safetensors",
-        fix="convert them where you trust them: safetensors.torch.save_file(torch.load(FILE, weights_only=True), 'model.safetensors')",
-    )  # fmt: skip

@@ -110,7 +110,11 @@ def test_any_modality_and_an_encoder_that_is_trained_along_or_opened(digits, tmp
     assert np.array_equal(Conditioned.load(tmp_path / "model").reconstruct(windows), learned.reconstruct(windows))
     with pytest.raises(BraindecError, match="no encoder"):
         Conditioned(**SMALL, encoder="rigde").fit(windows, pictures)
-    uses = [n for n in registry.names("encoders") if issubclass(k := registry.get("encoders", n), Encoder) and k.uses_subject]
+    uses = [
+        n
+        for n in registry.names("encoders")
+        if issubclass(k := registry.get("encoders", n), Encoder) and k.uses_subject
+    ]
     if uses:
         with pytest.raises(BraindecError, match="asks for the subject"):
             Conditioned(**SMALL, encoder=uses[0]).fit(windows, pictures)
@@ -248,7 +252,7 @@ def test_what_is_wrong_is_said(digits):
         (Conditioned(steps=0), (train, pictures), "steps must be"),
         (Conditioned(drop=1.0), (train, pictures), "drop is a share"),
         (Conditioned(time_bins=9), (train, pictures), "time_bins"),
-        (Conditioned(autoencoder="/nowhere"), (train, pictures), "no autoencoder was found"),
+        (Conditioned(autoencoder="/nowhere"), (train, pictures), "nowhere"),
         (LowLevel(preset="paper:mindeye1"), (train, pictures), "other latents"),
         (LowLevel(preset="tinny"), (train, pictures), "no preset"),
     ]
