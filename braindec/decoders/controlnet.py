@@ -86,7 +86,9 @@ class ControlNetDecoder(PictureDecoder):
         Settings of :class:`SignalHint` and :class:`ResidualHint`.
     control_scale, guidance_scale : float
         Of what the control adds, and of the condition.
-    autoencoder, batch_size, lr, ema, drop, min_snr, num_inference_steps, sampler, seed, device, scaler, scale_by, time_bins
+    prediction : {"sample", "epsilon", "v_prediction"}
+        What the denoiser learns to predict; small ones learn soonest to predict the clean picture.
+    autoencoder, autoencoder_options, batch_size, lr, ema, drop, min_snr, num_inference_steps, sampler, seed, device, scaler, scale_by, time_bins
         As in :class:`~braindec.decoders.conditioned.Conditioned`; ``drop`` is the share of rows without condition.
     control_drop : float
         Share of rows without control in training.
@@ -105,21 +107,18 @@ class ControlNetDecoder(PictureDecoder):
         classifier: Mapping[str, Any] | None = None, label: str = "concept_id", cross_fit: int = 3, preset: str = "tiny",
         pretrained: str | None = None, prior_steps: int = 400, steps: int = 400, silhouette_steps: int = 150,
         signal: Mapping[str, Any] | None = None, residual_options: Mapping[str, Any] | None = None, control_scale: float = 1.0,
-        guidance_scale: float = 1.0, autoencoder: str | None = None, batch_size: int = 64, lr: float = 2e-3,
+        guidance_scale: float = 1.0, autoencoder: str | None = None,
+        autoencoder_options: Mapping[str, Any] | None = None, prediction: str = "sample", batch_size: int = 64, lr: float = 2e-3,
         ema: float | None = 0.99, drop: float = 0.15, control_drop: float = 0.1, min_snr: float | None = 5.0,
         num_inference_steps: int = 20, sampler: str = "ddim", seed: int = 0, device: str = "cpu",
         scaler: Any = "standard_scaler", scale_by: str | None = None, time_bins: int | str | None = "auto",
     ) -> None:  # fmt: skip
         self.hint, self.residual, self.coarse, self.classifier, self.label = hint, residual, coarse, classifier, label
-        self.cross_fit, self.preset, self.pretrained, self.prior_steps, self.steps = (
-            cross_fit,
-            preset,
-            pretrained,
-            prior_steps,
-            steps,
-        )
+        self.cross_fit, self.preset, self.pretrained = cross_fit, preset, pretrained
+        self.prior_steps, self.steps = prior_steps, steps
         self.silhouette_steps, self.signal, self.residual_options = silhouette_steps, signal, residual_options
         self.control_scale, self.guidance_scale, self.autoencoder = control_scale, guidance_scale, autoencoder
+        self.autoencoder_options, self.prediction = autoencoder_options, prediction
         self.batch_size, self.lr, self.ema, self.drop, self.control_drop = batch_size, lr, ema, drop, control_drop
         self.min_snr, self.num_inference_steps, self.sampler = min_snr, num_inference_steps, sampler
         self.seed, self.device, self.scaler, self.scale_by, self.time_bins = seed, device, scaler, scale_by, time_bins
@@ -337,8 +336,10 @@ class ControlNetDecoder(PictureDecoder):
         """The denoiser, trained on pictures and what is said of them, or opened; and the noise that it knows."""
         if self.pretrained is not None:
             return self._opened(true.shape[1], values)
-        vae = latent_space(self.autoencoder, values, seed=self.seed, device=self.device)
-        scheduler = noise_levels(self.preset, latents=vae is not None)
+        vae = latent_space(
+            self.autoencoder, values, seed=self.seed, device=self.device, **dict(self.autoencoder_options or {})
+        )
+        scheduler = noise_levels(self.preset, latents=vae is not None, changes={"prediction": self.prediction})
         clean = latents_of(vae, values)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)

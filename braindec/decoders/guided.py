@@ -68,8 +68,10 @@ class GuidedDecoder(PictureDecoder):
         As in :class:`~braindec.diffusion.guided_pipeline.GuidedImagePipeline`.
     num_inference_steps, sampler : int, str
         Steps of sampling, and the name of the sampler (:func:`braindec.diffusion.schedulers.make_scheduler`).
-    autoencoder : str, optional
-        None denoises pixels; "patches", "tiny" or a folder as in :func:`latent_space`.
+    autoencoder, autoencoder_options : str and mapping, optional
+        None denoises pixels; "patches", "tiny" or a folder, and options, as in :func:`latent_space`.
+    prediction : {"sample", "epsilon", "v_prediction"}
+        What the denoiser learns to predict; small ones learn soonest to predict the clean picture.
     steps, batch_size, lr, ema, min_snr, seed, device, folder
         Of the prior's training, as in :class:`~braindec.decoders.conditioned.Conditioned`.
 
@@ -93,8 +95,8 @@ class GuidedDecoder(PictureDecoder):
         self, *, preset: str = "tiny", pretrained: str | None = None, encoder: Mapping[str, Any] | None = None,
         guidance: float = 1.0, scale: float = 2.0, mix: bool = False, through_denoiser: bool = True,
         limit: float | None = None, num_inference_steps: int = 30, sampler: str = "ddim", autoencoder: str | None = None,
-        steps: int = 400,
-        batch_size: int = 64, lr: float = 2e-3, ema: float | None = 0.99, min_snr: float | None = None, seed: int = 0,
+        autoencoder_options: Mapping[str, Any] | None = None, prediction: str = "sample", steps: int = 400,
+        batch_size: int = 64, lr: float = 2e-3, ema: float | None = 0.99, min_snr: float | None = 5.0, seed: int = 0,
         device: str = "cpu", folder: str | None = None,
     ) -> None:  # fmt: skip
         self.preset, self.pretrained, self.encoder, self.guidance, self.scale = (
@@ -106,6 +108,7 @@ class GuidedDecoder(PictureDecoder):
         )
         self.mix, self.through_denoiser, self.limit = mix, through_denoiser, limit
         self.num_inference_steps, self.sampler, self.autoencoder = num_inference_steps, sampler, autoencoder
+        self.autoencoder_options, self.prediction = autoencoder_options, prediction
         self.steps, self.batch_size, self.lr, self.ema, self.min_snr = steps, batch_size, lr, ema, min_snr
         self.seed, self.device, self.folder = seed, device, folder
 
@@ -246,8 +249,10 @@ class GuidedDecoder(PictureDecoder):
         if self.pretrained is not None:
             self.history_ = {}
             return check_makes(opened(GuidedImagePipeline, str(self.pretrained)), values)
-        vae = latent_space(self.autoencoder, values, seed=self.seed, device=self.device)
-        scheduler = noise_levels(self.preset, latents=vae is not None)
+        vae = latent_space(
+            self.autoencoder, values, seed=self.seed, device=self.device, **dict(self.autoencoder_options or {})
+        )
+        scheduler = noise_levels(self.preset, latents=vae is not None, changes={"prediction": self.prediction})
         clean = latents_of(vae, values)
         channels, *size = clean.shape[1:]
         with torch.random.fork_rng(devices=[]):
