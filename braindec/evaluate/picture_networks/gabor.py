@@ -82,7 +82,8 @@ class Gabor(PictureNetwork):
         return [found[layer] for layer in layers]
 
     def _energy(self, opponent: np.ndarray) -> list[np.ndarray]:
-        margin = min(opponent.shape[1:3]) // 2
+        shorter = min(opponent.shape[1:3])
+        margin = min(max(8, shorter // 4), shorter // 2)  # a filter of the coarsest scale reaches about so far
         padded = np.pad(opponent, ((0, 0), (margin, margin), (margin, margin), (0, 0)), mode="reflect")
         spectrum = np.fft.fft2(padded, axes=(1, 2))
         scales = []
