@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from diffusers import UNetMotionModel
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -164,7 +165,11 @@ def estimate_sampling(
     side = (c.sample_size,) * 2 if isinstance(c.sample_size, int) else tuple(c.sample_size)
     item = (c.in_channels, *(() if frames is None else (frames,)), *side)
     dtype = _DTYPES.get(mixed_precision, torch.float32)
-    shapes = {"x": ((k * rows, *item), dtype), "tokens": ((k * rows, n_tokens, c.cross_attention_dim), dtype)}
+    per_frame = frames if isinstance(unet, UNetMotionModel) and frames is not None else 1  # tokens are given for each
+    shapes = {
+        "x": ((k * rows, *item), dtype),
+        "tokens": ((k * rows * per_frame, n_tokens, c.cross_attention_dim), dtype),
+    }
     if getattr(c, "class_embed_type", None) == "projection":
         shapes["class_labels"] = ((k * rows, c.projection_class_embeddings_input_dim), dtype)
     parts = nn.ModuleDict(

@@ -256,7 +256,8 @@ def film_unet(
         As in :func:`unet`.
     denoiser, adapter : UNet2DConditionModel, MotionAdapter, optional
         A denoiser of pictures that motion layers turn into one of films (AnimateDiff), and those layers
-        (:func:`motion_adapter`); its size is that of ``denoiser``. Films are then (batch, frame, ...) folded by the model.
+        (:func:`motion_adapter`); its size is that of ``denoiser``. It is called with the tokens of each frame:
+        (batch × frame, n_tokens, width).
     changes
         Other settings of ``diffusers.UNet3DConditionModel``.
     """

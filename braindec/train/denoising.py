@@ -85,7 +85,10 @@ class DiffusionLoss:
     """
 
     def __init__(self, unet: nn.Module, conditioner: nn.Module, scheduler: Any, **options: Any) -> None:
+        from diffusers import UNetMotionModel
+
         self.unet, self.conditioner, self.scheduler = unet, conditioner, scheduler
+        self._per_frame = isinstance(unet, UNetMotionModel)  # wants tokens for each frame
         self.controlnet: nn.Module | None = options["controlnet"]
         self.condition_drop, self.control_drop = options["condition_drop"], options["control_drop"]
         self.min_snr, self.noise_offset, self.noise = options["min_snr"], options["noise_offset"], options["noise"]
@@ -117,6 +120,8 @@ class DiffusionLoss:
         clean, timesteps = batch["x"], batch["timesteps"]
         noisy = self.scheduler.add_noise(clean, batch["noise"], timesteps)
         tokens, vector = self.conditioner(batch["condition"], batch["drop"] if self.condition_drop else None)
+        if self._per_frame:
+            tokens = tokens.repeat_interleave(clean.shape[2], dim=0)
         extra: dict[str, Any] = {} if vector is None else {"class_labels": vector}
         if self.controlnet is not None:
             extra |= self._control(batch, noisy, tokens, extra)
@@ -160,7 +165,8 @@ def diffusion_loss(
     Parameters
     ----------
     unet : nn.Module
-        Called as ``unet(noisy, timesteps, encoder_hidden_states=tokens[, class_labels=vector])``, as those of diffusers are.
+        Called as ``unet(noisy, timesteps, encoder_hidden_states=tokens[, class_labels=vector])``, as those of diffusers are
+        (``UNetMotionModel`` gets the tokens once a frame).
     conditioner : nn.Module
         ``conditioner(condition, drop) -> (tokens, vector or None)``, as :class:`braindec.diffusion.conditioner.Conditioner`.
     scheduler : a scheduler of diffusers

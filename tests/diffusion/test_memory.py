@@ -55,6 +55,7 @@ def test_one_layer_by_hand():
     assert model[0].weight.grad is None
 
 
+@pytest.mark.slow
 def test_activations_grow_with_rows_and_shrink_with_every_way_out():
     model, loss = parts("tiny")
     one, two = (estimate_training(model, loss, batch(model, n)) for n in (64, 128))
@@ -77,6 +78,7 @@ def test_a_network_of_published_size_without_its_memory():
     assert sampling.weights == 2 * (859_520_964 + 83_653_863) and sampling.step > 100 * 2**20
 
 
+@pytest.mark.slow
 def test_sampling_of_all_kinds():
     vector = presets.unet("tiny", vector=5)
     plain = estimate_sampling(vector, rows=8)

@@ -17,6 +17,7 @@ from torch import nn
 
 from braindec.diffusion import presets
 from braindec.diffusion.conditioner import Conditioner
+from braindec.diffusion.memory import estimate_sampling
 from braindec.diffusion.schedulers import training_scheduler
 from braindec.errors import BraindecError
 from braindec.train.diffusion import diffusion_loss, fit_diffusion
@@ -331,6 +332,18 @@ def test_the_control_network_is_trained_and_heard(tmp_path):
         one = loss(model, drawn, torch.Generator())
         other = loss(model, {**drawn, "control_drop": ~drawn["control_drop"]}, torch.Generator())
     assert one != other
+
+
+@pytest.mark.parametrize("motion", [False, True])
+def test_denoisers_of_films_are_trained(motion):
+    torch.manual_seed(0)
+    unet = presets.film_unet(denoiser=presets.unet("tiny", channels=4)) if motion else presets.film_unet("tiny")
+    model = nn.ModuleDict({"unet": unet, "conditioner": Conditioner(dim=DIM, width=32, n_tokens=2)})
+    films, condition = torch.randn(8, 4, 3, 8, 8, generator=torch.Generator().manual_seed(0)).tanh(), data()[1][:8]
+    give = [{"x": films, "condition": condition}]
+    _, history = run(model=model, give=lambda generator: give, steps=4, accumulate=2)
+    assert math.isfinite(history.rows[-1]["train_loss"])
+    assert estimate_sampling(unet, rows=1, frames=3).step > 0
 
 
 def test_history_is_saved_and_drawn(tmp_path):
