@@ -60,7 +60,7 @@ class MindAnimator(VideoDecoder):
         Optimiser steps of each of the three.
     reader_lr : float
     sparsify : float
-        Share of the numbers of a recording that is set to 0 in each training example.
+        Share of the numbers of a recording that is set to 0 in each training example; the others grow by as much.
     jitter : float
         Noise on the frames that the motion generator looks at in training.
     preset, denoiser, unet_options, embedder, cross_fit, autoencoder, noise_mixing, noise_kind, negative, noise, steps
@@ -83,9 +83,9 @@ class MindAnimator(VideoDecoder):
         reader_lr: float = 2e-3, sparsify: float = 0.2, jitter: float = 0.1, denoiser: str = "stacked",
         unet_options: dict[str, Any] | None = None, embedder: dict[str, Any] | None = None, cross_fit: int = 5,
         autoencoder: str | None = None, autoencoder_options: dict[str, Any] | None = None, noise_mixing: float = 0.0, noise_kind: str = "mixed", negative: str = "nothing",
-        noise: dict[str, Any] | None = None, steps: int = 300, batch_size: int = 32, lr: float = 4e-3, ema: float | None = 0.99,
+        noise: dict[str, Any] | None = None, steps: int = 400, batch_size: int = 32, lr: float = 4e-3, ema: float | None = 0.99,
         drop: float = 0.15, min_snr: float | None = 5.0, seed: int = 0, device: str = "cpu", folder: str | None = None,
-        training: dict[str, Any] | None = None, sampler: str = "ddim", num_inference_steps: int = 20, guidance_scale: float = 2.0, scaler: Any = "standard_scaler",
+        training: dict[str, Any] | None = None, sampler: str = "ddim", num_inference_steps: int = 20, guidance_scale: float = 1.0, scaler: Any = "standard_scaler",
         scale_by: str | None = None, time_bins: int | str | None = "auto",
     ) -> None:  # fmt: skip
         self.strength, self.semantic, self.structure, self.motion = strength, semantic, structure, motion
@@ -288,7 +288,8 @@ class MindAnimator(VideoDecoder):
         return model.loss(batch["x"], self._sparse(batch["given"], generator), jitter=self.jitter, generator=generator)
 
     def _sparse(self, x: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        return x * (torch.rand(x.shape, generator=generator).to(x.device) >= self.sparsify)
+        kept = torch.rand(x.shape, generator=generator).to(x.device) >= self.sparsify
+        return x * kept / (1 - self.sparsify)
 
     def _conditioner(self, inputs: Any, width: int, vector: int | None) -> dict[str, nn.Module]:
         n_tokens, dim = inputs.shape[1:]

@@ -6,8 +6,8 @@ the film.
 Source: Chen, Qing & Zhou 2023 (NeurIPS, "Cinematic mindscapes", sections 3.2 to 3.4): windows of 2 volumes, tokens of 77 x 768,
 6 frames of 256 x 256, 200 steps, guidance 12.5, contrast with the embedding of the stimulus.
 Differs from the reference in: the mean is that of training windows (the published code takes the mean of the recordings that it
-is tested on); no pre-training on masked recordings; the contrast with ``features`` is part of the one training and is left out
-without them.
+is tested on); no pre-training on masked recordings; the contrastive stage goes to ``features`` of the stimulus (InfoNCE and
+squared error) and is left out without them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import numpy as np
 import torch
 from torch import nn
 
+from braindec.decoders._diffusion_training import batches_of
 from braindec.decoders._reading import column
 from braindec.decoders.video import VideoDecoder
 from braindec.diffusion.window_attention import SIZES, WindowAttention
 from braindec.errors import BraindecError
 from braindec.losses import InfoNCE
+from braindec.train.diffusion import fit_diffusion
 from braindec.types import Features, Windows
 
 __all__ = ["MindVideo"]
@@ -37,7 +39,13 @@ class MindVideo(VideoDecoder):
     encoder_options : dict, optional
         Settings of :class:`~braindec.diffusion.window_attention.WindowAttention` that differ from the preset.
     contrast : float
-        Weight of InfoNCE between the mean token and ``features`` of the stimulus, when they are given.
+        Weight of InfoNCE (and of the squared error) between the tokens and ``features`` of the stimulus, when they are given, in
+        the training of the denoiser.
+    encoder_steps, encoder_lr
+        Optimiser steps of the contrastive stage before it, and their rate.
+    train_encoder : bool
+        Train the encoder along with the denoiser after a contrastive stage; with a few hundred windows it then learns them by
+        heart. Without features it always is.
     preset, denoiser, unet_options, autoencoder, input_dropout, noise_mixing, noise_kind, first_frame, negative, noise, steps
         As in :class:`~braindec.decoders.video.VideoDecoder`, with other defaults.
     batch_size, lr, ema, drop, min_snr, seed, device, folder, num_inference_steps, guidance_scale, scaler, scale_by, time_bins
@@ -47,15 +55,16 @@ class MindVideo(VideoDecoder):
     embedder = None
 
     def __init__(
-        self, *, preset: str = "tiny", encoder_options: dict[str, Any] | None = None, contrast: float = 0.1,
+        self, *, preset: str = "tiny", encoder_options: dict[str, Any] | None = None, contrast: float = 0.1, encoder_steps: int = 500, encoder_lr: float = 2e-3, train_encoder: bool = False,
         denoiser: str = "stacked", unet_options: dict[str, Any] | None = None, autoencoder: str | None = None, autoencoder_options: dict[str, Any] | None = None,
-        input_dropout: float = 0.2, noise_mixing: float = 0.0, noise_kind: str = "mixed", first_frame: bool = False,
+        input_dropout: float = 0.4, noise_mixing: float = 0.0, noise_kind: str = "mixed", first_frame: bool = False,
         negative: str = "training mean", noise: dict[str, Any] | None = None, steps: int = 600, batch_size: int = 32,
         lr: float = 4e-3, ema: float | None = 0.99, drop: float = 0.15, min_snr: float | None = 5.0, seed: int = 0,
         device: str = "cpu", folder: str | None = None, training: dict[str, Any] | None = None, sampler: str = "ddim", num_inference_steps: int = 20, guidance_scale: float = 2.0,
         scaler: Any = "standard_scaler", scale_by: str | None = None, time_bins: int | str | None = None,
     ) -> None:  # fmt: skip
         self.encoder_options, self.contrast = encoder_options, contrast
+        self.encoder_steps, self.encoder_lr, self.train_encoder = encoder_steps, encoder_lr, train_encoder
         super().__init__(
             preset=preset, denoiser=denoiser, unet_options=unet_options, autoencoder=autoencoder, autoencoder_options=autoencoder_options, training=training, sampler=sampler, input_dropout=input_dropout,
             noise_mixing=noise_mixing, noise_kind=noise_kind, first_frame=first_frame, negative=negative, noise=noise, steps=steps,
@@ -73,20 +82,48 @@ class MindVideo(VideoDecoder):
             )
         }
         if self._features is not None:
-            made |= {"projection": nn.Linear(width, self._features.shape[1]), "contrast": InfoNCE()}
+            n_tokens = made["conditioner"].config.n_tokens
+            made |= {"projection": nn.Linear(n_tokens * width, self._features.shape[1]), "contrast": InfoNCE()}
         return made
 
+    def _model(self, inputs: np.ndarray, shape: Any) -> nn.ModuleDict:
+        """Build what is trained, and train the encoder by contrast first."""
+        model = super()._model(inputs, shape)
+        if self._features is not None and self.encoder_steps:
+            tensors = {"x": torch.from_numpy(np.ascontiguousarray(inputs)), **self._aims}
+            stage = nn.ModuleDict({k: model[k] for k in ("conditioner", "projection", "contrast")})
+            fit_diffusion(
+                stage, self._contrast_loss, batches_of(tensors, self.batch_size), steps=self.encoder_steps, lr=self.encoder_lr,
+                weight_decay=0.05, ema=0.98, seed=self.seed, device=self.device, title="contrastive stage",
+            )  # fmt: skip
+            if not self.train_encoder:
+                for name, weights in model["conditioner"].named_parameters():
+                    weights.requires_grad_(name.startswith(("null", "pooled")))
+        return model
+
+    def _contrast_loss(self, model: Any, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
+        given = self._condition_of(model, {**batch, "given": batch["x"]}, generator)
+        return self._agreement(model, batch, model["conditioner"](given)[0])
+
+    def _agreement(self, model: nn.ModuleDict, batch: Mapping[str, torch.Tensor], tokens: torch.Tensor) -> torch.Tensor:
+        made = model["projection"](tokens.flatten(1))
+        contrast = model["contrast"](made, batch["features"], ids=batch["item"])
+        return 0.1 * contrast + nn.functional.mse_loss(made, batch["features"])
+
     def _more_tensors(self, windows: Windows, features: Features | None) -> dict[str, torch.Tensor]:
-        if self._features is None:
-            return {}
-        _, codes = np.unique(column(windows, "stimulus_id"), return_inverse=True)
-        return {"features": torch.from_numpy(self._features), "item": torch.from_numpy(codes.reshape(-1))}
+        self._aims: dict[str, torch.Tensor] = {}
+        if self._features is not None:
+            _, codes = np.unique(column(windows, "stimulus_id"), return_inverse=True)
+            self._aims = {"features": torch.from_numpy(self._features), "item": torch.from_numpy(codes.reshape(-1))}
+        return self._aims
 
     def _beside(self, model: nn.ModuleDict, batch: Mapping[str, torch.Tensor], tokens: torch.Tensor) -> torch.Tensor:
         if "features" not in batch:
             return tokens.new_zeros(())
-        made = model["projection"](tokens.mean(dim=1))
-        return self.contrast * model["contrast"](made, batch["features"], ids=batch["item"])
+        kept = ~batch["drop"]  # rows that got "nothing" say nothing of their stimulus
+        if int(kept.sum()) < 2:
+            return tokens.new_zeros(())
+        return self.contrast * self._agreement(model, {k: batch[k][kept] for k in ("features", "item")}, tokens[kept])
 
     def _fit_front(self, windows: Windows, pictures: Any, features: Features | None) -> np.ndarray:
         if self.contrast < 0:

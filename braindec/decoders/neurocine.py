@@ -47,8 +47,8 @@ class NeuroCine(VideoDecoder):
         Largest share of the next window in a view; the share is drawn evenly from 0 to it.
     contrast : float
         Weight of the two InfoNCE terms against the squared error.
-    encoder_steps : int
-        Optimiser steps of stage 1.
+    encoder_steps, encoder_lr
+        Optimiser steps of stage 1, and their rate.
     n_components : int
         Principal components of the training films that stand for the stimulus when there are no ``features``.
     cross_fit : int
@@ -66,7 +66,7 @@ class NeuroCine(VideoDecoder):
     def __init__(
         self, *, preset: str = "tiny", encoder: str = "mindeye", encoder_preset: str = "tiny",
         encoder_options: dict[str, Any] | None = None, masking: float = 0.3, interpolation: float = 0.3, contrast: float = 0.1,
-        encoder_steps: int = 200, n_components: int = 32, cross_fit: int = 3, denoiser: str = "stacked",
+        encoder_steps: int = 600, encoder_lr: float = 2e-3, n_components: int = 32, cross_fit: int = 3, denoiser: str = "stacked",
         unet_options: dict[str, Any] | None = None, n_tokens: int = 4, autoencoder: str | None = None, autoencoder_options: dict[str, Any] | None = None, input_dropout: float = 0.0,
         noise_mixing: float = 0.5, noise_kind: str = "mixed", first_frame: bool = False, negative: str = "nothing",
         noise: dict[str, Any] | None = None, steps: int = 600, batch_size: int = 32, lr: float = 4e-3, ema: float | None = 0.99,
@@ -76,7 +76,7 @@ class NeuroCine(VideoDecoder):
     ) -> None:  # fmt: skip
         self.encoder, self.encoder_preset, self.encoder_options = encoder, encoder_preset, encoder_options
         self.masking, self.interpolation, self.contrast = masking, interpolation, contrast
-        self.encoder_steps, self.n_components = encoder_steps, n_components
+        self.encoder_steps, self.encoder_lr, self.n_components = encoder_steps, encoder_lr, n_components
         super().__init__(
             preset=preset, denoiser=denoiser, unet_options=unet_options, n_tokens=n_tokens, cross_fit=cross_fit,
             autoencoder=autoencoder, autoencoder_options=autoencoder_options, training=training, sampler=sampler, input_dropout=input_dropout, noise_mixing=noise_mixing, noise_kind=noise_kind,
@@ -148,7 +148,7 @@ class _ContrastiveFront:
         model = nn.ModuleDict({"encoder": self.encoder, "views": InfoNCE(), "stimulus": InfoNCE()})
         tensors = {"x": y, "given": x, "next_x": y[nearby], "next_given": x[nearby], "ids": ids}
         fit_diffusion(
-            model, self._loss, batches_of(tensors, o.batch_size), steps=o.encoder_steps, lr=o.lr, weight_decay=0.05,
+            model, self._loss, batches_of(tensors, o.batch_size), steps=o.encoder_steps, lr=o.encoder_lr, weight_decay=0.05,
             ema=0.98, seed=o.seed, device=o.device,
         )  # fmt: skip
         self.encoder.to("cpu").eval()

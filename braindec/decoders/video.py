@@ -67,7 +67,7 @@ class VideoDecoder(PictureDecoder):
     autoencoder_options : dict, optional
         Settings of an autoencoder that is fitted.
     input_dropout : float
-        Share of the numbers of a condition that is set to 0 in each training example.
+        Share of the numbers of a condition that is set to 0 in each training example; the others grow by as much.
     noise_mixing, noise_kind
         Noise that frames share (:mod:`braindec.diffusion.film_noise`).
     first_frame : bool
@@ -252,7 +252,8 @@ class VideoDecoder(PictureDecoder):
     ) -> torch.Tensor:
         x = batch["given"]
         if self.input_dropout:
-            x = x * (torch.rand(x.shape, generator=generator).to(x.device) >= self.input_dropout)
+            kept = torch.rand(x.shape, generator=generator).to(x.device) >= self.input_dropout
+            x = x * kept / (1 - self.input_dropout)
         return x
 
     _beside: Any = None

@@ -22,7 +22,7 @@ from braindec.errors import BraindecError
 __all__ = ["SIZES", "WindowAttention"]
 
 SIZES: dict[str, dict[str, Any]] = {
-    "tiny": {"patch": 16, "dim": 64, "depth": 1, "heads": 4, "n_tokens": 4},
+    "tiny": {"patch": 16, "dim": 64, "depth": 1, "heads": 4, "n_tokens": 8},
     "base": {"patch": 16, "dim": 256, "depth": 6, "heads": 8, "n_tokens": 16},
     "paper": {"patch": 16, "dim": 1024, "depth": 24, "heads": 16, "n_tokens": 77},
 }
@@ -55,7 +55,7 @@ class WindowAttention(ModelMixin, ConfigMixin):
     ) -> None:  # fmt: skip
         super().__init__()
         self.n_patches = -(-n_voxels // patch)
-        self.dropout = nn.Dropout(dropout)
+        self.input_dropout = nn.Dropout(dropout)
         self.embed = nn.Linear(patch, dim)
         self.place = nn.Parameter(0.02 * torch.randn(1, 1, self.n_patches, dim))
         self.time = nn.Parameter(0.02 * torch.randn(1, n_volumes, 1, dim))
@@ -63,8 +63,9 @@ class WindowAttention(ModelMixin, ConfigMixin):
         self.norm = nn.LayerNorm(dim)
         self.to_tokens = nn.Linear(self.n_patches, n_tokens)
         self.to_width = nn.Linear(dim, width)
+        self.token_norm = nn.LayerNorm(width)
         self.null = nn.Parameter(0.02 * torch.randn(n_tokens, width))
-        self.pooled = None if vector is None else nn.Linear(width, vector)
+        self.pooled = None if vector is None else nn.Linear(n_tokens * width, vector)
         self.null_vector = None if vector is None else nn.Parameter(torch.zeros(vector))
 
     def forward(
@@ -84,14 +85,14 @@ class WindowAttention(ModelMixin, ConfigMixin):
                 "the windows do not fit the model", found=f"shape {tuple(condition.shape)}",
                 allowed=f"(n, {c.n_voxels} voxels * {c.n_volumes} volumes)",
             )  # fmt: skip
-        x = self.dropout(condition).reshape(-1, c.n_voxels, c.n_volumes).transpose(1, 2)
+        x = self.input_dropout(condition).reshape(-1, c.n_voxels, c.n_volumes).transpose(1, 2)
         x = nn.functional.pad(x, (0, self.n_patches * c.patch - c.n_voxels))
         x = self.embed(x.unflatten(2, (self.n_patches, c.patch))) + self.place + self.time
         for block in self.blocks:
             x = block(x)
         x = self.norm(x).mean(dim=1)  # over volumes -> (batch, patch, dim)
-        tokens = self.to_width(self.to_tokens(x.transpose(1, 2)).transpose(1, 2))
-        vector = None if self.pooled is None else self.pooled(tokens.mean(dim=1))
+        tokens = self.token_norm(self.to_width(self.to_tokens(x.transpose(1, 2)).transpose(1, 2)))
+        vector = None if self.pooled is None else self.pooled(tokens.flatten(1))
         if drop is not None:
             tokens = torch.where(drop[:, None, None], self.null.to(tokens.dtype), tokens)
             vector = None if vector is None else torch.where(drop[:, None], self.null_vector.to(vector.dtype), vector)
