@@ -167,7 +167,7 @@ print(json.dumps([most - before, tests.estimate_training(model, loss, given, **o
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
-@pytest.mark.parametrize(("preset", "rows", "options"), [("tiny", 48, {}), ("base", 4, {})])
+@pytest.mark.parametrize(("preset", "rows", "options"), [("tiny", 48, {}), ("base", 3, {})])
 def test_estimates_against_what_a_process_takes(tmp_path, preset, rows, options):
     script = tmp_path / "measure.py"
     script.write_text(MEASURE.format(here=str(Path(__file__).parent), module=Path(__file__).stem))

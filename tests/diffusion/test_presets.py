@@ -75,13 +75,8 @@ def test_autoencoders_and_films_run():
 def test_motion_layers_turn_a_denoiser_of_pictures_into_one_of_films():
     unet = presets.unet("tiny", channels=4)
     film = presets.film_unet(denoiser=unet)
-    assert film(torch.randn(1, 4, 3, 8, 8), 1, encoder_hidden_states=torch.randn(1, 2, 32)).sample.shape == (
-        1,
-        4,
-        3,
-        8,
-        8,
-    )
+    x, tokens = torch.randn(2, 4, 3, 8, 8), torch.randn(2 * 3, 2, 32)
+    assert film(x, 1, encoder_hidden_states=tokens).sample.shape == x.shape
     weight = film.state_dict()["conv_in.weight"]
     assert torch.equal(weight, unet.conv_in.weight)
     with pytest.raises(BraindecError, match="do not fit the denoiser"):

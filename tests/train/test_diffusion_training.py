@@ -372,12 +372,12 @@ import sys, torch
 torch.set_num_threads(1)
 sys.path.insert(0, {here!r})
 import {module} as tests
-tests.run({work!r}, steps=400, save_every=7)
+tests.run({work!r}, steps=200, save_every=7)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_killed_while_it_trains(tmp_path, how):
     """A signal at a moment of no choosing; what is left over is whole, and the end is the same."""
     work, script = tmp_path / "work", tmp_path / "job.py"
@@ -389,14 +389,14 @@ def test_killed_while_it_trains(tmp_path, how):
     job.send_signal(how)
     assert job.wait() != 0
     stopped = step_of(work)
-    assert 20 <= stopped < 400
+    assert 20 <= stopped < 200
     if how != signal.SIGKILL:
         assert next(work.glob("run-*/step-*.safetensors")).stem.endswith(str(stopped))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        expected, history = run(steps=400, save_every=7)
-        weights, resumed = run(work, steps=400, save_every=7)
+        expected, history = run(steps=200, save_every=7)
+        weights, resumed = run(work, steps=200, save_every=7)
     finally:
         torch.set_num_threads(threads)
     assert same(expected, weights) and history.rows == resumed.rows
