@@ -19,8 +19,8 @@ __all__ = ["training_curves"]
 _KEYS = {
     "train": ("train", "train_loss", "training", "loss"),
     "validation": ("validation", "validation_loss", "valid", "valid_loss", "val", "val_loss"),
-    "epochs": ("epoch", "epochs"),
-    "chosen": ("chosen", "best_epoch", "best", "kept"),
+    "epochs": ("epoch", "epochs", "step", "steps"),
+    "chosen": ("chosen", "best_epoch", "best_step", "best", "kept"),
     "chance": ("chance", "chance_loss"),
 }
 
@@ -44,8 +44,8 @@ def training_curves(
     Parameters
     ----------
     history : mapping of str to array, optional
-        Holds train (or train_loss), validation (or validation_loss), epoch, chosen (or best_epoch) and chance under
-        these names; others are left alone.
+        Holds train (or train_loss), validation (or validation_loss), epoch (or step), chosen (or best_epoch, best_step) and
+        chance under these names; others are left alone.
     train, validation : array of shape (n_epochs,)
         Loss of each epoch; NaN in ``validation`` where it was not taken.
     chosen : int, optional
@@ -66,6 +66,7 @@ def training_curves(
     BraindecError
         If lengths differ, the history has no training loss, or no validation value is finite.
     """
+    unit = "step" if history is not None and "step" in history and "epoch" not in history else "epoch"
     if history is not None:
         found = _look_up(history)
         train, validation, epochs = (
@@ -86,11 +87,11 @@ def training_curves(
         ax.plot(x[there], held[there], color=RED, linestyle=(0, (5, 1.5)), label=f"validation{counts[1]}", marker=mark)
     if chosen is not None:
         chosen = int(np.asarray(chosen).ravel()[-1])
-        ax.axvline(chosen, color=GREEN, linewidth=1.2, label=f"kept: epoch {chosen}")
+        ax.axvline(chosen, color=GREEN, linewidth=1.2, label=f"kept: {unit} {chosen}")
     if chance is not None:
         chance = float(np.asarray(chance).ravel()[-1])
         chance_line(ax, chance, label=f"guessing ({chance:.3g})")
-    ax.set_xlabel("epoch")
+    ax.set_xlabel(unit)
     ax.set_ylabel(ylabel)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     grid(ax)

@@ -82,6 +82,13 @@ def test_null_histogram_computes_p_when_it_is_not_given():
     assert "observed 0.950, p = 0.050" in words  # (1 + 4) / (1 + 99)
 
 
+def test_training_curves_of_steps():
+    figure = training_curves({"step": [10, 20, 30], "train_loss": [3.0, 2.0, 1.0], "best_step": [20]})
+    (ax,) = figure.axes
+    assert ax.get_xlabel() == "step" and list(ax.lines[0].get_xdata()) == [10, 20, 30]
+    assert any("kept: step 20" in t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text")))
+
+
 def test_training_curves_understands_a_history():
     ax = training_curves({"train_loss": [3, 2, 1], "val_loss": [3, 2, 2.5], "best_epoch": 2}).axes[0]
     assert np.allclose(ax.lines[0].get_ydata(), [3, 2, 1]) and np.allclose(ax.lines[1].get_ydata(), [3, 2, 2.5])
