@@ -54,6 +54,7 @@ class Synthetic(Section):
     n_train: PositiveInt = 640
     n_test: PositiveInt = 64
     size: PositiveInt = 16
+    radius: tuple[float, float] | None = (0.2, 0.25)
     noise: float = Field(1.0, ge=0)
     n_voxels: PositiveInt = 300
     seed: int = 0
@@ -126,7 +127,7 @@ def load(config, unit, cache):
         return windows.with_trials(part=part), pictures, None, None
     if is_synthetic(config):
         cohort = scene_cohort(made.modality, n_subjects=made.n_subjects, n_train=made.n_train, n_test=made.n_test, size=made.size,
-                              noise=made.noise, seed=made.seed)  # fmt: skip
+                              noise=made.noise, seed=made.seed, radius=made.radius)  # fmt: skip
         return cohort.windows(unit["subject"]), cohort.pictures, cohort.features, None
     source = source_of(config.data)
     windows = source.windows(unit["subject"])
@@ -201,7 +202,13 @@ def metrics_of(config, pictures):
     asked = list(config.metrics or ["two_way", "within_category", "pixcorr", "ssim"])
     if not is_synthetic(config) or config.synthetic.stimuli != "scenes":
         return asked, []
-    more = scene_pictures(1500, size=config.synthetic.size, seed=10_007 + config.synthetic.seed, prefix="reader")
+    more = scene_pictures(
+        1500,
+        size=config.synthetic.size,
+        radius=config.synthetic.radius,
+        seed=10_007 + config.synthetic.seed,
+        prefix="reader",
+    )
     reader = AttributeReader(more, ["shape", "colour", "x", "y"])
     place = reader.metric("x", "y")
     place.__name__ = "place"

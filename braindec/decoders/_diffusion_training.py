@@ -24,10 +24,10 @@ from torch import nn
 from braindec.diffusion.conditioner import Conditioner
 from braindec.diffusion.image_pipeline import BrainImagePipeline
 from braindec.diffusion.patch_autoencoder import PatchAutoencoder
-from braindec.diffusion.presets import autoencoder, unet
+from braindec.diffusion.presets import autoencoder, sizes, unet
 from braindec.diffusion.pretrained import open_component
 from braindec.diffusion.schedulers import make_scheduler, training_scheduler
-from braindec.errors import BraindecError
+from braindec.errors import BraindecError, did_you_mean
 from braindec.train.denoising import diffusion_loss
 from braindec.train.diffusion import StepHistory, fit_diffusion
 from braindec.types import Pictures
@@ -55,6 +55,14 @@ class DenoiserOptions:
             raise BraindecError("drop is a share of the conditions", found=repr(decoder.drop), allowed="0 to below 1")
         return {name: getattr(decoder, name) for name in DenoiserOptions.NAMES}
 
+    @staticmethod
+    def check(decoder: Any) -> None:
+        """Raise if an option is wrong, as far as that can be known without data."""
+        DenoiserOptions.of(decoder)
+        levels = noise_levels(decoder.preset, latents=False, changes=decoder.noise)
+        make_scheduler(decoder.sampler, training=levels)
+        denoiser_name(decoder.preset)
+
 
 def denoiser_unet(
     preset: str, *, channels: int, size: tuple[int, int], vector: int | None = None, changes: Mapping[str, Any] | None = None
@@ -64,14 +72,21 @@ def denoiser_unet(
     "paper" is the label-to-image latent model that MinD-Vis starts from ("paper:mindvis"); tokens have its
     ``cross_attention_dim``.
     """
-    name = "paper:mindvis" if preset == "paper" else preset
     return unet(
-        name,
+        denoiser_name(preset),
         sample_size=size[0] if size[0] == size[1] else size,
         channels=channels,
         vector=vector,
         **dict(changes or {}),
     )
+
+
+def denoiser_name(preset: str) -> str:
+    """The size of the denoiser of a preset."""
+    name, known = "paper:mindvis" if preset == "paper" else preset, sizes("unet")
+    if name not in known:
+        raise BraindecError(f"there is no preset {preset!r}{did_you_mean(preset, known)}", allowed=", ".join(("paper", *known)))  # fmt: skip
+    return name
 
 
 def nchw(pictures: np.ndarray) -> torch.Tensor:

@@ -126,6 +126,10 @@ class Conditioned(PictureDecoder):
         self.sampler, self.num_inference_steps, self.guidance_scale = sampler, num_inference_steps, guidance_scale
         self.scaler, self.scale_by, self.time_bins, self.extra_pictures = scaler, scale_by, time_bins, extra_pictures
 
+    def check(self) -> None:
+        """Raise :class:`BraindecError` if an option is wrong, as far as that can be known without data."""
+        DenoiserOptions.check(self)
+
     def fit(
         self, windows: Windows, pictures: Pictures, features: Features | None = None, *, validation: Windows | None = None
     ) -> Conditioned:  # fmt: skip

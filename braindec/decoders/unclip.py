@@ -135,6 +135,10 @@ class Unclip(PictureDecoder):
             n_candidates,
         )
 
+    def check(self) -> None:
+        """Raise :class:`BraindecError` if an option is wrong, as far as that can be known without data."""
+        DenoiserOptions.check(self)
+
     def fit(
         self, windows: Windows, pictures: Pictures, features: Features | None = None, *, validation: Windows | None = None
     ) -> Unclip:  # fmt: skip
