@@ -89,8 +89,7 @@ class Config(RecipeConfig):
     rows: list[str] | None = None
     seeds: PositiveInt = 2
     network: str = "pixels"
-    metrics: Annotated[list[str], Field(min_length=1)] = ["two_way", "motion_direction", "pixcorr", "frame_ssim", "end_point_error",
-                                                          "temporal_consistency"]  # fmt: skip
+    metrics: Annotated[list[str], Field(min_length=1)] = ["two_way", "motion_direction", "pixcorr", "frame_ssim", "end_point_error"]
     n_permutations: NonNegativeInt = 1000
     n_bootstrap: PositiveInt = 1000
 
