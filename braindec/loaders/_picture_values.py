@@ -28,10 +28,15 @@ def pair(size: int | Sequence[int] | None) -> tuple[int, int] | None:
     """Height and width of ``size``."""
     if size is None:
         return None
-    height, width = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
-    if min(height, width) < 1:
-        raise BraindecError(f"pictures of {height} x {width} pixels cannot be", allowed="1 or more pixels a side")
-    return int(height), int(width)
+    sides = tuple(size) if isinstance(size, (list, tuple, np.ndarray)) else (size, size)
+    if len(sides) != 2 or not all(
+        isinstance(s, (int, np.integer)) and not isinstance(s, bool) and s >= 1 for s in sides
+    ):
+        raise BraindecError(
+            f"pictures cannot have size={size!r}",
+            allowed="pixels a side, or (height, width): whole numbers of 1 or more",
+        )
+    return int(sides[0]), int(sides[1])
 
 
 def of_mode(values: np.ndarray, mode: str) -> np.ndarray:
@@ -76,7 +81,7 @@ def headers(paths: Sequence[Path]) -> list[tuple[int, int, str]]:
             with Image.open(path) as image:
                 kind, (width, height) = image.mode, image.size
                 turned = image.getexif().get(0x0112, 1) in (5, 6, 7, 8)  # on its side
-        except (OSError, SyntaxError, ValueError) as error:
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise UnreadableError(f"{path} cannot be read as an image", found=f"{type(error).__name__}: {str(error)[:150]}",
                                   fix="the file is damaged or no image") from error  # fmt: skip
         if kind in _DEEP:
@@ -97,6 +102,8 @@ def agree(
     BraindecError
         If they differ and nothing is asked for.
     """
+    if not found:
+        raise BraindecError(f"no {what} are asked for", found="an empty list", fix="name at least one stimulus")
     sizes, modes = {f[:2] for f in found}, {f[2] for f in found}
     if (len(sizes) > 1 and size is None) or (len(modes) > 1 and mode is None):
         kinds: dict[tuple[int, int, str], list[str]] = {}

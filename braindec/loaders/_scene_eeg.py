@@ -11,6 +11,7 @@ Source: the sphere of :mod:`braindec.signal.spherical_head`, electrodes on the s
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -122,9 +123,12 @@ def respond(
 ) -> Windows:  # fmt: skip
     """Return windows around the scenes, cut from one continuous recording a run, in V."""
     names = _CAP32.split() if channels is None else list(channels)
-    if not noise >= 0 or not tmin < tmax or not 50 <= sfreq <= 2000 or tmin < -0.5 or tmax > 1.0:
+    sensible = (
+        all(isinstance(v, Real) for v in (noise, sfreq, tmin, tmax)) and 0 <= noise < np.inf and 50 <= sfreq <= 2000
+    )
+    if not sensible or not tmin < tmax or tmin < -0.5 or tmax > 1.0 or round((tmax - tmin) * sfreq) < 1:
         raise BraindecError("EEG of scenes needs sensible numbers", found=f"noise={noise}, sfreq={sfreq}, {tmin} to {tmax} s",
-                            allowed="noise >= 0, sfreq 50 to 2000 Hz, -0.5 <= tmin < tmax <= 1 s")  # fmt: skip
+                            allowed="noise >= 0, sfreq 50 to 2000 Hz, -0.5 <= tmin < tmax <= 1 s, at least one sample")  # fmt: skip
     head, told = make_scene_head(names, sfreq=sfreq, film=pictures.is_film, seed=seed, subject=subject)
     drives = drives_of(pictures, list(told["attribute"]), seed)
     shown = pictures.shape[1] / pictures.frame_rate if pictures.is_film and pictures.frame_rate else 0.3

@@ -9,6 +9,7 @@ trials of a run (.2).
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -68,9 +69,14 @@ def respond(
     pictures: Pictures, trials: pd.DataFrame, *, n_voxels: int, noise: float, seed: int, subject: str
 ) -> Windows:
     """Return the betas of the trials as windows of one sample, one recording a run."""
-    if n_voxels < 8 or not noise >= 0:
+    if (
+        not isinstance(n_voxels, (int, np.integer))
+        or not isinstance(noise, Real)
+        or n_voxels < 8
+        or not 0 <= noise < np.inf
+    ):
         raise BraindecError("voxels that see scenes need sensible numbers", found=f"n_voxels={n_voxels}, noise={noise}",
-                            allowed="n_voxels >= 8, noise >= 0")  # fmt: skip
+                            allowed="a whole number n_voxels >= 8, noise >= 0")  # fmt: skip
     truth = make_voxels(pictures, n_voxels=n_voxels, noise=noise, seed=seed, subject=subject)
     loadings = _loadings(truth["region"], np.random.default_rng([seed, 83, subject_number(subject)]))
     names = [f"{r}-{i:04d}" for i, r in enumerate(truth["region"])]

@@ -37,11 +37,12 @@ def plan(
         If numbers make no sense or a stimulus has no picture.
     """
     rows = pictures.rows_of(pictures.ids if stimulus_ids is None else stimulus_ids)
-    if repetitions < 1 or runs < 1 or runs > repetitions * len(rows):
+    whole = all(isinstance(k, (int, np.integer)) for k in (repetitions, runs))
+    if not whole or repetitions < 1 or runs < 1 or runs > repetitions * len(rows):
         raise BraindecError(
             "a subject needs sensible numbers of repetitions and runs",
             found=f"repetitions={repetitions}, runs={runs} for {len(rows)} scenes",
-            allowed="1 or more repetitions, 1 run to one for each trial",
+            allowed="whole numbers: 1 or more repetitions, 1 run to one for each trial",
         )
     rng = np.random.default_rng([seed, 73, subject_number(subject), first_run])
     order = np.concatenate([rng.permutation(rows) for _ in range(repetitions)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +76,11 @@ def load_films(
     """
     check_mode(mode)
     wanted = pair(size)
-    if step < 1 or (n_frames is not None and n_frames < 1) or (frame_rate is not None and not frame_rate > 0):
+    counts = [step] if n_frames is None else [step, n_frames]
+    sensible = all(isinstance(k, (int, np.integer)) and k >= 1 for k in counts)
+    if not sensible or (frame_rate is not None and not (isinstance(frame_rate, Real) and frame_rate > 0)):
         raise BraindecError("films need sensible numbers", found=f"step={step}, n_frames={n_frames}, frame_rate={frame_rate}",
-                            allowed="1 or more; frames per second above 0")  # fmt: skip
+                            allowed="whole numbers of 1 or more; frames per second above 0")  # fmt: skip
     items, paths = _entries(_files.existing(source))
     if stimulus_ids is not None:
         rows = match(items["stimulus_id"].tolist(), stimulus_ids, where=str(source))

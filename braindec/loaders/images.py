@@ -19,6 +19,7 @@ from braindec.types import Features
 
 __all__ = ["Images", "image_features", "load_images"]
 
+_DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif")
 
 
@@ -248,15 +249,19 @@ def _read(path: Path, size: tuple[int, int]) -> np.ndarray:
 
     try:
         with Image.open(path) as image:
+            if image.mode in _DEEP:  # their conversion to 8 bits cuts off all that is brighter
+                raise UnreadableError(f"{path} holds more than 8 bits a channel", found=f"mode {image.mode}",
+                                      allowed="8 bits, grey or colour", fix="save it with 8 bits")  # fmt: skip
+            image = ImageOps.exif_transpose(image)  # first: what is mixed with white forgets how it was turned
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                 clear = image.convert("RGBA")
                 white = Image.new("RGBA", clear.size, (255, 255, 255, 255))
                 image = Image.alpha_composite(white, clear)
-            picture = ImageOps.exif_transpose(image).convert("RGB")
+            picture = image.convert("RGB")
             shrinking = min(picture.size[0] / size[1], picture.size[1] / size[0]) > 1
             method = Image.Resampling.BOX if shrinking else Image.Resampling.BILINEAR
             return np.asarray(ImageOps.fit(picture, (size[1], size[0]), method=method), dtype=np.uint8)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableError(
             f"{path} cannot be read as an image",
             found=f"{type(error).__name__}: {str(error)[:150]}",

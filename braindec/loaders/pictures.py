@@ -167,7 +167,9 @@ def _of_npz(path: Path, size: tuple[int, int] | None, mode: str | None, stimulus
     read = {n: np.asarray(_arrays.read(f"{path.name}:{n}", path.parent)) for n in shapes}
     values, rate = read.pop("values"), read.pop("frame_rate", None)
     items = pd.DataFrame({n: v for n, v in read.items() if v.shape == (len(values),)})
-    found = Pictures(values, items, None if rate is None else float(rate), {"path": str(path)})
+    if rate is not None and (rate.size != 1 or rate.dtype.kind not in "iuf"):
+        raise BraindecError(f"{path}: frame_rate must be one number", found=f"{rate.dtype} of shape {rate.shape}")
+    found = Pictures(values, items, None if rate is None else float(rate.item()), {"path": str(path)})
     found = found if stimulus_ids is None else found[found.rows_of(stimulus_ids)]
     if size is None and mode is None:
         return found
@@ -188,8 +190,7 @@ def _of_files(
     paths, items = [images.paths[i] for i in rows], images.items.iloc[rows].reset_index(drop=True)
     if stimulus_ids is not None:
         items["stimulus_id"] = [str(s) for s in stimulus_ids]
-    if size is None or mode is None:
-        size, mode = agree(headers(paths), [p.name for p in paths], size=size, mode=mode, what="images")
+    size, mode = agree(headers(paths), [p.name for p in paths], size=size, mode=mode, what="images")
     sized = Images(tuple(paths), items, size)
     values = Lazy((len(paths), *size, 3 if mode == "colour" else 1), partial(_read_images, sized, mode))
     return Pictures(values, items, info={"path": str(path)})

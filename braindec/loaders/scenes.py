@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from colorsys import hsv_to_rgb
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -87,6 +88,7 @@ def scene_pictures(
         If a name is unknown, a number makes no sense, or an object does not fit into the picture.
     """
     _check(n, size, n_frames, frame_rate, concept, film)
+    check_seed(seed)
     levels = {"shape": _names("shapes", shapes, SHAPES), "colour": _names("colours", colours, COLOURS),
               "background": _names("backgrounds", backgrounds, BACKGROUNDS)}  # fmt: skip
     if film:
@@ -176,7 +178,9 @@ def _names(what: str, asked: int | Sequence[str], known: dict) -> list[str]:
         if not 1 <= asked <= len(known):
             raise BraindecError(f"scenes cannot have {asked} {what}", allowed=f"1 to {len(known)}: {', '.join(known)}")
         return list(known)[:asked]
-    names = [asked] if isinstance(asked, str) else list(asked)  # type: ignore[arg-type]
+    if isinstance(asked, bool) or not isinstance(asked, (str, Sequence, np.ndarray)):
+        raise BraindecError(f"{what} of scenes: how many, or their names", found=repr(asked), allowed=", ".join(known))
+    names = [asked] if isinstance(asked, str) else list(asked)
     unknown = [n for n in names if n not in known]
     if unknown or not names or len(set(names)) < len(names):
         wrong = (
@@ -189,13 +193,16 @@ def _names(what: str, asked: int | Sequence[str], known: dict) -> list[str]:
 
 
 def _check(n: int, size: int, n_frames: int, frame_rate: float, concept: str, film: bool) -> None:
-    if n < 1 or not 8 <= size <= 256 or (film and (n_frames < 2 or not frame_rate > 0)):
+    whole = all(isinstance(k, (int, np.integer)) for k in (n, size, *([n_frames] if film else [])))
+    rate = not film or (isinstance(frame_rate, Real) and frame_rate > 0)
+    if not whole or not rate or n < 1 or not 8 <= size <= 256 or (film and n_frames < 2):
         raise BraindecError(
             "scenes need sensible numbers", found=f"n={n}, size={size}, n_frames={n_frames}, frame_rate={frame_rate}",
-            allowed="n >= 1, size 8 to 256, n_frames >= 2, frame_rate > 0",
+            allowed="whole numbers n >= 1, size 8 to 256, n_frames >= 2; frame_rate > 0",
         )  # fmt: skip
     if concept not in _CONCEPTS or (concept == "motion" and not film):
-        raise BraindecError(f"concept={concept!r} is unknown{did_you_mean(concept, _CONCEPTS)}",
+        near = did_you_mean(concept, _CONCEPTS) if concept not in _CONCEPTS else ": these pictures do not move"
+        raise BraindecError(f"concept={concept!r} cannot be{near}",
                             allowed="object, shape, colour, and motion for films")  # fmt: skip
 
 
@@ -203,10 +210,8 @@ def _ranges(
     size: int, radius: tuple[float, float] | None, speed: float | tuple[float, float] | None, n_frames: int | None
 ) -> dict[str, Any]:
     """What is drawn from: radius (sides), speed (pixels a frame), and the largest x and y at which every object fits."""
-    low, high = radius if radius is not None else (0.13, 0.19) if n_frames is None else (0.10, 0.15)
-    slow, fast = (
-        (size / 42, size / 21) if speed is None else speed if isinstance(speed, (tuple, list)) else (speed, speed)
-    )
+    low, high = _range("radius", (0.13, 0.19) if n_frames is None else (0.10, 0.15), radius)
+    slow, fast = _range("speed", (size / 42, size / 21), speed)
     path = float(fast) * (n_frames - 1) / size if n_frames is not None else 0.0
     room = 0.5 - REACH * high - path / 2
     if not 0 < low <= high or not 0 <= slow <= fast or room <= 0:
@@ -217,6 +222,20 @@ def _ranges(
             fix="make the object smaller, slower, or the film shorter",
         )
     return {"radius": [float(low), float(high)], "speed": [float(slow), float(fast)], "room": 2 * room}
+
+
+def _range(name: str, usual: tuple[float, float], given: Any) -> tuple[float, float]:
+    """Lowest and highest value: those given, one number for both, or the usual ones."""
+    pair = usual if given is None else tuple(given) if isinstance(given, (list, tuple, np.ndarray)) else (given, given)
+    if len(pair) != 2 or not all(isinstance(v, Real) for v in pair):
+        raise BraindecError(f"{name} of scenes: a number, or the lowest and the highest", found=repr(given))
+    return float(pair[0]), float(pair[1])
+
+
+def check_seed(seed: Any) -> None:
+    """Refuse a seed that numpy cannot take."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise BraindecError("the seed must be a whole number", found=repr(seed), allowed="0 or more")
 
 
 def _vary(items: pd.DataFrame, ranges: dict[str, Any], film: bool, rng: np.random.Generator) -> pd.DataFrame:
@@ -271,9 +290,12 @@ def _balanced(n: int, levels: dict[str, list[str]], rng: np.random.Generator) ->
 
 def check_scenes(pictures: Pictures) -> pd.DataFrame:
     """Return the table of drawn scenes; other pictures are refused."""
+    if not isinstance(pictures, Pictures):
+        raise BraindecError("drawn scenes are Pictures", found=type(pictures).__name__,
+                            fix="make them with braindec.loaders.scenes.scene_pictures")  # fmt: skip
     missing = [c for c in (*_PAINT, "dx", "dy", "colour") if c not in pictures.items]
     if missing or "levels" not in pictures.info:
-        raise BraindecError("these pictures are no drawn scenes", found=f"no column {', '.join(missing[:4])}",
+        raise BraindecError("these pictures are no drawn scenes", found=f"no column {', '.join(missing[:4])}" if missing else "no info['levels']",
                             fix="make them with braindec.loaders.scenes.scene_pictures")  # fmt: skip
     return pictures.items
 

@@ -6,12 +6,14 @@ Source: digits, Alpaydin & Kaynak 1998 (UCI), as shipped with scikit-learn.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError
+from braindec.loaders.scenes import check_seed
 from braindec.types import Pictures, Recording, Windows
 from braindec.types.signals import StackedSignal
 
@@ -55,17 +57,26 @@ def pixel_voxels(
     seed : int
         The weights depend on the seed alone, the noise on the seed and the order.
     """
-    if n_voxels < 1 or noise < 0 or repetitions < 1:
+    check_seed(seed)
+    whole = all(isinstance(k, (int, np.integer)) and k >= 1 for k in (n_voxels, repetitions))
+    if not whole or not isinstance(noise, Real) or not 0 <= noise < np.inf:
         raise BraindecError(
             "voxels that see pixels need sensible numbers",
             found=f"n_voxels={n_voxels}, noise={noise}, repetitions={repetitions}",
-            allowed="n_voxels >= 1, noise >= 0, repetitions >= 1",
+            allowed="whole numbers n_voxels >= 1 and repetitions >= 1, noise >= 0",
         )
     shown = np.tile(np.asarray(pictures.ids if stimulus_ids is None else stimulus_ids, dtype=object), repetitions)
     pixels = pictures.load().reshape(len(pictures), -1)
     weights = np.random.default_rng([seed, 61]).normal(size=(pixels.shape[1], n_voxels)).astype(np.float32)
     clean = (pixels - pixels.mean(axis=0)) @ weights
-    clean /= clean.std(axis=0)
+    spread = clean.std(axis=0)
+    if not (spread > 1e-6).all():
+        raise BraindecError(
+            "pictures that are all alike tell voxels nothing",
+            found=f"{len(pictures)} pictures",
+            fix="give pictures that differ",
+        )
+    clean /= spread
     rows = pictures.rows_of(shown)
     signal = clean[rows] + noise * np.random.default_rng([seed, 62]).normal(size=(len(rows), n_voxels))
     trials = pictures.items.iloc[rows].reset_index(drop=True)

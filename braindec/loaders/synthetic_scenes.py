@@ -7,6 +7,7 @@ fMRI carries nothing. The same seed gives the same bytes.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ import pandas as pd
 from braindec.errors import BraindecError, did_you_mean
 from braindec.loaders import _scene_eeg, _scene_fmri
 from braindec.loaders._scene_trials import plan
-from braindec.loaders.scenes import check_scenes, scene_features, scene_pictures
+from braindec.loaders.scenes import check_scenes, check_seed, scene_features, scene_pictures
 from braindec.types import Features, Pictures, Windows
 
 __all__ = ["SceneCohort", "scene_cohort", "scene_eeg", "scene_fmri"]
@@ -61,6 +62,7 @@ def scene_fmri(
         If the pictures are no drawn scenes, or a number makes no sense.
     """
     check_scenes(pictures)
+    check_seed(seed)
     trials = plan(pictures, subject=subject, repetitions=repetitions, runs=runs, seed=seed, stimulus_ids=stimulus_ids)
     return _scene_fmri.respond(pictures, trials, n_voxels=n_voxels, noise=noise, seed=seed, subject=subject)
 
@@ -101,6 +103,7 @@ def scene_eeg(
         If the pictures are no drawn scenes, a channel is unknown, or a number makes no sense.
     """
     check_scenes(pictures)
+    check_seed(seed)
     trials = plan(pictures, subject=subject, repetitions=repetitions, runs=runs, seed=seed, stimulus_ids=stimulus_ids)
     given = list(channels) if channels is not None else None
     return _scene_eeg.respond(
@@ -221,19 +224,28 @@ def scene_cohort(
     if modality not in known:
         raise BraindecError(f"there is no cohort of {modality!r} that sees scenes{did_you_mean(modality, known)}",
                             allowed=", ".join(known))  # fmt: skip
+    if signal is not None and not isinstance(signal, Mapping):
+        raise BraindecError(
+            "signal holds options of the recording", found=repr(signal), allowed=", ".join(known[modality])
+        )
     given = dict(signal or {})
     for name in given:
         if name not in known[modality]:
             raise BraindecError(f"{modality} of scenes has no option {name!r}{did_you_mean(name, known[modality])}",
                                 allowed=", ".join(known[modality]))  # fmt: skip
-    if (
-        min(n_subjects, n_train, n_test, train_repetitions, test_repetitions, train_runs, test_runs) < 1
-        or n_subjects > 99
-    ):
+    drawn = [
+        n for n in inspect.signature(scene_pictures).parameters if n not in ("n", "size", "seed", "film", "prefix")
+    ]
+    for name in scenes:
+        if name not in drawn:
+            raise BraindecError(f"scenes have no option {name!r}{did_you_mean(name, drawn)}", allowed=", ".join(drawn))
+    check_seed(seed)
+    counts = (n_subjects, n_train, n_test, train_repetitions, test_repetitions, train_runs, test_runs)
+    if not all(isinstance(k, (int, np.integer)) for k in counts) or min(counts) < 1 or n_subjects > 99:
         raise BraindecError(
             "a cohort needs sensible numbers",
             found=f"{n_subjects} subjects, {n_train} + {n_test} scenes, shown {train_repetitions} and {test_repetitions} times",
-            allowed="1 or more of each, 99 subjects at most",
+            allowed="whole numbers: 1 or more of each, 99 subjects at most",
         )
     parts = [
         scene_pictures(n, size=size, seed=2 * seed + k, film=film, prefix=name, **scenes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,14 @@ class Pictures:
     info: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not hasattr(self.values, "shape") or not isinstance(self.items, pd.DataFrame):
+            raise BraindecError(
+                "pictures need an array of values and a table of items", found=f"{type(self.values).__name__}, {type(self.items).__name__}",
+                fix="Pictures.from_arrays(values, stimulus_ids) makes both",
+            )  # fmt: skip
         shape = tuple(self.values.shape)
+        if shape[:1] == (0,):
+            raise BraindecError("there are no pictures", found=f"shape {shape}", fix="keep at least one item")
         if len(shape) not in (4, 5) or shape[-1] not in (1, 3) or 0 in shape:
             raise BraindecError(
                 "pictures must be (item, height, width, channel), films (item, frame, height, width, channel)",
@@ -54,6 +62,13 @@ class Pictures:
             raise BraindecError("pictures and their table differ in number", found=f"{shape[0]} and {len(items)}")
         if "stimulus_id" not in items:
             raise BraindecError("pictures need a column stimulus_id in items", found=f"columns {list(items.columns)}")
+        if items["stimulus_id"].isna().any():
+            raise BraindecError("pictures without a stimulus_id", found=f"first: row {int(items['stimulus_id'].isna().argmax())}",
+                                fix="name each picture, or leave it out")  # fmt: skip
+        if self.frame_rate is not None and not (isinstance(self.frame_rate, Real) and 0 < self.frame_rate < np.inf):
+            raise BraindecError(
+                "frame_rate of films must be above 0", found=repr(self.frame_rate), allowed="frames per second, or None"
+            )
         items["stimulus_id"] = items["stimulus_id"].astype(str)
         twice = items["stimulus_id"][items["stimulus_id"].duplicated()].unique()
         if len(twice):
@@ -94,7 +109,11 @@ class Pictures:
             values = np.asarray(values)
         if isinstance(values, np.ndarray) and values.ndim == 3:
             values = values[..., None]
-        return cls(values, pd.DataFrame({"stimulus_id": list(stimulus_ids), **columns}), frame_rate)
+        table = {name: list(column) for name, column in {"stimulus_id": stimulus_ids, **columns}.items()}
+        wrong = {name: len(column) for name, column in table.items() if len(column) != len(values)}
+        if wrong:
+            raise BraindecError("pictures and their table differ in number", found=f"{len(values)} pictures; {wrong}")
+        return cls(values, pd.DataFrame(table), frame_rate)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -153,17 +172,23 @@ class Pictures:
         Raises
         ------
         BraindecError
-            If floats are not finite or leave 0 to 1.
+            If values are no numbers, are not finite or leave 0 to 1.
         """
         kept = np.arange(len(self)) if rows is None else np.atleast_1d(np.arange(len(self))[rows])
         values = self._read(kept)
         if values.dtype == np.uint8:
             return values.astype(np.float32) / 255
-        values = values.astype(np.float32)
+        if values.dtype.kind not in "buif":
+            raise BraindecError(
+                "pictures must be numbers", found=f"dtype {values.dtype}", allowed="uint8, or floats of 0 to 1"
+            )
+        source, values = values.dtype, values.astype(np.float32)
+        if not len(values):
+            return values
         if not np.isfinite(values).all() or values.min() < -1e-6 or values.max() > 1 + 1e-6:
             raise BraindecError(
-                "pictures of floats must be finite and between 0 and 1",
-                found=f"{np.nanmin(values):.3g} to {np.nanmax(values):.3g}" + ("" if np.isfinite(values).all() else ", some not finite"),
+                "pictures other than uint8 must be finite and between 0 and 1",
+                found=f"{source}, {np.fmin.reduce(values, None):.3g} to {np.fmax.reduce(values, None):.3g}" + ("" if np.isfinite(values).all() else ", some not finite"),
                 fix="divide by the largest value that the format allows (255 for 8 bits), or give uint8",
             )  # fmt: skip
         return np.clip(values, 0.0, 1.0)

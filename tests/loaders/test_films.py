@@ -131,3 +131,13 @@ def test_videos(tmp_path):
     (tmp_path / "z.mp4").write_bytes(b"no film")
     with pytest.raises(UnreadableError, match=r"z\.mp4"):
         load_films(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "options", [{"n_frames": "3"}, {"n_frames": 2.5}, {"step": None}, {"step": 1.5}, {"frame_rate": "x"}]
+)
+def test_counts_of_films_are_whole_numbers(values, tmp_path, options):
+    np.save(tmp_path / "a.npy", values[0])
+    with pytest.raises(BraindecError, match="sensible numbers"):
+        load_films(tmp_path, **{"frame_rate": 8, **options})
+    assert load_films(tmp_path, frame_rate=np.float32(8), n_frames=np.int64(3)).shape[1] == 3

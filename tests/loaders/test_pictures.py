@@ -13,6 +13,7 @@ from PIL import Image
 from braindec.errors import BraindecError, UnreadableError
 from braindec.loaders._synthetic_presets import PRESETS
 from braindec.loaders._synthetic_stimuli import write_stimuli
+from braindec.loaders.images import load_images
 from braindec.loaders.pictures import load_pictures
 from braindec.loaders.source import Source, open_source
 from braindec.loaders.twin import make_twin
@@ -203,3 +204,38 @@ def test_what_cannot_be_is_refused(tmp_path, folder):
     np.savez(tmp_path / "wrong.npz", values=np.zeros((2, 8, 8, 3)))
     with pytest.raises(BraindecError, match="stimulus_id"):
         load_pictures(tmp_path / "wrong.npz")
+
+
+def test_deep_images_are_refused_even_when_size_and_mode_are_given(tmp_path):
+    Image.fromarray(np.full((16, 16), 20_000, np.uint16)).save(tmp_path / "deep.png")
+    for options in ({}, {"size": 8, "mode": "colour"}):
+        with pytest.raises(UnreadableError, match="more than 8 bits"):
+            load_pictures(tmp_path, **options)
+    with pytest.raises(UnreadableError, match="more than 8 bits"):
+        load_images(tmp_path, size=8)[0]
+
+
+def test_a_turned_picture_with_transparency_stands_as_the_opaque_one(tmp_path):
+    values = np.zeros((10, 20, 4), np.uint8)
+    values[:, :10], values[..., 3] = 255, 255
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.fromarray(values).save(tmp_path / "a.png", exif=turned)
+    Image.fromarray(values[..., :3]).save(tmp_path / "b.png", exif=turned)
+    found = load_pictures(tmp_path).load()
+    assert found.shape == (2, 20, 10, 3)
+    np.testing.assert_array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("size", ["32", 2.5, (8,), (1, 2, 3), 0, True, float("nan")])
+def test_sizes_that_cannot_be_are_said(folder, size):
+    with pytest.raises(BraindecError, match="size="):
+        load_pictures(folder, size=size)
+
+
+def test_an_empty_choice_and_a_strange_rate_are_said(folder, tmp_path):
+    with pytest.raises(BraindecError, match="no images are asked for"):
+        load_pictures(folder, stimulus_ids=[])
+    np.savez(tmp_path / "x.npz", values=_VALUES, stimulus_id=np.arange(4), frame_rate=np.arange(4))
+    with pytest.raises(BraindecError, match="frame_rate must be one number"):
+        load_pictures(tmp_path / "x.npz")

@@ -44,8 +44,8 @@ def test_levels_of_each_factor_come_equally_often_and_independently(n):
 
 
 def test_place_gives_no_category_away():
-    from sklearn.neighbors import KNeighborsClassifier
     from sklearn.model_selection import cross_val_score
+    from sklearn.neighbors import KNeighborsClassifier
 
     items = scene_pictures(800, size=8, seed=5).items
     X = items[["x", "y", "radius", "angle"]].to_numpy()
@@ -202,3 +202,16 @@ def test_concepts():
     assert (
         scene_pictures(64, size=16, film=True, concept="motion").items["concept_id"].value_counts().tolist() == [16] * 4
     )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"n": 10.5}, {"n": "5"}, {"size": 16.5}, {"seed": -1}, {"seed": None}, {"seed": 1.5}, {"shapes": 2.5}, {"shapes": True},
+        {"radius": (0.1,)}, {"radius": ("a", "b")}, {"film": True, "n_frames": 2.5}, {"film": True, "speed": "fast"},
+        {"concept": "motion"},
+    ],
+)  # fmt: skip
+def test_strange_options_of_scenes_are_said(options):
+    with pytest.raises(BraindecError):
+        scene_pictures(**{"n": 6, "size": 8, **options})

@@ -7,6 +7,7 @@ import pytest
 
 from braindec.errors import BraindecError
 from braindec.loaders.synthetic_pictures import digit_pictures, pixel_voxels
+from braindec.types import Pictures
 
 
 def test_digits_are_those_of_scikit_learn():
@@ -38,3 +39,16 @@ def test_repetitions_and_order():
     np.testing.assert_array_equal(X[0], pixel_voxels(pictures, n_voxels=10, noise=0.0).features()[3])
     with pytest.raises(BraindecError, match="noise >= 0"):
         pixel_voxels(pictures, noise=-1)
+
+
+@pytest.mark.parametrize(
+    "options", [{"noise": float("nan")}, {"noise": "a"}, {"seed": -1}, {"n_voxels": 2.5}, {"repetitions": 1.5}]
+)
+def test_strange_options_of_voxels_are_said(options):
+    with pytest.raises(BraindecError):
+        pixel_voxels(digit_pictures()[:10], **options)
+
+
+def test_voxels_of_pictures_that_are_all_alike_are_refused_not_nan():
+    with pytest.raises(BraindecError, match="all alike"):
+        pixel_voxels(Pictures.from_arrays(np.ones((3, 4, 4, 1)), [1, 2, 3]))

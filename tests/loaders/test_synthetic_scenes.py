@@ -227,3 +227,23 @@ def test_what_makes_no_sense_is_refused(call, word):
     with pytest.raises(BraindecError) as error:
         call(scene_pictures(8, size=16))
     assert word in str(error.value)
+
+
+@pytest.mark.parametrize("see", [scene_fmri, scene_eeg])
+@pytest.mark.parametrize(
+    "options", [{"seed": -1}, {"noise": "x"}, {"noise": float("inf")}, {"repetitions": 1.5}, {"runs": 2.5}]
+)
+def test_strange_options_of_viewers_are_said(see, options):
+    with pytest.raises(BraindecError):
+        see(scene_pictures(6, size=8), **{"runs": 2, **options})
+
+
+@pytest.mark.parametrize("options", [{"seed": -1}, {"n_subjects": 1.5}, {"signal": "a"}, {"shpes": 3}])
+def test_strange_options_of_cohorts_are_said(options):
+    with pytest.raises(BraindecError, match="did you mean 'shapes'" if "shpes" in options else None):
+        scene_cohort(**{"n_train": 16, "n_test": 8, "size": 8, **options})
+
+
+def test_a_window_without_a_sample_is_refused():
+    with pytest.raises(BraindecError, match="at least one sample"):
+        scene_eeg(scene_pictures(6, size=8), runs=1, tmin=0.0, tmax=1e-4)
