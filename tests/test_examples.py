@@ -52,8 +52,8 @@ def test_guide_to_alignment(tmp_path, monkeypatch):
     assert set(names["units"].units["layer"]) == {0, 1} and (names["found"].scores["row"] == "decoded").sum() == 3
 
 
-@pytest.mark.parametrize("guide", ["spikes", "networks"])
-def test_guides_to_spikes_and_networks(guide):
+@pytest.mark.parametrize("guide", ["spikes", "networks", pytest.param("pictures", marks=pytest.mark.slow)])
+def test_guides(guide):
     """The blocks of a guide run one after the other."""
     names: dict = {}
     for block in re.findall(r"```python\n(.*?)```", (ROOT / f"docs/{guide}.md").read_text(encoding="utf8"), re.DOTALL):
