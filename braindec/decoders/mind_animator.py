@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from braindec.decoders._diffusion_training import DenoiserOptions, batches_of, sample_pictures
+from braindec.decoders._diffusion_training import DenoiserOptions, batches_of, own_memory, sample_pictures
 from braindec.decoders._films import film_targets
 from braindec.decoders._picture_stored import load_picture_decoder, save_picture_decoder
 from braindec.decoders._reading import column
@@ -217,7 +217,7 @@ class MindAnimator(VideoDecoder):
         for name in ("token_mean", "token_scale", "mean_first", "mean_condition"):
             setattr(decoder, f"{name}_", arrays[name])
         decoder._load_front(folder, arrays, more)
-        decoder.readers_ = {n: k.from_pretrained(folder / n, low_cpu_mem_usage=False).eval() for n, k in _KINDS.items()}
+        decoder.readers_ = {n: own_memory(k.from_pretrained(folder / n)).eval() for n, k in _KINDS.items()}
         decoder.pipeline_ = BrainFilmPipeline.from_pretrained(folder / "pipeline")
         decoder.pipeline_.set_progress_bar_config(disable=True)
         return decoder

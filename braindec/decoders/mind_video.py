@@ -96,6 +96,7 @@ class MindVideo(VideoDecoder):
                 stage, self._contrast_loss, batches_of(tensors, self.batch_size), steps=self.encoder_steps, lr=self.encoder_lr,
                 weight_decay=0.05, ema=0.98, seed=self.seed, device=self.device, title="contrastive stage",
             )  # fmt: skip
+            model["conditioner"].to("cpu").standardise(tensors["x"])
             if not self.train_encoder:
                 for name, weights in model["conditioner"].named_parameters():
                     weights.requires_grad_(name.startswith(("null", "pooled")))

@@ -64,6 +64,8 @@ class WindowAttention(ModelMixin, ConfigMixin):
         self.to_tokens = nn.Linear(self.n_patches, n_tokens)
         self.to_width = nn.Linear(dim, width)
         self.token_norm = nn.LayerNorm(width)
+        self.register_buffer("token_mean", torch.zeros(n_tokens, width))
+        self.register_buffer("token_scale", torch.ones(n_tokens, width))
         self.null = nn.Parameter(0.02 * torch.randn(n_tokens, width))
         self.pooled = None if vector is None else nn.Linear(n_tokens * width, vector)
         self.null_vector = None if vector is None else nn.Parameter(torch.zeros(vector))
@@ -92,11 +94,27 @@ class WindowAttention(ModelMixin, ConfigMixin):
             x = block(x)
         x = self.norm(x).mean(dim=1)  # over volumes -> (batch, patch, dim)
         tokens = self.token_norm(self.to_width(self.to_tokens(x.transpose(1, 2)).transpose(1, 2)))
+        tokens = (tokens - self.token_mean) / self.token_scale
         vector = None if self.pooled is None else self.pooled(tokens.flatten(1))
         if drop is not None:
             tokens = torch.where(drop[:, None, None], self.null.to(tokens.dtype), tokens)
             vector = None if vector is None else torch.where(drop[:, None], self.null_vector.to(vector.dtype), vector)
         return tokens, vector
+
+    @torch.no_grad()
+    def standardise(self, condition: torch.Tensor, *, block: int = 256) -> None:
+        """Give the tokens of these (training) windows mean 0 and variance 1, number by number; later windows get the same map.
+
+        What all windows have in common would else drown what tells them apart.
+        """
+        self.token_mean.zero_()
+        self.token_scale.fill_(1)
+        was = self.training
+        self.eval()
+        tokens = torch.cat([self(part)[0] for part in condition.split(block)])
+        self.train(was)
+        self.token_mean.copy_(tokens.mean(dim=0))
+        self.token_scale.copy_(tokens.std(dim=0).clamp(min=1e-3))
 
     def nothing(self, n: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Return tokens and vector of "nothing" for ``n`` items."""
