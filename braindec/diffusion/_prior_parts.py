@@ -6,6 +6,7 @@ bins of distances, Raffel et al. 2020 (T5, section 2.1), here with bins of their
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -76,10 +77,19 @@ def fitted_shape(values: torch.Tensor, shape: tuple[int, ...], what: str) -> tor
     )  # fmt: skip
 
 
-def preset_settings(kind: type, presets: Mapping[str, Mapping[str, Any]], preset: str) -> dict[str, Any]:
-    """Return the settings of a named size, or say which names there are."""
+def preset_settings(
+    kind: type, presets: Mapping[str, Mapping[str, Any]], preset: str, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the settings of a named size with changes, or say which names and settings there are."""
     if preset not in presets:
         raise BraindecError(
             f"{kind.__name__} has no preset {preset!r}{did_you_mean(str(preset), presets)}", allowed=", ".join(presets)
         )
-    return dict(presets[preset])
+    allowed = [p for p in inspect.signature(kind.__init__).parameters if p != "self"]
+    unknown = [name for name in changes if name not in allowed]
+    if unknown:
+        raise BraindecError(
+            f"{kind.__name__} has no setting {unknown[0]!r}{did_you_mean(unknown[0], allowed)}",
+            allowed=", ".join(allowed),
+        )
+    return {**presets[preset], **changes}

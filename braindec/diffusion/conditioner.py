@@ -6,6 +6,7 @@ added to the time embedding ("double conditioning"), Chen et al. 2023 (CVPR, Min
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -41,6 +42,12 @@ class Conditioner(ModelMixin, ConfigMixin):
         identity: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
+        sizes = {"dim": dim, "width": width, "n_given": n_given, "n_tokens": n_tokens, "vector": vector}
+        wrong = {k: v for k, v in sizes.items() if v is not None and (not isinstance(v, (int, np.integer)) or v < 1)}
+        if wrong:
+            raise BraindecError(
+                "the conditioner cannot be built so", found=str(wrong), allowed="whole numbers of at least 1"
+            )
         if identity and (dim != width or n_given is None):
             raise BraindecError(
                 "tokens can only be passed on as they are when they have the denoiser's width",

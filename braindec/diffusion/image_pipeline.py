@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,20 @@ from PIL import Image
 from tqdm import tqdm
 
 from braindec.diffusion._compat import BaseOutput, DiffusionPipeline
+from braindec.diffusion._pipeline_checks import (
+    called_back,
+    check_guidance,
+    check_scheduler,
+    count,
+    finite,
+    open_pipeline,
+    set_timesteps,
+)
 from braindec.diffusion.conditioner import Conditioner
 from braindec.diffusion.noise import item_generators
 from braindec.errors import BraindecError
 
-__all__ = ["BrainImagePipeline", "ImageOutput"]
+__all__ = ["BrainImagePipeline", "ImageOutput", "check_scheduler"]
 
 OUTPUTS = ("np", "pt", "pil", "latent")
 
@@ -72,7 +82,19 @@ class BrainImagePipeline(DiffusionPipeline):
     ) -> None:
         super().__init__()
         check_scheduler(scheduler)
+        listens, told = (
+            getattr(getattr(m, "config", None), k, None)
+            for m, k in ((unet, "cross_attention_dim"), (conditioner, "width"))
+        )
+        if isinstance(listens, int) and isinstance(told, int) and listens != told:
+            raise BraindecError("the denoiser listens to tokens of another width than the conditioner makes",
+                                found=f"cross_attention_dim {listens}, width {told}")  # fmt: skip
         self.register_modules(unet=unet, scheduler=scheduler, conditioner=conditioner, vae=vae, controlnet=controlnet)
+
+    @classmethod
+    def from_pretrained(cls, name: Any, **options: Any) -> Any:
+        """Open what ``save_pretrained(name)`` wrote; weights are safetensors, pickles are refused."""
+        return open_pipeline(super().from_pretrained, name, **options)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -148,7 +170,9 @@ class BrainImagePipeline(DiffusionPipeline):
         given = None if condition is None else self._tensor(condition)
         if given is None and n is None:
             raise BraindecError("how many pictures?", found="neither a condition nor n")
-        n = int(n) if given is None else len(given)
+        n = count(n) if given is None else len(given)
+        if not n:
+            raise BraindecError("how many pictures?", found="0", allowed="1 or more")
         if control is not None and self.controlnet is None:
             raise BraindecError("this pipeline takes no control image", found="control=..., and no controlnet")
         if control is None and self.controlnet is not None:
@@ -167,8 +191,7 @@ class BrainImagePipeline(DiffusionPipeline):
             predicted = self._predict(x, t, conditions, guidance_scale, hint, control_scale)
             x = self._step(predicted, t, x, extra)
             if callback_on_step_end is not None:
-                changed = callback_on_step_end(self, i, t, {"latents": x}) or {}
-                x = changed.get("latents", x)
+                x = called_back(callback_on_step_end, self, i, t, x)
         out = self._output(x, output_type)
         self.maybe_free_model_hooks()
         return ImageOutput(images=out) if return_dict else (out,)
@@ -188,6 +211,7 @@ class BrainImagePipeline(DiffusionPipeline):
 
     def _encode(self, given: torch.Tensor | None, negative: Any, scale: float, n: int) -> list[tuple[Any, Any]]:
         """Pairs of tokens and vector: the conditional one, then what is guided away from, where each is needed."""
+        check_guidance(scale)
         conditions = []
         if given is not None and scale != 0:
             conditions.append(self.conditioner(given))
@@ -195,7 +219,12 @@ class BrainImagePipeline(DiffusionPipeline):
             if negative is None:
                 conditions.append(self.conditioner.nothing(n))
             else:
-                tokens, vector = self.conditioner(self._tensor(negative))
+                away = self._tensor(negative, "negative_condition")
+                if len(away) not in (1, n):
+                    raise BraindecError(
+                        "negative_condition needs one row, or one an item", found=f"{len(away)} rows for {n} items"
+                    )
+                tokens, vector = self.conditioner(away)
                 conditions.append((tokens.expand(n, -1, -1), None if vector is None else vector.expand(n, -1)))
         return conditions
 
@@ -235,9 +264,9 @@ class BrainImagePipeline(DiffusionPipeline):
         return item_generators([f"{name}/steps" for name in (range(n) if names is None else names)], seed)
 
     def _timesteps(self, steps: int, strength: float) -> torch.Tensor:
-        if not 0 <= strength <= 1:
+        if not isinstance(strength, Real) or not 0 <= strength <= 1:
             raise BraindecError("strength of the noise on a starting picture", found=repr(strength), allowed="0 to 1")
-        self.scheduler.set_timesteps(steps, device=self._execution_device)
+        set_timesteps(self.scheduler, steps, self._execution_device)
         first = steps - round(steps * strength)
         if hasattr(self.scheduler, "set_begin_index"):
             self.scheduler.set_begin_index(first * self.scheduler.order)
@@ -246,9 +275,12 @@ class BrainImagePipeline(DiffusionPipeline):
     def _noise(self, n: int, generator: Any, names: Any, seed: int, latents: torch.Tensor | None) -> torch.Tensor:
         shape = self.latent_shape
         if latents is not None:
-            if tuple(latents.shape) != (n, *shape):
-                raise BraindecError("latents do not fit", found=str(tuple(latents.shape)), allowed=str((n, *shape)))
-            return latents.to(self._execution_device, self.unet.dtype)
+            given = self._tensor(latents, "the noise")
+            if tuple(given.shape) != (n, *shape):
+                raise BraindecError("latents do not fit", found=str(tuple(given.shape)), allowed=str((n, *shape)))
+            return given
+        if generator is not None and not isinstance(generator, (torch.Generator, list, tuple)):
+            raise BraindecError("a generator is a torch.Generator, or a list of them", found=type(generator).__name__)
         if generator is None:
             generator = item_generators(range(n) if names is None else names, seed)
         if isinstance(generator, torch.Generator):
@@ -258,13 +290,20 @@ class BrainImagePipeline(DiffusionPipeline):
                 raise BraindecError(
                     "one generator (or name) an item", found=f"{len(generator)} for {n} items", fix="give one, or n"
                 )
-            noise = torch.stack([torch.randn(shape, generator=g, device=g.device) for g in generator])
+            rows = [torch.randn(shape, generator=g, device=g.device) for g in generator]
+            noise = torch.stack(rows) if rows else torch.zeros(0, *shape)
         return noise.to(self._execution_device, self.unet.dtype)
 
     def _start(self, noise: torch.Tensor, image: Any, timesteps: torch.Tensor) -> torch.Tensor:
         if image is None:
             return noise * self.scheduler.init_noise_sigma
+        self._pixels(image, len(noise))  # says it when there is not one for each item
         clean = self.encode_images(image)
+        if clean.shape != noise.shape:
+            raise BraindecError(
+                "the picture to start from has another size or mode than the pipeline's", found=f"shape {np.shape(image)}",
+                allowed=f"{tuple(noise.shape)} (n, channel, height, width), before the autoencoder where there is one",
+            )  # fmt: skip
         return clean if not len(timesteps) else self.scheduler.add_noise(clean, noise, timesteps[:1].expand(len(clean)))
 
     def _pixels(self, images: Any, n: int, *, scaled: bool = True) -> torch.Tensor:
@@ -274,13 +313,22 @@ class BrainImagePipeline(DiffusionPipeline):
             raise BraindecError(
                 "one picture (height, width, channel) is needed for each item", found=f"shape {tuple(x.shape)} for {n} items"
             )  # fmt: skip
-        x = x.permute(0, 3, 1, 2).to(self._execution_device, self.unet.dtype)
+        x = finite(x, "the pictures", dtype=self.unet.dtype, device=self._execution_device).permute(0, 3, 1, 2)
+        if scaled and x.numel() and not -1e-3 <= float(x.min()) <= float(x.max()) <= 1 + 1e-3:
+            raise BraindecError(
+                "pictures must be between 0 and 1", found=f"{float(x.min()):.3g} to {float(x.max()):.3g}"
+            )
         return x * 2 - 1 if scaled else x
 
-    def _tensor(self, values: Any) -> torch.Tensor:
-        return torch.as_tensor(values, dtype=self.unet.dtype, device=self._execution_device)
+    def _tensor(self, values: Any, what: str = "the condition") -> torch.Tensor:
+        return finite(values, what, dtype=self.unet.dtype, device=self._execution_device)
 
     def _output(self, x: torch.Tensor, output_type: str) -> Any:
+        if not torch.isfinite(x).all():
+            raise BraindecError(
+                "what was sampled is not finite", found=f"{int((~torch.isfinite(x)).flatten(1).any(dim=1).sum())} of {len(x)} items",
+                fix="less guidance, another scheduler, or a denoiser whose training did not diverge",
+            )  # fmt: skip
         if output_type == "latent":
             return x
         pictures = self.decode_latents(x)
@@ -298,14 +346,3 @@ class BrainImagePipeline(DiffusionPipeline):
         unknown = [t for t in tensors if t not in self._callback_tensor_inputs]
         if unknown:
             raise BraindecError(f"callbacks cannot get {unknown[0]!r}", allowed=", ".join(self._callback_tensor_inputs))
-
-
-def check_scheduler(scheduler: Any) -> None:
-    """Raise unless a scheduler has what the pipelines call."""
-    needed = ("set_timesteps", "scale_model_input", "step", "add_noise", "timesteps", "config")
-    missing = [name for name in needed if not hasattr(scheduler, name)]
-    if missing:
-        raise BraindecError(
-            f"the pipeline cannot use the scheduler {type(scheduler).__name__}", found=f"it has no {', '.join(missing)}",
-            allowed="schedulers of diffusers such as DDIMScheduler, DPMSolverMultistepScheduler, UniPCMultistepScheduler",
-        )  # fmt: skip

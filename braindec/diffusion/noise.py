@@ -10,7 +10,10 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+
+from braindec.errors import BraindecError
 
 __all__ = ["item_generators", "named_noise"]
 
@@ -35,5 +38,7 @@ def named_noise(names: Sequence[Any], shape: Sequence[int], seed: int, *, device
 
 
 def _number(seed: int, name: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise BraindecError("the seed must be a whole number", found=repr(seed))
     digest = hashlib.sha256(f"{int(seed)}\0{name}".encode()).digest()
     return int.from_bytes(digest[:8], "little") >> 1

@@ -14,14 +14,23 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from tqdm import tqdm
 
 from braindec.diffusion._compat import BaseOutput, DiffusionPipeline
+from braindec.diffusion._pipeline_checks import (
+    called_back,
+    check_guidance,
+    check_scheduler,
+    count,
+    finite,
+    open_pipeline,
+    set_timesteps,
+)
 from braindec.diffusion._prior_parts import fitted_shape
 from braindec.diffusion.embedding_scale import EmbeddingScale
-from braindec.diffusion.image_pipeline import check_scheduler
 from braindec.diffusion.noise import item_generators
 from braindec.errors import BraindecError
 
@@ -70,6 +79,11 @@ class PriorPipeline(DiffusionPipeline):
                 fix=f"{type(scheduler).__name__}.from_config(scheduler.config, prediction_type={wanted!r})",
             )  # fmt: skip
         self.register_modules(prior=prior, scheduler=scheduler, scaler=scaler)
+
+    @classmethod
+    def from_pretrained(cls, name: Any, **options: Any) -> Any:
+        """Open what ``save_pretrained(name)`` wrote; weights are safetensors, pickles are refused."""
+        return open_pipeline(super().from_pretrained, name, **options)
 
     @torch.no_grad()
     def __call__(
@@ -129,6 +143,7 @@ class PriorPipeline(DiffusionPipeline):
         """
         given = None if condition is None else self._condition(condition)
         n = self._check_call(given, n, n_candidates, output_type, callback_on_step_end_tensor_inputs)
+        check_guidance(guidance_scale)
         names = list(range(n) if names is None else names)
         sampled = []
         for k in range(n_candidates):
@@ -152,7 +167,7 @@ class PriorPipeline(DiffusionPipeline):
             warnings.catch_warnings()
         ):  # some schedulers of diffusers hand tensors to numpy in a way that it will not take
             warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
-            self.scheduler.set_timesteps(steps, device=self._execution_device)
+            set_timesteps(self.scheduler, steps, self._execution_device)
         x = x * self.scheduler.init_noise_sigma
         bar = tqdm(
             self.scheduler.timesteps, desc="prior", disable=None if progress is None else not progress, leave=False
@@ -161,7 +176,11 @@ class PriorPipeline(DiffusionPipeline):
             predicted = self._predict(self.scheduler.scale_model_input(x, t), t, given, scale)
             x = self._step(predicted, t, x, generators)
             if callback is not None:
-                x = (callback(self, i, t, {"latents": x}) or {}).get("latents", x)
+                x = called_back(callback, self, i, t, x)
+        if not torch.isfinite(x).all():
+            raise BraindecError(
+                "what the prior sampled is not finite", fix="less guidance, another scheduler, or a prior whose training did not diverge"
+            )  # fmt: skip
         return x if self.scaler is None else self.scaler.to_units(x)
 
     def _predict(self, x: torch.Tensor, t: torch.Tensor, given: torch.Tensor | None, scale: float) -> torch.Tensor:
@@ -188,9 +207,12 @@ class PriorPipeline(DiffusionPipeline):
     ) -> torch.Tensor:
         shape = tuple(self.prior.sample_shape)
         if latents is not None:
-            noise = fitted_shape(torch.as_tensor(latents), shape, "the noise")
+            given = finite(latents, "the noise", dtype=self.prior.dtype, device=self._execution_device)
+            noise = fitted_shape(given, shape, "the noise")
         elif isinstance(generator, torch.Generator):
             noise = torch.randn((n, *shape), generator=generator, device=generator.device)
+        elif generator is not None and not isinstance(generator, (list, tuple)):
+            raise BraindecError("a generator is a torch.Generator, or a list of them", found=type(generator).__name__)
         else:
             own = item_generators(names, seed) if generator is None else list(generator)
             noise = (
@@ -206,7 +228,7 @@ class PriorPipeline(DiffusionPipeline):
         wanted = condition if brain_embedding is None else brain_embedding
         if wanted is None:
             raise BraindecError("nothing to choose among candidates by", fix="n_candidates=1, or give a condition")
-        wanted = torch.as_tensor(wanted, dtype=sampled[0].dtype, device=sampled[0].device).flatten(1)
+        wanted = finite(wanted, "brain_embedding", dtype=sampled[0].dtype, device=sampled[0].device).flatten(1)
         if wanted.shape != sampled[0].flatten(1).shape:
             raise BraindecError(
                 "candidates are compared with the brain's own embedding, which has another size",
@@ -221,7 +243,7 @@ class PriorPipeline(DiffusionPipeline):
         return torch.stack(sampled)[close.argmax(dim=0), torch.arange(len(wanted), device=close.device)]
 
     def _condition(self, values: Any) -> torch.Tensor:
-        given = torch.as_tensor(values, dtype=self.prior.dtype, device=self._execution_device)
+        given = finite(values, "the condition", dtype=self.prior.dtype, device=self._execution_device)
         given = fitted_shape(given, tuple(self.prior.condition_shape), "the condition")
         return given if self.scaler is None else self.scaler.condition_from_units(given)
 
@@ -232,9 +254,9 @@ class PriorPipeline(DiffusionPipeline):
             raise BraindecError("how many embeddings?", found="neither a condition nor n")
         if output_type not in ("np", "pt"):
             raise BraindecError(f"there is no output_type {output_type!r}", allowed="np, pt")
-        if not isinstance(n_candidates, int) or n_candidates < 1:
+        if isinstance(n_candidates, bool) or not isinstance(n_candidates, (int, np.integer)) or n_candidates < 1:
             raise BraindecError("n_candidates must be a whole number of at least 1", found=repr(n_candidates))
         unknown = [t for t in tensors if t not in self._callback_tensor_inputs]
         if unknown:
             raise BraindecError(f"callbacks cannot get {unknown[0]!r}", allowed=", ".join(self._callback_tensor_inputs))
-        return int(n) if given is None else len(given)
+        return count(n) if given is None else len(given)

@@ -110,7 +110,7 @@ class TransformerPrior(ModelMixin, ConfigMixin):
     @classmethod
     def from_preset(cls, preset: str, **changes: Any) -> TransformerPrior:
         """Build a prior of a named size: "tiny", "base", "paper:mindeye", "paper:mindeye2" ("paper")."""
-        return cls(**{**preset_settings(cls, cls.PRESETS, preset), **changes})
+        return cls(**preset_settings(cls, cls.PRESETS, preset, changes))
 
     def forward(
         self, sample: torch.Tensor, timestep: Any, condition: torch.Tensor | None = None, *, drop: torch.Tensor | None = None,

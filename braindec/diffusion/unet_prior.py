@@ -58,12 +58,15 @@ class UNetPrior(ModelMixin, ConfigMixin):
         dropout: float = 0.0, through: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
-        widths = [int(w) for w in widths]
-        if len(widths) < 2 or min([dim, time_dim, *widths]) < 1:
+        sizes = [dim, time_dim, *(widths if isinstance(widths, Sequence) else [widths])]
+        whole = all(isinstance(k, int) and k >= 1 for k in sizes)
+        if not whole or len(sizes) < 4 or not 0 <= dropout < 1:
             raise BraindecError(
                 "the prior in the form of a U needs two levels or more",
-                found=f"widths {widths}, dim {dim}, time {time_dim}",
+                found=f"widths {widths}, dim {dim}, time {time_dim}, dropout {dropout}",
+                allowed="whole numbers of at least 1, 0 <= dropout < 1",
             )
+        widths = list(widths)
         self.sample_shape, self.condition_shape = (dim,), (condition_dim or dim,)
         self.first = nn.Sequential(nn.Linear(dim, widths[0]), nn.LayerNorm(widths[0]), nn.SiLU())
         steps = [*pairwise(widths), *pairwise(reversed(widths))]
@@ -76,7 +79,7 @@ class UNetPrior(ModelMixin, ConfigMixin):
     @classmethod
     def from_preset(cls, preset: str, **changes: Any) -> UNetPrior:
         """Build a prior of a named size: "tiny", "base", "paper:atm" ("paper")."""
-        return cls(**{**preset_settings(cls, cls.PRESETS, preset), **changes})
+        return cls(**preset_settings(cls, cls.PRESETS, preset, changes))
 
     def forward(
         self,
