@@ -1,14 +1,13 @@
-"""Which pictures does a region prefer? Samples of a picture prior, steered by an encoding model, judged by another one.
+"""Which pictures does a region prefer? A prior of pictures, steered by one encoding model and judged by another.
 
 A prior over pictures is trained on training pictures alone. An encoding model of one subject steers it to what should drive a
 region, at several scales; a second encoding model, with other features and of another subject (or of other trials), says
-whether it would. Beside the samples stand unguided ones from the same noise, samples steered to another region, and the
-training pictures that the guide likes best. Without a cohort it makes drawn scenes and an fMRI with patches of known preference.
+whether it would. Beside the samples stand unguided ones from the same noise, samples steered to another region or by guides
+that learned from shuffled responses, and the training pictures that the guide likes best. Without a cohort it makes drawn scenes and an fMRI with patches of known preference.
 """
 
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from pydantic import Field, PositiveInt
 
@@ -161,9 +160,8 @@ def run(config, unit, work):
         train, pictures
     )
     judge = ResponseEncoder(**{"seed": work.seed + 1, **config.judge.encoder}).fit(learned, pictures)
-    shown = pictures.of(np.unique(train.trials["stimulus_id"].astype(str)))
     found, independence, notes = prefer_regions(decoder, judge, config.regions, scales=config.scales, n=config.n_samples, n_best=config.n_best,
-                                                pictures=shown, seed=work.seed)  # fmt: skip
+                                                windows=train, pictures=pictures, seed=work.seed)  # fmt: skip
     regions = [one.region for one in found]
     accuracy = {"decoded": held_out(decoder.encoder_, windows[split.test], pictures, regions, n_permutations=config.n_permutations, seed=work.seed),
                 "judge": held_out(judge, asked, pictures, regions, n_permutations=config.n_permutations, seed=work.seed)}  # fmt: skip

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
+from braindec.decoders._pictures import targets_of
 from braindec.decoders._response_encoder import Independence, ResponseEncoder, check_independent
 from braindec.decoders.guided import GuidedDecoder
 from braindec.diffusion.silhouette import silhouettes
 from braindec.errors import BraindecError
+from braindec.ridge import fit_ridge
 from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.permutation import permutation_p, sign_flip_test
 from braindec.types import Pictures, Windows
@@ -29,6 +32,7 @@ __all__ = [
 _HUES = {"red": 0.0, "green": 0.36, "blue": 0.62, "yellow": 0.155}
 _EDGE, _NEAR = 0.25, 0.12  # of receptive fields (picture from -1 to 1); of hues
 _SHOWN = 9
+_SHUFFLES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +52,10 @@ class Preference:
     judged, judged_other, guided : array of shape (n_scales, n)
         The judge's activation of ``made`` and ``other``; the guide's of ``made``.
     judged_best : array of shape (n_best,)
+    judged_shuffled : array of shape (n,)
+        The judge's activation of samples at the largest scale, steered by guides that learned responses to other pictures.
+    shuffle : array of int, shape (n,)
+        Which of these guides steered each sample.
     """
 
     region: str
@@ -59,6 +67,8 @@ class Preference:
     judged_other: np.ndarray
     guided: np.ndarray
     judged_best: np.ndarray
+    judged_shuffled: np.ndarray
+    shuffle: np.ndarray
 
 
 def planted_patches(windows: Windows) -> tuple[Windows, dict[str, tuple[str, str]]]:
@@ -112,7 +122,7 @@ def attribute_of(pictures: np.ndarray, attribute: str, value: str, reader: Any) 
 
 def prefer_regions(
     decoder: GuidedDecoder, judge: ResponseEncoder, regions: Sequence[str] | None, *, scales: Sequence[float], n: int, n_best: int,
-    pictures: np.ndarray, seed: int,
+    windows: Windows, pictures: Pictures, seed: int,
 ) -> tuple[list[Preference], Independence, list[str]]:  # fmt: skip
     """Sample for each region at each scale, and ask the judge.
 
@@ -128,8 +138,8 @@ def prefer_regions(
         0 is added.
     n, n_best : int
         Samples, and training pictures, a region.
-    pictures : array
-        Training pictures (for the best of them).
+    windows, pictures
+        That the decoder was fitted on: for the best training pictures, and for guides that learned from shuffled responses.
     seed : int
 
     Returns
@@ -150,17 +160,25 @@ def prefer_regions(
         r: np.stack([plain, *(decoder.prefer(r, names=noise, scale=s, seed=seed) for s in steps if s > 0)])
         for r in names
     }
-    wrong = _least_alike(decoder.encoder_, pictures, names)
+    values, codes = targets_of(windows, pictures)
+    wrong = _least_alike(decoder.encoder_, values, names)
+    weights = _shuffled_guides(decoder.encoder_, windows, values, codes, names, np.random.default_rng([seed, 9]))
+    shuffle = np.arange(n) % _SHUFFLES
     found = []
     for r in names:
-        best = pictures[np.argsort(-decoder.encoder_.activation(pictures, r), kind="stable")[:n_best]]
+        best = values[np.argsort(-decoder.encoder_.activation(values, r), kind="stable")[:n_best]]
         other = made[wrong[r]]
+        blind = decoder.follow(
+            _linear(decoder.encoder_), names=noise, targets=weights[r][shuffle], scale=steps[-1], seed=seed
+        )
 
         def said(values: np.ndarray, model: ResponseEncoder, region: str = r) -> np.ndarray:
             return np.stack([model.activation(v, region) for v in values])
 
-        found.append(Preference(r, wrong[r], made[r], other, best, said(made[r], judge), said(other, judge),
-                                said(made[r], decoder.encoder_), judge.activation(best, r)))  # fmt: skip
+        found.append(Preference(
+            r, wrong[r], made[r], other, best, said(made[r], judge), said(other, judge), said(made[r], decoder.encoder_), judge.activation(best, r),
+            judge.activation(blind, r), shuffle,
+        ))  # fmt: skip
     return found, independence, notes
 
 
@@ -203,6 +221,7 @@ def preference_rows(
                 seed,
             )
         )
+        rows.append(_blind(r, one, seed))
         trend = np.array([_spearman(steps, one.judged[:, i]) for i in range(one.judged.shape[1])])
         rows.append(
             _paired(
@@ -290,6 +309,16 @@ def _paired(
     return {**_mean(metric, region, row, values, note, options["rng"]), "p": p}
 
 
+def _blind(region: str, one: Preference, seed: int) -> dict[str, Any]:
+    """Rise with guides that learned from shuffled responses; samples of one guide are no independent cases."""
+    rise = (one.judged_shuffled - one.judged[0]).astype(float)
+    means = np.array([rise[one.shuffle == k].mean() for k in np.unique(one.shuffle)])
+    low, high = bootstrap_interval(rise, rng=seed, clusters=one.shuffle)[:2]
+    note = f"{len(means)} guides fitted on responses to other pictures, the same scale in their own standard deviations; p: signs of their means flipped"
+    return {"metric": "activation_rise", "region": region, "row": "shuffled_brain", "value": float(rise.mean()), "chance": 0.0, "low": low, "high": high,
+            "p": sign_flip_test(means), "n": len(rise), "note": note}  # fmt: skip
+
+
 def _mean(metric: str, region: str, row: str, values: np.ndarray, note: str, seed: int) -> dict[str, Any]:
     values = np.asarray(values, dtype=float)
     low, high = bootstrap_interval(values, rng=seed)[:2]
@@ -341,6 +370,38 @@ def _usable(
         raise BraindecError("there is no region that guide and judge both predict", found="; ".join(notes),
                             fix="more training data, other features, a lower min_r, or other regions")  # fmt: skip
     return names, notes
+
+
+def _shuffled_guides(
+    guide: ResponseEncoder,
+    windows: Windows,
+    values: np.ndarray,
+    codes: np.ndarray,
+    names: Sequence[str],
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """Weights of features (shuffle, unit) of guides whose responses came from other pictures, in their own standard deviations."""
+    X, responses = guide.model_.describe(values), guide.responses(windows)
+    counts = np.bincount(codes, minlength=len(values))[:, None]
+    mean = np.zeros((len(values), responses.shape[1]))
+    np.add.at(mean, codes, responses)
+    mean /= np.maximum(counts, 1)
+    orders = [rng.permutation(len(values)) for _ in range(_SHUFFLES)]
+    out = {}
+    for name in names:
+        activation = mean[:, guide.regions_[name]].mean(axis=1)
+        fitted = fit_ridge(X, np.stack([activation[o] for o in orders], axis=1))
+        weights = np.nan_to_num(fitted.coef)  # (unit, shuffle)
+        spread = (X @ weights).std(axis=0)
+        out[name] = (weights / np.where(spread > 1e-12, spread, np.inf)).T.astype(np.float32)
+    return out
+
+
+def _linear(guide: ResponseEncoder) -> Any:
+    def objective(images: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        return (guide.model_.features(images) * weights).sum(dim=1)
+
+    return objective
 
 
 def _least_alike(guide: ResponseEncoder, pictures: np.ndarray, names: Sequence[str]) -> dict[str, str]:

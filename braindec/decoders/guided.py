@@ -40,10 +40,13 @@ from braindec.decoders._picture_stored import load_picture_decoder, save_picture
 from braindec.decoders._pictures import PictureDecoder, targets_of
 from braindec.decoders._response_encoder import Region, ResponseEncoder, check_independent
 from braindec.diffusion.conditioner import Conditioner
+from braindec.diffusion.guidance import Objective
 from braindec.diffusion.guided_pipeline import GuidedImagePipeline
 from braindec.diffusion.schedulers import make_scheduler
 from braindec.errors import BraindecError
 from braindec.types import Features, FitRecord, Pictures, Windows
+
+_BLOCK = 32  # pictures sampled at once: gradients need memory
 
 __all__ = ["GuidedDecoder", "ResponseEncoder", "check_independent"]
 
@@ -187,11 +190,28 @@ class GuidedDecoder(PictureDecoder):
             if n is None or n < 1:
                 raise BraindecError("how many pictures?", found=f"n={n}, names={names}", allowed="n >= 1, or names")
             names = [f"sample-{i}" for i in range(n)]
-        guided = {
-            "objective": self.encoder_.objective(region),
-            "objective_scale": self.scale if scale is None else scale,
-        }
-        return self._sample(names, seed, {**guided, **sampling})
+        return self.follow(self.encoder_.objective(region), names=names, scale=scale, seed=seed, **sampling)
+
+    def follow(
+        self, objective: Objective, *, names: Sequence[Any], targets: np.ndarray | None = None, scale: float | None = None,
+        seed: int = 0, **sampling: Any,
+    ) -> np.ndarray:  # fmt: skip
+        """Sample pictures that any objective likes, (n, height, width, channel), float32 of 0 to 1.
+
+        Parameters
+        ----------
+        objective : callable
+            As in :class:`GuidedImagePipeline`; with ``targets`` it is ``objective(images, targets)``.
+        names, scale, seed
+            As in :meth:`prefer`; the scale counts in units of the objective.
+        targets : array of shape (n, ...), optional
+            One entry a picture.
+        **sampling
+            Options of :class:`GuidedImagePipeline`.
+        """
+        self._check_fitted()
+        guided = {"objective": objective, "objective_scale": self.scale if scale is None else scale}
+        return self._sample(names, seed, {**guided, **sampling}, None if targets is None else {"targets": targets})
 
     def judge(self, pictures: np.ndarray, region: Region, scorer: ResponseEncoder, *, need: str = "both") -> np.ndarray:
         """Return the activation of a region by pictures as an independent encoding model predicts it, (n,).
@@ -243,7 +263,9 @@ class GuidedDecoder(PictureDecoder):
             own |= {"mix": self.mix, "through_denoiser": self.through_denoiser, "limit": self.limit}
         if per_item and len(per_item["targets"]) != len(names):
             raise BraindecError("one name a row of responses", found=f"{len(per_item['targets'])} and {len(names)}")
-        return sample_pictures(self.pipeline_, None, names, seed=seed, per_item=per_item, **{**own, **options})
+        return sample_pictures(
+            self.pipeline_, None, names, seed=seed, block=_BLOCK, per_item=per_item, **{**own, **options}
+        )
 
     def _prior(self, values: np.ndarray) -> GuidedImagePipeline:
         if self.pretrained is not None:

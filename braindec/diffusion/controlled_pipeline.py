@@ -45,6 +45,9 @@ class ControlHints(ModelMixin, ConfigMixin):
     def __init__(self, *, controls: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> None:
         super().__init__()
         self.modules_of = nn.ModuleDict()
+        self.register_buffer(
+            "nothing", torch.zeros(1)
+        )  # images alone learn no number, and a module without any cannot be opened
         self.channels: dict[str, int] = {}
         for settings in controls:
             own = dict(settings)
