@@ -27,9 +27,9 @@ _CATEGORY_ONLY = 0.25  # share of the lead over all items up to which a lead wit
 _POOR = 0.2  # share of the way from the best null to 1 that true features should give
 _SIMPLE = {
     "ridge": "ridge regression alone",
-    "nearest_training": "the nearest training picture",
-    "category_oracle": "a random training picture of the right category",
-    "mean_picture": "the mean training picture, which sees no brain,",
+    "nearest_training": "the nearest training {}",
+    "category_oracle": "a random training {} of the right category",
+    "mean_picture": "the mean training {}, which sees no brain,",
 }
 _SHIRAKAWA = "Shirakawa et al. 2024, arXiv 2405.10078"
 
@@ -44,11 +44,12 @@ def findings_of(
 ) -> tuple[list[Finding], list[str]]:  # fmt: skip
     """Return all findings, and the sentences that a reader should see first."""
     nulls = [row for row in made if any(t.row == row and t.kind == "null" for t in tests)]
+    thing = "caption" if true.dtype.kind in "OUS" else "film" if true.ndim == 5 else "picture"
     found = [
-        over_nulls(headline, nulls, n_permutations),
+        over_nulls(headline, nulls, n_permutations, tests),
         leak(scored, nulls),
         exemplar(scored, items, rng),
-        simpler(tests),
+        simpler(tests, thing),
         seeds(scored[asked[0].name]["decoded"], generative, asked[0].name),
         limit(scored, nulls),
     ]
@@ -57,12 +58,16 @@ def findings_of(
         if train is not None and true.dtype.kind not in "OUS":
             found.append(overlap_finding(true[items.first], train, network=network, folds=None if items.folds is None else items.folds[items.first]))  # fmt: skip
     told = [f.message for f in (found[0], found[2]) if f.level != "skip"]
-    told += [] if found[3].level == "skip" else [found[3].message if found[3].level == "pass" else _in_short(tests)]
+    told += (
+        [] if found[3].level == "skip" else [found[3].message if found[3].level == "pass" else _in_short(tests, thing)]
+    )
     told += [f.message for f in found if f.level == "fail" and f.message not in told]
     return found, [text[0].upper() + text[1:] + ("" if text.endswith(".") else ".") for text in told]
 
 
-def over_nulls(headline: pd.DataFrame, nulls: Sequence[str], n_permutations: int) -> Finding:
+def over_nulls(
+    headline: pd.DataFrame, nulls: Sequence[str], n_permutations: int, tests: Sequence[Lead] = ()
+) -> Finding:
     """Is the decoded row better than the best of the rows that know nothing of the item?"""
     check = "decoded_over_nulls"
     if not len(headline):
@@ -70,20 +75,32 @@ def over_nulls(headline: pd.DataFrame, nulls: Sequence[str], n_permutations: int
                        fix="make the rows shuffled_brain, noise_brain, mean_brain and prior_only")  # fmt: skip
     evidence = {"nulls": list(nulls), "by_metric": headline.to_dict("records")}
     first = headline.iloc[0]
-    words = (
-        f"{_name(first['metric'])} {_number(first['decoded'])}, {_number(abs(first['gain']))} {'better' if first['gain'] >= 0 else 'worse'} than "
-        f"the best control without the item ({_name(first['null'])}, {_number(first['null_value'])}; {_p(first['p'])})"
-    )
+    words = f"{_name(first['metric'])} {_number(first['decoded'])}, {_against(first, tests)}"
     if not n_permutations:
         return Finding(check, "skip", f"{words}; no permutations were made", evidence)
     holds = headline["p"] <= _ALPHA
     if holds.all():
         more = f"; better than every such control in all {len(headline)} metrics" if len(headline) > 1 else ""
         return Finding(check, "pass", words + more, evidence)
-    lost = ", ".join(_name(m) for m in headline.loc[~holds, "metric"])
-    level = "warn" if not holds.iloc[0] or not holds.any() else "pass"
-    return Finding(check, level, f"{words}; not better than the best such control in {lost}", evidence,
+    lost = ", ".join(_name(m) for m in headline["metric"].iloc[1:][~holds.iloc[1:]])
+    more = f"; not shown to be better than every such control in {lost}" if lost else ""
+    level = "pass" if holds.iloc[0] else "warn"
+    return Finding(check, level, words + more, evidence,
                    "what these metrics show may be the prior of the generator" if level == "warn" else "")  # fmt: skip
+
+
+def _against(first: pd.Series, tests: Sequence[Lead]) -> str:
+    """How the decoded row stands to the best null, in words that its p-value bears out."""
+    null = f"the best control without the item ({_name(first['null'])}, {_number(first['null_value'])}"
+    ahead = f"{_number(abs(first['gain']))} {'better' if first['gain'] >= 0 else 'worse'} than {null}"
+    if first["p"] <= _ALPHA or not np.isfinite(first["p"]):
+        return f"{ahead}; {_p(first['p'])})"
+    if first["gain"] < 0:
+        return f"no better than {null}; {_p(first['p'])})"
+    apart = [t.p for t in tests if t.metric == first["metric"] and t.kind == "null"]
+    if apart and max(apart) <= _ALPHA:  # nearer to all items than any null is, whichever item it was
+        return f"{ahead}), but what was made scores as much for other stimuli ({_p(first['p'])})"
+    return f"not told apart from {null}; {_p(first['p'])})"
 
 
 def leak(scored: Scored, nulls: Sequence[str]) -> Finding:
@@ -103,11 +120,14 @@ def leak(scored: Scored, nulls: Sequence[str]) -> Finding:
         p = float(permutation_p(float(observed.max()), ((null - centre) / spread).max(axis=1)))
         row, metric, score = joint[int(observed.argmax())]
     else:
-        dear = [t for t in tested if np.isfinite(t[2].p)]
-        if not dear:
+        joint = [t for t in tested if t[2].flipped is not None and len(t[2].flipped)]
+        if not joint:
             return Finding(check, "skip", "no control row was tested against chance")
-        row, metric, score = min(dear, key=lambda t: t[2].p)
-        p, joint = min(1.0, score.p * len(dear)), dear
+        flips = np.stack([score.flipped for _, _, score in joint], axis=1)  # the observed differences first
+        spread = flips[1:].std(axis=0)
+        flips = np.divide(flips, spread, out=np.zeros_like(flips), where=spread > 1e-9)
+        p = float(permutation_p(float(flips[0].max()), flips[1:].max(axis=1)))
+        row, metric, score = joint[int(flips[0].argmax())]
     evidence = {"p": p, "row": row, "metric": metric, "value": score.mean, "chance": score.chance, "n_tests": len(joint),
                 "rows": sorted({t[0] for t in joint})}  # fmt: skip
     words = f"{_name(row)} scores {_number(score.mean)} in {_name(metric)} (chance {_number(score.chance)}, {_p(p)} over {len(joint)} tests)"
@@ -146,7 +166,7 @@ def exemplar(scored: Scored, items: Items, rng: np.random.Generator) -> Finding:
                    evidence, "more items within categories would decide it", _SHIRAKAWA)  # fmt: skip
 
 
-def simpler(tests: Sequence[Lead]) -> Finding:
+def simpler(tests: Sequence[Lead], thing: str = "picture") -> Finding:
     """Does something simpler do as well as what was decoded, or better?"""
     check = "simpler_decoders"
     rows = [row for row in _SIMPLE if any(t.row == row for t in tests)]
@@ -159,12 +179,12 @@ def simpler(tests: Sequence[Lead]) -> Finding:
         mine = [t for t in tests if t.row == row]
         better = [t for t in mine if t.gain < 0 and (t.p <= _ALPHA or not np.isfinite(t.p))]
         level = [t for t in mine if t not in better and not t.p <= _ALPHA]
-        parts = [f"{'beats the decoded pictures' if k == 0 else 'is not told apart from them'} in {_listed(some)}"
+        parts = [f"{f'beats the decoded {thing}s' if k == 0 else 'is not told apart from them'} in {_listed(some)}"
                  for k, some in enumerate((better, level)) if some]  # fmt: skip
         if parts:
-            words.append(f"{_SIMPLE[row]} {' and '.join(parts)}")
+            words.append(f"{_SIMPLE[row].format(thing)} {' and '.join(parts)}")
     if not words:
-        return Finding(check, "pass", f"decoded pictures are better than {_and([_SIMPLE[r].strip(',') for r in rows])} in every metric", evidence)  # fmt: skip
+        return Finding(check, "pass", f"decoded {thing}s are better than {_and([_SIMPLE[r].format(thing).strip(',') for r in rows])} in every metric", evidence)  # fmt: skip
     return Finding(check, "warn", "; ".join(words), evidence,
                    "say so beside every figure; the generator adds looks, not what was seen, where a simpler decoder does as well",
                    "digits experiment: ridge on pixels beats diffusion")  # fmt: skip
@@ -188,7 +208,7 @@ def limit(scored: Scored, nulls: Sequence[str]) -> Finding:
     words = f"two-way identification {_number(given.mean)} from the true features, {_number(best)} from the best control without the item"
     if share < _POOR or given.p > _ALPHA:
         return Finding(check, "warn", f"even from the true features the generator hardly makes what was shown: {words}", evidence,
-                       "train the generator longer, or on more pictures, before the brain is blamed")  # fmt: skip
+                       "train the generator longer, or on more stimuli, before the brain is blamed")  # fmt: skip
     return Finding(check, "pass", f"{words}; what was decoded goes {100 * reached:.0f} % of that way", evidence)
 
 
@@ -207,7 +227,7 @@ def seeds(decoded: RowScore, generative: bool, metric: str) -> Finding:
     )
 
 
-def _in_short(tests: Sequence[Lead]) -> str:
+def _in_short(tests: Sequence[Lead], thing: str) -> str:
     """One sentence on simpler decoders: two metrics each in numbers, the others counted."""
     metrics = list(dict.fromkeys(t.metric for t in tests))
     shown = list(dict.fromkeys([metrics[0], "pixcorr" if "pixcorr" in metrics else metrics[-1]]))
@@ -216,9 +236,9 @@ def _in_short(tests: Sequence[Lead]) -> str:
         mine = {t.metric: t for t in tests if t.row == row}
         higher = [m for m, t in mine.items() if t.gain < 0 and not t.p > _ALPHA]
         if mine and (higher or mine[shown[0]].p > _ALPHA):
-            how = f"scores better in {len(higher)} of {len(mine)} metrics" if higher else "does as well"
+            how = f"scores better in {len(higher)} of {len(mine)} metrics" if higher else "is not told apart"
             numbers = ", ".join(f"{_name(m)} {_number(mine[m].other)}" for m in shown)
-            words.append(f"{name} {how} ({numbers})")
+            words.append(f"{name.format(thing)} {how} ({numbers})")
     own = ", ".join(f"{_name(m)} {_number(next(t.decoded for t in tests if t.metric == m))}" for m in shown)
     return (
         f"against what was decoded ({own}), {'; '.join(words)}"
@@ -238,7 +258,8 @@ def _and(words: Sequence[str]) -> str:
 
 def _name(text: Any) -> str:
     known = {"two_way": "two-way identification", "within_category": "identification within categories", "pixcorr": "PixCorr",
-             "ssim": "SSIM", "frame_ssim": "SSIM of frames", "two_way by pixels": "two-way identification by pixels"}  # fmt: skip
+             "ssim": "SSIM", "frame_ssim": "SSIM of frames", "two_way by pixels": "two-way identification by pixels",
+             "top1 by pixels": "the share of items nearest of all to their own stimulus, by pixels"}  # fmt: skip
     return known.get(str(text), str(text).replace("_", " "))
 
 

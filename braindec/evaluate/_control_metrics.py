@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from braindec.errors import BraindecError
-from braindec.evaluate._control_pairs import beaten, correlations, thumbnails
+from braindec.evaluate._control_pairs import beaten, correlations, first, thumbnails
 from braindec.evaluate.picture_metric import PictureMetric, find_metric
 from braindec.evaluate.picture_network import Remembered, features_of
 
@@ -103,9 +103,14 @@ def scorers(
 
 
 def hidden_scorers(asked: Sequence[Scorer], *, network: Any, labels: np.ndarray | None) -> list[Scorer]:
-    """Return what the checks look at beyond the metrics asked for: identification by small pixels, by features, within a class."""
+    """Return what the checks look at beyond the metrics asked for: identification by small pixels, by features, within a class.
+
+    The truth of a few items leaves the mean over all where it was; the share of items that are nearest of all to their own
+    stimulus (``top1 by pixels``) tells of it.
+    """
     have = {s.name for s in asked if s.pairs is not None}
-    found = [Scorer("two_way by pixels", "strict", "", True, None, 0.5, lambda m, t, _: beaten(correlations(thumbnails(m), thumbnails(t))))]  # fmt: skip
+    found = [Scorer("two_way by pixels", "strict", "", True, None, 0.5, lambda m, t, _: beaten(correlations(thumbnails(m), thumbnails(t)))),
+             Scorer("top1 by pixels", "strict", "", True, None, float("nan"), lambda m, t, _: first(correlations(thumbnails(m), thumbnails(t))))]  # fmt: skip
     if "two_way" not in have:
         found.append(Scorer("two_way", "strict", "", True, None, 0.5, _identification(network, None, within=False)))
     if "within_category" not in have and _has_company(labels):

@@ -16,7 +16,7 @@ from braindec.stats.permutation import permute_within
 _GRID = 1e9  # similarities closer than 1e-9 are ties: they differ by rounding only
 _BLOCK = 20_000_000  # look-ups at once
 
-__all__ = ["as_unit", "beaten", "correlations", "exchange_null", "exchanges", "thumbnails"]
+__all__ = ["as_unit", "beaten", "correlations", "exchange_null", "exchanges", "first", "thumbnails"]
 
 
 def as_unit(made: np.ndarray) -> np.ndarray:
@@ -71,6 +71,12 @@ def beaten(similarity: np.ndarray, within: np.ndarray | None = None) -> np.ndarr
         if len(mine) > 1:
             out[:, mine] = (rankdata(similarity[:, mine], axis=1) - 1) / (len(mine) - 1)
     return out
+
+
+def first(similarity: np.ndarray) -> np.ndarray:
+    """Return whether each made item is nearer to an item than to any other, shape (n_made, n_items); ties share the place."""
+    best = similarity == similarity.max(axis=1, keepdims=True)
+    return best / best.sum(axis=1, keepdims=True)
 
 
 def exchanges(n_items: int, groups: np.ndarray | None, *, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -132,7 +132,7 @@ def _bars(report: ControlReport, arrays: dict[str, np.ndarray], prefix: str) -> 
         "draw": "control_bars", "title": "Decoded against every control",
         "args": {"rows": rows, "metrics": metrics, "better": [bool(report.better[m]) for m in metrics], **args},
         "caption": "Mean over items and seeds with 95 % intervals over stimuli. Shaded: rows that know nothing of the item; the generator's prior "
-                   "alone scores as much. Below: simpler decoders and limits. Ticks: chance (what the same pictures score for other stimuli).",
+                   "alone scores as much. Below: simpler decoders and limits. Ticks: chance (what was made, scored for other stimuli).",
     }  # fmt: skip
 
 

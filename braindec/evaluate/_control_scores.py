@@ -37,6 +37,8 @@ class RowScore:
         Mean score under each exchange of stimuli (the same exchanges for every row and metric).
     lost : int
         Items without an answer, over all seeds, that were given the metric's stand-in.
+    flipped : array of shape (1 + n_flips,), or None
+        Of dear metrics: the mean lead over other stimuli, observed and with signs flipped (the same signs for every row and metric).
     """
 
     values: np.ndarray
@@ -44,6 +46,7 @@ class RowScore:
     p: float
     null: np.ndarray | None
     lost: int = 0
+    flipped: np.ndarray | None = None
 
     @property
     def of_items(self) -> np.ndarray:
@@ -73,7 +76,7 @@ def score_rows(
         w: exchanges(items.n_items, items.groups(within=w), n=n, rng=rng) for w in {s.within for s in all_scorers}
     }
     flips = Flips(items.code, n=n_permutations, rng=rng) if n_permutations else None
-    others = _others(items, rng)
+    others = _others(items, rng, most=max(_OTHERS, *(len(m) for m in made.values())))
     out: dict[str, dict[str, RowScore]] = {s.name: {} for s in all_scorers}
     bar = tqdm(total=sum(len(m) for m in made.values()), desc="control report", disable=None)
     for row, seeds in made.items():
@@ -132,7 +135,7 @@ class _Sums:
 
     def finish(self, orders: np.ndarray | None, flips: Flips | None) -> RowScore:
         """Return values, chance and p."""
-        values, null, p, chance = np.array(self.values), None, float("nan"), self.scorer.chance
+        values, null, p, chance, flipped = np.array(self.values), None, float("nan"), self.scorer.chance, None
         sign = 1.0 if self.scorer.higher_is_better else -1.0
         if self.pairs is not None:
             pairs = self.pairs / len(values)
@@ -148,18 +151,20 @@ class _Sums:
             elsewhere = np.mean(self.elsewhere, axis=0)
             chance = chance if np.isfinite(chance) else float(np.nanmean(elsewhere))
             if flips is not None:
-                p = flips.p(sign * (np.mean(self.here, axis=0) - elsewhere))
-        return RowScore(values, chance, p, null, self.lost)
+                lead = sign * (np.mean(self.here, axis=0) - elsewhere)
+                turned, observed, _ = flips.null(lead)
+                p, flipped = flips.p(lead), np.concatenate([[observed], turned])
+        return RowScore(values, chance, p, null, self.lost, flipped)
 
 
-def _others(items: Items, rng: np.random.Generator) -> np.ndarray:
-    """Return a few exchanges of stimuli that leave none in its place (unless it is alone in its fold), (n, n_items)."""
+def _others(items: Items, rng: np.random.Generator, *, most: int) -> np.ndarray:
+    """Return a few exchanges of stimuli, one a seed at least, that leave none in its place (unless alone in its fold), (most, n_items)."""
     groups = items.groups(within=False)
     groups = np.zeros(items.n_items, dtype=int) if groups is None else groups
-    out = np.tile(np.arange(items.n_items), (_OTHERS, 1))
+    out = np.tile(np.arange(items.n_items), (most, 1))
     for group in np.unique(groups):
         mine = rng.permutation(np.flatnonzero(groups == group))
-        for k in range(_OTHERS):
+        for k in range(most):
             out[k, mine] = np.roll(mine, 1 + k % max(1, len(mine) - 1))
     return out
 

@@ -96,7 +96,7 @@ def _entry(
         words.append(f"mean of {len(score.values)} seeds, sd {score.seed_sd:.3g}")
     words.append(f"interval over {items.n_items} stimuli")
     if not np.isfinite(scorer.chance):
-        words.append("chance: the same pictures against other stimuli")
+        words.append("chance: what was made, scored for other stimuli")
     if score.lost:
         words.append(f"{score.lost} without an answer")
     return {"metric": scorer.name, "version": scorer.version, "row": row, "value": score.mean, "chance": score.chance, "low": ends[0],

@@ -186,7 +186,7 @@ def control_report(
     hidden: list[Scorer] = []
     if kind != "captions" or callable(network):
         hidden = hidden_scorers(asked, network=network, labels=items.labels)
-        hidden = hidden if kind != "captions" else hidden[1:]
+        hidden = [s for s in hidden if kind != "captions" or not s.name.endswith("by pixels")]
     rng = np.random.default_rng(seed)
     scored = score_rows(made, true, items, [*asked, *hidden], n_permutations=n_permutations, rng=rng)
     names = {s.name for s in asked}

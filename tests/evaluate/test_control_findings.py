@@ -187,3 +187,71 @@ def test_the_best_null_is_tested_at_its_level_where_one_null_is_as_good():
         flips = Flips(np.arange(30), n=199, rng=rng)
         hits += max(flips.p(decoded - as_good), flips.p(decoded - worse + 2)) <= 0.05
     assert 0.03 <= hits / 400 <= 0.07
+
+
+def test_the_truth_of_a_few_items_is_found_in_a_null():
+    caught = 0
+    for s in range(5):
+        rows, true, labels = world(s, n=100, k=10, n_seeds=3, strength=0.3)
+        for null in NULLS:
+            rows[null][:, :5] = true[:5]
+        caught += of((rows, true, labels), metrics=("pixcorr",)).finding("nulls_at_chance").level == "fail"
+    assert caught >= 4
+
+
+def test_leaks_are_found_by_dear_metrics_alone():
+    """Many rows and metrics without a table of pairs: signs are flipped for all of them together."""
+    rng = np.random.default_rng(0)
+    words = np.array([f"{a} {b}" for a in "abcdef" for b in "uvwxyz"], dtype=object)
+
+    def alike(name, letter):
+        def score(made, true):
+            return np.array([m[letter] == t[letter] for m, t in zip(made, true, strict=True)], dtype=float)
+
+        score.__name__ = name
+        return score
+
+    metrics = [alike(f"{k}{n}", k) for n in "pqr" for k in (0, 2)]
+    rows = {row: words[rng.permutation(36)][None] for row in ("decoded", *NULLS)}
+    honest = control_report(rows, words, ids=range(36), metrics=metrics, n_permutations=999)
+    assert honest.finding("nulls_at_chance").level == "pass"
+    leaked = control_report(
+        {**rows, "prior_only": words[None]}, words, ids=range(36), metrics=metrics, n_permutations=999
+    )
+    found = leaked.finding("nulls_at_chance")
+    assert found.level == "fail" and found.evidence["row"] == "prior_only" and found.evidence["n_tests"] == 24
+
+
+def test_sentences_say_no_more_than_their_p():
+    for s in range(8):
+        rows, true, labels = world(s, n=30, strength=0.0)
+        found = of((rows, true, labels))
+        first, words = found.headline.iloc[0], found.finding("decoded_over_nulls").message
+        said = "not told apart from" if first["gain"] >= 0 else "no better than"
+        assert first["p"] > 0.05 and f", {said} the best control" in words
+        assert f"{first['null_value']:.3f}" in words and f"{first['decoded']:.3f}" in words
+        assert "as well" not in " ".join(found.sentences)
+    rows["decoded"] = np.repeat(true.mean(axis=0)[None, None], 30, axis=1)  # nearer to all than any null is
+    assert "as much for other stimuli" in of((rows, true, labels), metrics=("pixcorr",)).sentences[0]
+
+
+def test_captions_are_called_captions():
+    rng = np.random.default_rng(0)
+    words = [f"a {c} {s}" for c in ("red", "blue", "green", "grey") for s in ("ball", "cube", "star")]
+    half = [w if not k % 3 else "a red ball" for k, w in enumerate(words)]
+    rows = {"decoded": [half], "ridge": [words], **{n: [list(rng.permutation(words))] for n in (*NULLS, "nearest_training", "category_oracle")}}  # fmt: skip
+    found = control_report(rows, words, ids=range(12), metrics=("rouge", "bleu"), n_permutations=199)
+    told = [*found.sentences, *(f.message for f in found.findings), *found.scores["note"]]
+    assert "beats the decoded captions" in " ".join(told) and not any("picture" in t for t in told)
+
+
+def test_every_seed_takes_part_in_what_other_stimuli_score():
+    rows, true, _ = world(n=20, n_seeds=12)
+    seen = []
+
+    def noted(made, true):
+        seen.append(float(made.sum()))
+        return -((made - true) ** 2).mean(axis=(1, 2, 3))
+
+    control_report({"decoded": rows["decoded"]}, true, ids=range(20), network=flat, metrics=(noted,), n_permutations=99)
+    assert len(seen) == 24 and all(seen.count(v) == 2 for v in seen)  # its own stimuli, and others once
