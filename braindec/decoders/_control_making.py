@@ -99,7 +99,9 @@ class RowMaker:
 
     def noise_brain(self) -> Iterator[np.ndarray]:
         for seed in self.seeds:
-            yield self._made(self.decoder.condition(noise_windows(self.test, seed=1000 * self.seed + seed)), seed)
+            yield self._made(
+                self.decoder.condition(noise_windows(self.test, like=self.train, seed=1000 * self.seed + seed)), seed
+            )
 
     def mean_brain(self) -> Iterator[np.ndarray]:
         condition = self.decoder.condition(_mean_windows(self.train, self.test))

@@ -368,3 +368,12 @@ def test_odd_input_is_refused():
         control_rows(decoder, TRAIN, TEST, None)
     with pytest.raises(BraindecError, match="no rows of folds"):
         ControlRows.concat({})
+
+
+def test_noise_has_the_scale_of_training_windows():
+    from braindec.evaluate.controls.noise_input import noise_windows
+
+    quiet, loud = (pixel_voxels(PICTURES, n_voxels=40, noise=n)[ORDER[:200]] for n in (0.1, 5.0))
+    made, own = (noise_windows(loud, like=w, seed=1).load(np.arange(200)) for w in (quiet, loud))
+    np.testing.assert_allclose(made.std(axis=(0, 2)), quiet.load(np.arange(200)).std(axis=(0, 2)), rtol=0.3)
+    assert own.std() > 2 * made.std()

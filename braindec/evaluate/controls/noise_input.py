@@ -24,13 +24,15 @@ def noise_input(context: Context, decoded: FoldScores) -> FoldScores:
     return run_folds(context, noise, label="noise input")
 
 
-def noise_windows(windows: Windows, *, seed: int = 0) -> Windows:
+def noise_windows(windows: Windows, *, like: Windows | None = None, seed: int = 0) -> Windows:
     """Return windows of Gaussian white noise with each channel's standard deviation.
 
-    A window's noise depends on its name and the seed only; it is made when it is read, so nothing is held in memory.
+    A window's noise depends on its name and the seed only; it is made when it is read, so nothing is held in memory. The scale is
+    that of ``like`` (training windows with the same channels) where it is given.
     """
-    rows = np.unique(np.linspace(0, len(windows) - 1, min(_SAMPLE, len(windows))).astype(int))
-    scale = windows.load(rows).std(axis=(0, 2), dtype=np.float64)
+    source = windows if like is None else like
+    rows = np.unique(np.linspace(0, len(source) - 1, min(_SAMPLE, len(source))).astype(int))
+    scale = source.load(rows).std(axis=(0, 2), dtype=np.float64)
     first = windows.recordings[0]
     signal = NoiseSignal(windows.ids, np.where(scale > 0, scale, 1.0), windows.n_times, seed)
     recording = Recording(signal, windows.sfreq, first.channels, info=first.info)
