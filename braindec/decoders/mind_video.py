@@ -46,7 +46,9 @@ class MindVideo(VideoDecoder):
     train_encoder : bool
         Train the encoder along with the denoiser after a contrastive stage; with a few hundred windows it then learns them by
         heart. Without features it always is.
-    preset, denoiser, unet_options, autoencoder, input_dropout, noise_mixing, noise_kind, first_frame, negative, noise, steps
+    input_dropout : float
+        Share of the voxels (at a time) that is set to 0 while the encoder is trained; the others grow by as much.
+    preset, denoiser, unet_options, autoencoder, noise_mixing, noise_kind, first_frame, negative, noise, steps
         As in :class:`~braindec.decoders.video.VideoDecoder`, with other defaults.
     batch_size, lr, ema, drop, min_snr, seed, device, folder, num_inference_steps, guidance_scale, scaler, scale_by, time_bins
         The same.
@@ -103,8 +105,14 @@ class MindVideo(VideoDecoder):
         return model
 
     def _contrast_loss(self, model: Any, batch: Mapping[str, torch.Tensor], generator: torch.Generator) -> torch.Tensor:
-        given = self._condition_of(model, {**batch, "given": batch["x"]}, generator)
+        given = super()._condition_of(model, {**batch, "given": batch["x"]}, generator)
         return self._agreement(model, batch, model["conditioner"](given)[0])
+
+    def _condition_of(
+        self, model: nn.ModuleDict, batch: Mapping[str, torch.Tensor], generator: torch.Generator
+    ) -> torch.Tensor:
+        frozen = self._features is not None and self.encoder_steps and not self.train_encoder
+        return batch["given"] if frozen else super()._condition_of(model, batch, generator)
 
     def _agreement(self, model: nn.ModuleDict, batch: Mapping[str, torch.Tensor], tokens: torch.Tensor) -> torch.Tensor:
         made = model["projection"](tokens.flatten(1))
