@@ -45,13 +45,16 @@ class ResponseEncoder(BaseEstimator):
     weights : str, optional
         Folder of a CLIP image encoder, for network "clip".
     train_steps : int
-        Steps by which the network itself is trained on the responses before the readout is fitted; 0 leaves it as it is.
+        Steps by which the network itself is trained on the responses to one half of the stimuli; the readout is then fitted on
+        the other half, so that penalties and correlations are still those of held-out stimuli. 0 leaves the network as it is.
     time_bins : int
         Each channel in so many bins of time is a target.
     region_column : str
         Column of the channels that names regions.
     min_r : float
         Targets whose correlation in held-out stimuli of the training rows is not above this are left out of regions.
+    min_share : float
+        Share of a region's targets that must pass; a region with fewer is not used, for a few pass by chance.
     n_folds : int
         Parts of the stimuli that choose penalties and say how well targets are predicted.
     scaler, scale_by
@@ -74,15 +77,11 @@ class ResponseEncoder(BaseEstimator):
 
     def __init__(
         self, *, network: str = "conv", network_options: Mapping[str, Any] | None = None, weights: str | None = None,
-        train_steps: int = 0, time_bins: int = 1, region_column: str = "region", min_r: float = 0.0, n_folds: int = 5,
-        scaler: Any = "standard_scaler", scale_by: str | None = None, seed: int = 0,
+        train_steps: int = 0, time_bins: int = 1, region_column: str = "region", min_r: float = 0.0, min_share: float = 0.2,
+        n_folds: int = 5, scaler: Any = "standard_scaler", scale_by: str | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
-        self.network, self.network_options, self.weights, self.train_steps = (
-            network,
-            network_options,
-            weights,
-            train_steps,
-        )
+        self.network, self.network_options, self.weights = network, network_options, weights
+        self.train_steps, self.min_share = train_steps, min_share
         self.time_bins, self.region_column, self.min_r, self.n_folds = time_bins, region_column, min_r, n_folds
         self.scaler, self.scale_by, self.seed = scaler, scale_by, seed
 
@@ -107,11 +106,16 @@ class ResponseEncoder(BaseEstimator):
         self.response_scale_ = np.where(spread > 1e-6 * max(float(spread.max()), 1e-30), spread, 1.0)
         responses = self.responses(windows)
         self.model_ = self._build(values, responses.shape[1])
-        if self.train_steps:
-            self._train(values, responses, codes)
+        kept = np.arange(len(codes))
+        if self.train_steps:  # on some stimuli; the others fit the readout
+            taught = np.random.default_rng([self.seed, 3]).permutation(len(values))[codes] % 2 == 0
+            self._train(values, responses[taught], codes[taught])
+            kept = np.flatnonzero(~taught)
         self.model_.standardise(values)
-        X = self.model_.describe(values)[codes]
-        found = fit_ridge(X, responses, folds=group_folds(codes, self.n_folds), scoring="r2", seed=self.seed)
+        X = self.model_.describe(values)[codes[kept]]
+        found = fit_ridge(
+            X, responses[kept], folds=group_folds(codes[kept], self.n_folds), scoring="r2", seed=self.seed
+        )
         self.model_.set_readout(found.coef, found.intercept)
         self.model_.eval().requires_grad_(False)
         self.noise_ = np.clip(1 - np.nan_to_num(found.cv_score), 0.02, 1.0).astype(np.float32)
@@ -218,7 +222,7 @@ class ResponseEncoder(BaseEstimator):
 
         tensors = {"x": torch.from_numpy(codes.astype(np.int64)), "y": torch.from_numpy(responses)}
         fit_diffusion(
-            self.model_, loss, batches_of(tensors, 64), steps=self.train_steps, lr=2e-3, ema=None, seed=self.seed
+            self.model_, loss, batches_of(tensors, 64), steps=self.train_steps, lr=5e-3, ema=None, seed=self.seed
         )
 
     def _table(self, windows: Windows, found: Any) -> pd.DataFrame:
@@ -255,11 +259,11 @@ class ResponseEncoder(BaseEstimator):
                 fix=f"name regions in the column {self.region_column!r} of the channels",
             )  # fmt: skip
         rows, spread = self.regions_[region], self.spread_[region]
-        if not len(rows) or not spread > 1e-9:
+        n = len(self.targets_) if region == "all" else int((self.targets_["region"] == region).sum())
+        if len(rows) < max(1.0, self.min_share * n) or not spread > 1e-9:
             raise BraindecError(
-                f"the encoding model predicts nothing in region {region!r}",
-                found=f"{len(rows)} of {int((self.targets_['region'] == region).sum())} targets are predicted above r = {self.min_r:g} "
-                "in held-out stimuli",
+                f"the encoding model does not predict region {region!r}",
+                found=f"{len(rows)} of {n} targets are predicted above r = {self.min_r:g} in held-out stimuli", allowed=f"{self.min_share:.0%} and more",
                 fix="more training data, other features (network=...), or another region",
             )  # fmt: skip
         return rows, self.centre_[region], spread
