@@ -10,10 +10,11 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 from pydantic import Field, NonNegativeInt, PositiveInt
+from tqdm import tqdm
 
 from braindec.config import RecipeConfig, Section, options_of
 from braindec.decoders._voxel_words import caption_validity, named_rows, over_shuffles, predictable, said_more
-from braindec.decoders.voxel_captions import VoxelCaptioner
+from braindec.decoders.voxel_captions import VoxelCaptioner, project_weights
 from braindec.errors import BraindecError
 from braindec.evaluate.audit import audit
 from braindec.evaluate.official import official_split
@@ -60,7 +61,7 @@ class Config(RecipeConfig):
     regions: str = "region"
     q: float = Field(0.05, gt=0, lt=1)
     n_shown: PositiveInt = 14
-    n_shuffles: PositiveInt = 20
+    n_shuffles: int = Field(20, ge=5)
     n_permutations: NonNegativeInt = 1000
     n_bootstrap: PositiveInt = 1000
 
@@ -131,7 +132,15 @@ def run(config, unit, work):
     bank_texts = caption_list(bank, config.caption)
     decoder = VoxelCaptioner(**{"seed": work.seed, **config.decoder}).fit(train, own, bank=bank, captions=bank_texts)
     decoder.save(work.folder / "model")
-    kept = predictable(decoder, len(shown), q=config.q)
+    rng, shuffles = work.rng("label_shuffle"), []
+    hopeful = np.flatnonzero(decoder.r_ > 0)  # others will not be captioned: their weights are not held in memory
+    for _ in tqdm(range(config.n_shuffles), desc="shuffled pairs", disable=None):
+        mixed = Features(own.values, own.items.assign(stimulus_id=rng.permutation(own.ids)), own.units)
+        found = VoxelCaptioner(**{"seed": work.seed, **config.decoder}).fit(
+            train, mixed, bank=bank, captions=bank_texts
+        )
+        shuffles.append((found.r_, found.weights_[hopeful]))
+    kept = np.intersect1d(predictable(decoder.r_, np.array([r for r, _ in shuffles]), q=config.q), hopeful)
     if not len(kept):
         raise BraindecError("no voxel is predicted by the embeddings, so there is nothing to caption", found=f"{len(decoder.r_)} voxels, "
                             f"largest held-out r {decoder.r_.max():.3f}", fix="more trials, other embeddings, or a larger q")  # fmt: skip
@@ -147,17 +156,13 @@ def run(config, unit, work):
         )
         return pd.concat([valid, named_rows(captions, planted, **options)], ignore_index=True)
 
-    def shuffled(rng):
-        mixed = own.items.assign(stimulus_id=rng.permutation(own.ids))
-        found = VoxelCaptioner(**{"seed": work.seed, **config.decoder}).fit(
-            train, Features(own.values, mixed, own.units), bank=bank, captions=bank_texts
-        )
-        return scored(found.captions(kept)["caption"].to_numpy(), "label_shuffle", n_permutations=0)
+    def shuffled(weights):
+        aims = project_weights(weights[np.searchsorted(hopeful, kept)], decoder.bank_, sharpness=decoder.sharpness)
+        return scored(decoder.captioner_.captions(unit_rows(aims)), "label_shuffle", n_permutations=0)
 
-    rng = work.rng("label_shuffle")
     tables = [scored(table["caption"].to_numpy(), "decoded"),
               scored(decoder.captioner_.captions(unit_rows(decoder.weights_[kept])), "not_projected"),
-              over_shuffles([shuffled(rng) for _ in range(config.n_shuffles)], "label_shuffle")]  # fmt: skip
+              over_shuffles([shuffled(weights) for _, weights in shuffles], "label_shuffle")]  # fmt: skip
     scores = pd.concat(tables, ignore_index=True)
     scores = scores.sort_values("metric", key=lambda m: m != "caption_r", kind="stable", ignore_index=True)
     card = audit(windows, [split], records=[(split, decoder.fit_records_)], claim="stimulus_id")
@@ -166,7 +171,7 @@ def run(config, unit, work):
         k: v for k, v in facts.items() if windows.n_times > 1 or k not in ("sampling frequency (Hz)", "window (s)")
     }
     facts |= {
-        "voxels with a caption": f"{len(kept)} of {len(decoder.r_)} (held-out r above 0 on training stimuli, q {config.q:g})"
+        "voxels with a caption": f"{len(kept)} of {len(decoder.r_)} (held-out r above that of shuffled pairs, on training stimuli, q {config.q:g})"
     }
     arrays, panels = panels_of(config, table, groups, bank_texts, planted)
     result = retrieval_result(scores, card, arrays, panels, overview=facts)

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from braindec.decoders._reading import column
-from braindec.decoders.voxel_captions import VoxelCaptioner
 from braindec.errors import BraindecError
 from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.fdr import fdr_bh
@@ -24,14 +23,38 @@ from braindec.types import Windows
 __all__ = ["caption_validity", "named_rows", "over_shuffles", "predictable", "said_more", "text_similarity"]
 
 FEWEST = 8  # test stimuli, or voxels, that say something
+FEWEST_SHUFFLES = 5
 
 
-def predictable(decoder: VoxelCaptioner, n_stimuli: int, *, q: float = 0.05) -> np.ndarray:
-    """Return the voxels whose held-out r over training stimuli is above 0: Fisher's z, one-sided, corrected over voxels."""
-    from scipy.stats import norm
+def predictable(r: np.ndarray, shuffled: np.ndarray, *, q: float = 0.05) -> np.ndarray:
+    """Return the voxels whose held-out r is above what shuffled pairs give: one-sided, corrected over voxels.
 
-    p = norm.sf(np.arctanh(np.clip(decoder.r_, -0.999999, 0.999999)) * np.sqrt(max(n_stimuli - 3, 1)))
-    return np.flatnonzero(fdr_bh(p) <= q)
+    Folds share training rows, so their r are not independent of one another: the mean of noise voxels varies far more than
+    Fisher's z has it. Each voxel is compared with its own r under shuffles, as one more draw of a normal distribution (Student's t).
+
+    Parameters
+    ----------
+    r : array of shape (n_voxels,)
+        Over held-out folds of the training stimuli.
+    shuffled : array of shape (n_shuffles, n_voxels)
+        The same with stimuli shuffled, fitted anew each time.
+
+    Raises
+    ------
+    BraindecError
+        If there are fewer than 5 shuffles.
+    """
+    from scipy.stats import t
+
+    r, shuffled = np.asarray(r, dtype=float), np.asarray(shuffled, dtype=float)
+    n = len(shuffled)
+    if n < FEWEST_SHUFFLES:
+        raise BraindecError(
+            "shuffles say which voxels are predicted", found=f"{n}", allowed=f"at least {FEWEST_SHUFFLES}"
+        )
+    spread = shuffled.std(axis=0, ddof=1) * np.sqrt(1 + 1 / n)
+    z = np.divide(r - shuffled.mean(axis=0), spread, out=np.zeros(len(r)), where=spread > 0)
+    return np.flatnonzero(fdr_bh(t.sf(z, n - 1)) <= q)
 
 
 def text_similarity(texts: Sequence[str], others: Sequence[str], *, bank: Sequence[str]) -> np.ndarray:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from braindec.decoders._voxel_words import caption_validity, text_similarity
+from braindec.decoders._voxel_words import caption_validity, predictable, text_similarity
+from braindec.decoders.voxel_captions import _held_out_r
 from braindec.engine import load_recipe, run
 from braindec.errors import BraindecError
+from braindec.ridge import fit_ridge, group_folds
 from braindec.types import Result, Windows
 
 SMALL = ["synthetic.n_subjects=1", "synthetic.n_train=960", "synthetic.n_test=64", "synthetic.n_voxels=200", "n_permutations=199",
@@ -60,3 +62,24 @@ def test_the_test_of_captions_holds_its_level():
                                  keys={}, n_permutations=99, n_bootstrap=20, seed=int(rng.integers(1e6)))  # fmt: skip
         hits.append(found["p"].iloc[0] <= 0.05)
     assert 0.02 <= np.mean(hits) <= 0.085  # 300 tests: 5 % has a standard error of 1.3 %
+
+
+def test_voxels_of_noise_are_not_called_predictable():
+    """Held-out r of noise varies more than Fisher's z has it: about one noise voxel in eight would pass at .05."""
+    called = []
+    for s in range(8):
+        rng = np.random.default_rng(s)
+        X, Y = rng.normal(size=(60, 20)), rng.normal(size=(60, 60))
+        Y[:, :10] += 0.7 * X @ rng.normal(size=(20, 10))
+        folds = group_folds(np.arange(60).astype(str), 5)
+
+        def held_out(order, X=X, Y=Y, folds=folds):
+            return _held_out_r(X[order], Y, fit_ridge(X[order], Y, folds=folds, coef=False).alpha, folds)
+
+        r, null = held_out(np.arange(60)), np.array([held_out(rng.permutation(60)) for _ in range(12)])
+        found = predictable(r, null)
+        called.append((found >= 10).sum() - 0.05 / 0.95 * (found < 10).sum())
+        assert (found < 10).sum() >= 8
+    assert np.mean(called) <= 0.5
+    with pytest.raises(BraindecError, match="at least 5"):
+        predictable(r, null[:3])
