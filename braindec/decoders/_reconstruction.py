@@ -24,6 +24,11 @@ from braindec.types import Features, FitRecord, Pictures, Split, Windows
 
 __all__ = ["Fold", "average_repetitions", "extra_digits", "fold_sentences", "picture_components", "reconstruct_fold"]
 
+_WORDS = {
+    "two_way": "two-way identification",
+    "within_category": "identification within categories",
+    "pixcorr": "PixCorr",
+}
 ALWAYS = {"picture_ridge": "ridge", "nearest_picture": "nearest_training"}  # decoders that stand beside any other
 
 
@@ -269,7 +274,7 @@ def fold_sentences(
         whole = pd.concat([f.choice for f in folds.values()], ignore_index=True)
         table = whole.groupby(["decoder", "metric"], sort=False).agg(value=("value", "mean"), n=("n", "sum")).reset_index()  # fmt: skip
         where = ", ".join(f"{n} ({k} of {len(chosen)} folds)" for n, k in counts.items()) if len(folds) > 1 else counts.index[0]  # fmt: skip
-        reached = [f"{m.replace('_', ' ')} {v:.3f}" for m in ("two_way", "within_category", "pixcorr") if (v := value(m, "chosen")) is not None]  # fmt: skip
+        reached = [f"{_WORDS[m]} {v:.3f}" for m in ("two_way", "within_category", "pixcorr") if (v := value(m, "chosen")) is not None]  # fmt: skip
         sentences.append(
             f"Best on validation rows, which have no part in the test: {where}; on the test: {', '.join(reached)}."
         )
@@ -278,9 +283,15 @@ def fold_sentences(
         if made is None or ridge is None:
             continue
         p = scores[(scores["metric"] == f"{metric}_difference") & (scores["row"] == "over_ridge")]["p"]
-        said = "" if not len(p) or not np.isfinite(p.iloc[0]) else f" (p {p.iloc[0]:.3g})"
+        said = (
+            ""
+            if not len(p) or not np.isfinite(p.iloc[0])
+            else " (p < 0.001)"
+            if p.iloc[0] < 0.001
+            else f" (p = {p.iloc[0]:.2g})"
+        )
         word = "gains" if made > ridge else "loses" if made < ridge else "neither gains nor loses"
         sentences.append(
-            f"{first} {word} {abs(made - ridge):.3f} {metric.replace('_', ' ')} against ridge: {made:.3f} and {ridge:.3f}{said}."
+            f"{first} {word} {abs(made - ridge):.3f} in {_WORDS[metric]} against ridge: {made:.3f} and {ridge:.3f}{said}."
         )
     return sentences, table

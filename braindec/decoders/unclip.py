@@ -35,6 +35,7 @@ from braindec.decoders._diffusion_training import (
     still_only,
     train_denoiser,
 )
+from braindec.decoders._embedding_errors import EmbeddingErrors
 from braindec.decoders._front_end import DecoderFront
 from braindec.decoders._picture_stored import load_part, load_picture_decoder, save_part, save_picture_decoder
 from braindec.decoders._pictures import PictureDecoder, targets_of
@@ -44,34 +45,7 @@ from braindec.diffusion.image_adapters import open_image_adapter
 from braindec.errors import BraindecError
 from braindec.types import Features, FitRecord, Pictures, Windows
 
-__all__ = ["Unclip", "EmbeddingErrors"]
-
-
-class EmbeddingErrors:
-    """How a decoder's predictions differ from the embeddings they stand for: ``keep`` of each dimension, and residuals.
-
-    A prediction is modelled as ``keep * embedding + residual``; keep is the slope of the predictions on the embeddings, and
-    residuals are kept whole, so that dimensions go wrong together as they did.
-
-    Parameters
-    ----------
-    predicted, true : array of shape (n, dim)
-        Standardised; predictions of rows that the decoder was not fitted on.
-    """
-
-    def __init__(self, predicted: np.ndarray, true: np.ndarray) -> None:
-        p, t = predicted - predicted.mean(axis=0), true - true.mean(axis=0)
-        spread = (t**2).mean(axis=0)
-        self.keep = np.clip((p * t).mean(axis=0) / np.where(spread > 1e-12, spread, 1.0), 0.0, 1.0).astype(np.float32)
-        self.residuals = (p - self.keep * t).astype(np.float32)
-
-    def blur(self, true: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Return embeddings at random levels with the level as a last column, (batch, dim + 1); half are at level 1."""
-        n = len(true)
-        level = torch.rand(n, generator=generator).mul(2).clamp(max=1.0)[:, None].to(true.device)
-        rows = torch.randint(len(self.residuals), (n,), generator=generator)
-        keep, residual = torch.from_numpy(self.keep).to(true), torch.from_numpy(self.residuals)[rows].to(true)
-        return torch.cat([(1 - level * (1 - keep)) * true + level * residual, level], dim=1)
+__all__ = ["Unclip"]
 
 
 class Unclip(PictureDecoder):
@@ -252,8 +226,7 @@ class Unclip(PictureDecoder):
         decoder.front_ = DecoderFront(decoder.embedder or {"name": "ridge"})
         decoder.front_.decoder = load_part(folder / "embedder")
         decoder.mean_, decoder.scale_ = arrays["mean"], arrays["scale"]
-        decoder.errors_ = EmbeddingErrors.__new__(EmbeddingErrors)
-        decoder.errors_.keep, decoder.errors_.residuals = arrays["keep"], arrays["residuals"]
+        decoder.errors_ = EmbeddingErrors(arrays["keep"], arrays["residuals"])
         decoder.slope_, decoder.own_units_ = more["slope"], more["units"]
         decoder.history_ = {k[8:]: v for k, v in arrays.items() if k.startswith("history.")}
         decoder.pipeline_ = (
@@ -274,7 +247,7 @@ class Unclip(PictureDecoder):
         self.slope_ = 1.0
         raw, true = self._predicted(self.front_.in_sample_raw), self._standard(true)
         self.slope_ = max(float((raw * true).sum() / max((raw * raw).sum(), 1e-12)), 0.0)
-        self.errors_ = EmbeddingErrors(self.slope_ * raw, true)
+        self.errors_ = EmbeddingErrors.measured(self.slope_ * raw, true)
 
     def _predicted(self, raw: np.ndarray) -> np.ndarray:
         """Predictions in standardised units, scaled by the slope that fits embeddings best."""

@@ -7,12 +7,15 @@ import pytest
 import torch
 
 from braindec import registry
+from braindec.decoders._diffusion_training import denoiser_unet
+from braindec.decoders._embedding_errors import EmbeddingErrors
 from braindec.decoders._reconstruction import average_repetitions, extra_digits, picture_components
 from braindec.decoders.conditioned import Conditioned
 from braindec.decoders.low_level import LowLevel
-from braindec.decoders.unclip import EmbeddingErrors, Unclip
+from braindec.decoders.unclip import Unclip
 from braindec.diffusion.blurry_decoder import BlurryDecoder
 from braindec.diffusion.patch_autoencoder import PatchAutoencoder
+from braindec.diffusion.presets import PARAMETERS
 from braindec.encoders._base import Encoder
 from braindec.errors import BraindecError
 from braindec.loaders.synthetic_pictures import digit_pictures, pixel_voxels
@@ -139,7 +142,7 @@ def test_blurred_embeddings_look_like_predicted_ones():
     true = rng.normal(size=(4000, 3)).astype(np.float32)
     noise = rng.normal(size=(4000, 3)) @ np.array([[0.5, 0.4, 0.0], [0.0, 0.2, 0.0], [0.0, 0.0, 0.7]])
     predicted = true * np.array([0.9, 0.5, 0.2]) + noise
-    errors = EmbeddingErrors(predicted, true)
+    errors = EmbeddingErrors.measured(predicted, true)
     np.testing.assert_allclose(errors.keep, [0.9, 0.5, 0.2], atol=0.05)
     blurred = errors.blur(torch.from_numpy(true), torch.Generator().manual_seed(0)).numpy()
     level = blurred[:, -1]
@@ -228,6 +231,15 @@ def test_published_sizes_of_blurry_decoders(preset, n_chans, n_times, shape, n_p
         assert first["first.weight"] == (128, 250)
         assert first["up.0.weight"][0] == 63 * 128 == 8064
         assert sum(isinstance(m, torch.nn.ConvTranspose2d) for m in module.modules()) == 6
+
+
+def test_the_denoiser_of_mind_vis_has_its_published_size():
+    with torch.device("meta"):
+        plain = denoiser_unet("paper", channels=3, size=(64, 64))
+        double = denoiser_unet("paper", channels=3, size=(64, 64), vector=512)
+    assert sum(p.numel() for p in plain.parameters()) == PARAMETERS["unet"]["paper:mindvis"]
+    more = sum(p.numel() for p in double.parameters()) - sum(p.numel() for p in plain.parameters())
+    assert more == 512 * 768 + 768 + 768 * 768 + 768  # the vector goes through two layers into the time embedding
 
 
 def test_repetitions_are_averaged_by_stimulus():
