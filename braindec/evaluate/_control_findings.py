@@ -157,6 +157,8 @@ def exemplar(scored: Scored, items: Items, rng: np.random.Generator) -> Finding:
             check, "skip", f"identification is not above chance over all items ({_number(overall.mean)})", evidence
         )
     words = f"{_number(within.mean)} [{_number(low)}, {_number(high)}] within categories against {_number(overall.mean)} over all items"
+    if not np.isfinite(within.p):
+        return Finding(check, "skip", f"not tested: no two stimuli of a category are in one fold, to be exchanged ({words})", evidence)  # fmt: skip
     if within.p <= _ALPHA:
         return Finding(check, "pass", f"items are told apart within their category: two-way identification {words} ({_p(within.p)})", evidence)  # fmt: skip
     if high - 0.5 <= _CATEGORY_ONLY * (overall.mean - 0.5):

@@ -32,7 +32,7 @@ class RowScore:
     chance : float
         Counted, or what the same made items score for other stimuli.
     p : float
-        Above chance, one-sided; NaN without permutations.
+        Above chance, one-sided; NaN without permutations, or where no two stimuli can be exchanged.
     null : array of shape (n_exchanges,), or None
         Mean score under each exchange of stimuli (the same exchanges for every row and metric).
     lost : int
@@ -143,7 +143,7 @@ class _Sums:
                 own = pairs[np.arange(self.items.n), self.items.code]
                 n = self.items.n_items
                 chance = float((pairs.sum(axis=1) - own).mean() / (n - 1))
-            if orders is not None and len(orders):
+            if orders is not None and (orders != np.arange(self.items.n_items)).any():  # else nothing can be exchanged
                 null = exchange_null(pairs, self.items.code, orders)
                 own = pairs[np.arange(self.items.n), self.items.code]
                 p = float(permutation_p(float(np.nanmean(own)), null))

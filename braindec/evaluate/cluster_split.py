@@ -74,7 +74,8 @@ def cluster_stimuli(
         raise BraindecError(
             "features of the stimuli are not finite", found=f"{int((~np.isfinite(vectors)).any(axis=1).sum())} stimuli"
         )
-    scaled = _scaled(vectors, scale)
+    place = np.argsort(names, kind="stable")  # the order in which stimuli are given changes nothing
+    scaled, names = _scaled(vectors[place], scale), [names[k] for k in place]
     n_different = len(np.unique(scaled, axis=0))
     if n_different < n_clusters:
         raise BraindecError(
@@ -87,9 +88,10 @@ def cluster_stimuli(
     number = np.argsort(order)
     width = max(2, len(str(n_clusters - 1)))
     far = np.linalg.norm(scaled - found.cluster_centers_[found.labels_], axis=1)
-    return pd.DataFrame({
+    table = pd.DataFrame({
         "stimulus_id": names, "cluster": [f"cluster-{number[k]:0{width}d}" for k in found.labels_], "distance": far,
     })  # fmt: skip
+    return table.iloc[np.argsort(place)].reset_index(drop=True)
 
 
 def with_clusters(windows: Windows, clusters: pd.DataFrame, *, column: str = "cluster") -> Windows:

@@ -63,3 +63,12 @@ def test_odd_input_is_refused():
             cluster_stimuli(given, **options)
     with pytest.raises(BraindecError, match="no cluster"):
         with_clusters(windows, cluster_stimuli(vectors, ids=ids, n_clusters=2))
+
+
+def test_the_order_of_stimuli_changes_nothing():
+    rng = np.random.default_rng(0)
+    vectors, names, order = rng.normal(size=(60, 8)), [f"s{i:02d}" for i in range(60)], rng.permutation(60)
+    one = cluster_stimuli(vectors, ids=names, n_clusters=10)
+    two = cluster_stimuli(vectors[order], ids=[names[k] for k in order], n_clusters=10)
+    assert list(one["stimulus_id"]) == names
+    assert (one["cluster"].to_numpy()[order] == two["cluster"].to_numpy()).all()

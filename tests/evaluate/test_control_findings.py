@@ -255,3 +255,13 @@ def test_every_seed_takes_part_in_what_other_stimuli_score():
 
     control_report({"decoded": rows["decoded"]}, true, ids=range(20), network=flat, metrics=(noted,), n_permutations=99)
     assert len(seen) == 24 and all(seen.count(v) == 2 for v in seen)  # its own stimuli, and others once
+
+
+def test_what_cannot_be_exchanged_is_not_tested():
+    rows, true, labels = world(0, n=30, k=3, strength=0.9)
+    folds = np.arange(30) // 3  # one stimulus of each category in a fold
+    found = of((rows, true, labels), exchange=folds)
+    p = found.scores.set_index(["metric", "row"])["p"]
+    assert np.isnan(p["within_category", "decoded"]) and p["two_way", "decoded"] < 0.01
+    told = found.finding("exemplar_information")
+    assert told.level == "skip" and "no two stimuli of a category are in one fold" in told.message
