@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from braindec import registry
+from braindec.errors import BraindecError, did_you_mean
 
 __all__ = ["make_decoder"]
 
@@ -31,7 +32,18 @@ def make_decoder(options: Mapping[str, Any], **offered: Any) -> Any:
     >>> make_decoder({"name": "classifier", "model": "ridge"}, seed=3)
     Classifier(model='ridge')
     """
+    if not isinstance(options, Mapping) or "name" not in options:
+        raise BraindecError(
+            "a decoder is asked for by its name and options", found=repr(options), fix='{"name": "ridge", ...}'
+        )
     chosen = dict(options)
-    kind = registry.get("decoders", chosen.pop("name"))
+    name = chosen.pop("name")
+    kind = registry.get("decoders", name)
     known = inspect.signature(kind).parameters
+    unknown = [o for o in chosen if o not in known]
+    if unknown and not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+        raise BraindecError(
+            f"the decoder {name!r} has no option {unknown[0]!r}{did_you_mean(str(unknown[0]), known)}",
+            allowed=", ".join(known),
+        )
     return kind(**{**{k: v for k, v in offered.items() if k in known}, **chosen})

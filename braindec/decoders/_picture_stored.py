@@ -6,6 +6,7 @@ pipelines and nested decoders go into sub-folders through their own ``save_pretr
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from braindec.errors import BraindecError
 from braindec.files import write_text
 from braindec.weights import check_whole, read_json, save_tensors, sha256
 
-__all__ = ["load_part", "load_picture_decoder", "save_part", "save_picture_decoder"]
+__all__ = ["load_part", "load_picture_decoder", "save_part", "save_picture_decoder", "stored_about"]
 
 
 def save_picture_decoder(
@@ -74,9 +75,7 @@ def load_picture_decoder(kind: type, folder: str | Path) -> tuple[Any, dict[str,
         If the folder holds no whole decoder of this class.
     """
     folder = Path(folder)
-    about = read_json(folder / "decoder.json")
-    if about.get("decoder") != kind.__name__:
-        raise BraindecError(f"{folder} does not hold a {kind.__name__}", found=repr(about.get("decoder")))
+    about = stored_about(kind, folder)
     check_whole(folder / "decoder.safetensors", about["sha256"])
     tensors = load_file(folder / "decoder.safetensors")
     decoder = kind(**about["params"])
@@ -90,6 +89,27 @@ def load_picture_decoder(kind: type, folder: str | Path) -> tuple[Any, dict[str,
         decoder.reader_ = reader
     arrays = {k: v for k, v in _below(tensors, "own").items() if k != "empty"}
     return decoder, arrays, about["more"]
+
+
+def stored_about(kind: type, folder: str | Path) -> dict[str, Any]:
+    """Return what stands in ``decoder.json`` of a folder that holds a decoder of this class.
+
+    Raises
+    ------
+    BraindecError
+        If it holds none, one of another class, or one with options that this version does not have.
+    """
+    about = read_json(Path(folder) / "decoder.json")
+    if about.get("decoder") != kind.__name__:
+        raise BraindecError(f"{folder} does not hold a {kind.__name__}", found=repr(about.get("decoder")))
+    strange = [name for name in about.get("params", {}) if name not in inspect.signature(kind).parameters]
+    if strange:
+        raise BraindecError(
+            f"{folder} was saved by another version of {kind.__name__}",
+            found=f"option {strange[0]!r}",
+            fix="fit and save it again",
+        )
+    return about
 
 
 def save_part(decoder: Any, folder: str | Path) -> None:

@@ -19,7 +19,7 @@ from braindec.decoders._reading import column
 from braindec.errors import BraindecError
 from braindec.types import Features, FitRecord, Pictures, Windows
 
-__all__ = ["PictureDecoder", "targets_of"]
+__all__ = ["PictureDecoder", "targets_of", "told"]
 
 
 class PictureDecoder(BaseEstimator):
@@ -121,8 +121,55 @@ class PictureDecoder(BaseEstimator):
             raise BraindecError(f"{type(self).__name__} is not fitted", fix="call fit(windows, pictures) first")
 
 
+def told(
+    condition: Any, shape: Sequence[int] | None, *, names: Sequence[Any] | None = None, what: str = "the condition"
+) -> np.ndarray:
+    """Return a condition (n, *shape), or flat rows of as many numbers folded to that.
+
+    Parameters
+    ----------
+    condition : array
+        As ``condition()`` of the decoder returns it.
+    shape : sequence of int, optional
+        Of one row; None leaves it open.
+    names : sequence, optional
+        One a row.
+    what : str
+        For the message.
+
+    Raises
+    ------
+    BraindecError
+        If it has another shape, values that are not finite, or there is not one name for each row.
+    """
+    values = np.asarray(condition)
+    one = values.shape[1:] if shape is None else tuple(int(s) for s in shape)
+    fits = values.ndim > 1 and values.dtype.kind in "buif" and int(np.prod(values.shape[1:])) == int(np.prod(one))
+    if not fits or (values.shape[1:] != one and values.ndim != 2 and len(one) != 1):
+        raise BraindecError(
+            f"{what} does not fit the decoder", found=f"{values.dtype} of shape {values.shape}",
+            allowed="(n, " + ", ".join(map(str, one)) + ")", fix="give what condition(windows) of this decoder returns",
+        )  # fmt: skip
+    if not np.isfinite(values).all():
+        bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+        raise BraindecError(
+            f"{what} holds values that are not finite", found=f"{len(bad)} of {len(values)} rows, first row {bad[0]}"
+        )
+    if names is not None and len(names) != len(values):
+        raise BraindecError("one name for each condition", found=f"{len(values)} conditions, {len(names)} names")
+    return values.reshape(len(values), *one)
+
+
 def targets_of(windows: Windows, pictures: Pictures) -> tuple[np.ndarray, np.ndarray]:
     """Return the pictures of the stimuli of windows, each once, (n_items, ...), and the row of each window among them."""
+    if not isinstance(pictures, Pictures):
+        raise BraindecError(
+            "this decoder needs the pictures that were shown",
+            found=type(pictures).__name__,
+            fix="fit(windows, pictures)",
+        )
     shown = column(windows, "stimulus_id")
+    if not len(shown):
+        raise BraindecError("there are no training windows", found="0 windows")
     items, codes = np.unique(shown, return_inverse=True)
     return pictures.of(items), codes.reshape(-1)

@@ -20,7 +20,7 @@ import numpy as np
 from braindec import registry
 from braindec.decoders._make import make_decoder
 from braindec.decoders._picture_stored import load_part, load_picture_decoder, save_part, save_picture_decoder
-from braindec.decoders._pictures import PictureDecoder
+from braindec.decoders._pictures import PictureDecoder, told
 from braindec.decoders._reading import column
 from braindec.diffusion.noise import item_generators
 from braindec.errors import BraindecError
@@ -88,7 +88,15 @@ class CaptionDecoder(PictureDecoder):
         """
         if features is None:
             raise BraindecError("captions are read through an embedding of the images", fix="pass features=...")
-        embedder = make_decoder({"name": "ridge", "scaler": "standard_scaler", **(self.embedder or {})}, seed=self.seed)
+        for name in ("embedder", "captioner"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Mapping):
+                raise BraindecError(
+                    f"{name}: its name and options", found=repr(value), fix=f'{name}={{"name": {value!r}}}'
+                )
+        options = {"name": "ridge", **(self.embedder or {})}
+        usual = {"scaler": "standard_scaler"} if options["name"] == "ridge" else {}
+        embedder = make_decoder({**usual, **options}, seed=self.seed)
         if not hasattr(embedder, "describe"):
             having = [n for n in registry.names("decoders") if hasattr(registry.get("decoders", n), "describe")]
             raise BraindecError(
@@ -98,7 +106,13 @@ class CaptionDecoder(PictureDecoder):
         shown = np.unique(column(windows, "stimulus_id"))
         taught = features.ids if self.extra else shown
         texts = captions_of(pictures, taught, self.column)
-        self.token_shape_ = tuple(features.info.get("shape", (features.shape[1],)))
+        self.token_shape_ = tuple(int(s) for s in features.info.get("shape", (features.shape[1],)))
+        if int(np.prod(self.token_shape_)) != features.shape[1]:
+            raise BraindecError(
+                "features.info['shape'] is not that of the features",
+                found=f"{list(self.token_shape_)}",
+                allowed=f"{features.shape[1]} numbers in all",
+            )
         values = features.of(taught).reshape(len(taught), *self.token_shape_)
         self.embedder_ = embedder.fit(windows, features, validation=validation)
         self.captioner_ = make_captioner(self.captioner or {"name": "nearest"}).fit(values, texts, seed=self.seed)
@@ -117,10 +131,11 @@ class CaptionDecoder(PictureDecoder):
         self, condition: np.ndarray | None, *, names: Sequence[Any], seed: int = 0, **sampling: Any
     ) -> np.ndarray:
         """Return a caption of each embedding, (n,) of str; without one, of a training image drawn by (seed, name)."""
+        self._check_fitted()
         if condition is None:
             rows = [int(g.initial_seed() % len(self.bank_)) for g in item_generators(names, seed)]
             condition = self.bank_[rows]
-        return self.captioner_.captions(np.reshape(condition, (len(condition), *self.token_shape_)))
+        return self.captioner_.captions(told(condition, self.token_shape_, names=names))
 
     def ideal(
         self, stimulus_ids: Sequence[Any], pictures: Pictures, features: Features | None = None, *, seed: int = 0,
@@ -158,6 +173,12 @@ def captions_of(pictures: Pictures, stimulus_ids: Sequence[Any], name: str = "ca
     BraindecError
         If the table of pictures has no such column, or a caption is missing.
     """
+    if not isinstance(pictures, Pictures):
+        raise BraindecError(
+            "captions stand in the table of the pictures",
+            found=type(pictures).__name__,
+            fix="fit(windows, pictures, features)",
+        )
     if name not in pictures.items:
         raise BraindecError(
             f"the pictures have no column {name!r} of captions", found=f"columns {', '.join(map(str, pictures.items.columns))}",

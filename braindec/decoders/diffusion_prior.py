@@ -12,7 +12,7 @@ predictions of rows that the embedder did not see (cross-fitting: it would trust
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ from braindec.decoders._batches import Batches
 from braindec.decoders._diffusion_training import batches_of, own_memory
 from braindec.decoders._embedding import EmbeddingDecoder, Targets, unit
 from braindec.decoders._front_end import DecoderFront, make_encoder
+from braindec.decoders._picture_stored import stored_about
+from braindec.decoders._pictures import told
 from braindec.decoders._prior_training import (
     JointModel,
     build_prior,
@@ -42,17 +44,25 @@ from braindec.diffusion.embedding_scale import EmbeddingScale
 from braindec.diffusion.prior_pipeline import PriorPipeline
 from braindec.diffusion.schedulers import make_scheduler, training_scheduler
 from braindec.encoders._subjects import SubjectEncoder
-from braindec.errors import BraindecError
+from braindec.errors import BraindecError, did_you_mean
 from braindec.train.diffusion import fit_diffusion
 from braindec.train.step_history import StepHistory
 from braindec.types import Features, FitRecord, Windows
-from braindec.weights import read_json
 
 __all__ = ["DiffusionPrior"]
 
 _SHORT = {"bimixco": {"temperature": 0.1}, "softclip": {"temperature": 0.1},
           "bimixco_softclip": {"mixco": {"temperature": 0.1}, "softclip": {"temperature": 0.1}}}  # fmt: skip
 _RETRIEVAL = ("brain", "prior")
+_SAMPLING = (
+    "num_inference_steps",
+    "guidance_scale",
+    "n_candidates",
+    "generator",
+    "latents",
+    "callback_on_step_end",
+    "progress",
+)
 
 
 class DiffusionPrior(EmbeddingDecoder):
@@ -149,6 +159,16 @@ class DiffusionPrior(EmbeddingDecoder):
             )
         if not self.prior_weight > 0:
             raise BraindecError("prior_weight must be positive", found=repr(self.prior_weight))
+        if self.min_snr is not None and not self.min_snr > 0:
+            raise BraindecError("gamma of the min-SNR weighting", found=repr(self.min_snr), allowed="above 0, or None")
+        if self.n_tokens is not None and (not isinstance(self.n_tokens, (int, np.integer)) or self.n_tokens < 1):
+            raise BraindecError(
+                "n_tokens must be a whole number", found=repr(self.n_tokens), allowed="1 or more, or None"
+            )
+        if isinstance(self.cross_fit, bool) or not isinstance(self.cross_fit, (int, np.integer)):
+            raise BraindecError(
+                "cross_fit must be a whole number", found=repr(self.cross_fit), allowed="0, or 2 or more"
+            )
         losses.get(self.contrastive, **self._contrastive_options())
 
     def fit(self, windows: Windows, features: Features, *, validation: Windows | None = None) -> DiffusionPrior:
@@ -169,6 +189,10 @@ class DiffusionPrior(EmbeddingDecoder):
             If a stimulus has no features, they do not fit a published size, or an option is wrong.
         """
         self.check()
+        if not isinstance(features, Features):
+            raise BraindecError(
+                "a prior makes embeddings of images", found=type(features).__name__, fix="fit(windows, features)"
+            )
         targets = Targets(windows, features)
         self._keep_targets(targets)
         settings, dim = self._settings(), targets.values.shape[1]
@@ -238,10 +262,19 @@ class DiffusionPrior(EmbeddingDecoder):
         brain = None
         if condition is None:
             own |= {"n_candidates": 1}
-        elif self.front_ is None:
+        else:
+            size = int(np.prod(self.pipeline_.prior.condition_shape)) * (1 if self.front_ is not None else 2)
+            condition = told(condition, [size], names=names)
+        if condition is not None and self.front_ is None:
             brain, condition = (
                 self._in_units(condition[:, len(self.feature_mean_) :]),
                 condition[:, : len(self.feature_mean_)],
+            )
+        unknown = [name for name in sampling if name not in _SAMPLING]
+        if unknown:
+            raise BraindecError(
+                f"sampling of a prior has no option {unknown[0]!r}{did_you_mean(unknown[0], _SAMPLING)}",
+                allowed=", ".join(_SAMPLING),
             )
         seed = self.seed if seed is None else seed
         return sample_embeddings(self.pipeline_, condition, names, seed=seed, brain_embedding=brain, progress=False, **{**own, **sampling})  # fmt: skip
@@ -272,7 +305,7 @@ class DiffusionPrior(EmbeddingDecoder):
     def load(cls, folder: str | Path) -> DiffusionPrior:
         """Return the decoder that :meth:`save` wrote."""
         folder = Path(folder)
-        joint = read_json(folder / "decoder.json")["params"]["encoder"] is not None
+        joint = stored_about(cls, folder)["params"]["encoder"] is not None
         decoder, arrays, _ = load_decoder(cls, folder, encoder=None if joint else nn.Identity())
         decoder.history_ = {k[8:]: v for k, v in arrays.items() if k.startswith("history.")}
         decoder.front_ = None if joint else DecoderFront(decoder._embedder()).restore(folder / "embedder", arrays)
@@ -393,7 +426,15 @@ class DiffusionPrior(EmbeddingDecoder):
         return _SHORT.get(self.contrastive, {}) if self.contrastive_options is None else self.contrastive_options
 
     def _embedder(self) -> dict[str, Any]:
-        return {"name": "ridge"} if self.embedder is None else self.embedder
+        if self.embedder is None:
+            return {"name": "ridge"}
+        if not isinstance(self.embedder, Mapping) or "name" not in self.embedder:
+            raise BraindecError(
+                "an embedder is asked for by its name and options",
+                found=repr(self.embedder),
+                fix='{"name": "ridge", ...}',
+            )
+        return self.embedder
 
     def _in_units(self, retrieval: np.ndarray) -> np.ndarray:
         """Retrieval vectors, whose length has no meaning, at the length of a standardised embedding and in its units."""

@@ -109,7 +109,11 @@ class FusionDecoder(ContrastiveDecoder):
         self.encoder_.eval()
         with torch.no_grad():
             blocks = self.reader_.blocks(windows, max(self.batch_size, 64))
-            return np.concatenate([call(torch.from_numpy(block).to(device)).cpu().numpy() for _, block in blocks])
+            made = [call(torch.from_numpy(block).to(device)).cpu().numpy() for _, block in blocks]
+            if made:
+                return np.concatenate(made)
+            one = call(torch.zeros(1, windows.n_channels, windows.n_times, device=device))  # no window: its shape alone
+            return one[:0].cpu().numpy()
 
     def _number(self, name: str | None) -> int | None:
         if name is None:

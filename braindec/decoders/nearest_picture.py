@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from braindec.decoders._picture_stored import load_picture_decoder, save_picture_decoder
-from braindec.decoders._pictures import PictureDecoder, targets_of
+from braindec.decoders._pictures import PictureDecoder, targets_of, told
 from braindec.decoders._reading import column
 from braindec.decoders.picture_ridge import PictureRidge
 from braindec.errors import BraindecError
@@ -21,6 +21,7 @@ from braindec.types import Features, FitRecord, Pictures, Windows
 
 __all__ = ["NearestPicture"]
 
+_BLOCK = 1024  # windows whose distances to the bank are computed at once
 _CLOSENESS = ("correlation", "distance")
 
 
@@ -72,7 +73,8 @@ class NearestPicture(PictureDecoder):
         self.ridge_ = PictureRidge(**own).fit(windows, pictures)
         self.bank_, _ = targets_of(windows, pictures)
         self.bank_ids_ = np.unique(column(windows, "stimulus_id"))
-        if not 1 <= self.average <= len(self.bank_):
+        whole = isinstance(self.average, (int, np.integer)) and not isinstance(self.average, bool)
+        if not whole or not 1 <= self.average <= len(self.bank_):
             raise BraindecError(
                 "average: how many of the training pictures", found=repr(self.average), allowed=f"1 to {len(self.bank_)}"
             )  # fmt: skip
@@ -87,14 +89,19 @@ class NearestPicture(PictureDecoder):
 
     def nearest(self, condition: np.ndarray) -> np.ndarray:
         """Return the rows of ``bank_`` that are nearest, best first, (n, average)."""
-        a, b = (np.reshape(v, (len(v), -1)).astype(np.float64) for v in (condition, self.bank_))
-        if self.closeness == "correlation":
-            a, b = (v - v.mean(axis=1, keepdims=True) for v in (a, b))
+        self._check_fitted()
+        given = told(condition, [int(np.prod(self.picture_shape_))])
+        b = self.bank_.reshape(len(self.bank_), -1).astype(np.float64)
+        correlated = self.closeness == "correlation"
+        if correlated:
+            b = b - b.mean(axis=1, keepdims=True)
             b = b / np.maximum(np.linalg.norm(b, axis=1, keepdims=True), 1e-12)
-            far = -(a @ b.T)
-        else:
-            far = (b**2).sum(axis=1) - 2 * a @ b.T
-        return np.argsort(far, axis=1, kind="stable")[:, : self.average]
+        out = np.empty((len(given), self.average), dtype=np.int64)
+        for start in range(0, len(given), _BLOCK):  # the whole table of distances does not fit for many windows
+            a = given[start : start + _BLOCK].astype(np.float64)
+            near = (a - a.mean(axis=1, keepdims=True)) @ b.T if correlated else 2 * a @ b.T - (b**2).sum(axis=1)
+            out[start : start + _BLOCK] = np.argsort(-near, axis=1, kind="stable")[:, : self.average]
+        return out
 
     def generate(
         self, condition: np.ndarray | None, *, names: Sequence[Any], seed: int = 0, **sampling: Any
@@ -102,7 +109,12 @@ class NearestPicture(PictureDecoder):
         """Return the nearest training picture of each prediction; ``names``, ``seed`` and ``sampling`` change nothing."""
         if condition is None:
             raise BraindecError("the nearest picture has no prior: it is chosen by the recording alone")
-        return self.bank_[self.nearest(condition)].mean(axis=1).astype(np.float32)
+        self._check_fitted()
+        rows = self.nearest(told(condition, self.picture_shape_, names=names))
+        out = np.zeros((len(rows), *self.picture_shape_), dtype=np.float32)
+        for k in range(self.average):
+            out += self.bank_[rows[:, k]]
+        return out / np.float32(self.average)
 
     def save(self, folder: str | Path) -> Path:
         """Write the fitted decoder, its bank of pictures included, as safetensors and JSON."""

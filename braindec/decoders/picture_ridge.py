@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.decoders._picture_stored import load_picture_decoder, save_picture_decoder
-from braindec.decoders._pictures import PictureDecoder, targets_of
+from braindec.decoders._pictures import PictureDecoder, targets_of, told
 from braindec.decoders._reading import column
 from braindec.decoders.ridge import RidgeDecoder
 from braindec.errors import BraindecError
@@ -76,7 +76,8 @@ class PictureRidge(PictureDecoder):
         """Return the predicted pixels as pictures, cut to 0 to 1; ``names``, ``seed`` and ``sampling`` change nothing."""
         if condition is None:
             raise BraindecError("a ridge has no prior: its pictures come from the recording alone")
-        return np.clip(condition, 0.0, 1.0).astype(np.float32)
+        self._check_fitted()
+        return np.clip(told(condition, self.picture_shape_, names=names), 0.0, 1.0).astype(np.float32)
 
     def save(self, folder: str | Path) -> Path:
         """Write the fitted decoder as safetensors and JSON."""

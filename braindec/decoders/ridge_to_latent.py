@@ -10,6 +10,7 @@ penalty for all tokens where it is one number, because ridge treats targets apar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,7 +23,7 @@ from braindec.decoders._front_end import WindowFront
 from braindec.decoders._latent_ridge import ItemRows, LatentRidge
 from braindec.decoders._make import make_decoder
 from braindec.decoders._picture_stored import load_part, load_picture_decoder, save_part, save_picture_decoder
-from braindec.decoders._pictures import PictureDecoder, targets_of
+from braindec.decoders._pictures import PictureDecoder, targets_of, told
 from braindec.decoders._reading import column
 from braindec.decoders._refine import picture_condition
 from braindec.diffusion.patch_autoencoder import PatchAutoencoder
@@ -127,7 +128,7 @@ class RidgeToLatent(PictureDecoder):
             self.groups_["latents"] = (0, latents.shape[1])
         if self.targets != "latents":
             rows += self._features(shown, features)
-        X = self.front_.read(windows).reshape(len(windows), -1)
+        X = self.front_.read(windows).reshape(len(windows), int(np.prod([windows.n_channels, self.front_.n_bins])))
         self.ridge_ = LatentRidge([self._alpha(name) for name in self.groups_], restore_variance=self.restore_variance,
                                   n_folds=self.n_folds, folder=self.folder).fit(X, rows, stimuli=shown)  # fmt: skip
         self.picture_shape_ = () if pictures is None else tuple(pictures.shape[1:])
@@ -142,7 +143,8 @@ class RidgeToLatent(PictureDecoder):
     def condition(self, windows: Windows) -> np.ndarray:
         """Return the predicted latents, then features, of each window, (n_windows, n_targets), float32."""
         self._check_fitted()
-        return self.ridge_.predict(self.front_.read(windows).reshape(len(windows), -1))
+        read = self.front_.read(windows)
+        return self.ridge_.predict(read.reshape(len(read), read.shape[1] * read.shape[2]))
 
     def predict_group(self, windows: Windows, name: str) -> np.ndarray:
         """Return the predictions of one group, (n_windows, n), float32, such as tokens for a captioner."""
@@ -165,15 +167,16 @@ class RidgeToLatent(PictureDecoder):
         if self.refine_ is None:
             if condition is None:
                 raise BraindecError("a regression has no prior: its pictures come from the recording alone")
-            return self.decode(condition)
+            return self.decode(told(condition, [self._n_targets], names=names))
         if condition is None:
             sampling.pop("strength", None)
             return self.refine_.generate(None, names=names, seed=seed, **sampling)
+        condition = told(condition, [self._n_targets], names=names)
         if "latents" in self.groups_:
             strength = sampling.pop("strength", self.strength)
             sampling |= {"per_item": {"image": self.decode(condition)}, "strength": strength}
-        told = picture_condition(self.refine_, np.asarray(condition)[:, self._n_latents :])
-        return self.refine_.generate(told, names=names, seed=seed, **sampling)
+        wanted = picture_condition(self.refine_, np.asarray(condition)[:, self._n_latents :])
+        return self.refine_.generate(wanted, names=names, seed=seed, **sampling)
 
     @torch.no_grad()
     def decode(self, condition: np.ndarray) -> np.ndarray:
@@ -184,7 +187,11 @@ class RidgeToLatent(PictureDecoder):
                 found="targets='features'",
                 fix="targets='both', or refine=",
             )
-        latents = np.ascontiguousarray(np.asarray(condition)[:, : self._n_latents], dtype=np.float32)
+        latents = np.ascontiguousarray(told(condition, None)[:, : self._n_latents], dtype=np.float32)
+        if latents.shape[1] != self._n_latents:
+            raise BraindecError(
+                "the latents do not fit the decoder", found=f"{latents.shape[1]} numbers", allowed=f"{self._n_latents}"
+            )
         z = torch.from_numpy(latents).reshape(-1, *self.latent_shape_)
         if self.vae_ is not None:
             scale = self.vae_.config.scaling_factor
@@ -240,6 +247,10 @@ class RidgeToLatent(PictureDecoder):
         )
         decoder.refine_ = None if decoder.refine is None else load_part(folder / "refine")
         return decoder
+
+    @property
+    def _n_targets(self) -> int:
+        return max(last for _, last in self.groups_.values())
 
     @property
     def _n_latents(self) -> int:
@@ -305,7 +316,7 @@ class RidgeToLatent(PictureDecoder):
             raise BraindecError("this decoder predicts features", fix="fit(windows, pictures, features)")
         if pictures is None and (self.targets != "features" or self.refine is not None):
             raise BraindecError("this decoder needs the pictures that were shown", found="pictures=None")
-        if not 0 <= self.strength <= 1:
+        if not isinstance(self.strength, Real) or not 0 <= self.strength <= 1:
             raise BraindecError(
                 "strength of the noise on the decoded latents", found=repr(self.strength), allowed="0 to 1"
             )

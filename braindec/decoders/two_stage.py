@@ -13,6 +13,7 @@ scores whatever the generator made; candidates are chosen by closeness to the br
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,9 +23,8 @@ import torch.nn.functional as F
 
 from braindec.decoders._make import make_decoder
 from braindec.decoders._picture_stored import load_part, load_picture_decoder, save_part, save_picture_decoder
-from braindec.decoders._pictures import PictureDecoder
+from braindec.decoders._pictures import PictureDecoder, told
 from braindec.decoders._refine import picture_condition
-from braindec.decoders.diffusion_prior import DiffusionPrior
 from braindec.errors import BraindecError, did_you_mean
 from braindec.types import Features, FitRecord, Pictures, Windows
 
@@ -114,7 +114,13 @@ class TwoStage(PictureDecoder):
         settings = self.settings()
         if features is None:
             raise BraindecError("this decoder goes through image embeddings", fix="fit(windows, pictures, features)")
-        self.prior_ = DiffusionPrior(**{"seed": self.seed, "device": self.device, **settings["prior"]})
+        if not isinstance(pictures, Pictures):
+            raise BraindecError(
+                "this decoder needs the pictures that were shown",
+                found=type(pictures).__name__,
+                fix="fit(windows, pictures, features)",
+            )
+        self.prior_ = make_decoder({"name": "diffusion_prior", **settings["prior"]}, seed=self.seed, device=self.device)
         self.prior_.fit(windows, features, validation=validation)
         self.image_ = self._made({"name": "unclip", **settings["image"]}).fit(windows, pictures, features)
         self.blurry_ = (
@@ -224,6 +230,16 @@ class TwoStage(PictureDecoder):
                 f"there is no preset {self.preset!r}{did_you_mean(str(self.preset), self.PRESETS)}",
                 allowed=", ".join(self.PRESETS),
             )
+        for name in ("prior_options", "image_options", "blurry"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, Mapping):
+                raise BraindecError(
+                    f"{name} holds options by their names",
+                    found=repr(value),
+                    fix=f'{name}={{"name": {value!r}}}' if name != "prior_options" else None,
+                )
+        if not isinstance(self.level, Real) or not 0 <= self.level <= 1:
+            raise BraindecError("level: how noisy embeddings are taken to be", found=repr(self.level), allowed="0 to 1")
         named = self.PRESETS[self.preset]
         found: dict[str, Any] = {
             k: {**named.get(k, {}), **(getattr(self, f"{k}_options") or {})} for k in ("prior", "image")
@@ -263,7 +279,8 @@ class TwoStage(PictureDecoder):
         """What the prior, and what the blurry decoder, is told."""
         if condition is None:
             return None, None
-        values, (n, *shape) = np.asarray(condition), self.sizes_
+        n, *shape = self.sizes_
+        values = told(condition, [n + (int(np.prod(shape)) if shape else 0)])
         return values[:, :n], values[:, n:].reshape(len(values), *shape) if shape else None
 
     def _sized(self, pictures: np.ndarray) -> np.ndarray:
@@ -284,7 +301,8 @@ class TwoStage(PictureDecoder):
 
     @staticmethod
     def _check_mix(start: float | None, mix: float) -> None:
-        if not 0 <= mix < 1 or (start is not None and not 0 <= start <= 1):
+        numbers = isinstance(mix, Real) and (start is None or isinstance(start, Real))
+        if not numbers or not 0 <= mix < 1 or (start is not None and not 0 <= start <= 1):
             raise BraindecError(
                 "start is a strength of noise, mix a share of the picture", found=f"start={start}, mix={mix}",
                 allowed="start 0 to 1, mix 0 to below 1",

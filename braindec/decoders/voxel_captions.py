@@ -14,6 +14,7 @@ predictable by cross-validation on training rows only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +92,21 @@ class VoxelCaptioner(BaseEstimator):
         BraindecError
             If there are too few stimuli, captions are missing, or embeddings differ in length.
         """
-        if not self.sharpness > 0:
-            raise BraindecError("sharpness must be above 0", found=repr(self.sharpness))
-        bank = features if bank is None else bank
+        if not isinstance(self.sharpness, Real) or not 0 < self.sharpness < np.inf:
+            raise BraindecError("sharpness must be a number above 0", found=repr(self.sharpness))
+        if isinstance(self.n_folds, bool) or not isinstance(self.n_folds, (int, np.integer)) or self.n_folds < 2:
+            raise BraindecError("n_folds must be a whole number", found=repr(self.n_folds), allowed="2 or more")
+        if not isinstance(features, Features):
+            raise BraindecError(
+                "an encoding model needs embeddings of the stimuli",
+                found=type(features).__name__,
+                fix="fit(windows, features)",
+            )
+        if bank is None:  # of the training stimuli alone: captions of others would be read off the bank
+            rows = np.unique(features.rows_of(np.unique(column(windows, "stimulus_id"))))
+            if captions is not None and len(captions) == len(features.items):
+                captions = [captions[i] for i in rows]
+            bank = features[rows]
         if bank.shape[1] != features.shape[1]:
             raise BraindecError(
                 "the bank has other embeddings than the stimuli", found=f"{bank.shape[1]} numbers", allowed=f"{features.shape[1]}",

@@ -5,12 +5,14 @@ A captioner never sees a recording: whatever it says about one reached it throug
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from braindec import registry
 from braindec.errors import BraindecError
@@ -102,17 +104,28 @@ def checked_pairs(embeddings: Any, captions: Sequence[str]) -> tuple[np.ndarray,
 
 def make_captioner(options: Mapping[str, Any]) -> Captioner:
     """Build a captioner: ``name``, a file of ``llm/captioners``, and any of its options."""
+    if not isinstance(options, Mapping):
+        raise BraindecError(
+            "a captioner is asked for by its name and options", found=repr(options), fix='{"name": "nearest"}'
+        )
     chosen = dict(options)
     kind = registry.get("llm.captioners", chosen.pop("name", "nearest"))
     try:
         return kind(**chosen)
     except TypeError as error:
         raise BraindecError(
-            f"the captioner {options.get('name')!r} does not take these options", found=str(error)
+            f"the captioner {options.get('name')!r} does not take these options",
+            found=str(error),
+            allowed=", ".join(inspect.signature(kind).parameters),
         ) from error
 
 
 def load_captioner(folder: str | Path) -> Captioner:
     """Return the captioner that ``save(folder)`` wrote."""
-    name = read_json(Path(folder) / "captioner.json").get("captioner")
-    return registry.get("llm.captioners", str(name)).load(folder)
+    about = read_json(Path(folder) / "captioner.json")
+    kind = registry.get("llm.captioners", str(about.get("captioner")))
+    try:
+        return kind.load(folder)
+    except (OSError, KeyError, ValueError, RuntimeError, SafetensorError) as error:
+        raise BraindecError(f"the captioner in {folder} cannot be opened", found=f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}",
+                            fix="save it again") from error  # fmt: skip

@@ -23,6 +23,8 @@ from braindec.weights import check_whole, read_json, save_tensors, sha256
 
 __all__ = ["NearestCaption"]
 
+_BLOCK = 1024  # embeddings that are compared with the bank at once
+
 
 class NearestCaption(Captioner):
     """Cosine to the embeddings of a bank.
@@ -42,7 +44,7 @@ class NearestCaption(Captioner):
     """
 
     def __init__(self, *, standardised: bool = True, consensus: int = 1) -> None:
-        if isinstance(consensus, bool) or consensus != int(consensus) or consensus < 1:
+        if isinstance(consensus, bool) or not isinstance(consensus, (int, np.integer)) or consensus < 1:
             raise BraindecError(
                 "consensus: how many nearest images are asked", found=repr(consensus), allowed="1 or more"
             )
@@ -62,9 +64,13 @@ class NearestCaption(Captioner):
 
     def nearest(self, embeddings: np.ndarray) -> np.ndarray:
         """Return the rows of the bank that are nearest to each embedding, nearest first, (n, consensus)."""
-        flat = self.checked(embeddings).reshape(len(embeddings), -1)
-        similarity = _unit((flat - self.centre_) / self.scale_) @ self.bank_.T
-        return np.argsort(-similarity, axis=1, kind="stable")[:, : self.consensus]
+        values = self.checked(embeddings)
+        flat = values.reshape(len(values), len(self.centre_))
+        out = np.empty((len(flat), min(self.consensus, len(self.bank_))), dtype=np.int64)
+        for start in range(0, len(flat), _BLOCK):  # the whole table of similarities does not fit for many windows
+            some = _unit((flat[start : start + _BLOCK] - self.centre_) / self.scale_)
+            out[start : start + _BLOCK] = np.argsort(-(some @ self.bank_.T), axis=1, kind="stable")[:, : self.consensus]
+        return out
 
     def captions(self, embeddings: np.ndarray) -> np.ndarray:
         """Return the caption of the nearest image of each embedding, or the one that the nearest agree on."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -63,21 +64,24 @@ class PrefixCaptioner(Captioner):
     ) -> None:  # fmt: skip
         if preset not in self.PRESETS:
             raise BraindecError(
-                f"PrefixCaptioner has no preset {preset!r}{did_you_mean(preset, self.PRESETS)}",
+                f"PrefixCaptioner has no preset {preset!r}{did_you_mean(str(preset), self.PRESETS)}",
                 allowed=", ".join(self.PRESETS),
             )
         if weights is not None and language_model is None:
             raise BraindecError(
                 "weights of a captioner need their language model", fix="language_model=FOLDER of GPT-2"
             )
-        for name, value in (
-            ("steps", steps + 1),
-            ("batch_size", batch_size),
-            ("n_beams", n_beams),
-            ("max_words", max_words),
-        ):
-            if value < 1:
-                raise BraindecError(f"{name} of PrefixCaptioner is too small", found=repr(value))
+        least = {"steps": (steps, 0), "batch_size": (batch_size, 1), "n_beams": (n_beams, 1), "max_words": (max_words, 2),
+                 "prefix": (1 if prefix is None else prefix, 1)}  # fmt: skip
+        for name, (value, smallest) in least.items():
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < smallest:
+                raise BraindecError(
+                    f"{name} of PrefixCaptioner must be a whole number",
+                    found=repr(value),
+                    allowed=f"{smallest} or more",
+                )
+        if not isinstance(lr, Real) or not 0 < lr < np.inf:
+            raise BraindecError("lr of PrefixCaptioner must be above 0", found=repr(lr))
         self.preset, self.language_model, self.weights, self.prefix = preset, language_model, weights, prefix
         self.steps, self.batch_size, self.lr, self.n_beams, self.max_words = steps, batch_size, lr, n_beams, max_words
 
@@ -125,7 +129,8 @@ class PrefixCaptioner(Captioner):
     @torch.no_grad()
     def captions(self, embeddings: np.ndarray) -> np.ndarray:
         """Return a caption of each embedding by beam search; nothing is random."""
-        flat = self.checked(embeddings).reshape(len(embeddings), -1)
+        values = self.checked(embeddings)
+        flat = values.reshape(len(values), int(np.prod(self.shape_)))
         out: list[str] = []
         for start in range(0, len(flat), 32):
             x = torch.from_numpy((flat[start : start + 32] - self.mean_) / self.scale_)
