@@ -7,6 +7,7 @@ By default subjects look at drawn scenes, seen by fMRI or EEG, and the nearest t
 
 from typing import Annotated, Literal
 
+import numpy as np
 from pydantic import Field, NonNegativeInt, PositiveInt
 
 from braindec.config import RecipeConfig, Section, options_of
@@ -125,11 +126,13 @@ def run(config, unit, work):
         raise BraindecError("the stimuli have no captions", found=f"columns {', '.join(map(str, pictures.items.columns))}",
                             fix=f"give a table with one of {', '.join(config.references)}, or references=[COLUMN]")  # fmt: skip
     options = {"column": references[0], "seed": work.seed, **config.decoder}
-    decoder = CaptionDecoder(**options).fit(train, pictures, features)
+    hidden = np.isin(features.ids, test.trials["stimulus_id"].astype(str).unique())
+    known = features[np.flatnonzero(~hidden)]  # extra=True teaches from all of these: never from what is tested
+    decoder = CaptionDecoder(**options).fit(train, pictures, known)
     decoder.save(work.folder / "model")
     nearest = None
     if type(decoder.captioner_).__name__ != "NearestCaption":
-        nearest = CaptionDecoder(**{**options, "captioner": {"name": "nearest"}}).fit(train, pictures, features)
+        nearest = CaptionDecoder(**{**options, "captioner": {"name": "nearest"}}).fit(train, pictures, known)
 
     def truth(ids):
         columns = [captions_of(pictures, ids, name) for name in references]

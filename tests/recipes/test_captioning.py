@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from braindec.decoders.caption import CaptionDecoder
 from braindec.engine import load_recipe, run
 from braindec.errors import BraindecError
 from braindec.types import Result
@@ -47,3 +48,12 @@ def test_own_data_need_features(tmp_path, shared):
     root = shared("fmri_digits69_images")
     with pytest.raises(BraindecError, match="which embeddings"):
         go(tmp_path, f"data.root={root}", "data.reader=digits69")
+
+
+def test_what_is_tested_teaches_no_captioner(tmp_path):
+    go(tmp_path, "synthetic.n_train=96", "synthetic.n_subjects=1", "seeds=1", "n_permutations=19", "n_bootstrap=20", "metrics=[rouge]",
+       "decoder.extra=true")  # fmt: skip
+    (folder,) = (tmp_path / "out" / "units").iterdir()
+    (model,) = folder.glob("work-*/model")
+    bank = CaptionDecoder.load(model).captioner_.bank_
+    assert len(bank) == 96  # of 96 + 48 scenes that have features and captions
