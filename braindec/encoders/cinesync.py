@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -65,6 +66,21 @@ class CineSync(Encoder):
         drop_part: float = 0.0,
     ) -> None:
         super().__init__(n_chans=n_chans, n_times=n_times, dim=dim)
+        sizes = {
+            "width": width,
+            "n_heads": n_heads,
+            "n_frames": n_frames,
+            "n_tokens": n_tokens,
+            "n_apart": n_apart,
+            "n_together": n_together,
+        }
+        wrong = {
+            k: v for k, v in sizes.items() if not isinstance(v, int) or v < (0 if k in ("n_apart", "n_together") else 1)
+        }
+        pairs = parts is None or (isinstance(parts, (list, tuple)) and all(np.shape(p) == (2,) for p in parts))
+        if wrong or not pairs or not 0 <= dropout < 1:
+            raise BraindecError("CineSync cannot be built so", found=str(wrong or {"parts": parts, "dropout": dropout}),
+                                allowed="whole numbers of at least 1, parts of [n_channels, n_times], 0 <= dropout < 1")  # fmt: skip
         self.parts = [(self.n_chans, self.n_times)] if parts is None else [(int(c), int(t)) for c, t in parts]
         if parts is not None and (self.n_times != 1 or sum(c * t for c, t in self.parts) != self.n_chans):
             raise BraindecError(

@@ -58,10 +58,8 @@ class Captioner:
         BraindecError
             If their shape is not what the captioner was built for, or a value is not finite.
         """
-        values = np.asarray(embeddings, dtype=np.float32)
-        shape = getattr(self, "shape_", None)
-        if shape is None:
-            raise BraindecError(f"{type(self).__name__} is not fitted", fix="call fit(embeddings, captions) first")
+        self.check_fitted()
+        values, shape = np.asarray(embeddings, dtype=np.float32), self.shape_
         if values.shape[1:] != tuple(shape):
             raise BraindecError(
                 "the embeddings do not fit the captioner", found=f"shape {values.shape}",
@@ -70,6 +68,11 @@ class Captioner:
         if not np.isfinite(values).all():
             raise BraindecError("embeddings to caption hold values that are not finite")
         return values
+
+    def check_fitted(self) -> None:
+        """Raise unless ``fit`` was called."""
+        if getattr(self, "shape_", None) is None:
+            raise BraindecError(f"{type(self).__name__} is not fitted", fix="call fit(embeddings, captions) first")
 
     def write_about(self, folder: Path, **values: Any) -> None:
         """Write the settings beside the weights."""

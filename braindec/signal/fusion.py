@@ -42,8 +42,17 @@ def fuse_windows(parts: Mapping[str, Windows], *, keys: Sequence[str] = KEYS) ->
     BraindecError
         If there are fewer than two parts, keys do not name trials once, or no trial is in all parts.
     """
+    if not isinstance(parts, Mapping) or not all(isinstance(w, Windows) for w in parts.values()):
+        raise BraindecError(
+            "parts are windows by the names of their modalities",
+            found=type(parts).__name__,
+            fix='{"eeg": windows, "fmri": windows}',
+        )
     if len(parts) < 2:
         raise BraindecError("fusing needs windows of two modalities or more", found=f"{len(parts)}")
+    empty = [name for name, w in parts.items() if not len(w)]
+    if empty:
+        raise BraindecError(f"there are no windows of {empty[0]!r} to fuse", found="0 windows")
     shared = [k for k in keys if all(k in w.trials for w in parts.values())]
     tables = {name: _names(name, w, shared) for name, w in parts.items()}
     places = {name: pd.Series(np.arange(len(t)), index=t) for name, t in tables.items()}
@@ -86,6 +95,12 @@ def _names(name: str, windows: Windows, keys: Sequence[str]) -> np.ndarray:
             f"trials of {name!r} cannot be told apart", found=f"shared columns: {', '.join(keys) or 'none'}",
             fix="every part needs stimulus_id, and repetition (or run) where stimuli are shown more than once",
         )  # fmt: skip
+    gone = [k for k in keys if windows.trials[k].isna().any()]
+    if gone:
+        raise BraindecError(
+            f"{int(windows.trials[gone[0]].isna().sum())} trials of {name!r} have no {gone[0]}",
+            fix="leave them out, or leave it out of keys=",
+        )
     texts = windows.trials[list(keys)].astype(str).agg("|".join, axis=1).to_numpy(dtype=object)
     twice = pd.Series(texts)[pd.Series(texts).duplicated()].unique()
     if len(twice):

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from braindec.errors import BraindecError
@@ -44,11 +45,16 @@ class GitCaptioner(Captioner):
     def __init__(self, *, pretrained: str, max_words: int = 20, n_beams: int = 1) -> None:
         from transformers import AutoTokenizer, GitForCausalLM
 
+        for name, value in (("max_words", max_words), ("n_beams", n_beams)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise BraindecError(
+                    f"{name} of GitCaptioner must be a whole number", found=repr(value), allowed="1 or more"
+                )
         self.pretrained, self.max_words, self.n_beams = str(pretrained), max_words, n_beams
         try:
             self.model_ = GitForCausalLM.from_pretrained(self.pretrained, use_safetensors=True).eval()
             self.tokenizer_ = AutoTokenizer.from_pretrained(self.pretrained)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             raise BraindecError(
                 f"the captioner {self.pretrained!r} cannot be opened", found=str(error).splitlines()[0][:200],
                 allowed="a folder with config.json, model.safetensors and the tokenizer's files of a GIT model",
@@ -61,7 +67,13 @@ class GitCaptioner(Captioner):
     def tokens(self, images: np.ndarray) -> np.ndarray:
         """Return the image tokens of pictures (n, height, width, 3) of 0 to 1: (n, n_tokens, width), the targets of ridge."""
         size = self.model_.config.vision_config.image_size
-        x = torch.as_tensor(np.asarray(images, dtype=np.float32)).permute(0, 3, 1, 2)
+        values = np.asarray(images, dtype=np.float32)
+        if values.ndim != 4 or values.shape[3] not in (1, 3) or not len(values):
+            raise BraindecError("images must be (n, height, width, 1 or 3)", found=f"shape {values.shape}")
+        if not np.isfinite(values).all() or values.min() < -1e-6 or values.max() > 1 + 1e-6:
+            raise BraindecError("images must be finite and between 0 and 1", found=f"{values.min():.3g} to {values.max():.3g}",
+                                fix="Pictures.load() gives them so; divide bytes by 255")  # fmt: skip
+        x = torch.as_tensor(values).permute(0, 3, 1, 2)
         if x.shape[1] == 1:
             x = x.expand(-1, 3, -1, -1)
         x = nn.functional.interpolate(x, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1)

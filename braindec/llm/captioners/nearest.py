@@ -88,6 +88,7 @@ class NearestCaption(Captioner):
 
     def save(self, folder: str | Path) -> Path:
         """Write the bank."""
+        self.check_fitted()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {"bank": torch.from_numpy(self.bank_), "centre": torch.from_numpy(self.centre_),

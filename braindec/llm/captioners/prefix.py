@@ -154,6 +154,7 @@ class PrefixCaptioner(Captioner):
 
     def save(self, folder: str | Path) -> Path:
         """Write mapper, language model and vocabulary."""
+        self.check_fitted()
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         own = {"mean": torch.from_numpy(self.mean_), "scale": torch.from_numpy(self.scale_)}
