@@ -1,9 +1,9 @@
-"""Films from fMRI, EEG or MEG: what was seen is drawn again as a film, and asked whether it moves the right way because of the brain.
+"""Films from fMRI, EEG or MEG: what was seen is drawn again as a film that moves, beside everything that could do so without a brain.
 
 The first decoder stands beside the rows of control of every decoder of pictures, and beside two that only films have: the first
 decoded frame standing still, and the same decoder given test recordings in which the voxels of motion were exchanged between
-trials. A decoder that reads motion loses the direction in that row and nothing else. Without a cohort it makes drawn scenes that
-move and an fMRI that sees them.
+trials. A decoder that reads motion loses the direction in that row, and keeps the looks. Without a cohort it makes drawn scenes
+that move and an fMRI that sees them.
 """
 
 from dataclasses import replace
@@ -87,9 +87,15 @@ class Config(RecipeConfig):
     average_repetitions: bool = True
     decoders: Annotated[list[Decoder], Field(min_length=1)] = [{"name": "mind_animator"}]
     rows: list[str] | None = None
-    seeds: PositiveInt = 2
+    seeds: PositiveInt = 5
     network: str = "pixels"
-    metrics: Annotated[list[str], Field(min_length=1)] = ["two_way", "motion_direction", "pixcorr", "frame_ssim", "end_point_error"]
+    metrics: Annotated[list[str], Field(min_length=1)] = [
+        "two_way",
+        "motion_direction",
+        "pixcorr",
+        "frame_ssim",
+        "end_point_error",
+    ]
     n_permutations: NonNegativeInt = 1000
     n_bootstrap: PositiveInt = 1000
 
@@ -171,7 +177,9 @@ def run(config, unit, work):
     told = overview(windows, "part" if "part" in windows.trials else "concept_id", source)
     told |= {"films": repr(pictures).strip("<>"), "decoder": config.decoders[0]["name"], "test items": len(rows.ids)}
     result = retrieval_result(parts.scores, card, parts.arrays, parts.panels, overview=told, notes=notes)
-    return finished(result, parts, found, getattr(first, "history_", {}))
+    return finished(
+        result, parts, found, [n for n in list(fold.decoders)[1:] if n in rows.made], getattr(first, "history_", {})
+    )
 
 
 def only(features, components):
@@ -193,10 +201,10 @@ def moving(config, windows):
         return None, [f"No motion voxels were exchanged: {error}"]
 
 
-def finished(result, parts, report, history):
+def finished(result, parts, report, others, history):
     """Add findings, sentences on motion and training curves."""
     made_by: dict[str, Any] = dict(result.made_by)
-    made_by["answers"] = [*motion_sentences(report.scores), *parts.sentences]
+    made_by["answers"] = [*motion_sentences(report.scores, others=others), *parts.sentences]
     card = dict(made_by["audit"])
     card["findings"] = [*card.get("findings", []), *(f.to_dict() for f in parts.findings)]
     made_by["audit"] = card

@@ -98,15 +98,21 @@ def film_rows(
     return replace(rows, made={**rows.made, **more}, notes=notes)
 
 
-def motion_sentences(scores: pd.DataFrame, *, alpha: float = 0.01) -> list[str]:
+def motion_sentences(scores: pd.DataFrame, *, others: Sequence[str] = (), alpha: float = 0.01) -> list[str]:
     """Say whether the direction of motion was read, and whether it is lost with the voxels of motion.
 
     Parameters
     ----------
     scores : DataFrame
         Of a control report with the metric motion_direction.
+    others : sequence of str
+        Rows of further decoders; one that reads the direction better is named.
     alpha : float
     """
+    return [*_own_sentences(scores, alpha), *_of_others(scores, others, alpha)]
+
+
+def _own_sentences(scores: pd.DataFrame, alpha: float) -> list[str]:
     of = scores[scores["metric"] == "motion_direction"].groupby("row")[["value", "p"]].mean()
     if "decoded" not in of.index:
         return []
@@ -117,11 +123,33 @@ def motion_sentences(scores: pd.DataFrame, *, alpha: float = 0.01) -> list[str]:
     out = [f"The direction of motion was read: {percent}."]
     if SHUFFLED in of.index:
         kept, p_kept = of.loc[SHUFFLED]
-        said = f"({100 * kept:.0f} %, p {p_kept:.2g})"
+        lead = scores[(scores["metric"] == "motion_direction_difference") & (scores["row"] == f"over_{SHUFFLED}")][
+            "p"
+        ].mean()
+        said = f"({100 * kept:.0f} %, p {p_kept:.2g} against chance; {lead:.2g} against what was decoded)"
         if p_kept < 0.05:
             out.append(
                 f"With the motion voxels of other trials it is not all lost {said}: part of it came from elsewhere."
             )
-        else:
+        elif lead < alpha:
             out.append(f"With the motion voxels of other trials it is lost {said}: it came from those voxels.")
+        else:
+            out.append(f"Whether it is lost with the motion voxels of other trials can not be told {said}.")
+    return out
+
+
+def _of_others(scores: pd.DataFrame, others: Sequence[str], alpha: float) -> list[str]:
+    value = scores[scores["metric"] == "motion_direction"].groupby("row")["value"].mean()
+    lead = scores[scores["metric"] == "motion_direction_difference"].groupby("row")[["value", "p"]].mean()
+    out = []
+    for name in others:
+        if (
+            f"over_{name}" in lead.index
+            and lead.loc[f"over_{name}", "value"] < 0
+            and lead.loc[f"over_{name}", "p"] < alpha
+        ):
+            out.append(
+                f"The decoder {name.replace('_', ' ')} reads the direction better: {100 * value[name]:.0f} % against "
+                f"{100 * value['decoded']:.0f} % (p {lead.loc[f'over_{name}', 'p']:.2g})."
+            )
     return out

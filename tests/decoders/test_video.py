@@ -242,18 +242,23 @@ def test_rows_of_films(seen, fitted):
 
 
 def test_sentences_on_motion():
-    def table(p_decoded, p_shuffled):
-        return pd.DataFrame(
-            {
-                "metric": "motion_direction",
-                "row": ["decoded", SHUFFLED],
-                "value": [0.8, 0.3],
-                "p": [p_decoded, p_shuffled],
-            }
-        )
+    def table(p_decoded, p_shuffled, p_lead=0.001):
+        lead = {"metric": "motion_direction_difference", "row": f"over_{SHUFFLED}", "value": 0.5, "p": p_lead}
+        rows = {
+            "metric": "motion_direction",
+            "row": ["decoded", SHUFFLED],
+            "value": [0.8, 0.3],
+            "p": [p_decoded, p_shuffled],
+        }
+        return pd.concat([pd.DataFrame(rows), pd.DataFrame([lead])])
 
+    more = pd.DataFrame({"metric": ["motion_direction", "motion_direction_difference"], "row": ["other", "over_other"], "value": [0.95, -0.15],
+                         "p": [0.001, 0.002]})  # fmt: skip
+    said = motion_sentences(pd.concat([table(0.001, 0.5), more]), others=["other"])
+    assert "other reads the direction better: 95 % against 80 %" in said[-1]
     assert "was not read" in motion_sentences(table(0.2, 0.5))[0]
     assert "it is lost (30 %" in motion_sentences(table(0.001, 0.5))[1]
+    assert "can not be told" in motion_sentences(table(0.001, 0.5, 0.3))[1]
     assert "not all lost" in motion_sentences(table(0.001, 0.01))[1]
 
 
