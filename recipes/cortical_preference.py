@@ -219,5 +219,8 @@ def answers(rows, regions):
             text += (
                 f"; guided pictures {'show' if shown else 'do not show'} what was planted ({row['note'].split(';')[0]})"
             )
+        judge = mine.loc[("encoding_r", "judge")]
+        if not judge["p"] < 0.05:
+            text += f"; but on held-out stimuli the judge itself does not predict this region (r = {judge['value']:.2f}, p = {judge['p']:.2g})"
         said.append(text + ".")
     return said
