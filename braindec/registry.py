@@ -27,11 +27,14 @@ def share(kind: str) -> Path:
 
 
 def names(kind: str) -> list[str]:
-    """Return the sorted names of ``kind``, a folder such as "encoders" or "evaluate.metrics"; imports none of them."""
+    """Return the sorted names of ``kind``, a folder such as "encoders" or "evaluate.metrics"; imports none of them.
+
+    Folders inside it are no names.
+    """
     folder = _ROOT.joinpath(*kind.split("."))
     if not folder.is_dir():
         raise BraindecError(f"there is no kind of thing called {kind!r}", fix="name a folder of the package")
-    own = {m.name for m in pkgutil.iter_modules([str(folder)]) if not m.name.startswith("_")}
+    own = {m.name for m in pkgutil.iter_modules([str(folder)]) if not m.ispkg and not m.name.startswith("_")}
     return sorted(own | set(_plugins(kind)))
 
 

@@ -12,7 +12,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from braindec.config import RecipeConfig, Section, options_of
 from braindec.decoders.caption import CaptionDecoder, captions_of
-from braindec.decoders.control_rows import control_rows
+from braindec.decoders.controls import control_rows
 from braindec.errors import BraindecError
 from braindec.evaluate.audit import audit
 from braindec.evaluate.control_report import report_parts

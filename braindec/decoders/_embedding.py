@@ -27,6 +27,11 @@ class Targets:
     """
 
     def __init__(self, windows: Windows, features: Features) -> None:
+        if not isinstance(features, Features):
+            raise BraindecError(
+                "a decoder of embeddings needs the embeddings of the stimuli", found=f"features={features!r}"[:80],
+                fix="pass features=Features.from_array(values, stimulus_ids)",
+            )  # fmt: skip
         shown = column(windows, "stimulus_id")
         items, codes, counts = np.unique(shown, return_inverse=True, return_counts=True)
         values = features.of(items).astype(np.float64)  # (item, dim)

@@ -2,7 +2,7 @@
 
 A picture decoder answers in two steps: ``condition`` (what the recording says, no randomness) and ``generate`` (a picture
 of it, from noise that depends on the seed and the window's name only). The rows that stand beside every decoded picture
-(:mod:`braindec.decoders.control_rows`) swap one step and keep the other. Targets are no argument of either, so a sample can
+(:mod:`braindec.decoders.controls`) swap one step and keep the other. Targets are no argument of either, so a sample can
 not be chosen by looking at the truth.
 """
 

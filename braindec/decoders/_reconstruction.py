@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braindec.decoders._control_making import stored
+from braindec.decoders.controls.making import stored
 from braindec.decoders._make import make_decoder
 from braindec.decoders._pictures import PictureDecoder
 from braindec.decoders._reading import column
-from braindec.decoders.control_rows import ControlRows, control_rows
+from braindec.decoders.controls import ControlRows, control_rows
 from braindec.errors import BraindecError
 from braindec.evaluate.picture_metric import find_metric
 from braindec.types import Features, FitRecord, Pictures, Split, Windows

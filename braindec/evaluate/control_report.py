@@ -163,7 +163,7 @@ def control_report(
     generative : bool, optional
         Whether the decoder samples; by default whether there is a row prior_only.
     findings : sequence of Finding
-        Of checks that were made before (:func:`braindec.decoders.control_rows.inductive_finding`).
+        Of checks that were made before (:func:`braindec.decoders.controls.inductive_finding`).
     notes : mapping of row to str, optional
         Why a row was left out.
 

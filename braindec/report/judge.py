@@ -21,7 +21,18 @@ from braindec.report.folder import UnitRecord
 from braindec.stats.fdr import fdr_bh
 
 ALPHA = 0.05
-LOWER_IS_BETTER = {"median_rank", "mean_rank", "log_loss", "brier", "mse", "mae", "rmse", "feature_distance", "lpips", "end_point_error"}
+LOWER_IS_BETTER = {
+    "median_rank",
+    "mean_rank",
+    "log_loss",
+    "brier",
+    "mse",
+    "mae",
+    "rmse",
+    "feature_distance",
+    "lpips",
+    "end_point_error",
+}
 _AT_CHANCE = {
     "label_shuffle",
     "noise_input",

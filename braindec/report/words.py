@@ -118,6 +118,10 @@ _NAMES = {
     "end_point_error": "end-point error of optical flow (px)",
     "temporal_consistency": "temporal consistency",
     "motion_direction": "direction of motion",
+    "activation_rise": "rise of the region's activation (SD)",
+    "activation_trend": "trend of activation with guidance",
+    "planted_attribute": "planted attribute in guided pictures",
+    "encoding_r": "held-out r of the encoding model",
     "caption_r": "r of responses with likeness to the caption",
     "planted_named": "captions that name what was planted",
 }
@@ -156,6 +160,10 @@ _ROWS = {
     "category_oracle": "same category, random",
     "mean_picture": "mean training picture",
     "not_projected": "weights not projected",
+    "class_only": "class only",
+    "embedding_only": "embedding only",
+    "control_only": "control image only",
+    "no_residual": "without the residual block",
 }
 _NOT_DECODED = {  # metrics of which the judged row is no decoder's
     "pearson", "pearson_normalized", "r2", "split_r2", "unique_r2", "added_r2", "pearson_units", "rsa", "rsa_partial", "cka", "cka_partial",
@@ -166,7 +174,7 @@ _NOT_DECODED = {  # metrics of which the judged row is no decoder's
     "gradient_activation", "word_class", "weber_fechner", "bits_saved", "silent_share", "multiply_adds_saved", "rate", "rate_ratio",
     "tuning_variance", "tuned_units", "field_coherence", "phase_consistency", "locked_units", "strongest_synchrony", "fano_factor",
     "interval_cv", "local_variation", "bits_per_spike", "state_gain", "state_accuracy", "branching", "synchrony_depth", "cv_intervals", "fano_5ms", "population_frequency",
-    "consistency", "goodness", "held_out_affinity", "community_information", "course_cosine", "modularity", "caption_r", "planted_named",
+    "consistency", "goodness", "held_out_affinity", "community_information", "course_cosine", "modularity", "caption_r", "planted_named", "activation_rise", "activation_trend", "planted_attribute", "encoding_r",
 }  # fmt: skip
 _RATES = {"tagged_channels", "tagged_units", "auc_planted"}  # their bands are rates
 _CHECKS = {

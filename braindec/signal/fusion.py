@@ -68,8 +68,10 @@ def fuse_windows(parts: Mapping[str, Windows], *, keys: Sequence[str] = KEYS) ->
     signal = FusedSignal([w[rows[name]] for name, w in parts.items()])
     channels = pd.concat([_channels(name, w) for name, w in parts.items()], ignore_index=True)
     info = {**whole.recordings[0].info, "modality": "fused"}
-    recording = Recording(signal, 1.0, channels, info=info)
     left_out = {name: len(w) - len(common) for name, w in parts.items() if len(w) > len(common)}
+    told = [f"{n} of {len(parts[name])} trials of {name} have no partner in the other parts (matched by {', '.join(shared)})"
+            for name, n in left_out.items()]  # fmt: skip
+    recording = Recording(signal, 1.0, channels, info={**info, "warnings": [*info.get("warnings", []), *told]})
     index = np.stack([np.zeros(len(common), np.int64), np.arange(len(common))], axis=1)
     fused = {name: [w.n_channels, w.n_times] for name, w in parts.items()}
     return Windows((recording,), index, 1, whole.trials.iloc[rows[first]], info={"fused": fused, "left_out": left_out})

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from braindec.decoders._pictures import PictureDecoder
-from braindec.decoders.control_rows import ALL, ControlRows, control_rows, inductive_finding, shuffle
+from braindec.decoders.controls import ALL, ControlRows, control_rows, inductive_finding, shuffle
 from braindec.decoders.picture_ridge import PictureRidge
 from braindec.errors import BraindecError
 from braindec.evaluate.control_report import NULLS, report_parts
@@ -222,6 +222,21 @@ def test_rows_that_do_not_apply_are_left_out_with_a_note():
     zeros = TRAIN[TRAIN.trials["concept_id"].to_numpy() != "3"]
     rows = control_rows(ridge, zeros, TEST, PICTURES, rows=("category_oracle",), inductive=False)
     assert "no training picture" in rows.notes["category_oracle"]
+
+
+class InParts(Noisy):
+    """Honest, and able to leave a part of itself out."""
+
+    def ablations(self, windows, *, seed=0, **sampling):
+        return {"class_only": self.prior(windows.ids, seed=seed)}
+
+
+def test_parts_of_the_decoder_stand_beside_it():
+    rows = made_by(InParts, seeds=2, rows=("decoded", "prior_only"))
+    assert list(rows.made) == ["decoded", "prior_only", "class_only"] and len(rows.made["class_only"]) == 2
+    np.testing.assert_array_equal(rows.made["class_only"], rows.made["prior_only"])
+    scores = rows.report(network="pixels", n_permutations=19, n_bootstrap=19).scores
+    assert "class_only" in set(scores["row"])
 
 
 def test_rows_on_disk_are_the_same(tmp_path, honest):

@@ -72,9 +72,7 @@ def test_the_same_picture_after_saving(kind, digits, tmp_path):
 def test_films_are_predicted_frame_by_frame():
     rng = np.random.default_rng(0)
     films = Pictures.from_arrays(rng.random((40, 3, 4, 4, 1)), [f"f{i}" for i in range(40)], frame_rate=8.0)
-    windows = pixel_voxels(
-        Pictures(films.load().reshape(40, 12, 4, 1), films.items), n_voxels=60, noise=0.0
-    )
+    windows = pixel_voxels(Pictures(films.load().reshape(40, 12, 4, 1), films.items), n_voxels=60, noise=0.0)
     made = PictureRidge(alpha=1e-3).fit(windows[:36], films).reconstruct(windows[36:])
     assert made.shape == (4, 3, 4, 4, 1)
 

@@ -20,7 +20,7 @@ from braindec.decoders._film_rows import (
     motion_sentences,
 )
 from braindec.decoders._films import film_denoiser, first_frames
-from braindec.decoders.control_rows import control_rows, inductive_finding
+from braindec.decoders.controls import control_rows, inductive_finding
 from braindec.decoders.flow_animation import FlowAnimation
 from braindec.decoders.mind_animator import MindAnimator
 from braindec.decoders.mind_video import MindVideo

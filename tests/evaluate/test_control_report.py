@@ -7,7 +7,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from braindec.decoders.control_rows import shuffle
+from braindec.decoders.controls import shuffle
 from braindec.errors import BraindecError
 from braindec.evaluate._control_pairs import beaten, correlations, exchange_null, exchanges, thumbnails
 from braindec.evaluate._control_rank import dimensions

@@ -21,6 +21,7 @@ def test_trials_meet_by_name_and_numbers_stay():
     both = fuse_windows({"eeg": eeg, "fmri": fmri})
     assert both.shape == (3, 4 * 6 + 7 * 2, 1) and list(both.trials["stimulus_id"]) == ["clip-3", "clip-1", "clip-2"]
     assert both.info["fused"] == {"eeg": [4, 6], "fmri": [7, 2]} and both.info["left_out"] == {"eeg": 1, "fmri": 1}
+    assert any("1 of 4 trials of fmri have no partner" in w for w in both.recordings[0].info["warnings"])
     loaded = both.load()[:, :, 0]
     np.testing.assert_array_equal(loaded[:, :24].reshape(3, 4, 6), eeg.load([0, 1, 2]))
     np.testing.assert_array_equal(loaded[:, 24:].reshape(3, 7, 2), fmri.load([2, 0, 1]))

@@ -27,8 +27,8 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from braindec.decoders._control_making import LeftOut, RowMaker, kept, shuffle, stored
-from braindec.decoders._inductive import inductive_finding
+from braindec.decoders.controls.making import LeftOut, RowMaker, kept, shuffle, stored
+from braindec.decoders.controls.inductive import inductive_finding
 from braindec.decoders._pictures import PictureDecoder
 from braindec.decoders._reading import column
 from braindec.errors import BraindecError, did_you_mean
@@ -134,7 +134,7 @@ def control_rows(
     folder: str | Path | None = None,
     inductive: bool = True,
 ) -> ControlRows:
-    """Make decoded pictures and every row that stands beside them.
+    """Make decoded pictures and every row that stands beside them, with rows of its parts where a decoder has ``ablations``.
 
     Parameters
     ----------
@@ -196,6 +196,10 @@ def control_rows(
                 made[row] = kept(getattr(maker, row)(), None if folder is None else Path(folder), row)
             except LeftOut as reason:
                 notes[row] = str(reason)
+    if hasattr(decoder, "ablations"):  # parts of the decoder that could have made the score alone, such as a class
+        parts = [decoder.ablations(test, seed=s, **dict(sampling or {})) for s in numbers]
+        for row in parts[0]:
+            made[row] = kept((p[row] for p in parts), None if folder is None else Path(folder), row)
     found = [inductive_finding(decoder, test, sampling=sampling, seed=seed)] if inductive else []
     labels = column(test, "concept_id").astype(str) if "concept_id" in test.trials else None
     return ControlRows(made, stored(maker.true), column(test, "stimulus_id").astype(str), labels, maker.train_items, notes, found,

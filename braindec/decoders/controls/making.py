@@ -1,4 +1,4 @@
-"""How each control row is made: one step of the decoder swapped; see :mod:`braindec.decoders.control_rows`."""
+"""How each control row is made: one step of the decoder swapped; see :mod:`braindec.decoders.controls`."""
 
 from __future__ import annotations
 
