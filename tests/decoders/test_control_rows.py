@@ -232,7 +232,8 @@ class InParts(Noisy):
 
 
 def test_parts_of_the_decoder_stand_beside_it():
-    rows = made_by(InParts, seeds=2, rows=("decoded", "prior_only"))
+    decoder = InParts().fit(TRAIN, PICTURES)
+    rows = control_rows(decoder, TRAIN, TEST, PICTURES, seeds=2, rows=("decoded", "prior_only"))
     assert list(rows.made) == ["decoded", "prior_only", "class_only"] and len(rows.made["class_only"]) == 2
     np.testing.assert_array_equal(rows.made["class_only"], rows.made["prior_only"])
     scores = rows.report(network="pixels", n_permutations=19, n_bootstrap=19).scores
