@@ -21,6 +21,7 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import nn
 
+from braindec.diffusion._pipeline_checks import own_memory
 from braindec.diffusion.conditioner import Conditioner
 from braindec.diffusion.image_pipeline import BrainImagePipeline
 from braindec.diffusion.patch_autoencoder import PatchAutoencoder
@@ -230,15 +231,8 @@ def open_image_pipeline(folder: str | Path) -> BrainImagePipeline:
     made.set_progress_bar_config(disable=True)
     for part in made.components.values():
         if isinstance(part, nn.Module):
-            own_memory(part).eval()
+            part.eval()
     return made
-
-
-def own_memory(module: nn.Module) -> nn.Module:
-    """Copy weights that lie in a mapped file, whose alignment changes the last bit of products."""
-    for tensor in (*module.parameters(), *module.buffers()):
-        tensor.data = tensor.data.clone()
-    return module
 
 
 def latents_of(vae: nn.Module | None, values: np.ndarray, *, block: int = 256) -> torch.Tensor:

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braindec.decoders.controls.making import shuffle, stored
 from braindec.decoders._pictures import PictureDecoder
 from braindec.decoders._reading import column
 from braindec.decoders.controls import ControlRows
+from braindec.decoders.controls.making import shuffle, stored
 from braindec.errors import BraindecError, did_you_mean
 from braindec.types import Recording, Windows
 from braindec.types.signals import StackedSignal

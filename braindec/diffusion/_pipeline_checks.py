@@ -14,7 +14,16 @@ import torch
 from braindec.diffusion.safe_weights import check_weights
 from braindec.errors import BraindecError
 
-__all__ = ["called_back", "check_guidance", "check_scheduler", "count", "finite", "open_pipeline", "set_timesteps"]
+__all__ = [
+    "called_back",
+    "check_guidance",
+    "check_scheduler",
+    "count",
+    "finite",
+    "open_pipeline",
+    "own_memory",
+    "set_timesteps",
+]
 
 _NEEDED = ("set_timesteps", "scale_model_input", "step", "add_noise", "timesteps", "config", "order", "alphas_cumprod")
 
@@ -116,9 +125,20 @@ def open_pipeline(open_: Callable[..., Any], name: Any, **options: Any) -> Any:
             f"there is no folder {name}", fix="name a folder that save_pretrained() of a pipeline wrote"
         )
     try:
-        return open_(name, **{"use_safetensors": True, **options})
+        pipeline = open_(name, **{"use_safetensors": True, **options})
     except (OSError, ValueError, TypeError) as error:
         raise BraindecError(
             f"the pipeline in {name} cannot be opened", found=f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}",
             fix="open it with the class that saved it, or save it again",
         ) from error  # fmt: skip
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            own_memory(part)
+    return pipeline
+
+
+def own_memory(module: torch.nn.Module) -> torch.nn.Module:
+    """Copy weights that lie in a mapped file, whose alignment changes the order of sums and so the last bit of products."""
+    for tensor in (*module.parameters(), *module.buffers()):
+        tensor.data = tensor.data.clone()
+    return module

@@ -172,19 +172,6 @@ class BrainFilmPipeline(BrainImagePipeline):
         self.register_modules(unet=unet, scheduler=scheduler, conditioner=conditioner, vae=vae)
         self.register_to_config(n_frames=int(n_frames), noise_mixing=float(noise_mixing), noise_kind=noise_kind)
 
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> BrainFilmPipeline:
-        """Open what ``save_pretrained`` wrote.
-
-        Weights are mapped from the file at places that vector instructions do not like; sums are then taken in another order
-        and films differ in the seventh digit. Copies at aligned places give the same bytes as before saving.
-        """
-        pipeline = super().from_pretrained(*args, **kwargs)
-        for part in pipeline.components.values():
-            for tensor in [*part.parameters(), *part.buffers()] if isinstance(part, torch.nn.Module) else ():
-                tensor.data = tensor.data.clone()
-        return pipeline
-
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:
         """(channel, frame, height, width) of what is denoised."""

@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from braindec.decoders.controls.making import LeftOut, RowMaker, kept, shuffle, stored
-from braindec.decoders.controls.inductive import inductive_finding
 from braindec.decoders._pictures import PictureDecoder
 from braindec.decoders._reading import column
+from braindec.decoders.controls.inductive import inductive_finding
+from braindec.decoders.controls.making import LeftOut, RowMaker, kept, shuffle, stored
 from braindec.errors import BraindecError, did_you_mean
 from braindec.evaluate.control_report import NULLS, ControlReport, control_report
 from braindec.evaluate.finding import Finding
