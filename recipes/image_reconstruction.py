@@ -181,7 +181,7 @@ def run(config, unit, work):
         shown = windows.trials["stimulus_id"].iloc[split.train].tolist()
         features = given if given is not None else picture_components(pictures, shown, n=config.pictures.components, more=extra)  # fmt: skip
         folds[f"{number + 1:02d}"] = reconstruct_fold(
-            config.decoders, windows, split, pictures, features, refit=config.split.refit, average=config.average_repetitions,
+            decoders_of(config, windows), windows, split, pictures, features, refit=config.split.refit, average=config.average_repetitions,
             seeds=config.seeds, rows=config.rows, network=config.network, seed=work.seed, extra={"extra_pictures": extra},
             folder=work.folder / "model" if len(splits) == 1 else None,
         )  # fmt: skip
@@ -195,6 +195,15 @@ def run(config, unit, work):
     told |= {"pictures": repr(pictures).strip("<>"), "decoder": config.decoders[0]["name"], "test items": len(rows.ids)}
     result = retrieval_result(parts.scores, card, parts.arrays, parts.panels, overview=told, notes=notes)
     return finished(result, parts, folds, found, config, extra)
+
+
+def decoders_of(config, windows):
+    """The decoders; ridge as embedder whitens channels where windows have several samples, unless the settings say otherwise."""
+    decoders = [dict(d) for d in config.decoders]
+    for d in decoders:
+        if (d.get("embedder") or {}).get("name") == "ridge" and windows.n_times > 1:
+            d["embedder"] = {"noise_normalise": True, **d["embedder"]}
+    return decoders
 
 
 def metrics_of(config, pictures):

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braindec.decoders.controls.making import stored
 from braindec.decoders._make import make_decoder
 from braindec.decoders._pictures import PictureDecoder
 from braindec.decoders._reading import column
 from braindec.decoders.controls import ControlRows, control_rows
+from braindec.decoders.controls.making import stored
 from braindec.errors import BraindecError
 from braindec.evaluate.picture_metric import find_metric
 from braindec.types import Features, FitRecord, Pictures, Split, Windows
@@ -104,7 +104,7 @@ def reconstruct_fold(
     labels = _labels(options)
     settings = {labels[i]: dict(o) for i, o in enumerate(options)}
     for name in ALWAYS:
-        settings.setdefault(name, {"name": name})
+        settings.setdefault(name, {"name": name, **_same_reading(options)})
 
     def fitted(names: Sequence[str], part: Windows) -> dict[str, PictureDecoder]:
         offered = {"seed": seed, **(extra or {})}
@@ -214,6 +214,17 @@ def _labels(options: Sequence[Mapping[str, Any]]) -> list[str]:
             name, k = f"{entry['name']} {k}", k + 1
         names.append(name)
     return names
+
+
+def _same_reading(options: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """How the first ridge embedder reads the recording, so that ridge on pixels is no worse off than what it is compared with."""
+    for entry in options:
+        embedder = dict(entry.get("embedder") or {})
+        if embedder.get("name") == "ridge":
+            return {k: embedder[k] for k in ("scaler", "noise_normalise", "scale_by", "time_bins") if k in embedder}
+        if "scaler" in entry:
+            return {k: entry[k] for k in ("scaler", "scale_by", "time_bins") if k in entry}
+    return {}
 
 
 def _samples(decoder: PictureDecoder, test: Windows, seeds: int, seed: int) -> np.ndarray:

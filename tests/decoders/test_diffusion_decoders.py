@@ -1,5 +1,6 @@
 """Conditioned, Unclip and LowLevel: the same picture after saving, no neighbour has a part in it, wrong input is said."""
 
+import inspect
 import warnings
 
 import numpy as np
@@ -12,6 +13,7 @@ from braindec.decoders._embedding_errors import EmbeddingErrors
 from braindec.decoders._reconstruction import average_repetitions, extra_digits, picture_components
 from braindec.decoders.conditioned import Conditioned
 from braindec.decoders.low_level import LowLevel
+from braindec.decoders.nearest_embedding import NearestEmbedding
 from braindec.decoders.unclip import Unclip
 from braindec.diffusion.blurry_decoder import BlurryDecoder
 from braindec.diffusion.patch_autoencoder import PatchAutoencoder
@@ -48,6 +50,7 @@ CASES = {
     "autoencoder": (Conditioned, {"autoencoder": "tiny", "autoencoder_options": {"steps": 3}}),
     "dpm": (Conditioned, {"sampler": "dpm++"}),
     "unclip": (Unclip, {"embedder": {"name": "ridge", "scaler": "standard"}, "cross_fit": 2}),
+    "nearest": (NearestEmbedding, {"embedder": {"name": "ridge", "scaler": "standard"}}),
     "blurry": (LowLevel, {}),
     "blurry atm": (LowLevel, {"preset": "tiny:atm"}),
     "blurry patches": (LowLevel, {"preset": "tiny:mindeye2", "autoencoder": "patches", "autoencoder_options": {"patch": 2}}),
@@ -58,7 +61,8 @@ CASES = {
 def test_the_same_picture_after_saving_and_whatever_stands_beside(case, digits, tmp_path):
     pictures, features, train, test = digits
     kind, options = CASES[case]
-    options = {**({k: v for k, v in SMALL.items() if kind is not LowLevel or k != "num_inference_steps"}), **options}
+    known = inspect.signature(kind).parameters
+    options = {**{k: v for k, v in SMALL.items() if k in known}, **options}
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)
         warnings.simplefilter("error", FutureWarning)
@@ -171,6 +175,18 @@ def test_the_best_candidate_is_the_closest_to_the_brain(digits):
     decoder.n_candidates = 2
     with pytest.raises(BraindecError, match="embeddings of pictures"):
         decoder.reconstruct(test)
+
+
+def test_the_nearest_embedding_is_the_one_with_the_least_squared_distance(digits):
+    pictures, features, train, test = digits
+    decoder = NearestEmbedding().fit(train, pictures, features)
+    bank = (features.of(decoder.bank_ids_) - decoder.mean_) / decoder.scale_
+    best = [np.argmin([((z - b) ** 2).sum() for b in bank]) for z in decoder.condition(test)]
+    np.testing.assert_array_equal(decoder.reconstruct(test), pictures.of(decoder.bank_ids_[best]))
+    own = decoder.ideal(decoder.bank_ids_[:5], pictures, features)
+    np.testing.assert_array_equal(own, pictures.of(decoder.bank_ids_[:5]))
+    with pytest.raises(BraindecError, match="goes through embeddings"):
+        NearestEmbedding().fit(train, pictures)
 
 
 def test_extra_pictures_teach_the_prior_only(digits):

@@ -12,7 +12,10 @@ from braindec.decoders.conditioned import Conditioned
 from braindec.engine import load_recipe, run
 from braindec.errors import BraindecError
 from braindec.evaluate.control_report import NULLS
+from braindec.evaluate.picture_attributes import AttributeReader
+from braindec.loaders.scenes import scene_pictures
 from braindec.loaders.synthetic_pictures import digit_pictures, pixel_voxels
+from braindec.loaders.synthetic_scenes import scene_cohort
 from braindec.types import Result, Split
 
 
@@ -97,6 +100,32 @@ def test_scenes_are_drawn_beside_their_controls_and_the_best_is_chosen_on_valida
     records = {f["check"]: f["level"] for f in found.made_by["audit"]["findings"]}
     assert records["fit_scope"] == "pass"
     assert "fail" not in records.values()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("modality", ["fmri", "eeg"])
+def test_shape_colour_and_place_of_scenes_are_decoded_above_every_null(modality):
+    """Retrieval by embedding, one subject, 64 test scenes; the largest of the p-values against each null."""
+    radius = (0.2, 0.25)
+    cohort = scene_cohort(modality, n_subjects=1, radius=radius)
+    windows, rows = cohort.windows("01"), np.arange(896)
+    part = windows.trials["part"].to_numpy()
+    split = Split(rows[part == "train"], rows[:0], rows[part == "test"], by="part", ids=windows.ids)
+    embedder = {"name": "ridge", "scaler": "standard_scaler", "noise_normalise": modality == "eeg"}
+    fold = reconstruct_fold([{"name": "nearest_embedding", "embedder": embedder}], windows, split, cohort.pictures, cohort.features,
+                            average=True, seeds=1)  # fmt: skip
+    reader = AttributeReader(scene_pictures(1000, size=16, radius=radius, seed=10_007, prefix="reader"), ["shape", "colour", "x", "y"])  # fmt: skip
+    assert min(reader.accuracy.values()) > 0.9
+    place = reader.metric("x", "y")
+    place.__name__ = "place"
+    report = fold.rows.report(
+        metrics=[reader.metric("shape"), reader.metric("colour"), place], n_permutations=499, n_bootstrap=100
+    )
+    headline = report.headline.set_index("metric")
+    assert (headline["gain"] > 0).all(), headline
+    assert (headline["p"] < 0.01).all(), headline
+    blind = fold.rows.made["shuffled_brain"][0] / 255
+    assert abs(reader.metric("shape")(blind, fold.rows.true / 255).mean() - 0.25) < 0.2
 
 
 @pytest.mark.slow
