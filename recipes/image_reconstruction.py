@@ -1,8 +1,9 @@
 """Pictures from EEG, MEG or fMRI: what was seen is drawn again, beside everything that could have drawn it without a brain.
 
-The first decoder is put beside nine rows of control: ridge, the nearest training picture, a picture of the same category, a
-shuffled, a noise and a mean recording, the prior alone, and the true features. Further decoders stand beside it, and the best
-of all is named by validation rows. Without a cohort it makes drawn scenes and a brain that sees them, or handwritten digits.
+The first decoder is put beside rows that know nothing of the item (a shuffled, a noise and a mean recording, the prior alone,
+the mean training picture) and beside references: ridge, the nearest training picture, a picture of the same category, and the
+true features. Further decoders stand beside it, and the row "chosen" is the one that validation rows prefer. Without a cohort
+it makes drawn scenes and a brain that sees them, or handwritten digits.
 """
 
 from typing import Annotated, Any, Literal

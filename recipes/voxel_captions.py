@@ -1,8 +1,9 @@
 """What voxels prefer, in words: encoding weights are projected onto embeddings of natural images and captioned (BrainSCUBA).
 
 Voxels that a linear model of image embeddings predicts (on training stimuli) get a caption. Captions are then tried on stimuli
-that were never used: those that are like a voxel's caption should drive it more. Control rows: a model of shuffled pairs, and
-weights that are captioned without being projected. By default subjects look at drawn scenes and the truth is known.
+that were never used: those that are like a voxel's caption should drive it more. Control row: models of shuffled pairs.
+Reference: weights that are captioned without being projected; where these score as much, the projection added nothing. By
+default subjects look at drawn scenes and the truth is known.
 """
 
 from typing import Annotated

@@ -159,6 +159,7 @@ _ROWS = {
     "nearest_training": "nearest training item",
     "category_oracle": "same category, random",
     "mean_picture": "mean training picture",
+    "chosen": "chosen on validation rows",
     "not_projected": "weights not projected",
     "class_only": "class only",
     "embedding_only": "embedding only",
