@@ -137,7 +137,7 @@ def reconstruct_fold(
             if chosen in more
             else _samples(decoders[chosen], test, 1, seed)
         )
-        more["chosen"] = picked if len(picked) == seeds else np.repeat(picked[:1], seeds, axis=0)
+        more["chosen"] = picked
     return Fold(replace(made, made={**made.made, **more}), chosen, choice, records, decoders)
 
 
@@ -289,7 +289,8 @@ def fold_sentences(
         sentences.append(
             f"Best on validation rows, which have no part in the test: {where}; on the test: {', '.join(reached)}."
         )
-    for metric in ("two_way", "within_category", "pixcorr"):
+    against = []
+    for metric, name in _WORDS.items():
         made, ridge = value(metric, "decoded"), value(metric, "ridge")
         if made is None or ridge is None:
             continue
@@ -297,12 +298,12 @@ def fold_sentences(
         said = (
             ""
             if not len(p) or not np.isfinite(p.iloc[0])
-            else " (p < 0.001)"
+            else ", p < 0.001"
             if p.iloc[0] < 0.001
-            else f" (p = {p.iloc[0]:.2g})"
+            else f", p = {p.iloc[0]:.2g}"
         )
-        word = "gains" if made > ridge else "loses" if made < ridge else "neither gains nor loses"
-        sentences.append(
-            f"{first} {word} {abs(made - ridge):.3f} in {_WORDS[metric]} against ridge: {made:.3f} and {ridge:.3f}{said}."
-        )
+        word = "gains" if made >= ridge else "loses"
+        against.append(f"{word} {abs(made - ridge):.3f} in {name} ({made:.3f} and {ridge:.3f}{said})")
+    if against:
+        sentences.append(f"Against ridge {first} {'; '.join(against)}.")
     return sentences, table
