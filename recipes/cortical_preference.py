@@ -184,6 +184,7 @@ def run(config, unit, work):
                    "args": {"history": {k: f"@training/{k}" for k in decoder.history_}}})  # fmt: skip
     arrays |= {f"training/{k}": v for k, v in decoder.history_.items()}
     told = overview(train, "part" if "part" in train.trials else "concept_id", source)
+    said = {k: list(told.pop(k, [])) for k in ("warnings", "citations")}
     told |= {"guide": f"{decoder.encoder_.network} features, subject {unit['subject']}", "judge": f"{judge.network} features, subject {other}",
              "samples a region and scale": config.n_samples, "scales": ", ".join(f"{s:g}" for s in sorted(config.scales))}  # fmt: skip
     notes = [f"Independence: {independence.sentence}.", *notes,
@@ -197,7 +198,7 @@ def run(config, unit, work):
         "panels": panels,
         "answers": answers(rows, regions),
         "notes": notes,
-        "citations": [],
+        **said,
         "audit": card.to_dict(),
     }
     return Result(pd.DataFrame(rows), arrays, made_by)

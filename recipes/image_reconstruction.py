@@ -21,6 +21,7 @@ from braindec.decoders._reconstruction import (
     picture_components,
     reconstruct_fold,
 )
+from braindec.errors import BraindecError
 from braindec.evaluate.audit import audit
 from braindec.evaluate.cluster_split import cluster_stimuli, with_clusters
 from braindec.evaluate.control_report import report_parts
@@ -108,6 +109,12 @@ def is_synthetic(config):
 def units(config):
     if not is_synthetic(config):
         return subject_units(config.data, config.select.subjects)
+    own = [k for k in ("folder", "size", "mode", "features") if getattr(config.pictures, k) is not None]
+    if own:
+        raise BraindecError(
+            f"pictures.{own[0]} belongs to recordings of your own, and none are named",
+            fix="data.root=... or --cohort FILE",
+        )
     n = 1 if config.synthetic.stimuli == "digits" else config.synthetic.n_subjects
     known = [f"{k + 1:02d}" for k in range(n)]
     return [{"subject": s} for s in known if config.select.subjects is None or s in config.select.subjects]
@@ -209,9 +216,9 @@ def decoders_of(config, windows):
 
 def metrics_of(config, pictures):
     """Metrics of the report; of drawn scenes also whether shape, colour and place can be read from what was made."""
-    asked = list(config.metrics or ["two_way", "within_category", "pixcorr", "ssim"])
     if not is_synthetic(config) or config.synthetic.stimuli != "scenes":
-        return asked, []
+        return config.metrics, []
+    asked = list(config.metrics or ["two_way", "within_category", "pixcorr", "ssim"])
     more = scene_pictures(
         1500,
         size=config.synthetic.size,

@@ -230,23 +230,23 @@ def seeds(decoded: RowScore, generative: bool, metric: str) -> Finding:
 
 
 def _in_short(tests: Sequence[Lead], thing: str) -> str:
-    """One sentence on simpler decoders: two metrics each in numbers, the others counted."""
-    metrics = list(dict.fromkeys(t.metric for t in tests))
-    shown = list(dict.fromkeys([metrics[0], "pixcorr" if "pixcorr" in metrics else metrics[-1]]))
-    words = []
+    """One sentence on simpler decoders: where each is better, in numbers, and which the test does not tell apart."""
+    first = tests[0].metric
+    words, level = [], []
     for row, name in _SIMPLE.items():
         mine = {t.metric: t for t in tests if t.row == row}
-        higher = [m for m, t in mine.items() if t.gain < 0 and not t.p > _ALPHA]
-        if mine and (higher or mine[shown[0]].p > _ALPHA):
-            how = f"scores better in {len(higher)} of {len(mine)} metrics" if higher else "is not told apart"
-            numbers = ", ".join(f"{_name(m)} {_number(mine[m].other)}" for m in shown)
-            words.append(f"{name.format(thing)} {how} ({numbers})")
-    own = ", ".join(f"{_name(m)} {_number(next(t.decoded for t in tests if t.metric == m))}" for m in shown)
-    return (
-        f"against what was decoded ({own}), {'; '.join(words)}"
-        if words
-        else "no simpler decoder scores better in any metric"
-    )
+        higher = [t for t in mine.values() if t.gain < 0 and not t.p > _ALPHA]
+        if higher:
+            words.append(
+                f"{name.format(thing)} scores better in {len(higher)} of {len(mine)} metrics: {_listed(higher)}"
+            )
+        elif first in mine and mine[first].p > _ALPHA:
+            level.append(
+                f"{name.format(thing)} ({_name(first)} {_number(mine[first].other)} against {_number(mine[first].decoded)})"
+            )
+    if level:
+        words.append(f"not told apart from what was decoded: {', '.join(level)}")
+    return "; ".join(words) or "no simpler decoder scores significantly better in any metric"
 
 
 def _listed(leads: Sequence[Lead], most: int = 3) -> str:
@@ -261,6 +261,9 @@ def _and(words: Sequence[str]) -> str:
 def _name(text: Any) -> str:
     known = {"two_way": "two-way identification", "within_category": "identification within categories", "pixcorr": "PixCorr",
              "ssim": "SSIM", "frame_ssim": "SSIM of frames", "two_way by pixels": "two-way identification by pixels",
+             "bleu": "BLEU", "meteor": "METEOR", "rouge": "ROUGE", "cider": "CIDEr", "psnr": "PSNR", "frame_psnr": "PSNR of frames",
+             "film_two_way": "two-way identification of films", "motion_direction": "direction of motion",
+             "end_point_error": "end-point error of flow", "lpips": "LPIPS-like distance",
              "top1 by pixels": "the share of items nearest of all to their own stimulus, by pixels"}  # fmt: skip
     return known.get(str(text), str(text).replace("_", " "))
 

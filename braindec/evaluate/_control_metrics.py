@@ -129,7 +129,11 @@ def vectors_of(network: Any, items: np.ndarray) -> np.ndarray:
 
 
 def _has_company(labels: np.ndarray | None) -> bool:
-    return labels is not None and int(np.unique(labels, return_counts=True)[1].max()) > 1
+    """True where there are several categories, and one of them has several items: else "within" says nothing of its own."""
+    if labels is None:
+        return False
+    counts = np.unique(labels, return_counts=True)[1]
+    return len(counts) > 1 and int(counts.max()) > 1
 
 
 def _plain(function: Callable[..., Any]) -> Scorer:

@@ -39,6 +39,7 @@ _SHARES = (
     "meteor",
     "rouge",
 )
+_CORRELATIONS = ("pixcorr", "ssim", "frame_ssim", "sentence_cosine", "temporal_consistency", "caption_r")  # -1 to 1
 
 
 class SplitBy(Section):
@@ -169,8 +170,8 @@ def group_scores(
             continue
         low, high = bootstrap_interval(values, n=n_bootstrap, rng=rng)[:2]
         name = str(group["metric"].iloc[0])
-        if name.startswith(_SHARES) and not name.endswith("_difference"):
-            low, high = max(low, 0.0), min(high, 1.0)
+        if name.startswith((*_SHARES, *_CORRELATIONS)) and not name.endswith("_difference"):
+            low, high = max(low, 0.0 if name.startswith(_SHARES) else -1.0), min(high, 1.0)
         combined = combine(p) if key[by.index("row")] == "decoded" and np.isfinite(p).all() else np.nan
         rows.append({"subject": "mean", **dict(zip(by, key, strict=True)), "value": values.mean(),
                      "chance": group["chance"].astype(float).mean(), "low": low, "high": high, "p": combined, "n": len(values),
