@@ -29,7 +29,7 @@ def one_thread():
 
 @pytest.mark.slow
 def test_digits_are_decoded_above_every_null_and_ridge_is_said_to_win():
-    """The experiment of the research notes: 300 voxels, 400 steps of 64, 300 test items, nine control rows."""
+    """300 voxels, 400 steps of 64, 300 test items, nine control rows."""
     began = time.process_time()
     pictures = digit_pictures()
     windows = pixel_voxels(pictures, n_voxels=300, noise=1.0)
