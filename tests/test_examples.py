@@ -60,5 +60,11 @@ def test_guides(guide):
         exec(compile(block, f"{guide}.md", "exec"), names)
     if guide == "spikes":
         assert names["together"].table["p_family"].min() <= 0.05 and names["path"] is not None
+    elif guide == "pictures":
+        scores = names["report"].scores.set_index(["metric", "row"])["value"]
+        assert (
+            names["made"].shape == (60, 8, 8, 1) and scores[("two_way", "decoded")] > scores[("two_way", "prior_only")]
+        )
+        assert names["alone"].shape[0] == 5
     else:
         assert len(names["simulation"].spikes.times) > 100 and names["out"].readout.shape == (8, 20)
