@@ -22,6 +22,8 @@ from braindec.errors import BraindecError
 from braindec.evaluate.picture_metric import find_metric
 from braindec.types import Features, FitRecord, Pictures, Split, Windows
 
+_LEVEL = 0.05  # p above which two decoders are not told apart
+
 __all__ = ["Fold", "average_repetitions", "extra_digits", "fold_sentences", "picture_components", "reconstruct_fold"]
 
 _WORDS = {
@@ -302,8 +304,11 @@ def fold_sentences(
             if p.iloc[0] < 0.001
             else f", p = {p.iloc[0]:.2g}"
         )
-        word = "gains" if made >= ridge else "loses"
-        against.append(f"{word} {abs(made - ridge):.3f} in {name} ({made:.3f} and {ridge:.3f}{said})")
+        apart = not len(p) or not p.iloc[0] > _LEVEL
+        word = (
+            f"{'gains' if made >= ridge else 'loses'} {abs(made - ridge):.3f}" if apart else "neither gains nor loses"
+        )
+        against.append(f"{word} in {name} ({made:.3f} and {ridge:.3f}{said})")
     if against:
         sentences.append(f"Against ridge {first} {'; '.join(against)}.")
     return sentences, table

@@ -32,7 +32,7 @@ def item_generators(names: Sequence[Any], seed: int) -> list[torch.Generator]:
 
 
 def named_noise(names: Sequence[Any], shape: Sequence[int], seed: int, *, device: Any = "cpu") -> torch.Tensor:
-    """Return standard normal noise (n, *shape), float32; row i is that of ``names[i]``."""
+    """Return standard normal noise ``(n, *shape)``, float32; row i is that of ``names[i]``."""
     rows = [torch.randn(tuple(shape), generator=g) for g in item_generators(names, seed)]
     return (torch.stack(rows) if rows else torch.zeros(0, *shape)).to(device)
 
