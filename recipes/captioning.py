@@ -16,11 +16,20 @@ from braindec.decoders.controls import control_rows
 from braindec.errors import BraindecError
 from braindec.evaluate.audit import audit
 from braindec.evaluate.control_report import report_parts
-from braindec.evaluate.official import official_split
+from braindec.evaluate.official import official_or_content_split
 from braindec.evaluate.results import group_scores, retrieval_result
 from braindec.evaluate.sentence_vectors import open_sentences
-from braindec.evaluate.splits import content_split
-from braindec.loaders.cohort import Channels, Epochs, Events, Steps, event_windows, overview, source_of, subject_units
+from braindec.loaders.cohort import (
+    Channels,
+    Epochs,
+    Events,
+    Steps,
+    event_windows,
+    overview,
+    source_of,
+    subject_units,
+    units_of,
+)
 from braindec.loaders.features import load_features
 from braindec.loaders.pictures import load_pictures
 from braindec.loaders.synthetic_scenes import scene_cohort
@@ -79,7 +88,7 @@ def units(config):
     cohort = cohort_of(config)
     if cohort is None:
         return subject_units(config.data, config.select.subjects)
-    return [{"subject": s} for s in cohort.subjects if s in (config.select.subjects or cohort.subjects)]
+    return units_of(cohort.subjects, config.select.subjects)
 
 
 def inputs(config, unit):
@@ -104,11 +113,8 @@ def load(config, unit, cache=None):
 
 
 def split_of(config, windows):
-    if config.split.column in windows.trials:
-        return official_split(
-            windows, config.split.column, validation_by=config.split.by, validation=0.0, seed=config.seed
-        )
-    return content_split(windows, config.split.by, test=config.split.test, validation=0.0, seed=config.seed)
+    wanted = config.split
+    return official_or_content_split(windows, wanted.column, by=wanted.by, test=wanted.test, seed=config.seed)
 
 
 def design(config, unit):

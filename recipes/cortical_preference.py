@@ -20,7 +20,17 @@ from braindec.evaluate.audit import audit
 from braindec.evaluate.official import official_split
 from braindec.evaluate.picture_attributes import AttributeReader
 from braindec.evaluate.splits import content_split
-from braindec.loaders.cohort import Channels, Epochs, Events, Steps, event_windows, overview, source_of, subject_units
+from braindec.loaders.cohort import (
+    Channels,
+    Epochs,
+    Events,
+    Steps,
+    event_windows,
+    overview,
+    source_of,
+    subject_units,
+    units_of,
+)
 from braindec.loaders.pictures import load_pictures
 from braindec.loaders.scenes import scene_pictures
 from braindec.loaders.synthetic_scenes import scene_cohort
@@ -86,8 +96,7 @@ def units(config):
     if not is_synthetic(config):
         return subject_units(config.data, config.select.subjects)
     known = subjects_of(config)
-    wanted = config.select.subjects or known[: config.synthetic.n_guides]
-    return [{"subject": s} for s in known if s in wanted]
+    return units_of(known, config.select.subjects or known[: config.synthetic.n_guides])
 
 
 def subjects_of(config):

@@ -19,10 +19,9 @@ from braindec.config import RecipeConfig, Section, options_of
 from braindec.evaluate.audit import audit
 from braindec.evaluate.controls.noise_input import noise_windows
 from braindec.evaluate.controls.time_only import time_features
-from braindec.evaluate.official import official_split
+from braindec.evaluate.official import official_or_content_split
 from braindec.evaluate.results import class_difference, group_scores, retrieval_panels, retrieval_result
 from braindec.evaluate.retrieval import evaluate_retrieval
-from braindec.evaluate.splits import content_split
 from braindec.loaders.cohort import Channels, Epochs, Events, Steps, event_windows, overview, source_of, subject_units
 from braindec.loaders.features import load_features
 from braindec.loaders.synthetic import default_folder as synthetic_folder
@@ -103,12 +102,9 @@ def load(config, unit, cache):
     cohort = None if config.data.dataset or config.data.root else open_cohort(data.root)
     features = load_features(config.features) if cohort is None else cohort.features
     split = config.split
-    if split.column in windows.trials:
-        parts = official_split(
-            windows, split.column, validation_by=split.by, validation=split.validation, seed=config.seed
-        )
-    else:
-        parts = content_split(windows, split.by, test=split.test, validation=split.validation, seed=config.seed)
+    parts = official_or_content_split(
+        windows, split.column, by=split.by, test=split.test, validation=split.validation, seed=config.seed
+    )
     return windows, features, parts, cohort
 
 

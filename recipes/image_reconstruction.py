@@ -29,7 +29,17 @@ from braindec.evaluate.official import official_split
 from braindec.evaluate.picture_attributes import AttributeReader
 from braindec.evaluate.results import group_scores, retrieval_result
 from braindec.evaluate.splits import content_split, split_by
-from braindec.loaders.cohort import Channels, Epochs, Events, Steps, event_windows, overview, source_of, subject_units
+from braindec.loaders.cohort import (
+    Channels,
+    Epochs,
+    Events,
+    Steps,
+    event_windows,
+    overview,
+    source_of,
+    subject_units,
+    units_of,
+)
 from braindec.loaders.features import load_features
 from braindec.loaders.pictures import load_pictures
 from braindec.loaders.scenes import scene_pictures
@@ -117,7 +127,7 @@ def units(config):
         )
     n = 1 if config.synthetic.stimuli == "digits" else config.synthetic.n_subjects
     known = [f"{k + 1:02d}" for k in range(n)]
-    return [{"subject": s} for s in known if config.select.subjects is None or s in config.select.subjects]
+    return units_of(known, config.select.subjects)
 
 
 def inputs(config, unit):

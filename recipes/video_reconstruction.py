@@ -23,7 +23,17 @@ from braindec.evaluate.control_report import report_parts
 from braindec.evaluate.official import official_split
 from braindec.evaluate.results import group_scores, retrieval_result
 from braindec.evaluate.splits import content_split
-from braindec.loaders.cohort import Channels, Epochs, Events, Steps, event_windows, overview, source_of, subject_units
+from braindec.loaders.cohort import (
+    Channels,
+    Epochs,
+    Events,
+    Steps,
+    event_windows,
+    overview,
+    source_of,
+    subject_units,
+    units_of,
+)
 from braindec.loaders.features import load_features
 from braindec.loaders.pictures import load_pictures
 from braindec.loaders.synthetic_scenes import scene_cohort
@@ -108,7 +118,7 @@ def units(config):
     if not is_synthetic(config):
         return subject_units(config.data, config.select.subjects)
     known = [f"{k + 1:02d}" for k in range(config.synthetic.n_subjects)]
-    return [{"subject": s} for s in known if config.select.subjects is None or s in config.select.subjects]
+    return units_of(known, config.select.subjects)
 
 
 def inputs(config, unit):

@@ -243,9 +243,7 @@ class BrainFilmPipeline(BrainImagePipeline):
         """
         self._check_call(output_type, callback_on_step_end_tensor_inputs)
         given = None if condition is None else self._tensor(condition)
-        if given is None and n is None:
-            raise BraindecError("how many films?", found="neither a condition nor n")
-        n = int(n) if given is None else len(given)
+        n = self._how_many(given, n, "films")
         conditions = self._encode(given, negative_condition, guidance_scale, n)
         clean = self._clean(film, film_latents, n)
         timesteps = self._timesteps(num_inference_steps, strength if clean is not None else 1.0)

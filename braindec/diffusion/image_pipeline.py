@@ -168,11 +168,7 @@ class BrainImagePipeline(DiffusionPipeline):
         """
         self._check_call(output_type, callback_on_step_end_tensor_inputs)
         given = None if condition is None else self._tensor(condition)
-        if given is None and n is None:
-            raise BraindecError("how many pictures?", found="neither a condition nor n")
-        n = count(n) if given is None else len(given)
-        if not n:
-            raise BraindecError("how many pictures?", found="0", allowed="1 or more")
+        n = self._how_many(given, n, "pictures")
         if control is not None and self.controlnet is None:
             raise BraindecError("this pipeline takes no control image", found="control=..., and no controlnet")
         if control is None and self.controlnet is not None:
@@ -208,6 +204,14 @@ class BrainImagePipeline(DiffusionPipeline):
         """Return pictures (n, channel, height, width) of 0 to 1; gradients pass."""
         x = latents if self.vae is None else self.vae.decode(latents / self.vae.config.scaling_factor).sample
         return (x / 2 + 0.5).clamp(0, 1)
+
+    def _how_many(self, given: torch.Tensor | None, n: int | None, what: str) -> int:
+        if given is None and n is None:
+            raise BraindecError(f"how many {what}?", found="neither a condition nor n")
+        n = count(n) if given is None else len(given)
+        if not n:
+            raise BraindecError(f"how many {what}?", found="0", allowed="1 or more")
+        return n
 
     def _encode(self, given: torch.Tensor | None, negative: Any, scale: float, n: int) -> list[tuple[Any, Any]]:
         """Pairs of tokens and vector: the conditional one, then what is guided away from, where each is needed."""

@@ -8,7 +8,7 @@ from braindec.errors import BraindecError, did_you_mean
 from braindec.evaluate.splits import content_split
 from braindec.types import Split, Windows
 
-__all__ = ["official_split"]
+__all__ = ["official_or_content_split", "official_split"]
 
 
 def official_split(
@@ -47,3 +47,24 @@ def official_split(
         inside = content_split(windows[train], validation_by, test=validation, validation=0.0, seed=seed)
         train, held = train[inside.train], train[inside.test]
     return Split(train, held, test, by=column, ids=windows.ids, name=f"the column {column}")
+
+
+def official_or_content_split(
+    windows: Windows, column: str | None, *, by: str, test: float, validation: float = 0.0, seed: int = 0
+) -> Split:
+    """Split by the official column where the trials have it, else by the hash of a content.
+
+    Parameters
+    ----------
+    windows : Windows
+    column : str, optional
+        See :func:`official_split`.
+    by : str
+        The content: test (and validation) rows show none that training rows show.
+    test, validation : float
+        Shares of the contents; ``test`` counts only without the column.
+    seed : int
+    """
+    if column in windows.trials:
+        return official_split(windows, str(column), validation_by=by, validation=validation, seed=seed)
+    return content_split(windows, by, test=test, validation=validation, seed=seed)

@@ -75,8 +75,18 @@ def source_of(data: Data) -> Source:
 
 def subject_units(data: Data, subjects: Sequence[str] | None) -> list[dict[str, str]]:
     """Return one unit of work a subject; unknown subjects are refused."""
-    known = source_of(data).subjects()
-    wanted = list(subjects) if subjects is not None else known
+    return units_of(source_of(data).subjects(), subjects)
+
+
+def units_of(known: Sequence[str], subjects: Sequence[str] | None) -> list[dict[str, str]]:
+    """Return one unit of work for each of the subjects that are wanted, all by default.
+
+    Raises
+    ------
+    BraindecError
+        If a subject is not among the known ones.
+    """
+    wanted = list(subjects) if subjects is not None else list(known)
     unknown = [s for s in wanted if s not in known]
     if unknown:
         raise BraindecError(

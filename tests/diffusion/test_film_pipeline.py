@@ -131,6 +131,8 @@ def test_bad_input():
     made = pipeline()
     for call, said in (
         (lambda: made(), "how many films"),
+        (lambda: made(n=0), "how many films"),
+        (lambda: made(n=-2), "without a condition"),
         (lambda: made(conditions(), film=np.zeros((3, 2, SIZE, SIZE, 3))), "4 frames"),
         (lambda: made(conditions(), film=np.zeros((2, FRAMES, SIZE, SIZE, 3))), "does not fit"),
         (lambda: made(conditions(), film=np.zeros(1), film_latents=torch.zeros(1)), "twice"),

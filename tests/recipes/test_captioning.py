@@ -57,3 +57,14 @@ def test_what_is_tested_teaches_no_captioner(tmp_path):
     (model,) = folder.glob("work-*/model")
     bank = CaptionDecoder.load(model).captioner_.bank_
     assert len(bank) == 96  # of 96 + 48 scenes that have features and captions
+
+
+@pytest.mark.parametrize(
+    "name", ["captioning", "voxel_captions", "image_reconstruction", "video_reconstruction", "cortical_preference"]
+)
+def test_a_subject_that_is_not_there_is_refused(name):
+    recipe = load_recipe(name)
+    with pytest.raises(BraindecError, match="no subject '07'"):
+        recipe.units(recipe.config(None, ["select.subjects=['07']"]))
+    some = recipe.units(recipe.config(None, ["select.subjects=['01']"]))
+    assert some == [{"subject": "01"}]
