@@ -85,6 +85,7 @@ class FusedSignal(Signal):
         self.shape = (sum(w.n_channels * w.n_times for w in self.parts), len(self.parts[0]))
 
     def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Return the numbers of trials ``start`` to ``stop``, (number, trial)."""
         rows = np.arange(start, self.shape[1] if stop is None else stop)
         blocks = [w.load(rows).reshape(len(rows), -1).T for w in self.parts]
         return np.concatenate(blocks)[channels]

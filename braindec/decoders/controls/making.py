@@ -90,31 +90,37 @@ class RowMaker:
         return _array(self.decoder.generate(condition, names=self.test.ids, seed=seed, **self.sampling))
 
     def decoded(self) -> Iterator[np.ndarray]:
+        """Return what is read from each test window, one array a seed."""
         for seed in self.seeds if self.decoder.generative else self.seeds[:1]:
             yield self._made(self.condition, seed)
 
     def shuffled_brain(self) -> Iterator[np.ndarray]:
+        """Return the condition of another trial of another stimulus, made into a picture, one array a seed."""
         for seed in self.seeds:
             yield self._made(self.condition[shuffle(self.shown, np.random.default_rng([self.seed, seed, 71]))], seed)
 
     def noise_brain(self) -> Iterator[np.ndarray]:
+        """Return pictures of white noise with the scale of training channels, one array a seed."""
         for seed in self.seeds:
             yield self._made(
                 self.decoder.condition(noise_windows(self.test, like=self.train, seed=1000 * self.seed + seed)), seed
             )
 
     def mean_brain(self) -> Iterator[np.ndarray]:
+        """Return pictures of the mean training window, one array a seed."""
         condition = self.decoder.condition(_mean_windows(self.train, self.test))
         for seed in self.seeds if self.decoder.generative else self.seeds[:1]:
             yield self._made(condition, seed)
 
     def prior_only(self) -> Iterator[np.ndarray]:
+        """Return pictures that no recording had a part in, one array a seed."""
         if not self.decoder.generative:
             raise LeftOut("the decoder has no prior: its pictures come from the recording alone")
         for seed in self.seeds:
             yield _array(self.decoder.prior(self.test.ids, seed=seed, **self.sampling))
 
     def ridge(self) -> Iterator[np.ndarray]:
+        """Return what ridge regression on pixels predicts, one array a seed."""
         yield self._of_ridge()
 
     def _of_ridge(self) -> np.ndarray:
@@ -130,6 +136,7 @@ class RowMaker:
         return self.ridge_made
 
     def nearest_training(self) -> Iterator[np.ndarray]:
+        """Return the training picture that is nearest to ridge's prediction, one array a seed."""
         if self.given_nearest is not None:
             yield _array(self.given_nearest.reconstruct(self.test))
             return
@@ -144,6 +151,7 @@ class RowMaker:
         yield bank.load(_nearest(predicted, bank))
 
     def category_oracle(self) -> Iterator[np.ndarray]:
+        """Return a random training picture of each item's own category, one array a seed."""
         if "concept_id" not in self.test.trials or "concept_id" not in self.train.trials:
             raise LeftOut("trials have no concept_id")
         kinds = dict(
@@ -165,6 +173,7 @@ class RowMaker:
             yield _array([t[0] if isinstance(t, (list, tuple)) else t for t in texts] if not self.plain else texts)
 
     def true_features(self) -> Iterator[np.ndarray]:
+        """Return what a perfect reading of the recording would give, one array a seed."""
         for k, seed in enumerate(self.seeds if self.decoder.generative else self.seeds[:1]):
             made = self.decoder.ideal(list(self.shown), self.pictures, self.features, seed=seed, **self.sampling)
             if made is None:
