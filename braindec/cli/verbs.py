@@ -19,6 +19,7 @@ LISTED = {
     "atlases": ("atlases", ".yaml"),
     "readers": "loaders.readers",
     "twins": "loaders.twins",
+    "stimuli": "loaders.stimuli",
     "steps": "signal.steps",
     "transforms": "signal.transforms",
     "encoders": "encoders",

@@ -114,6 +114,20 @@ class Source:
         options = {k: v for k, v in self.options.items() if k != "subject"}
         return self._module.pictures(self.root, **options)
 
+    def audio(self) -> dict[str, Path]:
+        """Return the sound files that were played, by the name that events give in the column ``audio``.
+
+        Raises
+        ------
+        BraindecError
+            If the reader knows of none.
+        """
+        if not hasattr(self._module, "audio"):
+            raise BraindecError(f"{self.name}: the reader {self.reader} finds no sounds among the data",
+                                fix="name the folder of the sounds, or give features of your own")  # fmt: skip
+        options = {k: v for k, v in self.options.items() if k != "subject"}
+        return {str(name): Path(path) for name, path in self._module.audio(self.root, **options).items()}
+
     def files(self, subject: str) -> list[Path]:
         """Return the files that :meth:`load` reads."""
         options = {k: v for k, v in self.options.items() if k != "subject"}

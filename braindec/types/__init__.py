@@ -4,6 +4,7 @@ from braindec.types.features import Features
 from braindec.types.pictures import Pictures
 from braindec.types.recording import Recording
 from braindec.types.result import Result
+from braindec.types.segments import Segments
 from braindec.types.signals import ArraySignal, HDF5Signal, SelectedSignal, Signal, StackedSignal
 from braindec.types.spikes import Spikes
 from braindec.types.split import FitRecord, Split, hash_ids
@@ -17,6 +18,7 @@ __all__ = [
     "Pictures",
     "Recording",
     "Result",
+    "Segments",
     "SelectedSignal",
     "Signal",
     "Spikes",

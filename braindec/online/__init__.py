@@ -1,0 +1,1 @@
+"""Decoding as it would run live: causal replay of recordings, latency, information transfer, streams."""
