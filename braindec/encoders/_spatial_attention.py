@@ -91,11 +91,16 @@ class SpatialAttention(nn.Module):
 def _places(positions: Any) -> torch.Tensor:
     """Nested lists as (layout, sensor, 2), unknown places filled in."""
     try:
-        outer = positions if isinstance(positions[0][0], (list, tuple)) else [positions]
-        rows = [[(UNKNOWN, UNKNOWN) if p is None or p[0] is None or p[1] is None else (float(p[0]), float(p[1])) for p in layout] for layout in outer]  # fmt: skip
+        given = [list(p) if p is not None else None for p in positions]
+        layouts = (
+            [given] if all(p is None or not any(isinstance(v, (list, tuple)) for v in p) for p in given) else given
+        )
+        rows = [[_place(p) for p in layout] for layout in layouts]
         places = torch.tensor(rows, dtype=torch.float32, device="cpu")
     except (TypeError, ValueError, IndexError) as error:
-        raise BraindecError("positions are lists of [x, y] for each channel, or one such list a subject", found=str(error)) from error  # fmt: skip
+        raise BraindecError(
+            "positions are lists of [x, y] for each channel, or one such list a subject", found=str(error)
+        ) from error
     known = (places != UNKNOWN).all(-1)
     inside = ((places >= 0) & (places <= 1)).all(-1)
     if not bool((inside | ~known).all()):
@@ -105,3 +110,8 @@ def _places(positions: Any) -> torch.Tensor:
         raise BraindecError("spatial attention needs places of sensors", found="a layout without any known place",
                             fix="give the recording a montage, or positions=None for a learned mixing of channels")  # fmt: skip
     return places
+
+
+def _place(given: Any) -> tuple[float, float]:
+    x, y = (None, None) if given is None else given
+    return (UNKNOWN, UNKNOWN) if x is None or y is None else (float(x), float(y))

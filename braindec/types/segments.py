@@ -91,6 +91,8 @@ class Segments:
             )  # fmt: skip
         recordings = tuple(series[n] for n in names)
         sfreq, n_times = recordings[0].sfreq, round(duration * recordings[0].sfreq)
+        if n_times < 1:
+            raise BraindecError("a segment has no sample", found=f"duration {duration:g} s at {sfreq:g} Hz")
         number = items[column].astype(str).map({n: i for i, n in enumerate(names)}).to_numpy()
         first = np.round(items["start"].to_numpy(dtype=float) * sfreq).astype(np.int64)
         lengths = np.array([r.n_times for r in recordings])[number]
