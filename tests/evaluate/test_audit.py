@@ -293,6 +293,7 @@ def positions(xyz, names=None, **info) -> Windows:
             "z": xyz[:, 2],
         }
     )
+    info = {"space": "MNI152NLin2009cAsym", **info}
     recording = Recording(np.random.default_rng(0).normal(size=(len(xyz), 400)), 100.0, channels, info=info)
     return Windows(
         (recording,), np.c_[np.zeros(8, int), np.arange(8) * 50], 50, pd.DataFrame({"run": list("11112222")})
@@ -300,12 +301,15 @@ def positions(xyz, names=None, **info) -> Windows:
 
 
 def test_positions():
-    metres = np.random.default_rng(0).uniform(-0.07, 0.07, size=(10, 3))
+    metres = np.random.default_rng(0).uniform(-0.045, 0.045, size=(10, 3))
+    far, some = metres.copy(), metres.copy()
+    far[3], some[4] = (0.01, 0.2, 0.0), np.nan
     check = {"checks": ["positions"]}
     for xyz, info, level, words in (
         (metres, {}, "pass", "10 of 10"), (metres * 1000, {}, "warn", "as in mm"), (metres * 100, {}, "warn", "as in cm"),
         (metres[[0, 1, 2, 2]], {}, "warn", "e2 = e3"), (metres * np.nan, {}, "skip", "no channel has a position"),
-        (metres, {"renamed": {"A1": "A1-1"}}, "warn", "stood twice"),
+        (metres, {"renamed": {"A1": "A1-1"}}, "warn", "stood twice"), (metres, {"space": None}, "warn", "unknown space"),
+        (far, {}, "warn", "outside the head: e3"), (some, {}, "warn", "without a position: e4"),
     ):  # fmt: skip
         windows = positions(xyz, **info)
         finding = audit(windows, split_by(windows, "run"), **check).findings[0]

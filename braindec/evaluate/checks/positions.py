@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from braindec.evaluate.finding import Context, Finding, some
+from braindec.signal.electrodes import electrode_places
 
 __all__ = ["check"]
 _OWN = ("eeg", "ecog", "seeg", "dbs", "ieeg")  # types whose channels have a place of their own
@@ -26,7 +27,12 @@ def check(context: Context) -> list[Finding] | Finding:
         position = recording.positions
         fine = np.isfinite(position).all(axis=1) & np.any(position != 0, axis=1)
         known = max(known, int(fine.sum()))
-        for finding in (_units(recording, position[fine]), _shared(recording, position, fine), _renamed(recording)):
+        for finding in (
+            _units(recording, position[fine]),
+            _shared(recording, position, fine),
+            _renamed(recording),
+            *_in_a_head(recording),
+        ):
             if finding is not None:
                 found.setdefault(finding.message.split(":")[0] + finding.level, finding)
     if found:
@@ -79,6 +85,24 @@ def _shared(recording, position: np.ndarray, fine: np.ndarray) -> Finding | None
     return Finding(
         "positions", "warn", message, {"groups": groups[:10]}, "correct electrodes.tsv, or leave one of them out"
     )
+
+
+def _in_a_head(recording) -> list[Finding]:
+    """Electrodes in the brain: have they all a place, in a space that is said, inside a head?"""
+    places = electrode_places(recording)
+    if not places.names or len(places.without) == len(places.names):
+        return []  # none at all is said by the last line of the check
+    found = []
+    if places.without:
+        message = f"electrodes without a position: {some(places.without)} in {recording.label}"
+        found.append(Finding("positions", "warn", message, {"without": places.without[:20]}, "they are left out of maps and regions"))  # fmt: skip
+    if places.space is None:
+        message = f"positions of electrodes are in an unknown space in {recording.label}"
+        found.append(Finding("positions", "warn", message, {}, "name it in coordsystem.json, or by the reader's option space"))  # fmt: skip
+    if places.outside:
+        message = f"electrodes lie outside the head: {some(places.outside)} in {recording.label} ({places.space or 'unknown space'})"
+        found.append(Finding("positions", "warn", message, {"outside": places.outside[:20]}, "check the unit and the sign of the axes"))  # fmt: skip
+    return found
 
 
 def _renamed(recording) -> Finding | None:
