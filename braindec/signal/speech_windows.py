@@ -1,0 +1,354 @@
+"""Windows of continuous speech: at word onsets or by stride, each inside one block of sentences, baselined, brain behind sound.
+
+A block is a run of consecutive sentences of one sound; parts for training and test are made of whole blocks, so that no
+window shows sound of another part. The same content has the same names (``stimulus_id``, ``content_id``) in every subject and session.
+
+Source: Défossez, Caucheteux, Rapin, Kabeli & King 2023 (Nat Mach Intell 5:1097), Methods, "Datasets" and "Preprocessing": windows of
+3 s from -0.5 s, baseline of the first 0.5 s, 150 ms between sound and brain, sentences merged to 6 s or more.
+Differs from the reference in: blocks that share a sentence are one content (a sentence that is said twice would stand on both
+sides); a sentence that stands at several places of the sounds is a segment of its own at each, since what follows it differs;
+the last sample of a window is not included; a rest shorter than a block joins the block before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from braindec.errors import BraindecError, did_you_mean
+from braindec.signal._speech_blocks import Blocks, sentence_blocks
+from braindec.signal._trials import as_recordings, identify, join_trials, unique_ids
+from braindec.types import Recording, Segments, Windows
+from braindec.types.signals import Signal
+from braindec.types.windows import check_same_channels
+
+__all__ = ["speech_windows", "segments_for", "shared_content"]
+
+_SAME_PLACE = 0.5  # s: starts of one sentence that differ by less are one place in the sound
+_JITTER = 0.05  # s that the times of one segment may differ by between recordings
+_EPSILON = 1e-6  # s
+
+
+def speech_windows(
+    recordings: Recording | Sequence[Recording],
+    *,
+    tmin: float = -0.5,
+    tmax: float = 2.5,
+    anchor: str = "word",
+    stride: float = 0.5,
+    shift: float = 0.150,
+    baseline: float | None = 0.5,
+    min_block: float = 6.0,
+    blocks: str = "merged",
+) -> Windows:
+    """Cut windows of recordings of continuous speech; nothing is read.
+
+    Parameters
+    ----------
+    recordings : Recording or sequence of Recording
+        Events have onset, duration, trial_type ("word" among them), audio, audio_onset (s in that sound), sentence_id and word_index.
+        The recordings share channels and sampling frequency.
+    tmin, tmax : float
+        Span in s around the word's onset.
+    anchor : {"word", "stride"}
+        A window at each word (the published test windows), or one every ``stride`` s of each block (training windows).
+    stride : float
+        s between windows when they are cut by stride.
+    shift : float
+        The brain is this much (s) behind the sound: the first ``shift`` s of the window of the recording are dropped, and
+        the last ``shift`` s of that of the sound (:func:`segments_for`), so that sample i of one goes with sample i of the other.
+    baseline : float or None
+        The mean over the first so many s of the window (before anything is dropped) is taken off each channel.
+    min_block : float
+        Consecutive sentences are merged to blocks of at least so many s.
+    blocks : {"merged", "sentence"}
+        "sentence": each sentence is a block; for designs in which sentences are shuffled for each subject.
+
+    Returns
+    -------
+    Windows
+        ``tmin + shift`` to ``tmax``. ``trials`` has the columns of the word (or "stride" as trial_type), and stimulus_id,
+        sentence_id, block_id, content_id (what must stay on one side of a split), ``start`` (time in the sound, s, of the first sample),
+        ``in_block`` (s from the block's begin), ``recording``. ``info["dropped"]`` says what was left out, ``info["repeated"]`` what was heard
+        several times.
+
+    Raises
+    ------
+    BraindecError
+        If columns are missing, most words lie beyond the recording, or no window lies within a block.
+    """
+    recordings = as_recordings(recordings)
+    check_same_channels(recordings)
+    _check(recordings[0].sfreq, tmin, tmax, anchor, stride, shift, baseline, blocks)
+    tables, dropped = [], []
+    for recording in recordings:
+        found = sentence_blocks(recording, min_block=0.0 if blocks == "sentence" else min_block)
+        dropped += found.dropped
+        table = _at_words(found, tmin, tmax) if anchor == "word" else _by_stride(found, tmin, tmax, stride)
+        tables.append(table.assign(recording=recording.label))
+    tables = identify(tables, recordings)
+    kept, index, n_full = [], [], round((tmax - tmin) * recordings[0].sfreq)
+    for number, (recording, table) in enumerate(zip(recordings, tables, strict=True)):
+        sample = np.round(table["onset"].to_numpy(dtype=float) * recording.sfreq).astype(np.int64)
+        first = sample + round(tmin * recording.sfreq)
+        inside = (first >= 0) & (first + n_full <= recording.n_times)
+        if (~inside).any():
+            dropped.append(f"{recording.label}: {int((~inside).sum())} of {len(table)} windows leave the recording "
+                           f"(0 to {recording.duration:.6g} s)")  # fmt: skip
+        kept.append(table.assign(sample=sample)[inside])
+        index.append(np.stack([np.full(int(inside.sum()), number), first[inside]], axis=1))
+    where = np.concatenate(index)
+    if not len(where):
+        raise BraindecError(
+            f"no window from {tmin:g} to {tmax:g} s lies within a block of sentences",
+            found="; ".join(dropped[:4]) or f"blocks of {_longest(recordings, min_block, blocks):.3g} s at most",
+            fix="a shorter window, or a larger min_block",
+        )
+    kind = "" if anchor == "word" else "/stride"  # a window by stride may begin where one at a word does
+    trials = join_trials(kept).assign(window_id=unique_ids(recordings, where) + kind)
+    windows = _cut(recordings, where, n_full, trials, tmin=tmin, shift=shift, baseline=baseline, dropped=dropped)
+    return shared_content(windows)
+
+
+def shared_content(windows):
+    """Name contents and segments alike over all windows that are given: of several subjects, by word and by stride.
+
+    Parameters
+    ----------
+    windows : Windows or sequence of Windows
+        Of :func:`speech_windows`; give all subjects and sessions together.
+
+    Returns
+    -------
+    Windows or list of Windows, as given
+        ``content_id``: blocks that share a sentence, directly or through others, have the same; ``stimulus_id``: the sentence
+        and the word's place in it (or the offset in s); ``#2`` is put behind the second place of the sounds that a sentence stands at.
+    """
+    parts = [windows] if isinstance(windows, Windows) else list(windows)
+    trials = pd.concat([w.trials.assign(_part=i) for i, w in enumerate(parts)], ignore_index=True)
+    content = _components(trials)
+    place = _places(trials)
+    names = trials["sentence_id"].astype(str) + trials["_within"].astype(str) + place
+    out = []
+    for i, part in enumerate(parts):
+        mine = (trials["_part"] == i).to_numpy()
+        table = part.trials.assign(stimulus_id=names[mine].to_numpy(dtype=object), content_id=content[mine])
+        repeated = _repeated(table)
+        info = {**part.info, "repeated": repeated}
+        again = (
+            table.groupby(["subject", "stimulus_id"], sort=False, dropna=False)
+            if "subject" in table
+            else table.groupby("stimulus_id")
+        )
+        out.append(replace(part, trials=table.assign(repetition=again.cumcount().to_numpy() + 1), info=info))
+    return out[0] if isinstance(windows, Windows) else out
+
+
+def segments_for(windows: Windows | Sequence[Windows], series: Mapping[str, Recording]) -> Segments:
+    """Cut the piece of its sound's features for each different segment of the windows.
+
+    Parameters
+    ----------
+    windows : Windows or sequence of Windows
+        Of :func:`speech_windows`; all subjects, training and test together if wanted.
+    series : mapping of str to Recording
+        Features of whole sounds by the name in the column ``audio``, at the sampling frequency of the windows.
+
+    Returns
+    -------
+    Segments
+        As long as the windows; items have stimulus_id, audio, start, text, sentence_id, block_id and content_id.
+
+    Raises
+    ------
+    BraindecError
+        If a sound is missing, rates differ, or one segment is at two places.
+    """
+    parts = [windows] if isinstance(windows, Windows) else list(windows)
+    columns = ["stimulus_id", "audio", "start", "text", "sentence_id", "block_id", "content_id", "in_block"]
+    items = pd.concat([w.trials[columns] for w in parts], ignore_index=True)
+    spread = items.groupby("stimulus_id")["start"].agg(np.ptp)
+    if (spread > _JITTER).any():
+        name = spread.idxmax()
+        raise BraindecError(
+            f"the segment {name!r} begins at different times of its sound", found=f"{spread.max():.3g} s apart",
+            allowed=f"{_JITTER:g} s", fix="name the windows of all subjects together: shared_content([...])",
+        )  # fmt: skip
+    for name, one in series.items():
+        if abs(one.sfreq - parts[0].sfreq) > 1e-6 * parts[0].sfreq:
+            raise BraindecError(
+                f"the features of {name!r} have another rate than the windows", found=f"{one.sfreq:g} Hz and {parts[0].sfreq:g} Hz",
+                fix=f"make features at {parts[0].sfreq:g} Hz, or resample one of the two",
+            )  # fmt: skip
+    items = items.drop_duplicates("stimulus_id").reset_index(drop=True)
+    return Segments.cut(series, items, duration=parts[0].n_times / parts[0].sfreq)
+
+
+class BaselinedWindows(Signal):
+    """Windows of a continuous signal laid end to end, each less its mean over its first samples; computed as it is read.
+
+    Parameters
+    ----------
+    parent : Signal
+    first : array of int
+        First sample of each whole window.
+    n_base, n_skip, n_times : int
+        Samples of the baseline, samples at the begin that are not given, and samples that are.
+    """
+
+    def __init__(self, parent: Signal, first: np.ndarray, *, n_base: int, n_skip: int, n_times: int) -> None:
+        self.parent, self.first, self.n_base, self.n_skip, self.n_times = parent, first, n_base, n_skip, n_times
+        self.shape = (parent.shape[0], len(first) * n_times)
+        self.path, self.finite, self.slow = parent.path, parent.finite, False
+
+    def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
+        """Return the samples ``start`` to ``stop``, (n_channels, stop - start), float32."""
+        stop = self.shape[1] if stop is None else min(stop, self.shape[1])
+        pieces = []
+        while start < stop:
+            number, inside = divmod(start, self.n_times)
+            n = min(self.n_times - inside, stop - start)
+            pieces.append(self._piece(channels, int(self.first[number]), inside, n))
+            start += n
+        if not pieces:
+            return self.parent.read(channels, 0, 0).astype(np.float32)
+        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
+
+    def _piece(self, channels: slice | np.ndarray, first: int, inside: int, n: int) -> np.ndarray:
+        begin = self.n_skip + inside
+        if not self.n_base:
+            return np.asarray(self.parent.read(channels, first + begin, first + begin + n), dtype=np.float32)
+        whole = np.asarray(self.parent.read(channels, first, first + max(self.n_base, begin + n)), dtype=np.float64)
+        return (whole[:, begin : begin + n] - whole[:, : self.n_base].mean(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _cut(recordings, where, n_full, trials, *, tmin, shift, baseline, dropped) -> Windows:
+    """Windows less their baseline, without the first ``shift`` s."""
+    sfreq = recordings[0].sfreq
+    n_skip, n_base = round(shift * sfreq), round((baseline or 0.0) * sfreq)
+    n_times = n_full - n_skip
+    begin, info = (
+        (round(tmin * sfreq) + n_skip) / sfreq,
+        {"dropped": dropped, "shift": n_skip / sfreq, "baseline": n_base / sfreq},
+    )
+    if not n_base:
+        return Windows(tuple(recordings), where + np.array([0, n_skip]), n_times, trials, begin, info)
+    made, index = [], np.empty_like(where)
+    for number, recording in enumerate(recordings):
+        mine = np.flatnonzero(where[:, 0] == number)
+        signal = BaselinedWindows(recording.signal, where[mine, 1], n_base=n_base, n_skip=n_skip, n_times=n_times)
+        made.append(replace(recording, signal=signal, events=recording.events.iloc[:0]))
+        index[mine] = np.stack([np.full(len(mine), number), np.arange(len(mine)) * n_times], axis=1)
+    return Windows(tuple(made), index, n_times, trials, begin, info)
+
+
+def _at_words(found: Blocks, tmin: float, tmax: float) -> pd.DataFrame:
+    """One row a word whose window lies within its block; times are those of the sound."""
+    words = found.words
+    block = found.blocks.loc[words["_block"]].reset_index(drop=True)
+    at = words["audio_onset"].to_numpy(dtype=float)
+    inside = (at + tmin >= block["start"].to_numpy() - _EPSILON) & (at + tmax <= block["stop"].to_numpy() + _EPSILON)
+    table = words.assign(start=at + tmin, in_block=at + tmin - block["start"].to_numpy(), block_id=block["block_id"].to_numpy(),
+                         _within=["-w" + str(int(k)) for k in words["word_index"]])  # fmt: skip
+    return table[inside].drop(columns="_block").reset_index(drop=True)
+
+
+def _by_stride(found: Blocks, tmin: float, tmax: float, stride: float) -> pd.DataFrame:
+    """One row every ``stride`` s of each block; named by the sentence that is under way at the first sample."""
+    rows = []
+    for number, block in found.blocks.iterrows():
+        mine = found.words[found.words["_block"] == number]
+        firsts = mine[~mine["_sentence"].duplicated()]
+        begins = firsts["audio_onset"].to_numpy(dtype=float)
+        n = int(np.floor((block["stop"] - block["start"] - (tmax - tmin) + _EPSILON) / stride)) + 1
+        for k in range(max(n, 0)):
+            start = block["start"] + k * stride
+            own = firsts.iloc[np.searchsorted(begins, start + _EPSILON, side="right") - 1]
+            clock = mine.iloc[
+                max(0, np.searchsorted(mine["audio_onset"].to_numpy(dtype=float), start + _EPSILON, side="right") - 1)
+            ]
+            rows.append({
+                "onset": clock["onset"] + start - clock["audio_onset"] - tmin, "duration": tmax - tmin, "trial_type": "stride",
+                "audio": block["audio"], "audio_onset": start - tmin, "sentence_id": own["sentence_id"], "word_index": np.nan,
+                "text": None, "_sentence": own["_sentence"], "_sentence_start": own["_sentence_start"], "start": start,
+                "in_block": start - block["start"], "block_id": block["block_id"], "block_sentences": block["block_sentences"], "_within": f"+{start - own['audio_onset']:.2f}",
+            })  # fmt: skip
+    names = ["onset", "duration", "trial_type", "audio", "audio_onset", "sentence_id", "word_index", "text", "_sentence",
+             "_sentence_start", "start", "in_block", "block_id", "block_sentences", "_within"]  # fmt: skip
+    return pd.DataFrame(rows, columns=names)
+
+
+def _components(trials: pd.DataFrame) -> np.ndarray:
+    """A name for each row: of the blocks that share a sentence, directly or through others."""
+    parent: dict[str, str] = {}
+
+    def root(x: str) -> str:
+        while parent.setdefault(x, x) != x:
+            parent[x] = parent[parent[x]]
+            x = parent[x]
+        return x
+
+    blocks = trials["block_id"].astype(str)
+    members = {b: ids for b, ids in zip(blocks, trials["block_sentences"].astype(str), strict=True)}
+    for block, ids in members.items():
+        for sentence in ids.split(" "):
+            a, b = root(f"s{sentence}"), root(f"b{block}")
+            parent[max(a, b)] = min(a, b)
+    groups: dict[str, set[str]] = {}
+    for block, ids in members.items():
+        groups.setdefault(root(f"b{block}"), set()).update(ids.split(" "))
+    names = {k: hashlib.sha256(" ".join(sorted(v)).encode()).hexdigest()[:12] for k, v in groups.items()}
+    return blocks.map({b: names[root(f"b{b}")] for b in members}).to_numpy(dtype=object)
+
+
+def _places(trials: pd.DataFrame) -> pd.Series:
+    """``""`` for the first place of the sounds that a sentence stands at, ``#2`` for the second, ..."""
+    begins = trials[["sentence_id", "audio", "_sentence_start"]].drop_duplicates()
+    begins = begins.sort_values(["sentence_id", "audio", "_sentence_start"], kind="stable")
+    step = begins.groupby(["sentence_id", "audio"])["_sentence_start"].diff()
+    new = step.isna() | (step > _SAME_PLACE)
+    number = new.groupby(begins["sentence_id"]).cumsum()
+    begins = begins.assign(_place=["" if k == 1 else f"#{int(k)}" for k in number])
+    return trials.merge(begins, on=["sentence_id", "audio", "_sentence_start"], how="left")["_place"]
+
+
+def _repeated(table: pd.DataFrame) -> list[str]:
+    """What was heard several times by one subject, as sentences for the notes."""
+    if "subject" not in table:
+        return []
+    said = []
+    for subject, mine in table.groupby("subject", sort=False):
+        heard = mine.groupby("stimulus_id")["recording"].nunique()
+        if (heard > 1).any():
+            n = mine.loc[mine["stimulus_id"].isin(heard.index[heard > 1]), "sentence_id"].nunique()
+            said.append(
+                f"subject {subject} heard {n} sentences in several recordings; they are kept on one side of a split by content_id"
+            )
+    return said
+
+
+def _check(sfreq, tmin, tmax, anchor, stride, shift, baseline, blocks) -> None:
+    for name, value, allowed in (("anchor", anchor, ("word", "stride")), ("blocks", blocks, ("merged", "sentence"))):
+        if value not in allowed:
+            raise BraindecError(
+                f"{name}={value!r} is unknown{did_you_mean(str(value), allowed)}", allowed=", ".join(allowed)
+            )
+    if not (tmin <= 0 < tmax and 0 <= shift < tmax - tmin and round((tmax - tmin - shift) * sfreq) >= 2):
+        raise BraindecError(
+            "the window cannot be cut", found=f"tmin={tmin:g}, tmax={tmax:g}, shift={shift:g} s at {sfreq:g} Hz",
+            allowed="tmin <= 0 < tmax, 0 <= shift, and two samples or more left",
+        )  # fmt: skip
+    if baseline is not None and not 0 < baseline <= tmax - tmin:
+        raise BraindecError("baseline is the length of a span at the window's begin, s", found=repr(baseline),
+                            allowed=f"0 to {tmax - tmin:g}, or None")  # fmt: skip
+    if not stride * sfreq >= 1:
+        raise BraindecError("stride is a time in s of one sample or more", found=repr(stride))
+
+
+def _longest(recordings, min_block, blocks) -> float:
+    spans = [sentence_blocks(r, min_block=0.0 if blocks == "sentence" else min_block).blocks for r in recordings]
+    return max(float((b["stop"] - b["start"]).max()) for b in spans)
