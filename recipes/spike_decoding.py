@@ -15,21 +15,18 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from braindec.config import RecipeConfig, Section, options_of
 from braindec.decoders._make import make_decoder
+from braindec.decoders._series_decoding import decode_continuous, group_targets, series_card, series_data
 from braindec.decoders._spike_decoding import (
     at_least_two_blocks,
     course_of,
     fixed_split,
     in_blocks,
     label_notes,
-    series_card,
-    series_data,
-    series_panels,
 )
 from braindec.errors import BraindecError
 from braindec.evaluate.audit import audit
 from braindec.evaluate.crossval import cross_validate
 from braindec.evaluate.results import SplitBy, Statistics, classification_result, group_scores
-from braindec.evaluate.series import decode_series
 from braindec.evaluate.splits import split_by
 from braindec.loaders.cohort import Epochs, Events, overview, source_of, subject_units
 from braindec.loaders.synthetic_spikes import tuned_population
@@ -148,7 +145,8 @@ def splits_of(config, windows):
 def design(config, unit):
     """Audit the design before anything is fitted."""
     if config.series is not None:
-        data = series_data(source_of(config.data), unit["subject"], config.series.targets)
+        source = source_of(config.data)
+        data = series_data(source.recordings(unit["subject"]), config.series.targets, card=source.card)
         return series_card(data, config.series)
     windows, wide, _ = windows_of(config, unit)
     return audit(wide, splits_of(config, windows), y=windows.trials[config.events.column].to_numpy())
@@ -193,29 +191,12 @@ def run_labels(config, unit, work):
 
 
 def run_series(config, unit, work):
-    source, how = source_of(config.data), config.series
-    data = series_data(source, unit["subject"], how.targets)
-    options = how.model_dump(exclude={"targets"})
-    found = decode_series(data.signals, data.targets, names=how.targets, sfreq=data.sfreq, runs=data.runs, **options,
-                          n_shifts=config.statistics.n_permutations, controls=config.statistics.controls, n_bootstrap=config.statistics.n_bootstrap, seed=work.seed, keys=unit)  # fmt: skip
-    arrays, panels, answers, notes = series_panels(found, data, how)
-    card = series_card(data, how)
-    made_by = {"overview": data.overview, "audit": card.to_dict(), "panels": panels, "notes": notes, "answers": answers,
-               "warnings": data.warnings, "citations": data.citations}  # fmt: skip
-    return Result(found.scores, arrays, made_by)
+    source = source_of(config.data)
+    data = series_data(source.recordings(unit["subject"]), config.series.targets, card=source.card)
+    return decode_continuous(data, config.series, config.statistics, seed=work.seed, keys=unit)
 
 
 def summary(config, results):
-    """Means over subjects, of each target where there are several."""
     if config.series is None:
         return group_scores(results, seed=config.seed)
-    parts = []
-    for target in config.series.targets:
-        each = [Result(r.scores[r.scores["target"] == target].drop(columns="target")) for r in results]
-        found = group_scores(each, seed=config.seed)
-        if found is not None:
-            most = np.where(found.scores["metric"] == "auc", np.inf, 1.0)  # AUC is held to 0 to 1 already
-            least = np.where(found.scores["metric"] == "pearson", -1.0, -np.inf)
-            ends = {"low": np.maximum(found.scores["low"], least), "high": np.minimum(found.scores["high"], most)}
-            parts.append(found.scores.assign(target=target, **ends))
-    return Result(pd.concat(parts, ignore_index=True)) if parts else None
+    return group_targets(results, config.series.targets, seed=config.seed)

@@ -1,9 +1,8 @@
-"""Parts of the recipe for spikes: which rows are held out, the course over time, continuous variables, what is said."""
+"""Parts of the recipe for spikes: which rows are held out, the course over time, what is said."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,13 +10,9 @@ import pandas as pd
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.evaluate._rows import rows_of
-from braindec.evaluate.audit import Audit, audit
+from braindec.evaluate.audit import Audit
 from braindec.evaluate.crossval import CrossValidation, cross_validate
-from braindec.evaluate.series import SeriesDecoding
-from braindec.ridge.folds import contiguous_folds
 from braindec.types import Split, Windows
-
-_SHOWN = 200.0  # s of a decoded trace on the page
 
 
 def fixed_split(windows: Windows, by: str, held_out: Sequence[str]) -> Split:
@@ -119,123 +114,3 @@ def label_notes(card: Audit, scores: CrossValidation, *, testable: bool) -> tupl
     if len(scores.records) == 1 and len(single):
         notes.append(f"One fixed test part of {int(single['n'].iloc[0])} windows; the interval is over these windows.")
     return notes, answers
-
-
-@dataclass(frozen=True, eq=False)
-class SeriesData:
-    """Signals and targets of one subject, all runs one after another.
-
-    Parameters
-    ----------
-    signals : array of shape (n, n_signals)
-    targets : array of shape (n, n_targets)
-    sfreq : float
-    runs : array of str, shape (n,)
-    times : array of shape (n,)
-        s from the beginning of the run.
-    overview : dict
-    warnings, citations : list
-    """
-
-    signals: np.ndarray
-    targets: np.ndarray
-    sfreq: float
-    runs: np.ndarray
-    times: np.ndarray
-    overview: dict[str, Any]
-    warnings: list[str]
-    citations: list[dict[str, str]]
-
-
-def series_data(source: Any, subject: str, targets: Sequence[str]) -> SeriesData:
-    """Read the signals (all channels whose type is not "misc") and the targets (channels by name) of a subject."""
-    recordings = source.recordings(subject)
-    first = recordings[0]
-    for recording in recordings:
-        for target in targets:
-            if target not in recording.ch_names:
-                known = recording.channels["name"][recording.channels["type"] == "misc"].tolist()
-                raise BraindecError(f"{recording.label} has no channel {target!r}{did_you_mean(target, known)}", allowed=", ".join(known[:20]) or "no misc channel",
-                                    fix="add it beside the signal, e.g. with the option extra of the reader arrays")  # fmt: skip
-        if recording.ch_names != first.ch_names or recording.sfreq != first.sfreq:
-            raise BraindecError(
-                "recordings of a subject differ in channels or rate", found=f"{first.label} and {recording.label}"
-            )
-    keep = ((first.channels["type"] != "misc") & ~first.channels["name"].isin(list(targets))).to_numpy()
-    if not keep.any():
-        raise BraindecError(f"{first.label} has no signals beside the targets", found=f"{first.n_channels} channels of type misc",
-                            fix="say the type of the signals: ch_type: unit")  # fmt: skip
-    names = list(first.ch_names)
-    blocks = [r.signal.read().astype(np.float64).T for r in recordings]
-    card = source.card
-    cited = (
-        [{"key": card.name, "text": card.citation, "doi": card.doi or ""}] if card is not None and card.citation else []
-    )
-    said = list(dict.fromkeys(t for r in recordings for t in r.info.get("warnings") or []))
-    about = {
-        "modality": first.info.get("modality") or "not said",
-        "signals": int(keep.sum()),
-        "targets": ", ".join(targets),
-        "samples": sum(len(b) for b in blocks),
-        "sampling frequency (Hz)": round(first.sfreq, 4),
-        "length (s)": round(sum(r.duration for r in recordings), 1),
-        "runs": len(recordings),
-    }
-    return SeriesData(
-        np.concatenate([b[:, keep] for b in blocks]), np.concatenate([b[:, [names.index(t) for t in targets]] for b in blocks]),
-        float(first.sfreq), np.repeat([str(k) for k in range(len(blocks))], [len(b) for b in blocks]),
-        np.concatenate([np.arange(len(b)) / first.sfreq for b in blocks]), about, said, cited,
-    )  # fmt: skip
-
-
-def series_card(data: SeriesData, how: Any) -> Audit:
-    """Audit the folds: every sample is a row of one sample's length."""
-    ids = np.arange(len(data.times)).astype(str)
-    code = np.unique(data.runs, return_inverse=True)[1]
-    folds = contiguous_folds(len(ids), how.n_folds, runs=code, buffer=int(np.ceil(how.gap * data.sfreq)))
-    splits = [
-        Split(a, [], b, by="time", ids=ids, name=f"block {k + 1} of {len(folds)}", gap=how.gap)
-        for k, (a, b) in enumerate(folds)
-    ]
-    trials = pd.DataFrame({"window_id": ids, "onset": data.times, "duration": 1 / data.sfreq, "run": data.runs})
-    reach = (max(how.delays) - min(how.delays) + 1) / data.sfreq
-    return audit(trials, splits, min_gap=reach, checks=["time_adjacency", "small_n", "test_selection"])
-
-
-def series_panels(
-    found: SeriesDecoding, data: SeriesData, how: Any
-) -> tuple[dict[str, np.ndarray], list[dict[str, Any]], list[str], list[str]]:
-    """Return arrays, panels, sentences for the top of the page and notes."""
-    arrays: dict[str, np.ndarray] = {"series/times": np.arange(len(data.times)) / data.sfreq}
-    arrays["series/edges"] = np.array([test[0] for _, test in found.folds[1:]]) / data.sfreq
-    panels: list[dict[str, Any]] = []
-    said: list[str] = []
-    decoded = found.scores[found.scores["row"] == "decoded"].set_index(["target", "metric"])["value"]
-    for column, name in enumerate(found.names):
-        arrays |= {f"series/{name}/true": found.true[:, column], f"series/{name}/decoded": found.predicted[:, column]}
-        words = name.replace("_", " ")
-        panels.append({"draw": "decoded_trace", "title": f"{words}: what happened and what was decoded", "args": {
-            "times": "@series/times", "true": f"@series/{name}/true", "decoded": f"@series/{name}/decoded", "edges": "@series/edges",
-            "label": words, "seconds": _SHOWN},
-            "caption": f"The first {_SHOWN:g} s; every point was predicted by a decoder that was trained on other blocks of time."})  # fmt: skip
-        if (name, "r2") in decoded:
-            r, r2 = decoded[name, "pearson"], decoded[name, "r2"]
-            more = " (it correlates, but scale or offset are wrong)" if r > 0.3 and r2 < 0 else ""
-            said.append(f"{words} r = {r:.2f}, R² = {r2:.2f}{more}")
-        else:
-            said.append(f"{words} AUC = {decoded[name, 'auc']:.2f}")
-    first = next(iter(found.null), None)
-    if first is not None and len(found.null[first]):
-        target, metric = first.rsplit("/", 1)
-        arrays["series/null"] = found.null[first]
-        panels.append({"draw": "null_histogram", "title": f"{target.replace('_', ' ')} against itself turned around in time", "args": {
-            "observed": float(decoded[target, metric]), "null": "@series/null", "label": "Pearson r" if metric == "pearson" else "AUC",
-            "kind": "turned in time"},
-            "caption": f"The whole cross-validation was repeated on {len(found.null[first])} targets turned around within the run: what two slow "
-            "series share by accident."})  # fmt: skip
-    notes = []
-    if min(how.delays) < 0:
-        notes.append(
-            f"Signals up to {-min(how.delays) / data.sfreq:.2g} s after a moment are used to decode it: this is reading, not prediction."
-        )
-    return arrays, panels, ["; ".join(said) + "."], notes
