@@ -6,6 +6,7 @@ Source: the temporal response function as a convolution of stimulus features, Cr
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -101,16 +102,21 @@ def make_brain(places: np.ndarray, *, shared: float, rng: np.random.Generator, c
     return Brain(topographies, mixing * _WEIGHTS, first - 0.5 * later, background)
 
 
-def respond(features: np.ndarray, brain: Brain) -> np.ndarray:
-    """Return the response of each channel at 100 Hz, unit variance on average, (n_channels, n_times)."""
-    n_times = features.shape[1]
-    length = n_times + len(brain.lags)
-    spectra = np.fft.rfft(features, length, axis=1) * np.fft.rfft(brain.trfs, length, axis=1)
-    courses = np.fft.irfft(spectra, length, axis=1)[:, :n_times]
-    spread = courses.std(axis=1, keepdims=True)
-    courses /= np.where(spread > 0, spread, 1.0)
-    seen = (brain.topographies @ brain.mixing) @ courses
-    return seen / np.sqrt(np.mean(seen.var(axis=1)))
+def respond(features: Mapping[str, np.ndarray], brain: Brain) -> dict[str, np.ndarray]:
+    """Return the response of each channel to each sound at 100 Hz, (n_channels, n_times + n_lags).
+
+    Components have unit variance over all sounds, and so have the channels on average.
+    """
+    courses = {}
+    for name, values in features.items():
+        length = values.shape[1] + len(brain.lags)
+        spectra = np.fft.rfft(values, length, axis=1) * np.fft.rfft(brain.trfs, length, axis=1)
+        courses[name] = np.fft.irfft(spectra, length, axis=1)
+    spread = np.concatenate(list(courses.values()), axis=1).std(axis=1, keepdims=True)
+    seen = brain.topographies @ (brain.mixing / np.where(spread > 0, spread, 1.0).T)
+    found = {name: seen @ values for name, values in courses.items()}
+    size = np.sqrt(np.mean(np.concatenate(list(found.values()), axis=1).var(axis=1)))
+    return {name: values / size for name, values in found.items()}
 
 
 def noise(brain: Brain, n_times: int, sfreq: float, rng: np.random.Generator) -> np.ndarray:

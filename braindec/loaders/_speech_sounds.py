@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -115,6 +116,7 @@ def speak(
     return sound * np.float32(0.7 / max(1e-9, np.abs(sound).max()))
 
 
+@lru_cache(maxsize=1)
 def _clips() -> dict[tuple[str, int], np.ndarray]:
     """The longest version of every phoneme at every pitch; the voice is the same for all stories."""
     rng = np.random.default_rng(0)

@@ -196,16 +196,17 @@ def made_up_stories(n: int = 2, *, n_sentences: int = 60, seed: int = 0, **optio
 
 
 def speech_recordings(
-    stories: Sequence[Story], *, n_subjects: int = 8, n_sessions: int = 1, modality: str = "meg", n_channels: int = 40,
-    sfreq: float = 50.0, snr: float = 0.1, shared: float = 0.2, sensors_differ: bool = False, drift: float = 0.0, seed: int = 0,
-    layout: pd.DataFrame | None = None,
+    stories: Sequence[Story | Sequence[Story]], *, n_subjects: int = 8, n_sessions: int = 1, modality: str = "meg", n_channels: int = 40,
+    sfreq: float = 50.0, snr: float = 0.1, shared: float = 0.2, sensors_differ: bool = False, drift: float = 0.0, shuffle: bool = False,
+    gap: tuple[float, float] = (1.0, 2.0), seed: int = 0, layout: pd.DataFrame | None = None,
 ) -> tuple[list[Recording], SpeechTruth]:  # fmt: skip
     """Simulate subjects who hear stories: one recording a subject, session and story.
 
     Parameters
     ----------
-    stories : sequence of Story
-        Every session plays all of them, so with two sessions every sentence is heard twice.
+    stories : sequence of Story, or of sequences of Story
+        A sequence inside is played in one recording, one sound after the other. Every session plays all of them, so
+        with two sessions every sentence is heard twice.
     n_subjects, n_sessions : int
     modality : {"meg", "eeg"}
         Type and unit of the channels (T or V).
@@ -221,9 +222,13 @@ def speech_recordings(
         Each subject lacks a tenth of the channels (others in each), and sensors sit a few mm elsewhere.
     drift : float
         How much slower the clock of the recording is than that of the sound, s a s; the events keep the time of the sound.
+    shuffle : bool
+        The sounds of a recording are played in another order for each subject and session.
+    gap : (float, float)
+        Shortest and longest pause between two sounds of a recording, s.
     seed : int
     layout : DataFrame, optional
-        Channels of your own: name, x, y, z in m; replaces ``n_channels``.
+        Channels of your own: name, x, y, z in m, and any other column; replaces ``n_channels``.
 
     Returns
     -------
@@ -236,31 +241,34 @@ def speech_recordings(
     BraindecError
         If an option makes no sense, or two stories have one name.
     """
-    _check(stories, modality, n_subjects, n_sessions, n_channels)
+    groups = [[item] if isinstance(item, Story) else list(item) for item in stories]
+    sounds = [story for group in groups for story in group]
+    _check(sounds, modality, n_subjects, n_sessions, n_channels)
     number(snr, "snr", least=0), number(shared, "shared", least=0, most=1), number(drift, "drift", least=-0.1, most=0.1)
     number(sfreq, "sfreq", least=10, unit="Hz")
     channels = _layout(layout, n_channels, modality)
-    features = {story.name: _speech_brain.latents(story.sound, story.words, story.phonemes) for story in stories}
-    recordings, starts, brains, seen = [], [], {}, {}
+    features = {story.name: _speech_brain.latents(story.sound, story.words, story.phonemes) for story in sounds}
+    recordings, starts, brains = [], [], {}
     for k in range(n_subjects):
         who, rng = f"{k + 1:02d}", np.random.default_rng([seed_of(seed), 92, k])
         mine = _own_sensors(channels, rng) if sensors_differ else channels
+        common = np.random.default_rng([seed, 93])
         brain = _speech_brain.make_brain(
-            mine[["x", "y", "z"]].to_numpy(dtype=float),
-            shared=shared,
-            rng=rng,
-            common=np.random.default_rng([seed, 93]),
+            mine[["x", "y", "z"]].to_numpy(dtype=float), shared=shared, rng=rng, common=common
         )
-        brains[who], seen = brain, {s.name: _speech_brain.respond(features[s.name], brain) for s in stories}
+        brains[who], seen = brain, _speech_brain.respond(features, brain)
         for session in range(n_sessions):
-            for task, story in enumerate(stories):
+            for task, group in enumerate(groups):
                 own = np.random.default_rng([seed, 94, k, session, task])
-                start = round(own.uniform(1.0, 4.0) * sfreq) / sfreq
-                signal = _signal(seen[story.name], brain, start, sfreq=sfreq, snr=snr, drift=drift, rng=own)
+                order = [group[i] for i in own.permutation(len(group))] if shuffle else group
+                begins = _begins([story.duration * (1 + max(drift, 0.0)) for story in order], gap, sfreq, own)
+                played = [(begin, seen[story.name]) for begin, story in zip(begins, order, strict=False)]
+                signal = _signal(played, brain, begins[-1], sfreq=sfreq, snr=snr, drift=drift, rng=own)
                 info = {"dataset": "made-up speech", "subject": who, "session": str(session), "task": str(task), "run": None,
                         "modality": modality}  # fmt: skip
-                starts.append((who, str(session), story.name, start))
-                recordings.append(Recording(_SCALE[modality] * signal, sfreq, mine, story.events(start), info))
+                starts += [(who, str(session), s.name, begin) for begin, s in zip(begins, order, strict=False)]
+                events = pd.concat([s.events(b) for b, s in zip(begins, order, strict=False)], ignore_index=True)
+                recordings.append(Recording(_SCALE[modality] * signal, sfreq, mine, events, info))
     truth = SpeechTruth(
         _speech_brain.COMPONENTS, features, {w: b.topographies for w, b in brains.items()}, {w: b.mixing for w, b in brains.items()},
         {w: b.trfs for w, b in brains.items()}, next(iter(brains.values())).lags,
@@ -269,17 +277,29 @@ def speech_recordings(
     return recordings, truth
 
 
+def _begins(lengths: Sequence[float], gap: tuple[float, float], sfreq: float, rng: np.random.Generator) -> list[float]:
+    """When each sound begins, and when the recording ends (one more than sounds), s; each on a sample."""
+    clock, found = rng.uniform(1.0, 4.0), []
+    for length in lengths:
+        found.append(round(clock * sfreq) / sfreq)
+        clock = found[-1] + length + rng.uniform(*gap)
+    return [*found, found[-1] + lengths[-1] + 1.0]
+
+
 def _signal(
-    seen: np.ndarray, brain: Any, start: float, *, sfreq: float, snr: float, drift: float, rng: np.random.Generator
-) -> np.ndarray:
-    """The response from ``start`` s on and noise of variance 1, float32 (n_channels, n_times)."""
-    rate = _speech_brain.RATE
-    n_times = round((start + seen.shape[1] / rate * (1 + max(drift, 0.0)) + 1.0) * sfreq)
-    at = (np.arange(n_times) / sfreq - start) / (1 + drift) * rate
-    signal = _speech_brain.noise(brain, n_times, sfreq, rng)
-    grid = np.arange(seen.shape[1])
-    for row, course in zip(signal, seen, strict=True):
-        row += np.sqrt(snr) * np.interp(at, grid, course, left=0.0, right=0.0)
+    played: Sequence[tuple[float, np.ndarray]], brain: Any, length: float, *, sfreq: float, snr: float, drift: float,
+    rng: np.random.Generator,
+) -> np.ndarray:  # fmt: skip
+    """The responses from when each sound begins, and noise of variance 1, float32 (n_channels, n_times)."""
+    signal = _speech_brain.noise(brain, round(length * sfreq), sfreq, rng)
+    for start, seen in played:
+        n_seen = seen.shape[1]
+        first = round(start * sfreq)
+        stop = min(signal.shape[1], first + int(n_seen / _speech_brain.RATE * (1 + drift) * sfreq) + 1)
+        at = np.arange(stop - first) / sfreq / (1 + drift) * _speech_brain.RATE
+        grid = np.arange(n_seen)
+        for row, course in zip(signal, seen, strict=True):
+            row[first:stop] += np.sqrt(snr) * np.interp(at, grid, course, right=0.0)
     return signal.astype(np.float32)
 
 
@@ -289,7 +309,7 @@ def _layout(layout: pd.DataFrame | None, n_channels: int, modality: str) -> pd.D
         places = _speech_brain.helmet(n_channels, 0.11 if modality == "meg" else 0.09)
         prefix = "MEG" if modality == "meg" else "E"
         layout = pd.DataFrame({"name": [f"{prefix}{k + 1:03d}" for k in range(n_channels)], **dict(zip("xyz", places.T, strict=True))})  # fmt: skip
-    return layout[["name", "x", "y", "z"]].assign(type=kind, unit=unit).reset_index(drop=True)
+    return layout.assign(type=kind, unit=unit).reset_index(drop=True)
 
 
 def _own_sensors(channels: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
