@@ -60,9 +60,10 @@ class OscillationDecoder(ClassifierMixin, BaseEstimator):
         self.classes_, codes = training_labels(windows, y, type(self).__name__)
         data = self._data(windows, fit=True)
         self.rows_, self._chosen_by = self._learn(data, codes, len(self.classes_), windows)
-        self.scatter_ = TotalScatter(self.rows_(data))
-        self.linear_ = self._linear()(self.scatter_, codes[None], len(self.classes_))
-        self.fitted_on_ = FitRecord.of(f"{type(self).__name__}({self.model})", windows.ids)
+        kept = self._kept(self._chosen_by, len(windows))
+        self.scatter_ = TotalScatter(self.rows_(data)[kept])
+        self.linear_ = self._linear()(self.scatter_, codes[kept][None], len(self.classes_))
+        self.fitted_on_ = FitRecord.of(f"{type(self).__name__}({self.model})", windows.ids[kept])
         self.fit_records_ = [*self._records(windows), self.fitted_on_]
         return self
 
@@ -114,8 +115,10 @@ class OscillationDecoder(ClassifierMixin, BaseEstimator):
             return self._finish(null_scores(fit, TotalScatter(rows(data)), codes, rows(held), len(classes)))
         out = np.empty((len(codes), len(test), len(classes)))
         for i, labels in enumerate(codes):
-            rows = other._learn(data, labels, len(classes), train)[0]
-            out[i] = null_scores(fit, TotalScatter(rows(data)), labels[None], rows(held), len(classes))[0]
+            rows, chosen = other._learn(data, labels, len(classes), train)
+            kept = other._kept(chosen, len(train))
+            scatter = TotalScatter(rows(data)[kept])
+            out[i] = null_scores(fit, scatter, labels[kept][None], rows(held), len(classes))[0]
         return self._finish(out)
 
     # -- what subclasses say ---------------------------------------------------------------------------------------
@@ -130,6 +133,10 @@ class OscillationDecoder(ClassifierMixin, BaseEstimator):
 
     def _looks_at_labels(self) -> bool:
         return True
+
+    def _kept(self, chosen: Any, n: int) -> Any:
+        """Return which of the ``n`` training rows the linear model is fitted on."""
+        return slice(None)
 
     def _records(self, windows: Windows) -> list[FitRecord]:
         return []
