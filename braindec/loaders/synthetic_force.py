@@ -68,7 +68,7 @@ def force_recording(
     beta = sosfiltfilt(butter(4, [15, 25], btype="band", fs=sfreq, output="sos"), rng.standard_normal((n_channels, n)), axis=1)  # fmt: skip
     strength = gain * follows * rng.uniform(0.6, 1.2, n_channels)
     rise, fall = np.exp(strength[:, None] * drive), np.exp(-0.7 * strength[:, None] * drive)
-    signal = 1e-5 * (noise + 0.15 * high / high.std() * rise + 0.3 * beta / beta.std() * fall)
+    signal = 1e-5 * (noise + 0.3 * high / high.std() * rise + 0.3 * beta / beta.std() * fall)
     names = [f"ECOG_{k + 1:02d}" for k in range(n_channels)]
     channels = pd.DataFrame({
         "name": [*names, "force"], "type": ["ecog"] * n_channels + ["misc"], "unit": ["V"] * n_channels + ["a.u."],
