@@ -32,6 +32,7 @@ __all__ = [
     "MemoryQueue",
     "MultiPositive",
     "OneWaySequence",
+    "Regression",
     "SigLIP",
     "SoftCLIP",
     "get",
@@ -42,7 +43,7 @@ _LARGEST_SCALE = 100.0  # of the inverse temperature, as in CLIP
 
 
 def get(name: str, **options: Any) -> nn.Module:
-    """Build a loss by name: infonce, one_way_sequence, multi_positive, siglip, bimixco, softclip, bimixco_softclip.
+    """Build a loss by name: infonce, one_way_sequence, multi_positive, siglip, bimixco, softclip, bimixco_softclip, regression.
 
     Raises
     ------
@@ -161,6 +162,22 @@ class OneWaySequence(nn.Module):
         z, y, ids, others, _ = _prepared(z, y, ids, queue, normalise_z=False)
         logits = (z @ y.T).masked_fill(_same_but_own(ids), -torch.inf)
         return F.cross_entropy(torch.cat([logits, z @ others.T], dim=1), torch.arange(len(z), device=z.device))
+
+
+class Regression(nn.Module):
+    """Mean squared difference between what is predicted and the features of the stimulus: no contrast, the baseline."""
+
+    def forward(
+        self, z: torch.Tensor, y: torch.Tensor, *, ids: torch.Tensor | None = None, queue: MemoryQueue | None = None
+    ) -> torch.Tensor:
+        """Return the mean over the batch, features and time, a scalar; z and y of one shape."""
+        _no_queue(self, queue)
+        if z.shape != y.shape:
+            raise BraindecError(
+                "the loss needs features of the stimulus for each recording",
+                found=f"recordings {tuple(z.shape)}, stimuli {tuple(y.shape)}", allowed="the same shape",
+            )  # fmt: skip
+        return F.mse_loss(z, y)
 
 
 class MultiPositive(_Temperature):
@@ -385,7 +402,7 @@ def partners(groups: torch.Tensor, *, generator: torch.Generator | None = None) 
 
 _LOSSES: dict[str, type[nn.Module]] = {
     "infonce": InfoNCE, "one_way_sequence": OneWaySequence, "multi_positive": MultiPositive, "siglip": SigLIP,
-    "bimixco": BiMixCo, "softclip": SoftCLIP, "bimixco_softclip": BiMixCoSoftCLIP,
+    "bimixco": BiMixCo, "softclip": SoftCLIP, "bimixco_softclip": BiMixCoSoftCLIP, "regression": Regression,
 }  # fmt: skip
 
 

@@ -293,7 +293,7 @@ def _components(trials: pd.DataFrame) -> np.ndarray:
         return x
 
     blocks = trials["block_id"].astype(str)
-    members = {b: ids for b, ids in zip(blocks, trials["block_sentences"].astype(str), strict=True)}
+    members = dict(zip(blocks, trials["block_sentences"].astype(str), strict=True))
     for block, ids in members.items():
         for sentence in ids.split(" "):
             a, b = root(f"s{sentence}"), root(f"b{block}")
