@@ -8,6 +8,7 @@ of its own for each. Nothing is downloaded; the same seed gives the same bytes.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +22,12 @@ from braindec.errors import BraindecError
 from braindec.loaders import _speech_brain
 from braindec.loaders._language_words import sentence
 from braindec.loaders._speech_sounds import LONGEST, PHONEMES, SOUND_RATE, phonemes_of, speak
-from braindec.loaders.speech_events import sentence_id
+from braindec.loaders.speech_events import EVENT_COLUMNS, sentence_id
 from braindec.stats.asked import number, seed_of, whole
 from braindec.types import Recording
 
 __all__ = ["SpeechTruth", "Story", "made_up_stories", "made_up_story", "speech_recordings"]
 
-EVENT_COLUMNS = ("onset", "duration", "trial_type", "text", "audio", "audio_onset", "story", "sentence", "sentence_id", "word_index")  # fmt: skip
 _SCALE = {"meg": 3e-13, "eeg": 1e-5}  # T, V: standard deviation of the noise
 _TYPES = {"meg": ("mag", "T"), "eeg": ("eeg", "V")}
 
@@ -138,8 +138,9 @@ class SpeechTruth:
 
 
 def made_up_story(
-    name: str = "story-1", *, n_sentences: int = 60, seed: int = 0, words_per_sentence: tuple[int, int] = (7, 11)
-) -> Story:
+    name: str = "story-1", *, n_sentences: int = 60, seed: int = 0, words_per_sentence: tuple[int, int] = (7, 11),
+    texts: Sequence[str] | None = None,
+) -> Story:  # fmt: skip
     """Draw a story and speak it.
 
     Parameters
@@ -151,6 +152,8 @@ def made_up_story(
     seed : int
     words_per_sentence : (int, int)
         Fewest and most words, between 5 and 17.
+    texts : sequence of str, optional
+        Sentences to speak instead of drawn ones; a sentence may stand in several stories.
 
     Returns
     -------
@@ -161,14 +164,14 @@ def made_up_story(
     BraindecError
         If a number makes no sense.
     """
-    n_sentences = whole(n_sentences, "n_sentences", least=1)
-    low, high = _words_span(words_per_sentence)
     rng = np.random.default_rng([seed_of(seed), 91, zlib.crc32(str(name).encode())])
-    texts: dict[tuple[str, ...], None] = {}
-    while len(texts) < n_sentences:
-        texts[tuple(word for word, _ in sentence(rng, n_words=int(rng.integers(low, high + 1))))] = None
+    units_of = (
+        _draw(whole(n_sentences, "n_sentences", least=1), _words_span(words_per_sentence), rng)
+        if texts is None
+        else _split(texts)
+    )
     words, phonemes, clock = [], [], 0.3
-    for units in texts:
+    for units in units_of:
         text = " ".join(units).capitalize() + "."
         own = (f"{name}.wav", name, text, sentence_id(text))
         for index, word in enumerate(units):
@@ -316,7 +319,28 @@ def _own_sensors(channels: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
     """A tenth of the channels is missing, the others moved by about 3 mm."""
     keep = np.sort(rng.permutation(len(channels))[: max(4, round(0.9 * len(channels)))])
     mine = channels.iloc[keep].reset_index(drop=True)
-    return mine.assign(**{axis: mine[axis] + rng.normal(0, 0.003, len(mine)) for axis in "xyz"})
+    moved = mine[["x", "y", "z"]].to_numpy(dtype=float) + rng.normal(0, 0.003, (len(mine), 3))
+    if "loc" in mine:  # coils: place first, then directions
+        mine = mine.assign(loc=[[*place.tolist(), *old[3:]] for place, old in zip(moved, mine["loc"], strict=True)])
+    return mine.assign(**dict(zip("xyz", moved.T, strict=True)))
+
+
+def _draw(n_sentences: int, span: tuple[int, int], rng: np.random.Generator) -> list[tuple[str, ...]]:
+    """Sentences of the grammar, none twice."""
+    texts: dict[tuple[str, ...], None] = {}
+    while len(texts) < n_sentences:
+        texts[tuple(word for word, _ in sentence(rng, n_words=int(rng.integers(span[0], span[1] + 1))))] = None
+    return list(texts)
+
+
+def _split(texts: Sequence[str]) -> list[tuple[str, ...]]:
+    """Words of given sentences, in lower case and without marks."""
+    units = [tuple(re.sub(r"[^\w\s'-]", "", text).lower().split()) for text in texts]
+    if isinstance(texts, str) or not units or not all(units):
+        raise BraindecError(
+            "texts are sentences", found=repr(list(texts)[:2]), allowed='a list such as ["The old dog ate the pie."]'
+        )
+    return units
 
 
 def _words_span(span: Any) -> tuple[int, int]:
