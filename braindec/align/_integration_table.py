@@ -1,0 +1,129 @@
+"""From tests to a table of electrodes: best bins, effects, p over bins and event types, correction over electrodes, notes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from braindec.align._integration_fit import BlockSums, Models
+from braindec.align._integration_test import Tested, correct, effects, simes
+from braindec.errors import BraindecError
+from braindec.signal.electrodes import electrode_places
+from braindec.types import Windows
+
+__all__ = ["REGION_COLUMNS", "correct_sites", "electrode_table", "site_notes", "type_notes"]
+
+REGION_COLUMNS = ("region", "n", "sites", "share")
+CONTROLLED = "controlled"
+
+
+def electrode_table(
+    subject: str, windows: Windows, found: Mapping[str, tuple[BlockSums, Tested]], models: Models, times: np.ndarray, *,
+    combine: str, n_bootstrap: int, rng: np.random.Generator,
+) -> pd.DataFrame:  # fmt: skip
+    """One row an electrode of a subject; p is not yet corrected over electrodes.
+
+    Effects are those of the event type with the smaller p.
+    """
+    channels, places = windows.channels, electrode_places(windows)
+    n = len(channels)
+    table = pd.DataFrame(
+        {"subject": subject, "name": channels["name"], "region": channels["region"].fillna("n/a").astype(str)}
+    )
+    table[["x", "y", "z"]] = channels[["x", "y", "z"]].to_numpy(dtype=float)
+    table["space"] = places.space or "n/a"
+    unplaced = {*places.without, *places.outside}
+    table["mapped"] = ~table["name"].isin(unplaced) & table[["x", "y", "z"]].notna().all(axis=1)
+    per_type = {kind: simes(tested.p) for kind, (_, tested) in found.items()}
+    p = np.stack(list(per_type.values()))
+    kinds = list(found)
+    best = np.where(np.isfinite(p), p, np.inf).argmin(axis=0)
+    pairs = {CONTROLLED: models.controlled} if models.controlled else {}
+    options = {"pairs": pairs, "n_bootstrap": n_bootstrap, "rng": rng}
+    parts = [effects(scored, tested, models, n, **options) for scored, tested in found.values()]
+    bins = [np.where(np.isfinite(t.p), t.p, np.inf).argmin(axis=1) for _, t in found.values()]
+    which = [t.best[np.arange(n), b] for (_, t), b in zip(found.values(), bins, strict=True)]
+    rows = np.arange(n)
+    table["best_type"] = np.array(kinds, dtype=object)[best]
+    table["best_time"] = times[np.stack(bins)[best, rows]]
+    table["best_model"] = np.array(models.multimodal, dtype=object)[np.stack(which)[best, rows]]
+    values = {k: np.stack([part[k] for part in parts])[best, rows] for k in parts[0]}
+    values |= {f"p_{kind}": v for kind, v in per_type.items()}
+    values["p"] = simes(p, axis=0) if combine == "any" else np.where(np.isfinite(p).all(axis=0), p.max(axis=0), np.nan)
+    return pd.concat([table, pd.DataFrame(values)], axis=1)
+
+
+def correct_sites(table: pd.DataFrame, *, correction: str = "bh", alpha: float = 0.05) -> pd.DataFrame:
+    """Correct p over all electrodes of a table and call sites; also for tables of several subjects put together.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With ``p`` and ``p_<type>`` of each electrode.
+    correction : {"bh", "by"}
+    alpha : float
+
+    Returns
+    -------
+    DataFrame
+        With ``q``, ``is_site`` and ``agreement``: the event types at which a site holds by itself (p of the type corrected
+        over electrodes), "both", or "together" where none does alone.
+    """
+    if "p" not in table:
+        raise BraindecError("the table of electrodes has no p", found=", ".join(map(str, table.columns)))
+    q = correct(table["p"].to_numpy(dtype=float), correction)
+    is_site = np.nan_to_num(q, nan=1.0) <= alpha
+    kinds = [c.removeprefix("p_") for c in table if str(c).startswith("p_") and c != f"p_{CONTROLLED}"]
+    alone = {
+        k: np.nan_to_num(correct(table[f"p_{k}"].to_numpy(dtype=float), correction), nan=1.0) <= alpha for k in kinds
+    }
+    agreement = []
+    for i in range(len(table)):
+        own = [k for k in kinds if alone[k][i]]
+        word = "both" if len(own) == len(kinds) > 1 else " and ".join(own) or "together"
+        agreement.append(word if is_site[i] else "")
+    return table.assign(q=q, is_site=is_site, agreement=agreement)
+
+
+def type_notes(subject: str, kind: str, found: BlockSums, tested: Tested) -> list[str]:
+    """How much film there is, and what the test was widened by."""
+    unusable = int((~found.usable).sum())
+    said = [f"sub-{subject}, {kind}: {found.counts.sum():,} events in {len(found.counts)} blocks of film; variances of differences are "
+            f"widened by {tested.widening:.2f} (folds that share training rows; neighbouring blocks correlate at {tested.neighbours:.2f})."]  # fmt: skip
+    if unusable:
+        said.append(f"sub-{subject}, {kind}: {unusable} electrodes x bins have a constant response and are no tests.")
+    return said
+
+
+def site_notes(table: pd.DataFrame, models: Models, correction: str, alpha: float, combine: str, gap: float, block: float) -> list[str]:  # fmt: skip
+    """What was done, for a reader of the page."""
+    name = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}[correction]
+    how = "of any event type (Simes)" if combine == "any" else "of every event type (the largest p)"
+    said = [
+        f"A site is an electrode where, in one and the same bin, the multimodal model beats {_names(models.vision)} (vision), "
+        f"{_names(models.language)} (language), all of them joined"
+        + (", its randomly initialised twin" if any(m in models.random for m in models.multimodal) else "")
+        + " and low-level features: the largest p of these comparisons (intersection-union), combined over bins by Simes, "
+        f"at events {how}, corrected over {len(table)} electrodes ({name}, false discovery rate {alpha:g}).",
+        f"Folds are contiguous in film time with a gap of {gap:g} s; units of the statistics are blocks of {block:g} s of film.",
+        "r and differences of an electrode are read, fold by fold, in the bin that the other folds chose: choosing does not make them larger. "
+        "Low-level features and place in the film are regressed out of responses and features, fitted on training rows.",
+    ]  # fmt: skip
+    twins = [m for m in models.multimodal if m not in models.random]
+    if twins:
+        said.append(
+            f"{_names(twins)}: no randomly initialised twin was given, so that training is not shown to matter."
+        )
+    if not models.nuisance:
+        said.append(
+            "No low-level features were given (word rate, luminance, sound envelope): only the place in the film is taken out."
+        )
+    said.append("A multimodal model that simply reads vision or language better than the unimodal candidates would also win: give strong "
+                "candidates, and a pair of models that differ in supervision by language only (controlled).")  # fmt: skip
+    return said
+
+
+def _names(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
