@@ -29,6 +29,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm import tqdm
 
 from braindec.decoders._bci_base import training_labels, whole_number
+from braindec.decoders._bci_head import HeadLearner, Transitions
 from braindec.decoders._bci_q_network import PRESETS, Memory, QNetwork, td_step
 from braindec.decoders.classifier import _labels
 from braindec.decoders.csp import CSP
@@ -112,7 +113,7 @@ class AdaptiveQ(ClassifierMixin, BaseEstimator):
         *,
         n_filters: int = 2,
         cov_shrinkage: float | str = "auto",
-        epochs: int = 60,
+        epochs: int = 40,
         batch_size: int = 32,
         lr: float = 5e-3,
         weight_decay: float = 1e-2,
@@ -170,7 +171,7 @@ class AdaptiveQ(ClassifierMixin, BaseEstimator):
         self.network_.standardise(states)
         self._old, self._new, self._pending = Memory(self.memory), Memory(self.adapt_memory), None
         self.history_ = self._train(states, codes)
-        self.optimiser_ = None
+        self.optimiser_, self.learner_ = None, None
         self.fitted_on_ = FitRecord.of(f"AdaptiveQ({self.preset})", windows.ids)
         self.fit_records_ = [FitRecord.of("CSP filters", windows.ids), self.fitted_on_]
         return self
@@ -194,9 +195,9 @@ class AdaptiveQ(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "fit_records_")
         if len(window) != 1:
             raise BraindecError("a decision is made on one window at a time", found=f"{len(window)} windows")
-        state = self._states(window)[0]
-        values = self._values(state[None])[0]
-        self._pending = (str(window.ids[0]), state, int(values.argmax()), values)
+        state = self._states(window)
+        values = self._values(state)[0]
+        self._pending = (str(window.ids[0]), state[0], int(values.argmax()), values)
         return self.classes_[self._pending[2]]
 
     def partial_fit(self, window: Windows, reward: float) -> AdaptiveQ:
@@ -225,8 +226,16 @@ class AdaptiveQ(ClassifierMixin, BaseEstimator):
             raise BraindecError("a reward is a number from -1 to 1", found=repr(reward))
         _, state, action, _ = waiting
         self._pending = None
-        self._new.add(state, action, float(reward))
-        self._learn_online()
+        if self.adapt == "head":
+            self.learner_ = self._learner(1) if self.learner_ is None else self.learner_
+            self.learner_.learn(self._features(state[None])[0], np.array([action]), np.array([float(reward)]))
+            with torch.no_grad():
+                weights = torch.from_numpy(self.learner_.weights[0].astype(np.float32))
+                self.network_.head.weight.copy_(weights[:-1].T)
+                self.network_.head.bias.copy_(weights[-1])
+        else:
+            self._new.add(state, action, float(reward))
+            self._learn_all()
         return self
 
     def adapt_stream(self, windows: Windows, feedback: Sequence[Any] | Callable[[int, Any], float]) -> Stream:
@@ -246,14 +255,7 @@ class AdaptiveQ(ClassifierMixin, BaseEstimator):
             Decisions, each made before the feedback on it.
         """
         check_is_fitted(self, "fit_records_")
-        if callable(feedback):
-            told = feedback
-        else:
-            labels = _labels(feedback, len(windows))
-
-            def told(row: int, predicted: Any) -> float:
-                return 1.0 if predicted == labels[row] else -1.0
-
+        told = feedback if callable(feedback) else _right_or_wrong(_labels(feedback, len(windows)))
         predicted, values, rewards = [], np.empty((len(windows), len(self.classes_))), np.empty(len(windows))
         for row in tqdm(range(len(windows)), desc="adapting", disable=None, leave=False):
             window = windows[row]
@@ -262,6 +264,39 @@ class AdaptiveQ(ClassifierMixin, BaseEstimator):
             rewards[row] = told(row, predicted[-1])
             self.partial_fit(window, rewards[row])
         return Stream(np.array(predicted, dtype=self.classes_.dtype), values, rewards)
+
+    def null_streams(self, windows: Windows, labels: np.ndarray) -> np.ndarray:
+        """Return what would have been decided under other labels, shape (n_labellings, n_windows): a permutation test.
+
+        Each labelling is a session of its own, with feedback by its labels, from the weights as they are now; this decoder
+        does not change. With the real labels as one of them, that row is what :meth:`adapt_stream` decides.
+
+        Parameters
+        ----------
+        windows : Windows
+            In order of time.
+        labels : array of shape (n_labellings, n_windows)
+
+        Raises
+        ------
+        BraindecError
+            With ``adapt="all"``, which would be trained anew for each labelling, or after feedback was given already.
+        """
+        check_is_fitted(self, "fit_records_")
+        if self.adapt != "head" or self.learner_ is not None:
+            raise BraindecError(
+                "many sessions at once are followed from a decoder whose last layer adapts and that was told nothing yet",
+                found=f"adapt={self.adapt!r}", fix="use decoder.copy() and adapt_stream for each labelling",
+            )  # fmt: skip
+        labels = np.asarray(labels)
+        learner = self.copy()._learner(len(labels))
+        features = self._features(self._states(windows))
+        out = np.empty(labels.shape, dtype=self.classes_.dtype)
+        for row in range(len(windows)):
+            actions = learner.values(features[row]).argmax(axis=1)
+            out[:, row] = self.classes_[actions]
+            learner.learn(features[row], actions, np.where(out[:, row] == labels[:, row], 1.0, -1.0))
+        return out
 
     def copy(self) -> AdaptiveQ:
         """Return a copy whose learning leaves this one as it is: the static twin of what follows."""
@@ -312,19 +347,33 @@ class AdaptiveQ(ClassifierMixin, BaseEstimator):
                         target.load_state_dict(network.state_dict())
         return {"loss": losses, "reward": rewards}
 
-    def _learn_online(self) -> None:
-        """Some steps on transitions of the use, mixed with some of the training."""
+    def _features(self, states: torch.Tensor) -> np.ndarray:
+        """What the last layer sees, shape (n_windows, n_features), float64."""
+        self.network_.eval()
+        with torch.no_grad():
+            return torch.cat([self.network_.features(part) for part in states.split(256)]).double().numpy()
+
+    def _learner(self, n_worlds: int) -> HeadLearner:
+        """The last layer, ready to learn from feedback in so many sequences at once."""
+        old = self._old
+        seen = Transitions(self._features(torch.stack(old.states)), np.array(old.actions), np.array(old.rewards))
+        head = self.network_.head
+        weights, bias = head.weight.detach().double().numpy().T, head.bias.detach().double().numpy()
+        return HeadLearner(weights, bias, seen, lr=self.adapt_lr, steps=self.adapt_steps, batch_size=self.batch_size,
+                           memory=self.adapt_memory, old_share=self.old_share, rng=self._rng, n_worlds=n_worlds)  # fmt: skip
+
+    def _learn_all(self) -> None:
+        """Some steps of the whole network on transitions of the use, mixed with some of the training."""
         if self.optimiser_ is None:
-            learned = self.network_.head if self.adapt == "head" else self.network_
-            for p in self.network_.parameters():
-                p.requires_grad_(False)
-            for p in learned.parameters():
-                p.requires_grad_(True)
-            self.optimiser_ = torch.optim.Adam(learned.parameters(), lr=self.adapt_lr)
+            self.optimiser_ = torch.optim.Adam(self.network_.parameters(), lr=self.adapt_lr)
         n_old = round(self.old_share * self.batch_size)
         for _ in range(self.adapt_steps):
             parts = [(self._new, self._new.draw(min(self.batch_size - n_old, len(self._new)), self._rng))]
-            if n_old and len(self._old):
-                n = max(1, round(n_old * len(parts[0][1]) / (self.batch_size - n_old)))
-                parts.append((self._old, self._old.draw(n, self._rng)))
+            some = round(n_old * len(parts[0][1]) / (self.batch_size - n_old))
+            if some:
+                parts.append((self._old, self._old.draw(some, self._rng)))
             td_step(self.network_, self.network_, self.optimiser_, parts, discount=0.0)
+
+
+def _right_or_wrong(labels: np.ndarray) -> Callable[[int, Any], float]:
+    return lambda row, predicted: 1.0 if predicted == labels[row] else -1.0
