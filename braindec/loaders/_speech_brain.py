@@ -86,8 +86,8 @@ def make_brain(places: np.ndarray, *, shared: float, rng: np.random.Generator, c
 
     ``common`` must be in the same state for all subjects of a group.
     """
-    n_components = len(COMPONENTS)
-    sources = _inside(12, common) + rng.normal(0, 0.006, (12, 3))
+    n_components, head = len(COMPONENTS), _sphere(places)
+    sources = _inside(12, common, head) + rng.normal(0, 0.006, (12, 3))
     directions = common.normal(size=(12, 3)) + 0.3 * rng.normal(size=(12, 3))
     topographies = _fields(places, sources, directions)
     group, own = common.normal(size=(2, 12, n_components)), rng.normal(size=(12, n_components))
@@ -98,7 +98,7 @@ def make_brain(places: np.ndarray, *, shared: float, rng: np.random.Generator, c
     width = common.uniform(0.018, 0.032, n_components)
     first = np.exp(-0.5 * ((_LAGS - latency[:, None]) / width[:, None]) ** 2)
     later = np.exp(-0.5 * ((_LAGS - latency[:, None] - 2.5 * width[:, None]) / (1.4 * width[:, None])) ** 2)
-    background = _fields(places, _inside(30, rng), rng.normal(size=(30, 3)))
+    background = _fields(places, _inside(30, rng, head), rng.normal(size=(30, 3)))
     return Brain(topographies, mixing * _WEIGHTS, first - 0.5 * later, background)
 
 
@@ -146,11 +146,18 @@ def _weight(word: str) -> float:
     return 0.3 + 0.7 * mixed + 0.7 * min(len(word), 9) / 9
 
 
-def _inside(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Places inside the head, near its surface, (n, 3) in m."""
+def _sphere(places: np.ndarray) -> tuple[np.ndarray, float]:
+    """Centre and radius (m) of the sphere that fits sensors best."""
+    design = np.column_stack([2 * places, np.ones(len(places))])
+    solution = np.linalg.lstsq(design, (places**2).sum(axis=1), rcond=None)[0]
+    return solution[:3], float(np.sqrt(max(1e-6, solution[3] + (solution[:3] ** 2).sum())))
+
+
+def _inside(n: int, rng: np.random.Generator, head: tuple[np.ndarray, float]) -> np.ndarray:
+    """Places in the upper part of the head, near two thirds of its radius, (n, 3) in m."""
     rays = rng.normal(size=(n, 3))
     rays[:, 2] = np.abs(rays[:, 2]) * 0.8
-    return 0.07 * rays / np.linalg.norm(rays, axis=1, keepdims=True) + [0.0, 0.0, 0.04]
+    return 0.64 * head[1] * rays / np.linalg.norm(rays, axis=1, keepdims=True) + head[0]
 
 
 def _fields(places: np.ndarray, sources: np.ndarray, directions: np.ndarray) -> np.ndarray:

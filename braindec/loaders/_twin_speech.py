@@ -16,7 +16,16 @@ from braindec.loaders.synthetic_speech import Story, made_up_story
 from braindec.loaders.twin import write_truth
 from braindec.types import Recording
 
-__all__ = ["coils", "save_bids_meg", "save_fif", "save_textgrid", "stories_of", "write_speech_truth"]
+__all__ = [
+    "coils",
+    "envelope",
+    "montage_layout",
+    "save_bids_meg",
+    "save_fif",
+    "save_textgrid",
+    "stories_of",
+    "write_speech_truth",
+]
 
 _IDS = (100, 103, 110, 120)  # FIFF_FILE_ID, BLOCK_ID, PARENT_FILE_ID, PARENT_BLOCK_ID
 _ID_STRUCT = 31
@@ -34,6 +43,22 @@ def coils(n_channels: int, *, coil_type: int, name: str = "MEG {:03d}") -> pd.Da
         "name": [name.format(k + 1) for k in range(n_channels)], **dict(zip("xyz", places.T, strict=True)),
         "coil_type": coil_type, "coord_frame": 4, "loc": [row.tolist() for row in frame],
     })  # fmt: skip
+
+
+def montage_layout(name: str, channels: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the places of a montage of mne: name, x, y, z (m); those of ``channels``, or all."""
+    import mne
+
+    places = mne.channels.make_standard_montage(name).get_positions()["ch_pos"]
+    names = list(channels) if channels is not None else list(places)
+    return pd.DataFrame({"name": names, **dict(zip("xyz", np.array([places[n] for n in names]).T, strict=True))})
+
+
+def envelope(story: Story, sfreq: float) -> np.ndarray:
+    """Return the mean size of a sound in each sample of another rate, (n_times,)."""
+    edges = np.round(np.arange(int(story.duration * sfreq) + 1) / sfreq * story.sfreq).astype(int)
+    total = np.r_[0.0, np.cumsum(np.abs(story.sound), dtype=np.float64)]
+    return np.diff(total[edges]) / np.diff(edges)
 
 
 def stories_of(names: Sequence[str], *, n_sentences: int, seed: int, leak: bool = False) -> list[Story]:
