@@ -26,7 +26,7 @@ __all__ = ["Decision", "LiveDecoder"]
 _SLACK = 2.0  # s of the past that markers may come late by
 _LONGEST_GAP = 60.0  # s
 
-LEARN = ("observe", "partial_fit")
+LEARN = ("reward", "labels")  # what feedback says: right or wrong, or the class
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +75,8 @@ class LiveDecoder:
     Parameters
     ----------
     decoder : estimator
-        Fitted: ``decision(windows)`` and ``classes_``. For feedback also ``observe(windows, reward)`` or
-        ``partial_fit(windows, y)``.
+        Fitted: ``decision(windows)`` and ``classes_``. For feedback also ``observe(window, reward)`` or ``act(window)`` and
+        ``partial_fit(window, reward)``, which learn from right or wrong, or ``partial_fit(windows, y)``.
     pipeline : Pipeline
         Live steps.
     tmin, tmax : float
@@ -85,6 +85,8 @@ class LiveDecoder:
         Decide every so many s instead of at events; ``tmax`` must then be 0 or less: what has come by then.
     on_gap : {"hold", "skip"}
         Windows with lost samples: decided on held values, or not decided.
+    told : bool
+        Feedback will come (:meth:`learn`).
 
     Raises
     ------
@@ -101,6 +103,7 @@ class LiveDecoder:
         tmax: float,
         every: float | None = None,
         on_gap: str = "hold",
+        told: bool = False,
     ) -> None:
         if not tmax > tmin:
             raise BraindecError("a window needs tmax after tmin", found=f"tmin {tmin}, tmax {tmax}")
@@ -112,7 +115,9 @@ class LiveDecoder:
                 fix="tmax: 0, and tmin: minus the length of the window",
             )  # fmt: skip
         self.decoder, self.pipeline, self.every, self.on_gap = decoder, pipeline, every, on_gap
-        self.tmin, self.tmax = float(tmin), float(tmax)
+        self.tmin, self.tmax, self.told = float(tmin), float(tmax), told
+        self._feedback: list[tuple[float, Decision, Any, str]] = []
+        self.too_late = 0  # feedback that came after the next decision, of decoders that remember one
 
     def open(self, sfreq: float, channels: pd.DataFrame, *, modality: str | None = None) -> LiveDecoder:
         """Begin a new stream; what the decoder has learned stays."""
@@ -124,7 +129,7 @@ class LiveDecoder:
         if self._length < 1:
             raise BraindecError(f"a window from {self.tmin} to {self.tmax} s has no sample", found=f"{rate:g} Hz")
         self._buffer = np.empty((len(self.pipeline.channels), 0))
-        self._begin, self._next, self._tick = 0, 0, 0
+        self._begin, self._next, self._tick, self._last = 0, 0, 0, -1
         self._held = np.empty(0)  # last sample before a gap
         self._gaps: list[tuple[int, int]] = []
         self._pending: list[Marker] = []
@@ -169,23 +174,24 @@ class LiveDecoder:
             The true class.
         at : float
             When the feedback is there.
-        how : {"observe", "partial_fit"}
-            Tell only whether the decision was right (reward 1 or -1), or the class itself.
+        how : {"reward", "labels"}
+            Tell only whether the decision was right (1 or -1), or the class itself.
+
+        Raises
+        ------
+        BraindecError
+            If the decoder cannot learn from that, or feedback comes before its decision.
         """
         if at < decision.arrived:
             raise BraindecError(
                 "feedback cannot come before its decision", found=f"{at:.3f} s, {decision.arrived:.3f} s"
             )
-        if not hasattr(self.decoder, how) or how not in LEARN:
-            raise BraindecError(f"{type(self.decoder).__name__} cannot learn from feedback", found=f"no {how}()",
-                                allowed="decoders with observe(windows, reward) or partial_fit(windows, y)")  # fmt: skip
+        _teach(self.decoder, how)
         self._feedback.append((at, decision, truth, how))
         self._feedback.sort(key=lambda f: f[0])
 
     def flush(self) -> None:
         """Learn from all feedback that is still waiting."""
-        if not hasattr(self, "_feedback"):
-            self._feedback: list[tuple[float, Decision, Any, str]] = []
         self._apply(np.inf)
 
     @property
@@ -237,6 +243,9 @@ class LiveDecoder:
         scores = np.full(len(self.decoder.classes_), np.nan)
         if not skipped:
             scores = np.asarray(self.decoder.decision(window), dtype=float)[0]
+            if self.told and hasattr(self.decoder, "act"):
+                self.decoder.act(window)  # what feedback will be about
+                self._last = start
         predicted = None if skipped else self.decoder.classes_[int(scores.argmax())]
         compute = spent + perf_counter() - began
         return Decision(marker.onset, start, last, arrived, compute, predicted, scores, lost, marker.about, window)
@@ -248,9 +257,25 @@ class LiveDecoder:
     def _apply(self, now: float) -> None:
         while self._feedback and self._feedback[0][0] <= now:
             _, decision, truth, how = self._feedback.pop(0)
-            if how == "partial_fit":
-                self.decoder.partial_fit(decision.window, np.asarray([truth]))
-                continue
-            reward = 1.0 if decision.predicted == truth else -1.0
-            extra = {"action": decision.predicted} if "action" in signature(self.decoder.observe).parameters else {}
-            self.decoder.observe(decision.window, reward, **extra)
+            teach = _teach(self.decoder, how)
+            if how == "labels":
+                teach(decision.window, np.asarray([truth]))
+            elif decision.start == self._last or not hasattr(self.decoder, "act"):
+                teach(decision.window, 1.0 if decision.predicted == truth else -1.0)
+            else:
+                self.too_late += 1  # the decoder has decided since, and knows of its last decision only
+
+
+def _teach(decoder: Any, how: str) -> Any:
+    """Return the method by which a decoder learns from rewards or labels."""
+    if how == "reward" and hasattr(decoder, "observe"):
+        return decoder.observe
+    known = signature(decoder.partial_fit).parameters if hasattr(decoder, "partial_fit") else {}
+    if how not in LEARN or ("reward" in known) != (how == "reward") or not known:
+        able = "; ".join(f"it learns from {k}" for k in LEARN if known and ("reward" in known) == (k == "reward"))
+        raise BraindecError(
+            f"{type(decoder).__name__} cannot learn from {how}",
+            found=able or "it has no partial_fit() and no observe()",
+            allowed="reward: observe(window, reward) or partial_fit(window, reward); labels: partial_fit(windows, y)",
+        )
+    return decoder.partial_fit

@@ -180,9 +180,9 @@ def replay(
         What a block of time is.
     n_train : int
         Blocks that only train.
-    learn : {"never", "run", "session", "observe", "partial_fit"}
+    learn : {"never", "run", "session", "reward", "labels"}
         "never": the decoder stays as it is. "run", "session": trained again before each, on all that came before.
-        "observe", "partial_fit": told after each decision whether it was right, or what was right.
+        "reward", "labels": told after each decision whether it was right, or what was right.
     feedback : float
         How long after a decision that is told, s.
     chunk : float
@@ -227,7 +227,7 @@ def replay(
                 np.isin(home, np.flatnonzero(refit == stage)) if refit is not None else block_of >= 0
             )
             fitted = clone(decoder).fit(windows[train], y[train])
-            live = LiveDecoder(fitted, pipeline, tmin=tmin, tmax=tmax, every=every, on_gap=on_gap)
+            live = LiveDecoder(fitted, pipeline, tmin=tmin, tmax=tmax, every=every, on_gap=on_gap, told=learn in LEARN)
             name = (
                 f"{learn} {stage + 1}" if refit is not None else f"after the first {n_train} {by}{'s' * (n_train > 1)}"
             )

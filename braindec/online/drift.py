@@ -1,0 +1,157 @@
+"""Does a decoder fall off over runs? Scores run by run, a test of trend, and one way of learning against another.
+
+A trend is tested by giving the runs every other order (all of them where there are few): under no drift their order says
+nothing. Two ways of learning are compared on the same runs: the sign of each run's difference is flipped.
+
+Source: Good (2005, Permutation, Parametric and Bootstrap Tests, chapter 3) for the test of trend; Vidaurre et al. (2011,
+IEEE Trans Biomed Eng 58:587) for static against adapting decoders.
+"""
+
+from __future__ import annotations
+
+from itertools import permutations
+from math import factorial
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from braindec import registry
+from braindec.errors import BraindecError
+from braindec.evaluate.metric import Metric, codes_of
+from braindec.online.replay import Replay
+from braindec.stats.bootstrap import bootstrap_interval, bootstrap_weights, interval_of
+from braindec.stats.permutation import permutation_p, sign_flip_test
+
+__all__ = ["Comparison", "Trend", "by_run", "compare", "rolling", "score", "trend"]
+
+_EXACT = 7  # runs up to which all orders are tried
+
+
+class Trend(NamedTuple):
+    """Slope of scores over runs, a run; its two-sided p; the smallest p that so few runs can give."""
+
+    slope: float
+    p: float
+    floor: float
+
+
+class Comparison(NamedTuple):
+    """Mean difference over runs, its interval, a two-sided p, and how many runs there are."""
+
+    value: float
+    low: float
+    high: float
+    p: float
+    n: int
+
+
+def score(found: Replay, metric: str = "balanced_accuracy") -> float:
+    """Return a score over all decided windows; AUC compares windows of one run only."""
+    measure, table = registry.get("evaluate.metrics", metric), found.decided
+    parts = [_sums(measure, part, found.classes) for _, part in table.groupby(_run_of(table), sort=False)]
+    if metric == "auc":
+        return float(measure.combine(sum(p[0] for p in parts), sum(p[1] for p in parts)))
+    return float(measure.combine(*_sums(measure, table, found.classes)))
+
+
+def by_run(found: Replay, metric: str = "balanced_accuracy", *, n_bootstrap: int = 500, seed: int = 0) -> pd.DataFrame:
+    """Return the score of each played run with an interval over its windows.
+
+    Returns
+    -------
+    DataFrame
+        session, run, block, value, low, high, n; in order of time. Runs in which the score is not defined are left out.
+    """
+    measure, table = registry.get("evaluate.metrics", metric), found.decided
+    rng, rows = np.random.default_rng([seed, 7]), []
+    for _, part in table.groupby(_run_of(table), sort=False):
+        codes = codes_of(part["true"].to_numpy(), found.classes)
+        fewest = int(np.bincount(codes)[np.unique(codes)].min())
+        above, below = _sums(measure, part, found.classes)
+        if fewest < 2 or not (below > 0).any() or (metric == "auc" and len(np.unique(codes)) < 2):
+            continue
+        weights = bootstrap_weights(np.arange(len(part)), codes, n=n_bootstrap, rng=rng)
+        draws = measure.combine(*_sums(measure, part, found.classes, weights))
+        low, high = interval_of(draws, n_units=fewest)
+        value, first = float(measure.combine(above, below)), part.iloc[0]
+        rows.append({"session": first.get("session"), "run": first.get("run"), "block": int(first["block"]), "value": value,
+                     "low": max(measure.bounds[0], min(low, value)), "high": min(measure.bounds[1], max(high, value)), "n": len(part)})  # fmt: skip
+    if not rows:
+        raise BraindecError(f"{metric} is defined in no run that was played", found=f"{len(table)} decisions")
+    return pd.DataFrame(rows)
+
+
+def trend(values: Any, *, n_permutations: int = 4999, rng: np.random.Generator | int = 0) -> Trend:
+    """Test whether scores of runs in order of time rise or fall.
+
+    Parameters
+    ----------
+    values : array of shape (n_runs,)
+    n_permutations : int
+        Random orders for more than 7 runs; all orders otherwise.
+    rng : Generator or int
+
+    Raises
+    ------
+    BraindecError
+        For fewer than 3 runs, or values that are not finite.
+    """
+    values = np.asarray(values, dtype=float)
+    n = len(values)
+    if values.ndim != 1 or n < 3 or not np.isfinite(values).all():
+        raise BraindecError("a trend needs the scores of 3 runs or more", found=f"shape {values.shape}")
+    place = np.arange(n) - (n - 1) / 2
+    slope = float(place @ values / (place @ place))
+    if n <= _EXACT:
+        orders = np.array(list(permutations(range(n))))
+        null = np.abs(values[orders] @ place)
+        p = float(np.mean(null >= abs(place @ values) - 1e-12))
+        return Trend(slope, p, 2 / factorial(n))
+    rng = np.random.default_rng(rng)
+    null = np.abs(np.array([rng.permutation(values) @ place for _ in range(n_permutations)]))
+    return Trend(slope, float(permutation_p(abs(place @ values), null)), 1 / (n_permutations + 1))
+
+
+def compare(new: Replay, old: Replay, metric: str = "balanced_accuracy", *, seed: int = 0) -> Comparison:
+    """Compare two ways of learning on the same runs: ``new`` minus ``old``, run by run.
+
+    Raises
+    ------
+    BraindecError
+        If they played other runs, or only one.
+    """
+    a, b = by_run(new, metric, n_bootstrap=100), by_run(old, metric, n_bootstrap=100)
+    joined = a.merge(b, on=["session", "run"], suffixes=("", "_old"))
+    if len(joined) < 2:
+        raise BraindecError("two replays are compared over 2 runs or more that both played", found=f"{len(joined)}")
+    gain = (joined["value"] - joined["value_old"]).to_numpy()
+    low, high = bootstrap_interval(gain, n=2000, rng=np.random.default_rng([seed, 8]))
+    p = 1.0 if not gain.any() else sign_flip_test(gain, two_sided=True, rng=np.random.default_rng([seed, 9]))
+    return Comparison(float(gain.mean()), max(-1.0, low), min(1.0, high), float(p), len(gain))
+
+
+def rolling(found: Replay, width: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    """Return, for each decision from the ``width``-th on, its number and the balanced accuracy of the last ``width`` decisions."""
+    table, classes = found.decided, found.classes
+    codes, right = codes_of(table["true"].to_numpy(), classes), table["correct"].to_numpy(dtype=float)
+    width = min(width, len(table))
+    hits, seen = (np.zeros((len(table) + 1, len(classes))) for _ in range(2))
+    hits[1:], seen[1:] = (
+        np.cumsum(np.eye(len(classes))[codes] * w[:, None], axis=0) for w in (right, np.ones_like(right))
+    )
+    h, s = hits[width:] - hits[:-width], seen[width:] - seen[:-width]
+    with np.errstate(invalid="ignore"):
+        share = np.where(s > 0, h / np.maximum(s, 1), np.nan)
+    return np.arange(width, len(table) + 1), np.nanmean(share, axis=1)
+
+
+def _run_of(table: pd.DataFrame) -> list[str]:
+    return [c for c in ("session", "run") if c in table] or ["block"]
+
+
+def _sums(measure: Metric, part: pd.DataFrame, classes: np.ndarray, weights: np.ndarray | None = None) -> Any:
+    codes = codes_of(part["true"].to_numpy(), classes)
+    scores = part[[f"score_{c}" for c in classes]].to_numpy(dtype=float)
+    given = scores if measure.needs == "scores" else scores.argmax(axis=1)
+    return measure.sums(codes, given, len(classes), weights)
