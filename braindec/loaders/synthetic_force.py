@@ -66,7 +66,7 @@ def force_recording(
     noise = coloured(rng, (n_channels, n), sfreq, exponent=1.0, corner=1.0)
     high = sosfiltfilt(butter(4, [70, 150], btype="band", fs=sfreq, output="sos"), rng.standard_normal((n_channels, n)), axis=1)  # fmt: skip
     beta = sosfiltfilt(butter(4, [15, 25], btype="band", fs=sfreq, output="sos"), rng.standard_normal((n_channels, n)), axis=1)  # fmt: skip
-    strength = gain * follows * rng.uniform(0.6, 1.2, n_channels)
+    strength = gain * follows * rng.uniform(1.0, 1.6, n_channels)
     rise, fall = np.exp(strength[:, None] * drive), np.exp(-0.7 * strength[:, None] * drive)
     signal = 1e-5 * (noise + 0.3 * high / high.std() * rise + 0.3 * beta / beta.std() * fall)
     names = [f"ECOG_{k + 1:02d}" for k in range(n_channels)]

@@ -23,8 +23,9 @@ from braindec.signal.steps._check import below_nyquist, positive
 from braindec.types import Recording
 
 __all__ = ["band_power", "floored_log", "log_power", "narrow_powers"]
-VERSION = 1
+VERSION = 2
 
+_SETTLED = 2.0  # periods of the width of a band until its filter has settled
 _FLOOR = 1e-30  # of the largest power of a channel: a silent moment is no -inf
 
 
@@ -49,7 +50,8 @@ def band_power(
     log : bool
         The logarithm of power (unit "a.u."); without it, power in squared units of the channel.
     causal : bool
-        Use no later sample.
+        Use no later sample, but at the beginning: until the filters have settled (two periods of ``width``, and ``smooth``) the
+        value of that moment stands.
 
     Raises
     ------
@@ -61,6 +63,9 @@ def band_power(
 
     def power(block: np.ndarray) -> np.ndarray:
         found = log_power(block, recording.sfreq, **options)
+        if causal:
+            settled = min(round((_SETTLED / width + smooth) * recording.sfreq), found.shape[1] - 1)
+            found[:, :settled] = found[:, settled : settled + 1]
         return found if log else np.exp(found)
 
     found = by_channel(recording, power, band=[low, high])
