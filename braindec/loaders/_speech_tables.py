@@ -57,27 +57,31 @@ def finish(
         if named:
             said.append(f"no sounds are here ({where}): words and phonemes can be used, features of the sound cannot")
     else:
-        missing = [n for n in named if n not in sounds]
+        files = {sound_name(n): n for n in sounds}
+        missing = [n for n in named if sound_name(n) not in files]
         if missing:
             raise BraindecError(
                 f"{recording.label}: events name a sound that is not there: {missing[0]}{did_you_mean(missing[0], sounds)}",
                 found=f"{len(missing)} of {len(named)} sounds are missing in {where}", allowed=", ".join(sorted(sounds)[:12]),
                 fix="copy all sound files of the set there, or move the folder away to work without sounds",
             )  # fmt: skip
+        events["audio"] = events["audio"].map({n: files[sound_name(n)] for n in named} | {"n/a": "n/a"})
     return replace(recording, events=events, info={**recording.info, "warnings": said})
 
 
 def sound_name(text: object) -> str:
-    """Return the name of a sound as events write it, without folder, in lower case, ``name_0.0.wav`` as ``name_0.wav``."""
+    """Return what of a name of a sound counts: no folder, lower case, ``name_0.0.wav`` as ``name_0.wav``."""
     name = re.split(r"[\\/]", str(text).strip())[-1].lower()
     return re.sub(r"\.0(?=\.\w+$)", "", name)
 
 
 def sounds_in(folder: Path, pattern: str = "*") -> dict[str, Path] | None:
-    """Return the sound files of a folder by :func:`sound_name`, or None when there are none."""
+    """Return the sound files of a folder by name, or None when there are none."""
     if not folder.is_dir():
         return None
-    found = {sound_name(p.name): p for p in sorted(folder.glob(pattern)) if p.suffix.lower() in _ENDINGS and not p.name.startswith(".")}  # fmt: skip
+    found = {
+        p.name: p for p in sorted(folder.glob(pattern)) if p.suffix.lower() in _ENDINGS and not p.name.startswith(".")
+    }
     return found or None
 
 

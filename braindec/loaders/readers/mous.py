@@ -33,6 +33,7 @@ __all__ = ["load", "audio", "files", "subjects"]
 _CONDITIONS = {"ZINNEN": "sentence", "WOORDEN": "word_list"}
 _SOUND = re.compile(r"(\d+)\.wav\s*$", re.IGNORECASE)
 _NUMBER = re.compile(r"(\d+)$")
+_FILE = "EQ_Ramp_Int2_Int1LPF{:03d}.wav"
 
 
 def load(
@@ -87,7 +88,9 @@ def load(
             _complete(recording, played, grids)
             for number in played["_number"].unique():
                 if number not in read:
-                    read[number] = _aligned(grids[number], f"{number}.wav", texts.get(number), word_tier, phoneme_tier)
+                    read[number] = _aligned(
+                        grids[number], _FILE.format(int(number)), texts.get(number), word_tier, phoneme_tier
+                    )
             spoken = _spoken(played, read, phonemes)
             tables = [
                 played.drop(columns=["_number", "sentence"]),
@@ -118,7 +121,7 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
 
 
 def audio(root: str | Path, **options: Any) -> dict[str, Path]:
-    """Return the sounds by the names that events give ("186.wav").
+    """Return the sounds by the names that events give ("EQ_Ramp_Int2_Int1LPF186.wav").
 
     Raises
     ------
@@ -154,7 +157,10 @@ def _played(recording: Recording, texts: Mapping[str, str], condition: str | Non
         for begin, after in zip(table["onset"], until, strict=True)
     ]
     table = table.assign(
-        duration=stop - table["onset"], trial_type="sound", audio=table["_number"] + ".wav", audio_onset=0.0
+        duration=stop - table["onset"],
+        trial_type="sound",
+        audio=[_FILE.format(int(n)) for n in table["_number"]],
+        audio_onset=0.0,
     )
     if condition is not None and table["condition"].notna().any():
         table = table[table["condition"] == condition]
@@ -246,4 +252,4 @@ def _sounds(folder: Path) -> dict[str, Path] | None:
     if found is None:
         return None
     numbers = {name: _NUMBER.search(Path(name).stem) for name in found}
-    return {f"{int(numbers[n].group(1))}.wav": p for n, p in found.items() if numbers[n]}
+    return {_FILE.format(int(m.group(1))): found[n] for n, m in numbers.items() if m}
