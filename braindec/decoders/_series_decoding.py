@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from braindec.cache import Cache
 
 _SHOWN = 200.0  # s of a decoded trace on the page
+_SHORT = 60.0  # s, in which no score of slow signals is a finding
 _NO_SIGNAL = ("misc", "stim", "eog", "ecg", "emg", "resp", "bio")
 
 
@@ -229,6 +230,11 @@ def decode_continuous(data: SeriesData, how: Any, statistics: Any, *, seed: int,
         n_bootstrap=statistics.n_bootstrap, seed=seed, keys=keys,
     )  # fmt: skip
     arrays, panels, answers, notes = series_panels(found, data, how)
+    seconds = len(data.times) / data.sfreq
+    if seconds < _SHORT:
+        answers.append(
+            f"The recording lasts {seconds:.0f} s and holds few independent stretches: a check of the road, not a finding."
+        )
     card = series_card(data, how)
     made_by = {"overview": data.overview, "audit": card.to_dict(), "panels": panels, "notes": notes, "answers": answers,
                "warnings": data.warnings, "citations": data.citations}  # fmt: skip
