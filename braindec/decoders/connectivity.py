@@ -45,6 +45,8 @@ class Connectivity(OscillationDecoder):
     classes_, fit_records_
     """
 
+    own_bands = True  # takes its frequencies out of broad-band windows
+
     def __init__(
         self,
         measure: str = "imaginary_coherence",

@@ -57,6 +57,8 @@ class FilterBankCSP(OscillationDecoder):
     classes_, fit_records_
     """
 
+    own_bands = True  # takes its frequencies out of broad-band windows
+
     def __init__(
         self,
         bands: Sequence[Sequence[float]] = BANDS,

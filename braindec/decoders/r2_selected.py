@@ -70,6 +70,8 @@ class R2Selected(OscillationDecoder):
     classes_, fit_records_
     """
 
+    own_bands = True  # takes its frequencies out of broad-band windows
+
     def __init__(
         self,
         n_features: int = 6,

@@ -17,8 +17,9 @@ import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
 from braindec.errors import BraindecError
+from braindec.types import Windows
 
-__all__ = ["BANDS", "band_pass", "check_bands"]
+__all__ = ["BANDS", "band_pass", "band_windows", "check_bands"]
 
 BANDS = (
     (4.0, 8.0),
@@ -90,3 +91,19 @@ def band_pass(X: np.ndarray, sfreq: float, band: tuple[float, float], *, order: 
     sos = butter(order, edges, btype="bandpass", fs=sfreq, output="sos")
     pad = int(min(X.shape[-1] - 1, round(2 * order * sfreq / (edges[1] - edges[0]))))
     return sosfiltfilt(sos, X, axis=-1, padtype="odd", padlen=pad)
+
+
+def band_windows(windows: Windows, band: tuple[float, float], *, order: int = 4) -> Windows:
+    """Return windows filtered to one band, each by itself; for data that come cut, without the recording around them.
+
+    Raises
+    ------
+    BraindecError
+        If the band does not fit the sampling frequency or the length of the windows.
+    """
+    X = band_pass(windows.load(), windows.sfreq, band, order=order).astype(np.float32)
+    info = windows.recordings[0].info
+    return Windows.from_arrays(
+        X, windows.trials, sfreq=windows.sfreq, channels=windows.channels, tmin=windows.tmin, modality=info.get("modality"),
+        **{k: info.get(k) for k in ("dataset", "subject", "session", "space")},
+    )  # fmt: skip
