@@ -33,6 +33,7 @@ __all__ = ["load", "files", "subjects"]
 _REFERENCE = "Li et al. 2021, TPAMI, 10.1109/TPAMI.2020.2973153 (see also IEEE 9264220)"
 _DATA = ("eeg_5_95_std.pth", "eeg_55_95_std.pth", "eeg_14_70_std.pth")
 _SPLITS = ("block_splits_by_image_all.pth", "block_splits_by_image_single.pth")
+_SHORTEST = 3  # trials of one class in a row, on average, that make a block
 _PARTS = {"train": "train", "val": "validation", "test": "test"}
 _WHAT_IT_MEANS = ("block design: each class was shown in a block of its own, so that drift tells the class (Li et al. 2021, TPAMI); with the published splits a score "
                   "says nothing about the brain: pure 1/f noise in such blocks is decoded far above chance")  # fmt: skip
@@ -68,7 +69,7 @@ def load(
         Which of the splits gives the column ``part``.
     blocks : {"class", "order"}
         What is one block (the column ``run``): all trials of a class, as published; or each stretch of one class in the order of the file, for data
-        with several blocks a class (``round`` then numbers the blocks of each class).
+        with several blocks a class (``round`` then numbers the blocks of each class; neither is there when the order is random).
     start, stop : int
         Samples that are kept; those of other lengths than ``stop`` are left out, as in the authors' script (450 to 600 samples).
     sfreq : float
@@ -191,6 +192,8 @@ def _trials(table: dict[str, Any], kept: list[int], label: str, blocks: str) -> 
         return trials.assign(run=trials["trial_type"])
     stretch = (trials["trial_type"] != trials["trial_type"].shift()).cumsum()
     first = ~stretch.duplicated()
+    if first.sum() > len(trials) / _SHORTEST:
+        return trials  # the order is random: there are no blocks
     number = trials.loc[first].groupby("trial_type").cumcount()
     rounds = stretch.map(dict(zip(stretch[first], number + 1, strict=True)))
     return trials.assign(run=stretch.map("block-{:03d}".format), round=rounds.map("{:02d}".format))

@@ -27,7 +27,7 @@ def make(
     n_classes: int = 10,
     n_blocks: int = 3,
     n_images: int = 12,
-    n_channels: int = 16,
+    n_channels: int = 24,
     n_times: int = 120,
     order: str = "block",
 ) -> Twin:
@@ -54,11 +54,11 @@ def make(
     n_each = n_blocks * n_images
     dataset, first = [], None
     for subject in range(1, n_subjects + 1):
-        classes = np.concatenate([np.repeat(rng.permutation(n_classes), n_images) for _ in range(n_blocks)])
+        classes = np.repeat(_blocks(rng, n_classes, n_blocks), n_images)
         classes = rng.permutation(classes) if order == "random" else classes
         first = classes if first is None else first
         signal = background(
-            rng, n_channels, len(classes) * n_times, sfreq=1000.0, exponent=1.0, lowest=0.01, shared=0.3
+            rng, n_channels, len(classes) * n_times, sfreq=1000.0, exponent=1.0, lowest=0.01, shared=0.0
         )
         trials = signal.reshape(n_channels, len(classes), n_times).swapaxes(0, 1).astype(np.float32)
         shown = np.zeros(n_classes, dtype=int)
@@ -99,6 +99,15 @@ def make(
         "order": order,
     }
     return Twin(folder, "eegcvpr40", "eegcvpr40", "erp_classification", options, settings, about)
+
+
+def _blocks(rng: np.random.Generator, n_classes: int, n_blocks: int) -> np.ndarray:
+    """Class of each block: every class once a round, never twice in a row."""
+    rounds = [rng.permutation(n_classes)]
+    for _ in range(1, n_blocks):
+        one = rng.permutation(n_classes)
+        rounds.append(np.roll(one, 1) if one[0] == rounds[-1][-1] else one)
+    return np.concatenate(rounds)
 
 
 def _save(path: Path, value: dict) -> None:
