@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from braindec.cache import fingerprint
 from braindec.errors import BraindecError, did_you_mean
@@ -112,14 +113,15 @@ def _spans(blocks: Any, name: str) -> np.ndarray:
 
 
 def in_stretches(
-    parts: Sequence[Stretch], n_units: int, sfreq: float, make: Callable[[Stretch, np.ndarray], np.ndarray]
-) -> np.ndarray:
+    parts: Sequence[Stretch], n_units: int, sfreq: float, make: Callable[[Stretch, np.ndarray], np.ndarray], *, doing: str = ""
+) -> np.ndarray:  # fmt: skip
     """Fill a series stretch by stretch, shape (n_units, n_times), float32.
 
-    ``make(stretch, times)`` gives (n_units, n) at ``times`` in s from the start of the stretch, all within it.
+    ``make(stretch, times)`` gives (n_units, n) at ``times`` in s from the start of the stretch, all within it; ``doing``
+    stands beside the bar of progress.
     """
     values = np.zeros((n_units, parts[-1].last), dtype=np.float32)
-    for part in parts:
+    for part in tqdm(parts, desc=doing, disable=None if doing and len(parts) > 1 else True, leave=False):
         times = np.arange(part.first, part.last) / sfreq - part.start
         values[:, part.first : part.last] = make(part, np.clip(times, 0.0, part.stop - part.start))
     return values
