@@ -19,7 +19,7 @@ from braindec.errors import BraindecError
 from braindec.files import write_text
 from braindec.weights import check_whole, read_json, save_tensors, sha256
 
-__all__ = ["load_sequences", "save_sequences"]
+__all__ = ["load_sequences", "packed_readers", "save_sequences", "unpacked_readers"]
 
 
 def save_sequences(decoder: Any, folder: str | Path) -> Path:
@@ -27,11 +27,7 @@ def save_sequences(decoder: Any, folder: str | Path) -> Path:
     folder = Path(folder)
     tensors = {"target_mean": decoder.targets_.mean, "target_scale": decoder.targets_.scale}
     tensors |= {f"history.{name}": values for name, values in decoder.history_.items()}
-    readers = []
-    for number, (name, reader) in enumerate(decoder.readers_.items()):
-        steps = [_pack(t, f"reader.{number}.{i}", tensors) for i, t in enumerate(reader.transforms)]
-        readers.append({"subject": name, "ch_names": reader.ch_names, "n_times": reader.n_times, "sfreq": reader.sfreq,
-                        "scale_by": reader.scale_by, "transforms": steps})  # fmt: skip
+    readers = packed_readers(decoder, tensors)
     registered = isinstance(decoder.encoder_, Encoder)
     if registered:
         decoder.encoder_.save(folder / "encoder")
@@ -69,7 +65,7 @@ def load_sequences(kind: type, folder: str | Path, *, encoder: nn.Module | None 
     decoder = kind(**about["params"])
     decoder.targets_ = SequenceTargets(tensors["target_mean"], tensors["target_scale"])
     decoder.history_ = _below(tensors, "history")
-    decoder.readers_ = {s["subject"]: _reader(s, f"reader.{i}", tensors) for i, s in enumerate(about["readers"])}
+    decoder.readers_ = unpacked_readers(about["readers"], tensors)
     decoder.subjects_, decoder.ch_names_ = about["subjects"], about["ch_names"]
     decoder.n_chans_, decoder.dim_, decoder.scale_ = about["n_chans"], about["dim"], about["scale"]
     decoder.fit_records_ = [_unrecord(r) for r in about["fit_records"]]
@@ -88,8 +84,22 @@ def load_sequences(kind: type, folder: str | Path, *, encoder: nn.Module | None 
     return decoder
 
 
-def _reader(stored: dict[str, Any], prefix: str, tensors: dict[str, np.ndarray]) -> WindowReader:
-    reader = WindowReader(None, stored["scale_by"])
-    reader.transforms = [_unpack(s, f"{prefix}.{i}", tensors) for i, s in enumerate(stored["transforms"])]
-    reader.ch_names, reader.n_times, reader.sfreq = stored["ch_names"], stored["n_times"], stored["sfreq"]
-    return reader
+def packed_readers(decoder: Any, tensors: dict[str, Any]) -> list[dict[str, Any]]:
+    """Describe each subject's fitted transforms by plain values; their arrays go into ``tensors``."""
+    found = []
+    for number, (name, reader) in enumerate(decoder.readers_.items()):
+        steps = [_pack(t, f"reader.{number}.{i}", tensors) for i, t in enumerate(reader.transforms)]
+        found.append({"subject": name, "ch_names": reader.ch_names, "n_times": reader.n_times, "sfreq": reader.sfreq,
+                      "scale_by": reader.scale_by, "transforms": steps})  # fmt: skip
+    return found
+
+
+def unpacked_readers(stored: list[dict[str, Any]], tensors: dict[str, np.ndarray]) -> dict[str, WindowReader]:
+    """The readers that :func:`packed_readers` described."""
+    readers = {}
+    for number, one in enumerate(stored):
+        reader = WindowReader(None, one["scale_by"])
+        reader.transforms = [_unpack(s, f"reader.{number}.{i}", tensors) for i, s in enumerate(one["transforms"])]
+        reader.ch_names, reader.n_times, reader.sfreq = one["ch_names"], one["n_times"], one["sfreq"]
+        readers[one["subject"]] = reader
+    return readers

@@ -15,7 +15,7 @@ from braindec.errors import BraindecError
 _GRID = 1e9  # similarities closer than 1e-9 of the row's largest are ties: they differ by rounding only
 _BLOCK = 4_000_000  # similarities in memory at once
 
-__all__ = ["block_exchange", "rank_blocks", "word_probabilities"]
+__all__ = ["block_exchange", "exchange_table", "places_in_content", "rank_blocks", "word_probabilities"]
 
 
 def rank_blocks(similarity: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
@@ -75,24 +75,35 @@ def block_exchange(
     """
     n_contents = int(content.max()) + 1
     if n_contents < 2:
-        raise BraindecError("there is nothing to exchange: all test segments are of one content", found="1 content",
-                            fix="a larger test part, or n_permutations=0")  # fmt: skip
-    table = np.empty((len(content), n_contents), dtype=np.int64)
-    for b in range(n_contents):
-        own = np.flatnonzero(content == b)
-        own = own[np.argsort(position[own], kind="stable")]
-        places = position[own] - position[own[0]]
-        begin = np.array([position[content == a].min() for a in range(n_contents)])[content]
-        around = places[-1] + (np.median(np.diff(places)) if len(places) > 1 else 1.0)
-        at = np.mod(position - begin, around)
-        after = np.minimum(np.searchsorted(places, at), len(own) - 1)
-        before = np.maximum(after - 1, 0)
-        table[:, b] = own[np.where(np.abs(places[before] - at) <= np.abs(places[after] - at), before, after)]
-    rows = np.arange(len(content))
+        raise BraindecError(
+            "there is nothing to exchange: all test segments are of one content", found="1 content",
+            fix="a larger test part, or n_permutations=0",
+        )  # fmt: skip
+    table, rows = exchange_table(content, position), np.arange(len(content))
     if math.factorial(n_contents) <= n:
         orders: Iterator = (np.array(o) for o in itertools.permutations(range(n_contents)))
         return (table[rows, o[content]] for o in orders), math.factorial(n_contents), True
     return (table[rows, rng.permutation(n_contents)[content]] for _ in range(n)), n, False
+
+
+def exchange_table(content: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Which candidate each one becomes if its content becomes another: (n_candidates, n_contents), the nearest place in it."""
+    n_contents = int(content.max()) + 1
+    begins = np.array([position[content == c].min() for c in range(n_contents)])
+    at = position - begins[content]
+    table = np.empty((len(content), n_contents), dtype=np.int64)
+    for c in range(n_contents):
+        own = np.flatnonzero(content == c)
+        own = own[np.argsort(position[own], kind="stable")]
+        places = position[own] - begins[c]
+        around = places[-1] + (np.median(np.diff(places)) if len(places) > 1 else 1.0)
+        wrapped = np.where(content == c, at, np.mod(at, around))
+        after = np.minimum(np.searchsorted(places, wrapped), len(own) - 1)
+        before = np.maximum(after - 1, 0)
+        near = np.where(np.abs(places[before] - wrapped) < np.abs(places[after] - wrapped), before, after)
+        table[:, c] = own[near]
+        table[own, c] = own  # itself
+    return table
 
 
 def places_in_content(items: pd.DataFrame, content: str) -> tuple[np.ndarray, np.ndarray]:

@@ -22,12 +22,13 @@ import pandas as pd
 from braindec.errors import BraindecError, nearest
 from braindec.evaluate._ranks import expected_rank, top_credit
 from braindec.evaluate._retrieval_stats import interval
+from braindec.evaluate._segment_controls import exchanged_stimuli, place_windows
 from braindec.evaluate._segment_ranks import block_exchange, places_in_content, rank_blocks, word_probabilities
 from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.permutation import permutation_p, sign_flip_test
 from braindec.types import Segments
 
-__all__ = ["SegmentRetrieval", "evaluate_segments", "paired_difference"]
+__all__ = ["SegmentRetrieval", "evaluate_segments", "exchanged_stimuli", "paired_difference", "place_windows"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ from braindec.types import Recording, Segments, Windows
 from braindec.types.signals import Signal
 from braindec.types.windows import check_same_channels
 
-__all__ = ["speech_windows", "segments_for", "shared_content"]
+__all__ = ["speech_windows", "block_spans", "segments_for", "shared_content"]
 
 _SAME_PLACE = 0.5  # s: starts of one sentence that differ by less are one place in the sound
 _JITTER = 0.05  # s that the times of one segment may differ by between recordings
@@ -169,7 +169,16 @@ def segments_for(windows: Windows | Sequence[Windows], series: Mapping[str, Reco
         If a sound is missing, rates differ, or one segment is at two places.
     """
     parts = [windows] if isinstance(windows, Windows) else list(windows)
-    columns = ["stimulus_id", "audio", "start", "text", "sentence_id", "block_id", "content_id", "in_block"]
+    columns = [
+        "stimulus_id",
+        "audio",
+        "start",
+        "text",
+        "sentence_id",
+        "block_id",
+        "content_id",
+        "in_block",
+    ]  # what the evaluation needs
     items = pd.concat([w.trials[columns] for w in parts], ignore_index=True)
     spread = items.groupby("stimulus_id")["start"].agg(np.ptp)
     if (spread > _JITTER).any():
@@ -186,6 +195,34 @@ def segments_for(windows: Windows | Sequence[Windows], series: Mapping[str, Reco
             )  # fmt: skip
     items = items.drop_duplicates("stimulus_id").reset_index(drop=True)
     return Segments.cut(series, items, duration=parts[0].n_times / parts[0].sfreq)
+
+
+def block_spans(windows: Windows | Sequence[Windows]) -> dict[str, list[tuple[float, float]]]:
+    """Return (start, stop) in s of the blocks of each sound, in order: where sounds are cut before features with a context are made.
+
+    Raises
+    ------
+    BraindecError
+        If blocks overlap: recordings were cut into other blocks, and their context cannot be kept apart.
+    """
+    parts = [windows] if isinstance(windows, Windows) else list(windows)
+    spans = (
+        pd.concat([w.trials[["audio", "block_start", "block_stop"]] for w in parts], ignore_index=True)
+        .round(6)
+        .drop_duplicates()
+    )
+    found: dict[str, list[tuple[float, float]]] = {}
+    for name, own in spans.sort_values("block_start", kind="stable").groupby("audio", sort=True):
+        begins, ends = own["block_start"].to_numpy(), own["block_stop"].to_numpy()
+        bad = np.flatnonzero(begins[1:] < ends[:-1] - _JITTER)
+        if len(bad):
+            raise BraindecError(
+                f"blocks of {name!r} overlap", found=f"{begins[bad[0]]:g} to {ends[bad[0]]:g} s and {begins[bad[0] + 1]:g} to {ends[bad[0] + 1]:g} s",
+                fix="recordings that begin elsewhere in the sound make other blocks: leave them out, or blocks='sentence'",
+            )  # fmt: skip
+        ends = np.minimum(ends, np.append(begins[1:], np.inf))
+        found[str(name)] = list(zip(begins.tolist(), ends.tolist(), strict=True))
+    return found
 
 
 class BaselinedWindows(Signal):
@@ -248,13 +285,11 @@ def _cut(recordings, where, n_full, trials, *, tmin, shift, baseline, dropped) -
 
 def _at_words(found: Blocks, tmin: float, tmax: float) -> pd.DataFrame:
     """One row a word whose window lies within its block; times are those of the sound."""
-    words = found.words
-    block = found.blocks.loc[words["_block"]].reset_index(drop=True)
-    at = words["audio_onset"].to_numpy(dtype=float)
-    inside = (at + tmin >= block["start"].to_numpy() - _EPSILON) & (at + tmax <= block["stop"].to_numpy() + _EPSILON)
-    table = words.assign(start=at + tmin, in_block=at + tmin - block["start"].to_numpy(), block_id=block["block_id"].to_numpy(),
-                         _within=["-w" + str(int(k)) for k in words["word_index"]])  # fmt: skip
-    return table[inside].drop(columns="_block").reset_index(drop=True)
+    at = found.words["audio_onset"].to_numpy(dtype=float)
+    table = found.words.assign(start=at + tmin, _within=["-w" + str(int(k)) for k in found.words["word_index"]])
+    table = _with_blocks(table, found)
+    inside = (table["in_block"] >= -_EPSILON) & (at + tmax <= table["block_stop"] + _EPSILON)
+    return table[inside].reset_index(drop=True)
 
 
 def _by_stride(found: Blocks, tmin: float, tmax: float, stride: float) -> pd.DataFrame:
@@ -262,24 +297,27 @@ def _by_stride(found: Blocks, tmin: float, tmax: float, stride: float) -> pd.Dat
     rows = []
     for number, block in found.blocks.iterrows():
         mine = found.words[found.words["_block"] == number]
-        firsts = mine[~mine["_sentence"].duplicated()]
-        begins = firsts["audio_onset"].to_numpy(dtype=float)
-        n = int(np.floor((block["stop"] - block["start"] - (tmax - tmin) + _EPSILON) / stride)) + 1
-        for k in range(max(n, 0)):
+        begins = mine["audio_onset"].to_numpy(dtype=float)
+        room = block["stop"] - block["start"] - (tmax - tmin)
+        for k in range(int(np.floor((room + _EPSILON) / stride)) + 1):
             start = block["start"] + k * stride
-            own = firsts.iloc[np.searchsorted(begins, start + _EPSILON, side="right") - 1]
-            clock = mine.iloc[
-                max(0, np.searchsorted(mine["audio_onset"].to_numpy(dtype=float), start + _EPSILON, side="right") - 1)
-            ]
+            word = mine.iloc[max(0, np.searchsorted(begins, start + _EPSILON, side="right") - 1)]
             rows.append({
-                "onset": clock["onset"] + start - clock["audio_onset"] - tmin, "duration": tmax - tmin, "trial_type": "stride",
-                "audio": block["audio"], "audio_onset": start - tmin, "sentence_id": own["sentence_id"], "word_index": np.nan,
-                "text": None, "_sentence": own["_sentence"], "_sentence_start": own["_sentence_start"], "start": start,
-                "in_block": start - block["start"], "block_id": block["block_id"], "block_sentences": block["block_sentences"], "_within": f"+{start - own['audio_onset']:.2f}",
+                "onset": word["onset"] + start - word["audio_onset"] - tmin, "duration": tmax - tmin, "trial_type": "stride",
+                "audio": block["audio"], "audio_onset": start - tmin, "sentence_id": word["sentence_id"], "word_index": np.nan, "text": None,
+                "start": start, "_sentence_start": word["_sentence_start"], "_block": number, "_within": f"+{start - word['_sentence_start']:.2f}",
             })  # fmt: skip
-    names = ["onset", "duration", "trial_type", "audio", "audio_onset", "sentence_id", "word_index", "text", "_sentence",
-             "_sentence_start", "start", "in_block", "block_id", "block_sentences", "_within"]  # fmt: skip
-    return pd.DataFrame(rows, columns=names)
+    names = ["onset", "duration", "trial_type", "audio", "audio_onset", "sentence_id", "word_index", "text", "start", "_sentence_start", "_block", "_within"]  # fmt: skip
+    return _with_blocks(pd.DataFrame(rows, columns=names), found)
+
+
+def _with_blocks(table: pd.DataFrame, found: Blocks) -> pd.DataFrame:
+    """Add what is known of the block of each row, and how far from its begin the window starts."""
+    own = found.blocks.loc[table["_block"]].reset_index(drop=True)
+    columns = {c: own[c].to_numpy() for c in ("block_id", "block_sentences")}
+    columns |= {"block_start": own["start"].to_numpy(), "block_stop": own["stop"].to_numpy()}
+    in_block = table["start"].to_numpy(dtype=float) - columns["block_start"]
+    return table.drop(columns="_block").assign(**columns, in_block=in_block)
 
 
 def _components(trials: pd.DataFrame) -> np.ndarray:
