@@ -82,6 +82,8 @@ class BlockSums:
     fold, film : array of shape (n_blocks,)
     share : float
         Held-out over training events, mean over folds.
+    inner : mapping of str to array of shape (n_folds, n_targets)
+        R2 of each model in the inner folds of each fold, with the penalties chosen there: of training rows only.
     usable : array of bool, shape (n_targets,)
         Not constant.
     folds : list of (train, test)
@@ -92,6 +94,7 @@ class BlockSums:
     fold: np.ndarray
     film: np.ndarray
     share: float
+    inner: Mapping[str, np.ndarray]
     usable: np.ndarray
     folds: Sequence[Fold]
 
@@ -148,11 +151,12 @@ def score_models(
         raise BraindecError("no electrode has a response that varies", found=f"{Y.shape[1]} electrodes x bins")
     low = _low_level([X[k] for k in models.nuisance], at, film, position)
     sums = {name: np.zeros((n_blocks, Y.shape[1])) for name in (*models.single, JOINED, LOW_LEVEL)}
+    inside = {name: np.full((n_folds, Y.shape[1]), np.nan) for name in (*models.single, JOINED)}
     options = {"alphas": alphas, "backend": backend, "device": device, "coef": True}
     weights = band_weights(len(models.vision), len(models.language))
     columns = np.flatnonzero(usable)
     parts = np.array_split(columns, max(1, -(-len(Y) * len(columns) // _PART)))
-    for train, test in folds:
+    for k, (train, test) in enumerate(folds):
         rows, n = np.r_[train, test], len(train)
         inner = film_folds(at[train], film[train], inner_folds, gap=gap)
         ready = {name: _standard(X[name][rows] - _predicted(low, X[name], train, rows), n) for name in models.single}
@@ -167,16 +171,18 @@ def score_models(
             for name in models.single:
                 fit = fit_ridge(ready[name][:n], left[:n], folds=inner, **options)
                 _add(sums[name], columns, blocks[test], left[n:], fit.predict(ready[name][n:]))
+                inside[name][k, columns] = fit.cv_score
                 step()
             joined = fit_banded(wide[:n], left[:n], bands=bands, gammas=weights, folds=inner, halving=False, **options)
             _add(sums[JOINED], columns, blocks[test], left[n:], joined.predict(wide[n:]))
+            inside[JOINED][k, columns] = joined.cv_score
             step()
     first = np.array([np.flatnonzero(blocks == b)[0] for b in range(n_blocks)])
     of_fold = np.empty(len(at), dtype=int)
     for k, (_, test) in enumerate(folds):
         of_fold[test] = k
     share = float(np.mean([len(test) / len(train) for train, test in folds]))
-    return BlockSums(sums, np.bincount(blocks), of_fold[first], film[first], share, usable, folds)
+    return BlockSums(sums, np.bincount(blocks), of_fold[first], film[first], share, inside, usable, folds)
 
 
 def _low_level(nuisance: Sequence[np.ndarray], at: np.ndarray, film: np.ndarray, position: bool) -> np.ndarray:

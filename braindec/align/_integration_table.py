@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from braindec.align._integration_fit import BlockSums, Models
-from braindec.align._integration_test import Tested, correct, effects, simes
+from braindec.align._integration_test import correct, simes
 from braindec.errors import BraindecError
 from braindec.signal.electrodes import electrode_places
 from braindec.types import Windows
@@ -20,12 +20,14 @@ CONTROLLED = "controlled"
 
 
 def electrode_table(
-    subject: str, windows: Windows, found: Mapping[str, tuple[BlockSums, Tested]], models: Models, times: np.ndarray, *,
-    combine: str, n_bootstrap: int, rng: np.random.Generator,
+    subject: str, windows: Windows, found: Mapping[str, Mapping[str, np.ndarray]], models: Models, times: np.ndarray, *, combine: str,
 ) -> pd.DataFrame:  # fmt: skip
     """One row an electrode of a subject; p is not yet corrected over electrodes.
 
-    Effects are those of the event type with the smaller p.
+    Parameters
+    ----------
+    found : mapping of event type to dict
+        Of :func:`braindec.align._integration_test.site_tests`. Effects are those of the type with the smaller p.
     """
     channels, places = windows.channels, electrode_places(windows)
     n = len(channels)
@@ -36,21 +38,14 @@ def electrode_table(
     table["space"] = places.space or "n/a"
     unplaced = {*places.without, *places.outside}
     table["mapped"] = ~table["name"].isin(unplaced) & table[["x", "y", "z"]].notna().all(axis=1)
-    per_type = {kind: simes(tested.p) for kind, (_, tested) in found.items()}
-    p = np.stack(list(per_type.values()))
-    kinds = list(found)
-    best = np.where(np.isfinite(p), p, np.inf).argmin(axis=0)
-    pairs = {CONTROLLED: models.controlled} if models.controlled else {}
-    options = {"pairs": pairs, "n_bootstrap": n_bootstrap, "rng": rng}
-    parts = [effects(scored, tested, models, n, **options) for scored, tested in found.values()]
-    bins = [np.where(np.isfinite(t.p), t.p, np.inf).argmin(axis=1) for _, t in found.values()]
-    which = [t.best[np.arange(n), b] for (_, t), b in zip(found.values(), bins, strict=True)]
-    rows = np.arange(n)
-    table["best_type"] = np.array(kinds, dtype=object)[best]
-    table["best_time"] = times[np.stack(bins)[best, rows]]
-    table["best_model"] = np.array(models.multimodal, dtype=object)[np.stack(which)[best, rows]]
-    values = {k: np.stack([part[k] for part in parts])[best, rows] for k in parts[0]}
-    values |= {f"p_{kind}": v for kind, v in per_type.items()}
+    p = np.stack([own["p"] for own in found.values()])
+    best, rows = np.where(np.isfinite(p), p, np.inf).argmin(axis=0), np.arange(n)
+    values = {k: np.stack([own[k] for own in found.values()])[best, rows] for k in next(iter(found.values()))}
+    known = np.isfinite(values["bin"])
+    table["best_type"] = np.where(known, np.array(list(found), dtype=object)[best], "n/a")
+    table["best_time"] = np.where(known, times[np.nan_to_num(values.pop("bin")).astype(int)], np.nan)
+    table["best_model"] = np.where(known, np.array(models.multimodal, dtype=object)[np.nan_to_num(values.pop("model")).astype(int)], "n/a")  # fmt: skip
+    values |= {f"p_{kind}": own["p"] for kind, own in found.items()}
     values["p"] = simes(p, axis=0) if combine == "any" else np.where(np.isfinite(p).all(axis=0), p.max(axis=0), np.nan)
     return pd.concat([table, pd.DataFrame(values)], axis=1)
 
@@ -87,11 +82,13 @@ def correct_sites(table: pd.DataFrame, *, correction: str = "bh", alpha: float =
     return table.assign(q=q, is_site=is_site, agreement=agreement)
 
 
-def type_notes(subject: str, kind: str, found: BlockSums, tested: Tested) -> list[str]:
+def type_notes(subject: str, kind: str, found: BlockSums, widening: float, neighbours: float) -> list[str]:
     """How much film there is, and what the test was widened by."""
+    said = [
+        f"sub-{subject}, {kind}: {found.counts.sum():,} events in {len(found.counts)} blocks of film; variances of differences are "
+        f"widened by {widening:.2f} (folds that share training rows; neighbouring blocks correlate at {neighbours:.2f})."
+    ]  # fmt: skip
     unusable = int((~found.usable).sum())
-    said = [f"sub-{subject}, {kind}: {found.counts.sum():,} events in {len(found.counts)} blocks of film; variances of differences are "
-            f"widened by {tested.widening:.2f} (folds that share training rows; neighbouring blocks correlate at {tested.neighbours:.2f})."]  # fmt: skip
     if unusable:
         said.append(f"sub-{subject}, {kind}: {unusable} electrodes x bins have a constant response and are no tests.")
     return said
@@ -102,13 +99,14 @@ def site_notes(table: pd.DataFrame, models: Models, correction: str, alpha: floa
     name = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}[correction]
     how = "of any event type (Simes)" if combine == "any" else "of every event type (the largest p)"
     said = [
-        f"A site is an electrode where, in one and the same bin, the multimodal model beats {_names(models.vision)} (vision), "
+        f"A site is an electrode where the multimodal model beats {_names(models.vision)} (vision), "
         f"{_names(models.language)} (language), all of them joined"
         + (", its randomly initialised twin" if any(m in models.random for m in models.multimodal) else "")
-        + " and low-level features: the largest p of these comparisons (intersection-union), combined over bins by Simes, "
+        + " and low-level features: the largest p of these comparisons (intersection-union), "
         f"at events {how}, corrected over {len(table)} electrodes ({name}, false discovery rate {alpha:g}).",
         f"Folds are contiguous in film time with a gap of {gap:g} s; units of the statistics are blocks of {block:g} s of film.",
-        "r and differences of an electrode are read, fold by fold, in the bin that the other folds chose: choosing does not make them larger. "
+        "p, r and differences of an electrode are read, fold by fold, in the bin where the multimodal model was furthest ahead in inner folds of "
+        "the training events: choosing it does not make them larger. "
         "Low-level features and place in the film are regressed out of responses and features, fitted on training rows.",
     ]  # fmt: skip
     twins = [m for m in models.multimodal if m not in models.random]

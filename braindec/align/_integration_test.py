@@ -1,20 +1,21 @@
-"""Tests of integration: paired differences over blocks of film, an intersection-union test, electrodes by Simes, FDR.
+"""Tests of integration: paired differences over blocks of film, an intersection-union test, false discoveries.
 
 A difference of correlations is a sum over events; events near one another are alike, so that blocks of film of half a
 minute are the units. Their variance is widened twice: folds train on one another's test events (Nadeau & Bengio 2003: 1 +
 folds x held-out over training events), and neighbouring blocks may still go together (measured over all electrodes, bins
-and comparisons). The test is a one-sided t with blocks - 1 degrees of freedom. Integration means *all* comparisons hold, so
-p of a bin is the largest of them (intersection-union: its level is that of one test, with nothing to correct). Bins of an
-electrode are combined by Simes, event types too, and electrodes are corrected by the false discovery rate.
+and comparisons). The test is a one-sided t with blocks - 1 degrees of freedom. Integration means that *all* comparisons
+hold, so p is the largest of them (intersection-union: its level is that of one test, with nothing to correct).
 
-Source: Nadeau & Bengio 2003 (Machine Learning 52:239); Berger 1982 (Technometrics 24:295) for intersection-union;
-Simes 1986 (Biometrika 73:751), valid under positive dependence; Benjamini & Hochberg 1995, Benjamini & Yekutieli 2001.
+Each electrode is tested once for an event type: in each fold the bin (and multimodal model) is the one that was ahead of all
+rivals in the inner folds of the training rows, so that choosing it costs nothing and makes nothing larger.
+
+Source: Nadeau & Bengio 2003 (Machine Learning 52:239); Berger 1982 (Technometrics 24:295) for intersection-union; Simes
+1986 (Biometrika 73:751); Benjamini & Hochberg 1995 (JRSS B 57:289); Benjamini & Yekutieli 2001 (Ann Stat 29:1165).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
@@ -24,210 +25,10 @@ from braindec.errors import BraindecError
 from braindec.stats.bootstrap import interval_of
 from braindec.stats.fdr import fdr_bh, fdr_by
 
-__all__ = [
-    "CORRECTIONS",
-    "Tested",
-    "correct",
-    "differences",
-    "effects",
-    "neighbour_correlation",
-    "simes",
-    "t_test",
-    "tested_bins",
-]
+__all__ = ["CORRECTIONS", "bin_tests", "chosen_bins", "correct", "simes", "site_tests", "t_test", "widening_of"]
 
 CORRECTIONS = {"bh": fdr_bh, "by": fdr_by}
-
-
-@dataclass(frozen=True, eq=False)
-class Tested:
-    """Tests of all electrodes and bins of one subject and event type; arrays (n_electrodes, n_bins), NaN where unusable.
-
-    Parameters
-    ----------
-    p : array
-        Intersection-union, of the best multimodal model (corrected for how many there are).
-    best : array of int
-        Which multimodal model that is.
-    p_each : mapping of str to array
-        The largest p of each comparison (best model).
-    difference : mapping of str to array
-        The least difference of r of each comparison (best model).
-    widening : float
-        Factor of the variance for folds and neighbours.
-    neighbours : float
-        Correlation of neighbouring blocks.
-    """
-
-    p: np.ndarray
-    best: np.ndarray
-    p_each: Mapping[str, np.ndarray]
-    difference: Mapping[str, np.ndarray]
-    widening: float
-    neighbours: float
-
-
-def differences(found: BlockSums, models: Models, name: str) -> dict[tuple[str, str], np.ndarray]:
-    """Block sums of a multimodal model minus those of each rival, (comparison, rival) -> (n_blocks, n_targets)."""
-    own, out = found.sums[name], {}
-    for comparison, rivals in models.rivals(name).items():
-        for rival in rivals or ("",):
-            out[comparison, rival] = own - found.sums[rival] if rival else own
-    return out
-
-
-def neighbour_correlation(found: BlockSums, parts: list[np.ndarray]) -> float:
-    """Correlation of neighbouring blocks of one film over all targets and comparisons, at least 0.
-
-    Taking out the mean makes independent blocks go apart by one over their number; that is added back.
-    """
-    near = np.flatnonzero(np.diff(found.film) == 0)
-    above = below = 0.0
-    for part in parts:
-        left = _centred(part[:, found.usable], found.counts)
-        above += float((left[near] * left[near + 1]).sum())
-        below += float((left**2).sum())
-    n = len(found.counts)
-    rho = above / below * n / max(len(near), 1) + 1 / n if below > 0 else 0.0
-    return float(np.clip(rho, 0.0, 0.5))
-
-
-def tested_bins(found: BlockSums, models: Models, n_electrodes: int) -> Tested:
-    """Test every electrode and bin."""
-    all_parts = {name: differences(found, models, name) for name in models.multimodal}
-    rho = neighbour_correlation(found, [part for parts in all_parts.values() for part in parts.values()])
-    widening = (1 + len(found.folds) * found.share) * (1 + 2 * rho)
-    shape = (n_electrodes, -1)
-    whole, p_each, least = [], [], []
-    for name in models.multimodal:
-        p_own: dict[str, np.ndarray] = {}
-        d_own: dict[str, np.ndarray] = {}
-        for (comparison, _), part in all_parts[name].items():
-            d, p = t_test(part, found.counts, widening, found.usable)
-            p_own[comparison] = np.maximum(p_own.get(comparison, p), p)
-            d_own[comparison] = np.minimum(d_own.get(comparison, d), d)
-        whole.append(np.max(list(p_own.values()), axis=0))
-        p_each.append(p_own)
-        least.append(d_own)
-    stacked = np.where(np.isfinite(whole), whole, np.inf)
-    best = stacked.argmin(axis=0)
-    pick = best[None, :]
-    p = np.minimum(np.take_along_axis(np.array(whole), pick, 0)[0] * len(whole), 1.0)
-    names = dict.fromkeys(k for own in p_each for k in own)
-
-    def of_best(tables: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-        nothing = np.full(len(best), np.nan)
-        return {
-            k: np.take_along_axis(np.array([t.get(k, nothing) for t in tables]), pick, 0)[0].reshape(shape)
-            for k in names
-        }
-
-    return Tested(p.reshape(shape), best.reshape(shape), of_best(p_each), of_best(least), float(widening), rho)
-
-
-def t_test(part: np.ndarray, counts: np.ndarray, widening: float, usable: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-    """Mean difference and one-sided p of block sums, (n_targets,) each; NaN for targets that are not usable."""
-    d = part.sum(axis=0) / counts.sum()
-    n = len(counts)
-    left = _centred(part, counts)
-    error = np.sqrt(widening * n / (n - 1) * (left**2).sum(axis=0)) / counts.sum()
-    t = np.divide(d, error, out=np.zeros_like(d), where=error > 0)
-    p = stats.t.sf(t, n - 1)
-    if usable is not None:
-        d, p = np.where(usable, d, np.nan), np.where(usable, p, np.nan)
-    return d, p
-
-
-def simes(p: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Combine p-values along an axis: the least of n p_(k) / k; NaN is no test, all NaN gives NaN."""
-    p = np.moveaxis(np.asarray(p, dtype=float), axis, -1)
-    known = np.isfinite(p)
-    n = known.sum(axis=-1, keepdims=True)
-    ordered = np.sort(np.where(known, p, np.inf), axis=-1)
-    scaled = ordered * n / np.arange(1, p.shape[-1] + 1)
-    return np.where(n[..., 0] > 0, np.minimum(scaled.min(axis=-1), 1.0), np.nan)
-
-
-def effects(
-    found: BlockSums, tested: Tested, models: Models, n_electrodes: int, *, pairs: Mapping[str, tuple[str, str]], n_bootstrap: int,
-    rng: np.random.Generator,
-) -> dict[str, np.ndarray]:  # fmt: skip
-    """r of each model and differences at bins that were chosen without the fold that is scored.
-
-    For each electrode and fold, the bin and multimodal model are those with the largest least-t over the comparisons in all
-    other folds; what the fold adds is read there. Intervals resample blocks of film, paired, and are widened as the test is.
-
-    Parameters
-    ----------
-    pairs : mapping of str to (str, str)
-        Differences of two models that are reported too.
-
-    Returns
-    -------
-    dict of str to array of shape (n_electrodes,)
-        ``r_<model>``, ``d_<comparison>`` with ``_low``, ``_high`` (against the best rival of the other folds), ``d_<pair>`` with
-        ``p_<pair>``.
-    """
-    n_blocks, n_bins = len(found.counts), len(found.usable) // n_electrodes
-    parts = {name: differences(found, models, name) for name in models.multimodal}
-    kept: dict[str, np.ndarray] = {}
-
-    def put(name: str, rows: np.ndarray, values: np.ndarray) -> None:
-        kept.setdefault(name, np.zeros((n_blocks, n_electrodes)))[rows] = values
-
-    names = [k for k in found.sums]
-    at = np.arange(n_electrodes)
-    for fold in np.unique(found.fold):
-        held, others = np.flatnonzero(found.fold == fold), np.flatnonzero(found.fold != fold)
-        t = np.stack([_least_t({k: v[others] for k, v in own.items()}, found.counts[others]) for own in parts.values()])
-        t = np.where(found.usable, t, -np.inf).reshape(len(parts), n_electrodes, n_bins)
-        place = t.transpose(1, 0, 2).reshape(n_electrodes, -1).argmax(axis=1)
-        which, column = place // n_bins, at * n_bins + place % n_bins
-        for name in names:
-            put(f"r_{name}", held, found.sums[name][np.ix_(held, column)])
-        for label, (one, two) in pairs.items():
-            put(f"d_{label}", held, (found.sums[one] - found.sums[two])[np.ix_(held, column)])
-        for k, (name, own) in enumerate(parts.items()):
-            mine = which == k
-            if not mine.any():
-                continue
-            here = column[mine]
-            cells = np.ix_(held, np.flatnonzero(mine))
-            kept.setdefault("r_best_multimodal", np.zeros((n_blocks, n_electrodes)))[cells] = found.sums[name][np.ix_(held, here)]  # fmt: skip
-            for comparison in models.rivals(name):
-                rivals = [v for (c, _), v in own.items() if c == comparison]
-                weakest = np.argmin([v[np.ix_(others, here)].sum(axis=0) for v in rivals], axis=0)
-                values = np.stack([v[np.ix_(held, here)] for v in rivals])
-                chosen = np.take_along_axis(values, weakest[None, None, :], 0)[0]
-                kept.setdefault(f"d_{comparison}", np.zeros((n_blocks, n_electrodes)))[cells] = chosen
-    known = found.usable.reshape(n_electrodes, n_bins).any(axis=1)
-    out = {k: np.where(known, v.sum(axis=0) / found.counts.sum(), np.nan) for k, v in kept.items()}
-    ends = [k for k in kept if k.startswith("d_")]
-    weights = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=n_bootstrap).astype(float)
-    size = weights @ found.counts
-    for name in ends:
-        draws = weights @ kept[name] / size[:, None]
-        middle = draws.mean(axis=0)
-        wide = out[name] + np.sqrt(tested.widening) * (draws - middle)
-        low, high = np.array([interval_of(c, n_units=n_blocks) if np.isfinite(c).all() else (np.nan, np.nan) for c in wide.T]).T  # fmt: skip
-        out |= {f"{name}_low": low, f"{name}_high": high}
-    for label in pairs:
-        out[f"p_{label}"] = t_test(kept[f"d_{label}"], found.counts, tested.widening, known)[1]
-    return out
-
-
-def _least_t(parts: Mapping[tuple[str, str], np.ndarray], counts: np.ndarray) -> np.ndarray:
-    """Smallest t over comparisons, (n_targets,)."""
-    found = []
-    for part in parts.values():
-        error = np.sqrt((_centred(part, counts) ** 2).sum(axis=0))
-        found.append(np.divide(part.sum(axis=0), error, out=np.zeros(part.shape[1]), where=error > 0))
-    return np.min(found, axis=0)
-
-
-def _centred(part: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Block sums without what the mean over events would give them."""
-    return part - counts[:, None] * (part.sum(axis=0) / counts.sum())
+_MOST = 0.5  # correlation of neighbouring blocks that is still a matter of widening
 
 
 def correct(p: np.ndarray, correction: str) -> np.ndarray:
@@ -235,3 +36,140 @@ def correct(p: np.ndarray, correction: str) -> np.ndarray:
     if correction not in CORRECTIONS:
         raise BraindecError(f"correction={correction!r} is unknown", allowed=", ".join(CORRECTIONS))
     return CORRECTIONS[correction](p)
+
+
+def simes(p: np.ndarray, axis: int = -1) -> np.ndarray:
+    """Combine p-values along an axis: the least of n p_(k) / k; NaN is no test, all NaN gives NaN."""
+    p = np.moveaxis(np.asarray(p, dtype=float), axis, -1)
+    n = np.isfinite(p).sum(axis=-1)
+    ordered = np.sort(np.where(np.isfinite(p), p, np.inf), axis=-1)
+    scaled = ordered * n[..., None] / np.arange(1, p.shape[-1] + 1)
+    return np.where(n > 0, np.minimum(scaled.min(axis=-1), 1.0), np.nan)
+
+
+def widening_of(found: BlockSums, models: Models) -> tuple[float, float]:
+    """Factor of the variance of a difference, and the correlation of neighbouring blocks that it holds.
+
+    Taking out the mean makes independent blocks go apart by one over their number; that is added back.
+    """
+    near = np.flatnonzero(np.diff(found.film) == 0)
+    above = below = 0.0
+    for name in models.multimodal:
+        for rivals in models.rivals(name).values():
+            for rival in rivals or (None,):
+                left = _centred(_difference(found, name, rival)[:, found.usable], found.counts)
+                above += float((left[near] * left[near + 1]).sum())
+                below += float((left**2).sum())
+    n = len(found.counts)
+    rho = above / below * n / max(len(near), 1) + 1 / n if below > 0 else 0.0
+    rho = float(np.clip(rho, 0.0, _MOST))
+    return (1 + len(found.folds) * found.share) * (1 + 2 * rho), rho
+
+
+def t_test(part: np.ndarray, counts: np.ndarray, widening: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean difference and one-sided p of block sums (n_blocks, n_targets), (n_targets,) each."""
+    d, n = part.sum(axis=0) / counts.sum(), len(counts)
+    error = np.sqrt(widening * n / (n - 1) * (_centred(part, counts) ** 2).sum(axis=0)) / counts.sum()
+    t = np.divide(d, error, out=np.zeros_like(d), where=error > 0)
+    return d, stats.t.sf(t, n - 1)
+
+
+def bin_tests(found: BlockSums, models: Models, widening: float) -> np.ndarray:
+    """Intersection-union p of each electrode and bin, (n_targets,), for pictures; NaN where unusable.
+
+    The best of several multimodal models counts, corrected for their number.
+    """
+    best = np.full(len(found.usable), np.inf)
+    for name in models.multimodal:
+        own = np.zeros(len(found.usable))
+        for rivals in models.rivals(name).values():
+            for rival in rivals or (None,):
+                own = np.maximum(own, t_test(_difference(found, name, rival), found.counts, widening)[1])
+        best = np.minimum(best, own * len(models.multimodal))
+    return np.where(found.usable, np.minimum(best, 1.0), np.nan)
+
+
+def chosen_bins(found: BlockSums, models: Models, n_electrodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """The multimodal model and bin of each electrode in each fold, from training rows only: (n_folds, n_electrodes) each.
+
+    It is the one whose R2 in the inner folds is furthest ahead of its best rival, and of nothing at all.
+    """
+    ahead = []
+    for name in models.multimodal:
+        rivals = [found.inner[r] for own in models.rivals(name).values() for r in own]
+        margin = found.inner[name] - np.maximum(np.max(rivals, axis=0), 0.0)
+        ahead.append(np.where(found.usable, margin, -np.inf).reshape(len(margin), n_electrodes, -1))
+    stacked = np.stack(ahead, axis=2)  # (fold, electrode, model, bin)
+    best = stacked.reshape(*stacked.shape[:2], -1).argmax(axis=2)
+    return best // stacked.shape[3], best % stacked.shape[3]
+
+
+def site_tests(
+    found: BlockSums, models: Models, n_electrodes: int, *, widening: float, n_bootstrap: int, rng: np.random.Generator,
+    pairs: Mapping[str, tuple[str, str]],
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Test each electrode in the bins that were chosen in training rows.
+
+    Returns
+    -------
+    dict of str to array of shape (n_electrodes,)
+        ``p``; ``r_<model>``, ``r_best`` (the multimodal model that was chosen); ``d_<comparison>`` with ``_low`` and ``_high``
+        against the rival that comes nearest; ``d_<pair>`` with ``_low``, ``_high`` and ``p_<pair>``; ``bin``, ``model`` (numbers, the
+        most frequent over folds). NaN where an electrode has no usable bin.
+    """
+    model, place = chosen_bins(found, models, n_electrodes)
+    n_bins = len(found.usable) // n_electrodes
+    column = (np.arange(n_electrodes) * n_bins + place)[found.fold]  # (n_blocks, n_electrodes)
+    known = found.usable.reshape(n_electrodes, n_bins).any(axis=1)
+    read = {name: np.take_along_axis(values, column, axis=1) for name, values in found.sums.items()}
+    which = model[found.fold]
+    best = np.take_along_axis(np.stack([read[m] for m in models.multimodal]), which[None], axis=0)[0]
+    kept = {"r_best": best, **{f"r_{k}": v for k, v in read.items()}}
+    p = np.zeros(n_electrodes)
+    for comparison in models.rivals(models.multimodal[0]):
+        every = [models.rivals(m).get(comparison, ()) for m in models.multimodal]
+        nearest = np.full(n_electrodes, np.inf)
+        for rank in range(max(1, *(len(own) for own in every))):
+            rivals = [read[own[min(rank, len(own) - 1)]] if own else np.zeros_like(best) for own in every]
+            part = best - np.take_along_axis(np.stack(rivals), which[None], axis=0)[0]
+            d, own_p = t_test(part, found.counts, widening)
+            p = np.maximum(p, own_p)
+            kept[f"d_{comparison}"] = np.where(d < nearest, part, kept.get(f"d_{comparison}", part))
+            nearest = np.minimum(nearest, d)
+    kept |= {f"d_{label}": read[one] - read[two] for label, (one, two) in pairs.items()}
+    out = {k: v.sum(axis=0) / found.counts.sum() for k, v in kept.items()} | {"p": p}
+    out |= {f"p_{label}": t_test(kept[f"d_{label}"], found.counts, widening)[1] for label in pairs}
+    for name in [k for k in kept if k.startswith("d_")]:
+        low, high = _intervals(kept[name], found.counts, widening, n_bootstrap, rng)
+        out |= {f"{name}_low": low, f"{name}_high": high}
+    out |= {"bin": _most_frequent(place), "model": _most_frequent(model)}
+    return {k: np.where(known, v, np.nan) for k, v in out.items()}
+
+
+def _intervals(part: np.ndarray, counts: np.ndarray, widening: float, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """95 % intervals of mean differences by resampling blocks, widened as the test is, (n_targets,) each."""
+    n_blocks = len(counts)
+    weights = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=n).astype(float)
+    draws = weights @ part / (weights @ counts)[:, None]
+    wide = part.sum(axis=0) / counts.sum() + np.sqrt(widening) * (draws - draws.mean(axis=0))
+    ends = np.array([interval_of(column, n_units=n_blocks) for column in wide.T])
+    return ends[:, 0], ends[:, 1]
+
+
+def _most_frequent(values: np.ndarray) -> np.ndarray:
+    """The most frequent number of each column (n_folds, n), the middle one of equals."""
+    out = []
+    for column in values.T:
+        names, count = np.unique(column, return_counts=True)
+        top = names[count == count.max()]
+        out.append(top[len(top) // 2])
+    return np.array(out, dtype=float)
+
+
+def _difference(found: BlockSums, name: str, rival: str | None) -> np.ndarray:
+    return found.sums[name] - found.sums[rival] if rival else found.sums[name]
+
+
+def _centred(part: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Block sums without what the mean over events would give them."""
+    return part - counts[:, None] * (part.sum(axis=0) / counts.sum())

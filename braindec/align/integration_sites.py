@@ -23,18 +23,18 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from braindec.align._integration_data import Bins, event_features, film_times, place_notes, responses_of, subjects_of
-from braindec.align._integration_fit import JOINED, BlockSums, Models, score_models
-from braindec.align._integration_table import REGION_COLUMNS, correct_sites, electrode_table, site_notes, type_notes
-from braindec.align._integration_test import CORRECTIONS, Tested, tested_bins
+from braindec.align._integration_data import Bins, place_notes, subjects_of
+from braindec.align._integration_fit import Models
+from braindec.align._integration_run import Job, analyse, by_type
+from braindec.align._integration_table import REGION_COLUMNS, correct_sites, electrode_table, site_notes
+from braindec.align._integration_test import CORRECTIONS
 from braindec.errors import BraindecError, did_you_mean
 from braindec.types import Features, FitRecord, Recording, Split, Windows
 
-__all__ = ["JOINED", "ROLES", "IntegrationSites", "integration_sites"]
+__all__ = ["IntegrationSites", "integration_sites", "region_table"]
 
 ROLES = ("vision", "language", "multimodal", "nuisance")
 _COLUMNS = {"vision": "frame_id", "language": "text_id", "multimodal": "stimulus_id", "nuisance": "stimulus_id"}
-_BLOCKS = 8  # of film, at least, for a test
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,54 +151,29 @@ def integration_sites(
     where = {k: (columns or {}).get(k, (columns or {}).get(v, _COLUMNS[v])) for k, v in _role_of(models).items()}
     used = {k: features[k] for k in where}
     subjects = subjects_of(data, bins, type_column, types)
-    options: dict[str, Any] = {"position": position, "n_folds": n_folds, "inner_folds": inner_folds, "gap": gap, "block": block,
-                               "alphas": alphas, "backend": backend, "device": device}  # fmt: skip
-    rng, found, notes = np.random.default_rng(seed), {}, []
-    tables, splits, trials = [], [], {}
+    job = Job(models, used, where, bins, type_column, time_column, film_column, missing, min_events, n_bootstrap, np.random.default_rng(seed),
+              {"position": position, "n_folds": n_folds, "inner_folds": inner_folds, "gap": gap, "block": block, "alphas": alphas,
+               "backend": backend, "device": device})  # fmt: skip
+    notes: list[str] = []
+    tables, found = [], {}
     n_fits = len(subjects) * len(types) * n_folds * (len(models.single) + 1)
     with tqdm(total=n_fits, desc="integration sites", disable=None, leave=False) as bar:
         for subject, windows in subjects.items():
             notes += [*place_notes(subject, windows), *windows.info.get("dropped", [])]
-            own: dict[str, tuple[BlockSums, Tested]] = {}
-            for kind in types:
-                rows = np.flatnonzero((windows.trials[type_column].astype(str) == kind).to_numpy())
-                rows, X = _with_features(windows, rows, used, where, missing, subject, kind, notes)
-                if len(rows) < min_events:
-                    notes.append(f"sub-{subject}: {len(rows)} events of type {kind!r} are fewer than the {min_events} asked for; "
-                                 "the type is left out.")  # fmt: skip
-                    continue
-                at, film = film_times(windows.trials.iloc[rows], time_column, film_column)
-                order = np.lexsort([at, film])
-                rows, at, film = rows[order], at[order], film[order]
-                Y = responses_of(windows, rows, bins).reshape(len(rows), -1)
-                scored = score_models(
-                    {k: v[order] for k, v in X.items()}, Y, models, at=at, film=film, step=bar.update, **options
-                )
-                if len(scored.counts) < _BLOCKS:
-                    raise BraindecError(
-                        f"sub-{subject}: {len(scored.counts)} blocks of film are too few for a test", found=f"blocks of {block:g} s in {np.ptp(at):.0f} s of film",
-                        allowed=f"{_BLOCKS} blocks or more", fix="use more film, or shorter blocks if the signal forgets sooner",
-                    )  # fmt: skip
-                own[kind] = scored, tested_bins(scored, models, windows.n_channels)
-                ids = windows.ids[rows]
-                splits += [Split(a, np.empty(0, dtype=int), b, by=time_column, ids=ids, name=f"sub-{subject}, {kind}, fold {k + 1} of {n_folds}", gap=gap)
-                           for k, (a, b) in enumerate(scored.folds)]  # fmt: skip
-                trials[f"{subject}/{kind}"] = windows.trials.iloc[rows].reset_index(drop=True)
-                notes += type_notes(subject, kind, scored, own[kind][1])
+            own = {kind: analyse(job, subject, windows, kind, notes=notes, step=bar.update) for kind in types}
+            own = {kind: one for kind, one in own.items() if one is not None}
             if not own:
                 counts = windows.trials[type_column].astype(str).value_counts().to_dict()
                 raise BraindecError(f"sub-{subject}: too few events", found=", ".join(f"{v} {k}" for k, v in counts.items()),
                                     allowed=f"{min_events} or more of a type", fix="use more film, or lower min_events")  # fmt: skip
-            tables.append(
-                electrode_table(
-                    subject, windows, own, models, bins.centres, combine=combine, n_bootstrap=n_bootstrap, rng=rng
-                )
-            )
-            found[subject] = own
+            found |= {(subject, kind): one for kind, one in own.items()}
+            tables.append(electrode_table(subject, windows, {k: v.sites for k, v in own.items()}, models, bins.centres, combine=combine))  # fmt: skip
     table = correct_sites(pd.concat(tables, ignore_index=True), correction=correction, alpha=alpha)
-    r, p = _by_type(found, subjects, types, len(bins.centres))
+    r, p = by_type(found, {s: w.n_channels for s, w in subjects.items()}, types, len(bins.centres))
     notes = [*site_notes(table, models, correction, alpha, combine, gap, block), *dict.fromkeys(notes)]
+    splits = [split for one in found.values() for split in one.splits]
     records = [(s, [FitRecord.of("ridge", s.ids[s.train])]) for s in splits]
+    trials = {f"{subject}/{kind}": one.trials for (subject, kind), one in found.items()}
     return IntegrationSites(table, bins.centres, r, p, region_table(table), models, correction, alpha, splits, records, trials, notes)  # fmt: skip
 
 
@@ -255,38 +230,3 @@ def _check(gap: float, length: float, combine: str, correction: str, missing: st
         raise BraindecError("types is a list of event types", found=repr(types), allowed="e.g. ['word', 'cut']")
     if not 0 < alpha < 1:
         raise BraindecError("alpha is a rate of false discoveries", found=repr(alpha), allowed="between 0 and 1")
-
-
-def _with_features(windows: Windows, rows: np.ndarray, used, where, missing, subject, kind, notes):
-    """Rows of events that have all features, and these."""
-    X, kept = event_features(used, where, windows.trials.iloc[rows], missing)
-    if not kept.all():
-        notes.append(
-            f"sub-{subject}: {int((~kept).sum())} of {len(kept)} events of type {kind!r} have no features and are left out."
-        )
-    return rows[kept], X
-
-
-def _by_type(found, subjects, types, n_bins):
-    """r of each type and model, and p of each type, over the electrodes of all subjects; NaN where a type was left out."""
-    r: dict[str, dict[str, np.ndarray]] = {}
-    p: dict[str, np.ndarray] = {}
-    there = [kind for kind in types if any(kind in own for own in found.values())]
-    for kind in there:
-        names = next(own[kind][0].sums for own in found.values() if kind in own)
-        shape = {s: (w.n_channels, n_bins) for s, w in subjects.items()}
-
-        def values(subject: str, name: str, kind=kind, shape=shape) -> np.ndarray:
-            if kind not in found[subject]:
-                return np.full(shape[subject], np.nan, dtype=np.float32)
-            scored = found[subject][kind][0]
-            return np.where(scored.usable, scored.r(name), np.nan).reshape(shape[subject]).astype(np.float32)
-
-        r[kind] = {name: np.concatenate([values(s, name) for s in subjects]) for name in names}
-        p[kind] = np.concatenate(
-            [found[s][kind][1].p if kind in found[s] else np.full(shape[s], np.nan) for s in subjects]
-        )
-    return r, p
-
-
-__all__ += ["region_table"]
