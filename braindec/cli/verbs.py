@@ -21,6 +21,7 @@ LISTED = {
     "twins": "loaders.twins",
     "stimuli": "loaders.stimuli",
     "steps": "signal.steps",
+    "live-steps": "online.steps",
     "transforms": "signal.transforms",
     "encoders": "encoders",
     "decoders": "decoders",
