@@ -78,11 +78,7 @@ def make(
             if session == "E":
                 _save_labels(folder / "true_labels" / f"A{number:02d}E.mat", np.concatenate(classes) + 1)
     write_truth(folder, truth)
-    settings = {
-        "events": {"classes": ["left_hand", "right_hand"]},
-        "epochs": {"tmin": 0.5, "tmax": 3.5},
-        "split": {"by": "run"},
-    }
+    settings = {"events": {"classes": ["left_hand", "right_hand"]}, "split": {"by": "session", "held_out": ["E"]}}
     about = {
         "seed": seed,
         "n_subjects": n_subjects,
@@ -91,7 +87,7 @@ def make(
         "depth": depth,
         "rhythm": rhythm,
     }
-    return Twin(folder, "bci-iv-2a", "bci_iv_2a", "erp_classification", settings=settings, about=about)
+    return Twin(folder, "bci-iv-2a", "bci_iv_2a", "motor_imagery", settings=settings, about=about)
 
 
 def _blinks(rng: np.random.Generator, n_times: int, n: int) -> np.ndarray:
