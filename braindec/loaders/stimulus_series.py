@@ -171,7 +171,7 @@ def hash_of(source: Any) -> str:
     return hashlib.sha256(f"{values.dtype}{values.shape}".encode() + values.tobytes()).hexdigest()[:16]
 
 
-def to_rate(series: Recording, sfreq: float, *, method: str = "nearest") -> Recording:
+def to_rate(series: Recording, sfreq: float, *, method: str = "nearest", blocks: Any = None) -> Recording:
     """Bring a feature series to another sampling frequency; sample 0 stays at time 0.
 
     Parameters
@@ -183,30 +183,45 @@ def to_rate(series: Recording, sfreq: float, *, method: str = "nearest") -> Reco
         "nearest" takes the sample that is nearest in time (the later one of two), "linear" interpolates (and holds the last
         value), "mean" averages the series from each new sample to the next, a sample of the series lasting until its next
         one: for a lower rate it loses nothing.
+    blocks : DataFrame or sequence of (start, stop), optional
+        Samples of one block (s) are made of samples of that block alone.
 
     Raises
     ------
     BraindecError
-        If a rate or method makes no sense.
+        If a rate or method makes no sense, or blocks leave the series.
     """
     sfreq = number(sfreq, "sfreq", least=0, ends=False, unit="Hz")
     if method not in _METHODS:
         raise BraindecError(f"there is no method {method!r}{did_you_mean(str(method), _METHODS)}", allowed=", ".join(_METHODS))  # fmt: skip
     if series.n_times < 1:
         raise BraindecError(f"{series.label}: the series has no sample")
+    name = str(series.info.get("stimulus") or series.label)
+    parts = stretches(blocks, series.duration, sfreq=sfreq, name=name)
+    if not parts:
+        raise BraindecError(f"{name}: the series is shorter than one sample", found=f"{series.duration:g} s", fix=f"a rate above {sfreq:g} Hz")  # fmt: skip
     old = series.load().astype(np.float64)
-    times = np.arange(max(1, n_samples(series.duration, sfreq))) / sfreq * series.sfreq  # in samples of the old series
-    if method == "nearest":
-        new = old[:, np.minimum(np.floor(times + 0.5 + 1e-9).astype(int), series.n_times - 1)]
-    elif method == "linear":
-        at = np.minimum(times, series.n_times - 1)
-        left = np.minimum(np.floor(at).astype(int), max(series.n_times - 2, 0))
-        right = np.minimum(left + 1, series.n_times - 1)
-        new = old[:, left] + (at - left) * (old[:, right] - old[:, left])
-    else:
-        new = _means(old, times, np.minimum(times + series.sfreq / sfreq, series.n_times))
+    new = np.zeros((len(old), parts[-1].last), dtype=np.float32)
+    for part in parts:
+        low = min(round(part.start * series.sfreq), series.n_times - 1)
+        own = old[:, low : max(round(part.stop * series.sfreq), low + 1)]
+        at = np.arange(part.first, part.last) / sfreq * series.sfreq - low  # in samples of the series
+        new[:, part.first : part.last] = _at(own, at, series.sfreq / sfreq, method)
     settings = {**dict(series.info.get("settings") or {}), "rate": {"from": series.sfreq, "method": method}}
-    return series.with_signal(new.astype(np.float32), sfreq=sfreq, settings=settings)
+    return series.with_signal(new, sfreq=sfreq, settings=settings)
+
+
+def _at(values: np.ndarray, at: np.ndarray, step: float, method: str) -> np.ndarray:
+    """Values (n_units, n_times) at the samples ``at``, or their averages from there on for ``step`` samples."""
+    last = values.shape[1] - 1
+    if method == "nearest":
+        return values[:, np.clip(np.floor(at + 0.5 + 1e-9).astype(int), 0, last)]
+    if method == "linear":
+        at = np.clip(at, 0, last)
+        left = np.minimum(np.floor(at).astype(int), max(last - 1, 0))
+        return values[:, left] + (at - left) * (values[:, np.minimum(left + 1, last)] - values[:, left])
+    begin = np.clip(at, 0, last)
+    return _means(values, begin, np.clip(at + step, begin + 1e-6, last + 1))
 
 
 def _means(values: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
