@@ -38,7 +38,7 @@ def imagery_panels(
     metric = str(first.scores["metric"].iloc[0])
     if len(arrays.get(f"null/{metric}", ())):
         decoded = first.scores[(first.scores["row"] == "decoded") & (first.scores["metric"] == metric)]
-        panels.append({"draw": "null_histogram", "title": f"{_spoken(name).capitalize()} against permuted labels",
+        panels.append({"draw": "null_histogram", "title": f"Permuted labels, {_spoken(name)}",
                        "args": {"observed": float(decoded["value"].iloc[0]), "null": f"@null/{metric}", "label": metric.replace("_", " ")},
                        "caption": "Filters, choice of features and linear model were learned anew for each labelling."})  # fmt: skip
     for made in (_patterns(narrow, y, classes), _map(broad, y, classes, span)):

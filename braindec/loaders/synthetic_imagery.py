@@ -110,8 +110,8 @@ def synthetic_imagery(
     for session in range(1, n_sessions + 1):
         change = np.random.default_rng([seed, number, 2, session])
         size = drift if session > 1 else 0.0
-        turn = _rotation(size * change.normal(0, 0.05, 3))
-        now = strength * np.exp(size * change.normal(0, 0.45, len(strength)))
+        turn = _rotation(size * change.normal(0, 0.04, 3))
+        now = strength * np.exp(size * change.normal(0, 0.35, len(strength)))
         loud = float(np.exp(size * change.normal(0, 0.2)))
         motor = _gains(channels, places @ turn.T, _unit(places @ turn.T)) * _MICRO * _RHYTHM
         noise = _gains(channels, brain @ turn.T, directions @ turn.T)

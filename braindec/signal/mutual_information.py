@@ -10,6 +10,8 @@ import numpy as np
 
 from braindec.errors import BraindecError
 
+_NUMBERS = 2**18  # distances held at once
+
 __all__ = ["parzen_information"]
 
 
@@ -40,18 +42,25 @@ def parzen_information(rows: np.ndarray, member: np.ndarray) -> np.ndarray:
             "information on a class needs two rows of each kind or more", found=f"{counts.tolist()} rows"
         )
     prior = counts / n
-    out = np.zeros(rows.shape[1])
-    for j, column in enumerate(np.asarray(rows, dtype=np.float64).T):
-        density = np.empty((2, n))  # of each row's value in each class
-        for k, mine in enumerate((~member, member)):
-            spread = column[mine].std(ddof=1)
-            if not spread > 1e-12 * max(np.abs(column).max(), 1e-300):
-                spread = 1e-6 * max(np.ptp(column), 1e-300)
-            width = spread * (4 / (3 * counts[k])) ** 0.2
-            distance = (column[:, None] - column[mine][None, :]) / width
-            density[k] = np.exp(-0.5 * distance**2).mean(axis=1) / width
-        posterior = prior[:, None] * np.maximum(density, 1e-300)
+    rows = np.ascontiguousarray(np.asarray(rows, dtype=np.float64).T)  # (feature, row)
+    entropy = -np.sum(prior * np.log2(prior))
+    out = np.empty(len(rows))
+    step = max(1, _NUMBERS // n**2)
+    for first in range(0, len(rows), step):
+        part = rows[first : first + step]
+        density = np.stack([_density(part, part[:, mine]) for mine in (~member, member)])  # (class, feature, row)
+        posterior = prior[:, None, None] * np.maximum(density, 1e-300)
         posterior /= posterior.sum(axis=0)
-        remaining = -np.mean(np.sum(posterior * np.log2(np.maximum(posterior, 1e-300)), axis=0))
-        out[j] = max(-np.sum(prior * np.log2(prior)) - remaining, 0.0)
+        remaining = -np.sum(posterior * np.log2(np.maximum(posterior, 1e-300)), axis=0).mean(axis=1)
+        out[first : first + step] = np.maximum(entropy - remaining, 0.0)
     return out
+
+
+def _density(at: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Density of values ``seen`` (feature, row) by Gaussians of Silverman's width, at the values ``at``."""
+    spread = seen.std(axis=1, ddof=1)
+    size = np.abs(at).max(axis=1)
+    spread = np.maximum(spread, np.maximum(1e-9 * size, 1e-300))  # a feature that never changes says nothing
+    width = (spread * (4 / (3 * seen.shape[1])) ** 0.2)[:, None]
+    distance = (at / width)[:, :, None] - (seen / width)[:, None, :]
+    return np.exp(-0.5 * distance**2).mean(axis=2) / width
