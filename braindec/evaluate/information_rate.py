@@ -138,8 +138,8 @@ def information_rate(
     Returns
     -------
     DataFrame
-        Rows itr_mutual_information and itr_wolpaw: metric, version, value (bits a minute), chance, low, high, p, n, bits
-        (a decision), note.
+        information_rate (mutual information), and wolpaw_rate where choices occur about equally often, as it assumes:
+        metric, version, value (bits a minute), chance, low, high, p, n, bits (a decision), note.
 
     Raises
     ------
@@ -180,20 +180,21 @@ def information_rate(
 
     width = t.ppf(0.975, max(1, len(np.unique(units)) - 1)) * errors
     how = f"interval over {home.max() + 1} runs" if home.max() >= 4 else "interval over decisions"
+    even = _alike(table, both, names)
+    said = f"one decision every {seconds:.3g} s, {how}"
     notes = [
-        f"{observed[0]:.3g} bits a decision, one every {seconds:.3g} s; from the confusion matrix, bias of few counts taken away; {how}",
-        f"{observed[1]:.3g} bits a decision, one every {seconds:.3g} s; assumes {n_true} equally likely choices and evenly spread errors"
-        + ("" if _alike(table, both, names) else ", which does not hold here"),
+        f"{observed[0]:.3g} bits a decision from the confusion matrix, the bias of few counts taken away; {said}"
+        + ("" if even else "; choices do not occur equally often, so that Wolpaw's formula does not hold"),
+        f"{observed[1]:.3g} bits a decision; assumes {n_true} equally likely choices and evenly spread errors; {said}",
     ]
     rows = []
-    for i, metric in enumerate(("itr_mutual_information", "itr_wolpaw")):
+    for i, metric in enumerate(("information_rate", "wolpaw_rate")[: 1 + even]):
         p = float(permutation_p(observed[i], null[:, i])) if len(null) else np.nan
         low, high = observed[i] - width[i], observed[i] + width[i]
-        bound = 0.0 if i else -np.inf
-        most = float(np.log2(min(n_true, k)))
-        rows.append({"metric": metric, "version": "1", "value": bits_per_minute(observed[i], seconds), "chance": 0.0,
-                     "low": bits_per_minute(max(bound, low), seconds), "high": bits_per_minute(min(most, high), seconds), "p": p, "n": len(a),
-                     "bits": observed[i], "note": notes[i]})  # fmt: skip
+        low, most = max(low, 0.0) if i else low, float(np.log2(min(n_true, k)))
+        ends = [bits_per_minute(v, seconds) for v in (observed[i], low, min(most, high))]
+        rows.append({"metric": metric, "version": "1", "value": ends[0], "chance": 0.0, "low": ends[1], "high": ends[2], "p": p,
+                     "n": len(a), "bits": observed[i], "note": notes[i]})  # fmt: skip
     return pd.DataFrame(rows)
 
 

@@ -23,8 +23,9 @@ from braindec.online.replay import Replay
 from braindec.stats.bootstrap import bootstrap_interval, bootstrap_weights, interval_of
 from braindec.stats.permutation import permutation_p, sign_flip_test
 
-__all__ = ["Comparison", "Trend", "by_run", "compare", "rolling", "score", "trend"]
+__all__ = ["Comparison", "Trend", "by_run", "compare", "rolling", "score", "score_interval", "trend"]
 
+_FEWEST_RUNS = 5
 _EXACT = 7  # runs up to which all orders are tried
 
 
@@ -53,6 +54,27 @@ def score(found: Replay, metric: str = "balanced_accuracy") -> float:
     if metric == "auc":
         return float(measure.combine(sum(p[0] for p in parts), sum(p[1] for p in parts)))
     return float(measure.combine(*_sums(measure, table, found.classes)))
+
+
+def score_interval(
+    found: Replay, metric: str = "balanced_accuracy", *, n_bootstrap: int = 1000, seed: int = 0
+) -> tuple[float, float, str]:
+    """Return the interval of :func:`score`: over runs when there are 5 or more, else over windows; and which it is."""
+    measure, table = registry.get("evaluate.metrics", metric), found.decided
+    runs = table.groupby(_run_of(table), sort=False).ngroup().to_numpy()
+    codes = codes_of(table["true"].to_numpy(), found.classes)
+    several, rng = len(np.unique(runs)) >= _FEWEST_RUNS, np.random.default_rng([seed, 6])
+    units = runs if several else np.arange(len(table))
+    weights = bootstrap_weights(units, None if several else codes, n=n_bootstrap, rng=rng)
+    if metric == "auc":
+        sums = [_sums(measure, table[runs == r], found.classes, weights[:, runs == r]) for r in np.unique(runs)]
+        above, below = (sum(s[i] for s in sums) for i in (0, 1))
+    else:
+        above, below = _sums(measure, table, found.classes, weights)
+    defined = (below > 0).any(axis=1)
+    low, high = interval_of(measure.combine(above[defined], below[defined]), n_units=len(np.unique(units)))
+    how = "interval over runs" if several else "interval over windows"
+    return max(measure.bounds[0], low), min(measure.bounds[1], high), how
 
 
 def by_run(found: Replay, metric: str = "balanced_accuracy", *, n_bootstrap: int = 500, seed: int = 0) -> pd.DataFrame:

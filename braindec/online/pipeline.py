@@ -135,6 +135,7 @@ class Pipeline:
         lead = self.lead(recording)
         if lead > 0:
             raise _ahead("the pipeline", lead)
+        self.open(recording.sfreq, recording.channels)
         found = self._through(recording, self.steps, chunk)
         record = {"steps": [{n: {k: v for k, v in o.items() if v is not None}} for n, o in self.plan], "lead_s": lead}
         return found.with_signal(found.signal, live_steps=record)

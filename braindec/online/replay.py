@@ -12,8 +12,8 @@ Differs from the reference in: decisions at events by default, and latency is ac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ from braindec.online.stream import PlayerSource
 from braindec.signal.windows import make_windows
 from braindec.types import FitRecord, Recording, Split, Windows
 
-__all__ = ["Replay", "replay", "replay_windows", "with_ticks"]
+__all__ = ["Replay", "replay", "replay_windows", "split_in_time", "with_ticks"]
 
 _LEARN = ("never", "session", "run", *LEARN)
 
@@ -50,6 +50,8 @@ class Replay:
     delay : float
         Group delay of the live steps, s: how old what the decoder sees is.
     learn : str
+    wide : Windows
+        The same windows with what lies before them, for the audit.
     """
 
     decisions: pd.DataFrame
@@ -59,7 +61,7 @@ class Replay:
     classes: np.ndarray
     delay: float
     learn: str = "never"
-    info: Mapping[str, Any] = field(default_factory=dict)
+    wide: Windows | None = None
 
     @property
     def scores(self) -> np.ndarray:
@@ -89,6 +91,7 @@ def replay_windows(
     rename: Mapping[str, str] | None = None,
     idle: str = "rest",
     n_fit: int | None = None,
+    before: float = 0.0,
 ) -> Windows:
     """Return all windows of recordings after live steps, as a replay would see them, with the time of their decision.
 
@@ -108,6 +111,8 @@ def replay_windows(
         Label of moments without an event.
     n_fit : int, optional
         How many recordings the steps that learn may see; all by default.
+    before : float
+        Begin so much before the event, s, when ``tmin`` begins later.
     """
     pipeline = steps if isinstance(steps, Pipeline) else Pipeline(steps)
     listed = [with_ticks(r, every, column=column, idle=idle) for r in recordings] if every else list(recordings)
@@ -116,9 +121,21 @@ def replay_windows(
         chosen = listed[: n_fit or len(listed)]
         pipeline.fit(chosen, [f"{r.label} (all of it)" for r in chosen])
     live = [pipeline.run(r) for r in listed]
-    windows = make_windows(live, tmin=tmin, tmax=tmax, column=column, select=select, rename=rename)
+    windows = make_windows(live, tmin=min(tmin, -before), tmax=tmax, column=column, select=select, rename=rename)
     last = (windows.index[:, 1] + windows.n_times - 1) / windows.sfreq
     return windows.with_trials(decided=last)
+
+
+def split_in_time(windows: Windows, recordings: Sequence[Recording], *, by: str = "run", n_train: int = 1) -> Split:
+    """Return the split of a replay: the first runs or sessions train, all later ones are played."""
+    blocks = _blocks(list(recordings), by, n_train)[windows.index[:, 0]]
+    return Split(
+        np.flatnonzero(blocks < 0), [], np.flatnonzero(blocks >= 0), by=by, ids=windows.ids, name=_after(by, n_train)
+    )
+
+
+def _after(by: str, n_train: int) -> str:
+    return f"after the first {n_train} {by}s" if n_train > 1 else f"after the first {by}"
 
 
 def with_ticks(recording: Recording, every: float, *, column: str = "trial_type", idle: str = "rest") -> Recording:
@@ -158,6 +175,7 @@ def replay(
     chunk: float = 0.1,
     lost: float = 0.0,
     on_gap: str = "hold",
+    before: float = 0.0,
     seed: int = 0,
 ) -> Replay:
     """Train on the first runs or sessions and play the others as if they came live.
@@ -191,6 +209,8 @@ def replay(
         Share of chunks that never arrive (simulated).
     on_gap : {"hold", "skip"}
         See :class:`braindec.online.live.LiveDecoder`.
+    before : float
+        What the audit sees before events, s; windows without it are left out.
     seed : int
         Which chunks are lost.
 
@@ -210,48 +230,57 @@ def replay(
     recordings, pipeline = list(recordings), Pipeline(steps)
     blocks = _blocks(recordings, by, n_train)
     trained = np.flatnonzero(blocks < 0)
-    windows = replay_windows(recordings, steps=pipeline, tmin=tmin, tmax=tmax, every=every, column=column, select=select,
-                             rename=rename, idle=idle, n_fit=len(trained))  # fmt: skip
+    wide = replay_windows(recordings, steps=pipeline, tmin=tmin, tmax=tmax, every=every, column=column, select=select,
+                          rename=rename, idle=idle, n_fit=len(trained), before=before)  # fmt: skip
+    windows = _exactly(wide, tmin, tmax)
     y, home = windows.trials[column].to_numpy(), windows.index[:, 0]
     block_of = blocks[home]
     _both_parts(y, block_of, n_train, by)
-    refit = {"run": _runs(recordings, blocks), "session": _sessions(recordings, blocks)}.get(learn)
     rng = np.random.default_rng([seed, 5])
-    live, rows, splits, records, previous = None, [], [], [], None
-    for number in np.flatnonzero(blocks >= 0):
-        stage = int(refit[number]) if refit is not None else 0
-        if live is None or stage != previous:
-            first = int(np.flatnonzero((refit == stage) if refit is not None else blocks >= 0)[0])
-            train = np.flatnonzero(home < first)
-            tested = np.flatnonzero(
-                np.isin(home, np.flatnonzero(refit == stage)) if refit is not None else block_of >= 0
-            )
-            fitted = clone(decoder).fit(windows[train], y[train])
-            live = LiveDecoder(fitted, pipeline, tmin=tmin, tmax=tmax, every=every, on_gap=on_gap, told=learn in LEARN)
-            name = (
-                f"{learn} {stage + 1}" if refit is not None else f"after the first {n_train} {by}{'s' * (n_train > 1)}"
-            )
-            if len(tested):
-                splits.append(
-                    Split(train, [], tested, by=learn if refit is not None else by, ids=windows.ids, name=name)
-                )
-                records.append((splits[-1], list(getattr(fitted, "fit_records_", []))))
-            previous = stage
-        own = np.flatnonzero(home == number)
-        found = _play(recordings[number], live, windows[own], y[own], learn=learn, feedback=feedback, chunk=chunk, lost=lost, rng=rng)  # fmt: skip
-        rows.append(found.assign(block=int(blocks[number])))
+    rows, splits, records, classes = [], [], [], np.unique(y)
+    for stage in _stages(recordings, blocks, learn, _after(by, n_train)):
+        train, tested = np.flatnonzero(home < stage.runs[0]), np.flatnonzero(np.isin(home, stage.runs))
+        fitted = clone(decoder).fit(windows[train], y[train])
+        live = LiveDecoder(fitted, pipeline, tmin=tmin, tmax=tmax, every=every, on_gap=on_gap, told=learn in LEARN)
+        classes = fitted.classes_
+        if not len(tested):
+            continue
+        splits.append(Split(train, [], tested, by=stage.by or by, ids=windows.ids, name=stage.name))
+        records.append((splits[-1], list(getattr(fitted, "fit_records_", []))))
+        for number in stage.runs:
+            own = np.flatnonzero(home == number)
+            found = _play(recordings[number], live, windows[own], y[own], learn=learn, feedback=feedback, chunk=chunk, lost=lost, rng=rng)  # fmt: skip
+            rows.append(found.assign(block=int(blocks[number])))
     decisions = pd.concat([r for r in rows if len(r)], ignore_index=True)
-    assert live is not None
-    return Replay(
-        decisions,
-        windows,
-        splits,
-        records,
-        live.decoder.classes_,
-        pipeline.delay,
-        learn,
-        {"by": by, "n_train": n_train},
-    )
+    return Replay(decisions, windows, splits, records, classes, pipeline.delay, learn, wide)
+
+
+class _Stage(NamedTuple):
+    """Runs that one fitted decoder plays; it was trained on all runs before the first of them."""
+
+    name: str
+    by: str
+    runs: list[int]
+
+
+def _stages(recordings: Sequence[Recording], blocks: np.ndarray, learn: str, after: str) -> list[_Stage]:
+    played = np.flatnonzero(blocks >= 0)
+    if learn == "run":
+        return [_Stage(recordings[n].label, "run", [int(n)]) for n in played]
+    if learn == "session":
+        number = _numbered([_session(r) for r in recordings])[played]
+        return [
+            _Stage(f"session {_session(recordings[played[number == k][0]])}", "session", played[number == k].tolist())
+            for k in np.unique(number)
+        ]
+    return [_Stage(after, "", played.tolist())]
+
+
+def _exactly(wide: Windows, tmin: float, tmax: float) -> Windows:
+    """The span of the windows that is decided on, by samples as a live decoder counts them."""
+    first, n_times = round(tmin * wide.sfreq), round((tmax - tmin) * wide.sfreq)
+    skip = first - round(wide.tmin * wide.sfreq)
+    return replace(wide, index=wide.index + np.array([0, skip]), n_times=n_times, tmin=first / wide.sfreq)
 
 
 def _play(
@@ -327,17 +356,6 @@ def _numbered(values: Sequence[Any]) -> np.ndarray:
         raise BraindecError("the recordings are not in order of time", found=", ".join(map(str, values)),
                             fix="sort them by session and run")  # fmt: skip
     return np.array([order.index(v) for v in values])
-
-
-def _runs(recordings: Sequence[Recording], blocks: np.ndarray) -> np.ndarray:
-    first = int(np.flatnonzero(blocks >= 0)[0])
-    return np.arange(len(recordings)) - first
-
-
-def _sessions(recordings: Sequence[Recording], blocks: np.ndarray) -> np.ndarray:
-    number = _numbered([_session(r) for r in recordings])
-    stage = number - number[np.flatnonzero(blocks >= 0)[0]]
-    return np.where(blocks >= 0, stage, -1)
 
 
 def _both_parts(y: np.ndarray, block_of: np.ndarray, n_train: int, by: str) -> None:
