@@ -18,7 +18,6 @@ from scipy.stats import t as student
 from braindec.errors import BraindecError
 from braindec.signal._clock_envelopes import local_delays
 from braindec.signal._clock_match import Matched, match_times
-from braindec.stats.asked import number
 
 __all__ = ["Clock", "align_audio", "align_clock"]
 
@@ -134,10 +133,7 @@ def align_clock(
         jitter are beyond their limits: what was found, what is allowed, what to do.
     """
     limits = _limits(limit_ppm, limit_jitter, level)
-    tolerance, least = (
-        number(tolerance, "tolerance", least=0, ends=False, unit="s"),
-        number(least, "least", least=0, most=1),
-    )
+    tolerance, least = _number(tolerance, "tolerance", 0, np.inf, "s"), _number(least, "least", 0, 1)
     a, order_a = _times(times_stimulus, f"{label}: times of the stimulus")
     b, order_b = _times(times_recording, f"{label}: times of the recording")
     if paired:
@@ -194,9 +190,9 @@ def align_audio(
         If the sound is not in the channel, or drift or jitter are beyond their limits.
     """
     limits = _limits(limit_ppm, limit_jitter, level)
-    window = number(window, "window", least=0.5, unit="s")
+    window = _number(window, "window", 0.5, np.inf, "s")
     channel, played = _course(recorded, f"{label}: the channel"), _course(sound, f"{label}: the sound")
-    number(sfreq, "sfreq", least=50, unit="Hz"), number(sound_sfreq, "sound_sfreq", least=50, unit="Hz")
+    _number(sfreq, "sfreq", 50, np.inf, "Hz"), _number(sound_sfreq, "sound_sfreq", 50, np.inf, "Hz")
     found = local_delays(channel, played, sfreq=float(sfreq), sound_sfreq=float(sound_sfreq), window=window,
                          max_drift=min(_WIDER * limit_ppm * 1e-6, 0.02))  # fmt: skip
     if len(found.at) < _FEW:
@@ -271,8 +267,22 @@ def _within(clock: Clock, label: str, limit_ppm: float, limit_jitter: float) -> 
 
 
 def _limits(limit_ppm: float, limit_jitter: float, level: float) -> tuple[float, float, float]:
-    return (number(limit_ppm, "limit_ppm", least=0, ends=False), number(limit_jitter, "limit_jitter", least=0, ends=False, unit="s"),
-            number(level, "level", least=0, most=1, ends=False))  # fmt: skip
+    return (
+        _number(limit_ppm, "limit_ppm", 0, 1e5),
+        _number(limit_jitter, "limit_jitter", 0, np.inf, "s"),
+        _number(level, "level", 0.5, 0.9999),
+    )
+
+
+def _number(value: Any, name: str, least: float, most: float, unit: str = "") -> float:
+    """A number above 0, from ``least`` to ``most``."""
+    real = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if real and np.isfinite(value) and value > 0 and least <= value <= most:
+        return float(value)
+    raise BraindecError(
+        f"{name}={value!r} does not work",
+        allowed=f"a number above 0, {least:g} to {most:g}{' ' + unit if unit else ''}",
+    )
 
 
 def _times(values: Any, what: str) -> tuple[np.ndarray, np.ndarray]:
