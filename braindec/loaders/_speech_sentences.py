@@ -14,6 +14,7 @@ from braindec.errors import BraindecError, did_you_mean
 __all__ = ["add_sentences", "need", "normalised", "sentence_id"]
 
 _TITLES = ("mr", "mrs", "ms", "dr", "st", "prof")
+_NOTHING = ("", "n/a", "nan", "None")
 _CLOSERS = "\"'\u2019\u201d\u00bb)]}"
 
 
@@ -87,9 +88,8 @@ def add_sentences(
     fresh = _fresh(mine, column, ends, pause, {a.lower() for a in abbreviations})
     number = fresh.cumsum()
     texts = mine["text"].astype(str).groupby(number).agg(" ".join)
-    written = mine["sentence"] if "sentence" in mine and column in (None, "sentence") else None
-    if written is not None:
-        texts = written.astype(str).groupby(number).first()
+    if column in (None, "sentence") and _written(mine):
+        texts = mine["sentence"].astype(str).groupby(number).first()
     index = mine.groupby(number).cumcount()
     filled = pd.DataFrame({"sentence": number.map(texts), "word_index": index}, index=mine.index)
     ids = {text: sentence_id(text) for text in dict.fromkeys(filled["sentence"])}
@@ -113,8 +113,12 @@ def _fresh(
             fresh |= words[name].astype(str) != words[name].astype(str).shift()
     if column is not None:
         need(words, (column,))
+        missing = words[column].isna() | words[column].astype(str).isin(_NOTHING)
+        if missing.any():
+            raise BraindecError(f"{int(missing.sum())} of {len(words)} words have no {column}", found=f"the first is {words['text'][missing].iloc[0]!r}",
+                                fix="fill the column, or leave these words out")  # fmt: skip
         return fresh | (words[column].astype(str) != words[column].astype(str).shift())
-    if "sentence" in words and not words["sentence"].astype(str).isin(["", "n/a", "nan", "None"]).any():
+    if _written(words):
         fresh |= words["sentence"] != words["sentence"].shift()
         if "word_index" in words:
             fresh |= pd.to_numeric(words["word_index"]).diff() <= 0
@@ -132,6 +136,11 @@ def _fresh(
             fix="name the column that numbers sentences (column=...), or the silence in s that ends one (pause=...)",
         )  # fmt: skip
     return fresh | last.shift(fill_value=False)
+
+
+def _written(words: pd.DataFrame) -> bool:
+    """Whether the table says the sentence of each word."""
+    return "sentence" in words and not (words["sentence"].isna() | words["sentence"].astype(str).isin(_NOTHING)).any()
 
 
 def _phonemes_in_words(table: pd.DataFrame, kinds: pd.Series) -> pd.DataFrame:

@@ -22,6 +22,8 @@ __all__ = [
     "read_words_csv", "sentence_id",
 ]  # fmt: skip
 
+_FILLED = 0.1  # share of the recording over which words spread when their unit is right
+
 
 def place(words: pd.DataFrame, starts: Mapping[str, float], *, label: str = "the recording") -> pd.DataFrame:
     """Put words of sounds into a recording: ``onset`` = when the sound began + ``audio_onset``.
@@ -98,7 +100,7 @@ def _cause(onsets: np.ndarray, duration: float, sfreq: float | None) -> tuple[st
     if sfreq is not None:
         units.append((sfreq, f"samples at {sfreq:g} Hz", f"divide onsets by {sfreq:g}, or read them with unit='samples', sfreq={sfreq:g}"))  # fmt: skip
     if onsets.min() >= 0 and onsets.max() > 5 * duration:
-        fitting = [u for u in units if onsets.max() / u[0] < duration]
+        fitting = [u for u in units if onsets.max() / u[0] < duration and span / u[0] > _FILLED * duration]
         if fitting:  # of those that fit, the one that fills most of the recording
             _, name, fix = min(fitting, key=lambda u: u[0])
             return f"they look like {name}", fix
