@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -51,13 +52,15 @@ def evidence_curve(
     Raises
     ------
     BraindecError
-        If lengths differ.
+        If lengths differ, or repeats do not rise.
     """
     x, share, rate = (numbers(k, v, ndim=1) for k, v in (("repeats", repeats), ("accuracy", accuracy), ("bits", bits)))
     if not len(x) == len(share) == len(rate):
         raise BraindecError(
             "repeats, accuracy and bits must have one length", found=f"{len(x)}, {len(share)}, {len(rate)}"
         )
+    if (np.diff(x) <= 0).any():
+        raise BraindecError("repeats must rise", found=", ".join(f"{v:g}" for v in x[:8]))
     figure, axes = panes(ax, 1, 2, width=WIDE, height=2.8)
     left, right = axes[0]
     if low is not None and high is not None:
