@@ -1,6 +1,6 @@
-"""Reference: potentials against the mean of all good electrodes, against named ones, or between neighbours of a shaft.
+"""Reference: potentials against the mean of all good electrodes, against named ones, or against neighbours of a shaft.
 
-Source: Li et al. (2018, NeuroImage 183) on bipolar references of depth electrodes; Bertrand, Perrin & Pernier (1985) on
+Source: Li et al. (2018, NeuroImage 183) on bipolar and Laplacian references of depth electrodes; Bertrand, Perrin & Pernier (1985) on
 the average reference, which leaves one dimension less than there are electrodes.
 """
 
@@ -26,7 +26,11 @@ _CONTACT = re.compile(r"^(.*?)(\d+)(\D*)$")
 
 
 def reference(
-    recording: Recording, *, kind: str | list[str] = "average", pairs: list[tuple[str, str]] | None = None
+    recording: Recording,
+    *,
+    kind: str | list[str] = "average",
+    pairs: list[tuple[str, str]] | None = None,
+    ends: str = "one-sided",
 ) -> Recording:
     """Change the reference of electrodes (types eeg, ecog, seeg, dbs); other channels stay as they are.
 
@@ -34,12 +38,17 @@ def reference(
     ----------
     recording : Recording
         Bad electrodes never enter a reference.
-    kind : "average", "bipolar" or list of str
+    kind : "average", "bipolar", "laplacian" or list of str
         "average": minus the mean of the good electrodes of the same type. "bipolar": each electrode minus its neighbour,
-        by name (shaft and number: A1 - A2, A2 - A3, ...) unless ``pairs`` are given; the position is the midpoint. Names:
+        by name (shaft and number: A1 - A2, A2 - A3, ...) unless ``pairs`` are given; the position is the midpoint.
+        "laplacian": each contact minus the mean of its two neighbours on the shaft (A2 - (A1 + A3) / 2); names and positions
+        stay. A contact without good neighbours is left out, and said. Names:
         minus the mean of these electrodes; a single one, which would become 0, is left out afterwards.
     pairs : list of (str, str), optional
         Names of bipolar pairs. Name them for grids, whose rows end where numbers go on.
+    ends : {"one-sided", "drop"}
+        Of "laplacian": what becomes of a contact with one good neighbour, as at the ends of a shaft and beside a bad contact:
+        it minus that neighbour (a bipolar derivation), or nothing. ``info["warnings"]`` names them.
 
     Raises
     ------
@@ -53,12 +62,16 @@ def reference(
                             allowed=", ".join(_TYPES), fix="say the types in channels.tsv")  # fmt: skip
     if pairs is not None and kind not in ("average", "bipolar"):
         raise BraindecError("pairs are for bipolar references", found=f"kind {kind!r}", fix="use kind: bipolar")
+    if ends not in ("one-sided", "drop"):
+        raise BraindecError(f"ends of a Laplacian reference cannot be {ends!r}", allowed="one-sided, drop")
     if kind == "bipolar" or pairs is not None:
         return _bipolar(recording, electrodes, pairs)
+    if kind == "laplacian":
+        return _laplacian(recording, electrodes, ends)
     if isinstance(kind, str) and kind != "average":
-        known = ["average", "bipolar"]
+        known = ["average", "bipolar", "laplacian"]
         raise BraindecError(f"there is no reference {kind!r}{did_you_mean(kind, known)}",
-                            allowed="average, bipolar, or a list of channel names", fix=f"for one channel write [{kind}]")  # fmt: skip
+                            allowed="average, bipolar, laplacian, or a list of channel names", fix=f"for one channel write [{kind}]")  # fmt: skip
     return _average(recording, electrodes) if kind == "average" else _named(recording, electrodes, list(kind))
 
 
@@ -136,6 +149,35 @@ def _bipolar(recording: Recording, electrodes: np.ndarray, pairs: list | None) -
     table = _bipolar_table(recording.channels, first, second, others, dead=flat)
     found = replace(recording, channels=table, signal=data, info={**recording.info, "reference": "bipolar"})
     return add_warning(found, f"pairs with bad electrodes left out: {', '.join(lost)}") if lost else found
+
+
+def _laplacian(recording: Recording, electrodes: np.ndarray, ends: str) -> Recording:
+    names = recording.ch_names
+    good = electrodes & (recording.channels["status"] != "bad").to_numpy()
+    beside: dict[str, list[str]] = {}
+    for a, b in neighbours([n for n, g in zip(names, good, strict=True) if g]):
+        beside.setdefault(a, []).append(b)
+        beside.setdefault(b, []).append(a)
+    wanted = 1 if ends == "one-sided" else 2
+    kept = [n for n, e in zip(names, electrodes, strict=True) if not e or len(beside.get(n, [])) >= wanted]
+    centres = [n for n in kept if n in beside]
+    if not centres:
+        raise BraindecError(
+            f"{recording.label}: no contact has {wanted} good neighbour{'s' if wanted > 1 else ''} by name", found=", ".join(names[:12]),
+            fix="names are a shaft and a number (A1, A2, A3); use ends: one-sided for shafts of two contacts",
+        )  # fmt: skip
+    place = {n: i for i, n in enumerate(names)}
+    weights = np.eye(recording.n_channels)
+    for name in centres:
+        weights[place[name], [place[b] for b in beside[name]]] -= 1 / len(beside[name])
+    rows = np.array([place[n] for n in kept])
+    found = _mix(recording, weights, reference="laplacian").select(rows)
+    one_sided, lost = [n for n in centres if len(beside[n]) == 1], [n for n in names if n not in set(kept)]
+    if one_sided:
+        found = add_warning(
+            found, f"Laplacian of contacts with one good neighbour is against it alone: {', '.join(one_sided)}"
+        )
+    return add_warning(found, f"left out for lack of good neighbours: {', '.join(lost)}") if lost else found
 
 
 def _bipolar_table(
