@@ -32,11 +32,11 @@ from braindec.loaders.published import published_step
 from braindec.types import Recording, Windows
 from braindec.types.signals import Signal
 
-__all__ = ["load", "files", "subjects"]
+__all__ = ["CHOSEN", "load", "files", "subjects"]
 
 _PLACES = ("data/seeg.he2023xuanwu", "seeg.he2023xuanwu", ".")
 _TASK = "word-recitation"
-_CHOSEN = {
+CHOSEN = {
     "001": "SM8 SM9 SM7 SM11 P4 SM10 SM6 P3 SM5 CI9", "002": "TI'2 TI'3 TI'1 TI'6 TI'4 TI'7 ST'3 ST'2 ST'4 FP'4",
     "003": "ST3 ST1 ST2 ST9 TI'4 TI'3 ST4 TI'2 ST7 TI'8", "004": "D12 D13 C4 C3 D11 D14 D10 D9 D5 C15",
     "005": "E8 E9 E6 E7 E11 E12 E5 E10 C10 E4", "006": "D3 D1 D6 D2 D5 D4 D7 D8 G8 E13",
@@ -268,13 +268,13 @@ def _channels(known: list[list[str]], wanted: str | Sequence[str], label: str) -
     if wanted == "all":
         return common
     if isinstance(wanted, str) and wanted == "chosen":
-        if label not in _CHOSEN:
+        if label not in CHOSEN:
             raise BraindecError(
                 f"the authors name no channels for subject {label}",
-                allowed=", ".join(_CHOSEN),
+                allowed=", ".join(CHOSEN),
                 fix="channels: all, or a list of names",
             )
-        wanted = _CHOSEN[label].split()
+        wanted = CHOSEN[label].split()
     names = [wanted] if isinstance(wanted, str) else [str(n) for n in wanted]
     missing = [n for n in names if n not in common]
     if missing:

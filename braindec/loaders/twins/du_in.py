@@ -1,11 +1,9 @@
 """Twin of Du-IN (Zheng et al. 2024): the pickles that the reader ``du_in`` describes, items of the class ``utils.DotDict`` as published.
 
-Speech regions (channels named SM and TI here) carry word latents in the envelope of their 70 to 120 Hz activity and in a slow response; the
-other channels carry noise, some of which drifts over minutes. Truth: ``words`` (word, latent), and for a subject "001/tuned" (channel,; True where words
-are carried), "001/weights" (latent, channel).
-
-``channels: chosen`` cannot be used with the twin's names; ``settings`` take all channels. ``truth`` holds under "001/chosen" the ten channels that look best
-on all trials: what a selection that saw test trials would take.
+Some channels carry word latents in the envelope of their 70 to 100 Hz activity and in a slow response; the others carry noise that drifts over minutes.
+Planted leak: the ten channels that look best on **all** trials, test trials among them, bear the names that the authors chose for that subject, so
+``channels: chosen`` takes what a selection that saw everything would take. ``settings`` take all channels. Truth: ``words`` (word, latent), and for a subject
+"001/tuned" (channel,; True where words are carried), "001/weights" (latent, channel), "001/chosen" (10,) the places of the ten.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ import numpy as np
 from braindec.files import written_whole
 from braindec.loaders._twin_evoked import background
 from braindec.loaders._twin_pickle import plain_pickle
+from braindec.loaders.readers.du_in import CHOSEN
 from braindec.loaders.twin import Twin, write_truth
 
 __all__ = ["make"]
@@ -65,14 +64,16 @@ def make(
         label = f"{number:03d}"
         tuned = np.zeros(n_channels, dtype=bool)
         tuned[rng.permutation(n_channels)[:n_tuned]] = True
-        labels = [f"{'SM' if t else 'P'}{k + 1}" for k, t in enumerate(tuned)]
         weights = rng.normal(size=(_LATENTS, n_channels)) * tuned / np.sqrt(_LATENTS)
-        everything, shown = [], []
-        for run in range(1, n_runs + 1):
+        runs = []
+        for _ in range(n_runs):
             order = rng.permutation(np.repeat(np.arange(n_words), n_repetitions))
-            data = _trials(rng, amplitude * words[order] @ weights, sfreq, duration)
+            runs.append((order, _trials(rng, amplitude * words[order] @ weights, sfreq, duration)))
+        chosen = _best(np.concatenate([d for _, d in runs]), np.concatenate([o for o, _ in runs]))
+        labels = _labels(label, n_channels, chosen)
+        for run, (order, data) in enumerate(runs, start=1):
             items = [{"name": names[w], "data_s": d} for w, d in zip(order, data, strict=True)]
-            place = (
+            home = (
                 folder
                 / "data"
                 / "seeg.he2023xuanwu"
@@ -81,15 +82,9 @@ def make(
                 / f"run{run}"
                 / "dataset.bipolar.default.unaligned"
             )
-            _save(place / "data", items)
-            _save(place / "info", {"ch_names": labels})
-            everything.append(data)
-            shown.append(order)
-        truth |= {
-            f"{label}/tuned": tuned,
-            f"{label}/weights": weights,
-            f"{label}/chosen": _best(np.concatenate(everything), np.concatenate(shown)),
-        }
+            _save(home / "data", items)
+            _save(home / "info", {"ch_names": labels})
+        truth |= {f"{label}/tuned": tuned, f"{label}/weights": weights, f"{label}/chosen": chosen}
     write_truth(folder, truth)
     settings = {
         "signal": [],
@@ -132,6 +127,14 @@ def _best(data: np.ndarray, order: np.ndarray, n: int = 10) -> np.ndarray:
     means = np.stack([level[order == w].mean(axis=0) for w in np.unique(order)])
     within = np.mean([level[order == w].var(axis=0) for w in np.unique(order)], axis=0)
     return np.sort(np.argsort(-means.var(axis=0) / within, kind="stable")[:n])
+
+
+def _labels(subject: str, n_channels: int, chosen: np.ndarray) -> list[str]:
+    """Names of the channels: those of the authors' choice for the chosen ones."""
+    labels = [f"Z{k + 1}" for k in range(n_channels)]
+    for place, name in zip(chosen, CHOSEN[subject].split(), strict=True):
+        labels[place] = name
+    return labels
 
 
 def _save(path: Path, value: list | dict) -> None:
