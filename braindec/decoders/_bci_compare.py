@@ -115,8 +115,12 @@ def compare_decoders(
 
 
 def _names(decoders: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names of the decoders; one that comes twice is numbered."""
-    names = [str(d["name"]) for d in decoders]
+    """Names of the decoders; one that comes twice is told by the options in which it differs."""
+    names = []
+    for options in decoders:
+        twins = [d for d in decoders if d["name"] == options["name"]]
+        own = [f"{k}={v}" for k, v in options.items() if k != "name" and any(t.get(k) != v for t in twins)]
+        names.append(" ".join([str(options["name"]), *own]).replace(", ", " "))
     return [n if names.count(n) == 1 else f"{n} {names[: i + 1].count(n)}" for i, n in enumerate(names)]
 
 

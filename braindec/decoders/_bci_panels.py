@@ -56,6 +56,11 @@ def imagery_panels(
             "The decoder that adapts is told right or wrong after each of its decisions on held-out windows, as in use; each score counts "
             "decisions made before their feedback. A trial is an episode of one step (a contextual bandit)."
         )
+    if found.scores["decoder"].str.contains("recentre").any():
+        notes.append(
+            "Re-centring moves the windows of a held-out session by their own mean: no label is used, but these windows are seen together "
+            "before any is decided on (transductive)."
+        )
     return arrays, panels, _answers(found.scores, name), notes
 
 
@@ -130,14 +135,14 @@ def _map(
 
 
 def _answers(scores: pd.DataFrame, first: str) -> list[Any]:
+    """Which decoders are told apart from the first, and what feedback adds."""
     found: list[Any] = []
     for row in scores[scores["metric"] == "balanced_accuracy_difference"].itertuples():
-        about = (
-            f"Against {_spoken(first)} on the same windows"
-            if row.row == f"over_{first}"
-            else "Learning from feedback during use"
-        )
+        against = row.row == f"over_{first}"
         says = "higher:" if row.low > 0 else "lower:" if row.high < 0 else "not told apart:"
+        if against and says == "not told apart:":
+            continue
+        about = f"Against {_spoken(first)} on the same windows" if against else "Learning from feedback during use"
         found.append({"about": about, "says": says, "item": _spoken(str(row.decoder))})
     return found
 
@@ -191,8 +196,8 @@ def _course(results: Sequence[Result], arrays: dict[str, Any]) -> list[Panel]:
     arrays.update({"course/trials": np.arange(1, n + 1) * _BLOCK, "course/value": mean, "course/low": np.clip(mean - error, 0, 1),
                    "course/high": np.clip(mean + error, 0, 1)})  # fmt: skip
     chance = float(results[0].scores["chance"].iloc[0])
-    return [{"draw": "calibration_curve", "title": "Along the held-out session",
-             "args": {"amount": "@course/trials", "value": "@course/value", "low": "@course/low", "high": "@course/high", "chance": chance,
-                      "conditions": ["adapting", "static twin"], "unit": "trials", "metric": "accuracy"},
+    return [{"draw": "adaptation_course", "title": "Along the held-out session",
+             "args": {"trials": "@course/trials", "values": "@course/value", "low": "@course/low", "high": "@course/high", "chance": chance,
+                      "labels": ["adapting", "static twin"]},
              "caption": f"Share of right decisions in blocks of {_BLOCK} held-out trials, mean over {len(pairs)} subjects; bands: 95 % over "
              "subjects (normal)."}]  # fmt: skip

@@ -113,7 +113,7 @@ class AdaptiveQ(ClassifierMixin, BaseEstimator):
         *,
         n_filters: int = 2,
         cov_shrinkage: float | str = "auto",
-        epochs: int = 40,
+        epochs: int = 25,
         batch_size: int = 32,
         lr: float = 5e-3,
         weight_decay: float = 1e-2,

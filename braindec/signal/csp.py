@@ -200,7 +200,7 @@ def csp_filters(means: np.ndarray, *, n_filters: int = 3, space: np.ndarray | No
 
 def log_power(covs: np.ndarray, filters: np.ndarray) -> np.ndarray:
     """Return the log variance of each component in each window, shape (n_windows, n_filters)."""
-    power = np.einsum("fc,ncd,fd->nf", filters, covs, filters, optimize=True)
+    power = (np.matmul(filters, covs) * filters).sum(axis=2)
     return np.log(np.maximum(power, 1e-12 * max(float(np.abs(power).max(initial=0.0)), 1e-300)))
 
 
