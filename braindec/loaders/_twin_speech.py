@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError
+from braindec.evaluate.splits import content_split
 from braindec.loaders._speech_brain import helmet
 from braindec.loaders._twin_files import save_json, save_tsv
-from braindec.loaders.synthetic_speech import Story, made_up_story
+from braindec.loaders.synthetic_speech import SpeechTruth, Story, made_up_story
 from braindec.loaders.twin import write_truth
+from braindec.signal.speech_windows import speech_windows
 from braindec.types import Recording
 
 __all__ = [
@@ -23,10 +26,17 @@ __all__ = [
     "save_bids_meg",
     "save_fif",
     "save_textgrid",
+    "settings_of",
     "stories_of",
     "write_speech_truth",
 ]
 
+# settings of a first look at a few sentences: shares that few contents allow, and little training
+_SMALL: dict[str, Any] = {
+    "decoder": {"epochs": 2, "n_batches": 4}, "baselines": ["ridge"], "controls": ["label_shuffle"], "calibration": {"n_draws": 0},
+    "n_permutations": 200, "n_bootstrap": 200,
+}  # fmt: skip
+_SHARES = {"test": 0.35, "validation": 0.25}
 _IDS = (100, 103, 110, 120)  # FIFF_FILE_ID, BLOCK_ID, PARENT_FILE_ID, PARENT_BLOCK_ID
 _ID_STRUCT = 31
 
@@ -59,6 +69,34 @@ def envelope(story: Story, sfreq: float) -> np.ndarray:
     edges = np.round(np.arange(int(story.duration * sfreq) + 1) / sfreq * story.sfreq).astype(int)
     total = np.r_[0.0, np.cumsum(np.abs(story.sound), dtype=np.float64)]
     return np.diff(total[edges]) / np.diff(edges)
+
+
+def settings_of(recordings: Sequence[Recording], n_sentences: int, **windows: Any) -> dict[str, Any]:
+    """Return settings of the recipe for this size: those of the recipe from 40 sentences on, else a first look.
+
+    Few contents may all be hashed into one part, so a seed is looked for with which every part holds two or more.
+    """
+    cut = {"windows": windows} if windows else {}
+    if n_sentences >= 40:
+        return cut
+    return {**_SMALL, **cut, "split": {**_SHARES, "seed": _split_seed(recordings, windows)}}
+
+
+def _split_seed(recordings: Sequence[Recording], windows: dict[str, Any]) -> int:
+    """The first seed with which every part holds two contents; 0 where there are too few, as the recipe will say."""
+    mine = [r for r in recordings if r.info["subject"] == recordings[0].info["subject"]]
+    try:
+        contents = speech_windows(mine, **windows).trials[["content_id"]].drop_duplicates().reset_index(drop=True)
+    except BraindecError:  # no window fits
+        return 0
+    for seed in range(200):
+        try:
+            split = content_split(contents, "content_id", **_SHARES, seed=seed)
+        except BraindecError:  # a part is empty
+            continue
+        if min(len(split.train), len(split.validation), len(split.test)) >= 2:
+            return seed
+    return 0
 
 
 def stories_of(names: Sequence[str], *, n_sentences: int, seed: int, leak: bool = False) -> list[Story]:
@@ -139,7 +177,7 @@ def save_textgrid(path: Path, seconds: float, tiers: dict[str, pd.DataFrame]) ->
     path.write_text("\n".join(lines) + "\n", encoding="utf8")
 
 
-def write_speech_truth(folder: Path, truth, subjects: dict[str, str]) -> None:
+def write_speech_truth(folder: Path, truth: SpeechTruth, subjects: dict[str, str]) -> None:
     """Write what was planted; ``subjects`` maps the numbers of the simulation to the labels of the layout."""
     arrays = {}
     for name, values in truth.arrays().items():

@@ -25,6 +25,7 @@ from braindec.loaders._speech_sounds import LONGEST, PHONEMES, SOUND_RATE, phone
 from braindec.loaders.speech_events import EVENT_COLUMNS, sentence_id
 from braindec.stats.asked import number, seed_of, whole
 from braindec.types import Recording
+from braindec.types.signals import ArraySignal
 
 __all__ = ["SpeechTruth", "Story", "made_up_stories", "made_up_story", "speech_recordings"]
 
@@ -70,9 +71,9 @@ class Story:
     @property
     def sentences(self) -> pd.DataFrame:
         """One row a sentence, in the columns of ``words``; ``text`` is the sentence, ``word_index`` 0."""
-        first = self.words.groupby(self.words["word_index"].eq(0).cumsum(), sort=False)
-        table = first.head(1).reset_index(drop=True)
-        ends = first.apply(lambda g: (g["onset"] + g["duration"]).max(), include_groups=False).to_numpy()
+        number = self.words["word_index"].eq(0).cumsum()
+        table = self.words.groupby(number, sort=False).head(1).reset_index(drop=True)
+        ends = (self.words["onset"] + self.words["duration"]).groupby(number, sort=False).max().to_numpy()
         return table.assign(text=table["sentence"], trial_type="sentence", duration=ends - table["onset"].to_numpy())
 
     def events(self, start: float = 0.0, *, phonemes: bool = True) -> pd.DataFrame:
@@ -271,7 +272,7 @@ def speech_recordings(
                         "modality": modality}  # fmt: skip
                 starts += [(who, str(session), s.name, begin) for begin, s in zip(begins, order, strict=False)]
                 events = pd.concat([s.events(b) for b, s in zip(begins, order, strict=False)], ignore_index=True)
-                recordings.append(Recording(_SCALE[modality] * signal, sfreq, mine, events, info))
+                recordings.append(Recording(ArraySignal(_SCALE[modality] * signal), sfreq, mine, events, info))
     truth = SpeechTruth(
         _speech_brain.COMPONENTS, features, {w: b.topographies for w, b in brains.items()}, {w: b.mixing for w, b in brains.items()},
         {w: b.trfs for w, b in brains.items()}, next(iter(brains.values())).lags,
@@ -321,7 +322,8 @@ def _own_sensors(channels: pd.DataFrame, rng: np.random.Generator) -> pd.DataFra
     mine = channels.iloc[keep].reset_index(drop=True)
     moved = mine[["x", "y", "z"]].to_numpy(dtype=float) + rng.normal(0, 0.003, (len(mine), 3))
     if "loc" in mine:  # coils: place first, then directions
-        mine = mine.assign(loc=[[*place.tolist(), *old[3:]] for place, old in zip(moved, mine["loc"], strict=True)])
+        loc = np.array(mine["loc"].tolist(), dtype=float)
+        mine["loc"] = np.column_stack([moved, loc[:, 3:]]).tolist()
     return mine.assign(**dict(zip("xyz", moved.T, strict=True)))
 
 

@@ -10,7 +10,8 @@ descriptor and from public code that reads it:
 
 From memory: that each section has one row ``wav_onset`` (plain or numbered like the words). Where it is missing, the section begins
 with its first row. The table says nothing of sentences: a ``pause`` ends one, so they are stretches of speech, not sentences of the text;
-the same stretch has the same ``sentence_id`` in all subjects.
+the same stretch has the same ``sentence_id`` in all subjects. Times in the sound are differences of times of the recording, to the ms, so that they
+are the same for all subjects.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def _tables(recording: Recording, *, phonemes: bool, pause: float) -> list[pd.Da
     rows = rows[rows["trial_type"].notna() & ~rows["text"].str.lower().isin(SILENCE)]
     session = int(re.sub(r"\D", "", str(recording.info.get("session") or "0")) or 0)
     names = {number: f"{session:02d}_{int(number)}.wav" for number in begins}
-    rows = rows.assign(audio=rows["section"].map(names), audio_onset=rows["onset"] - rows["section"].map(begins),
+    rows = rows.assign(audio=rows["section"].map(names), audio_onset=(rows["onset"] - rows["section"].map(begins)).round(3),
                        story=f"story-{session:02d}", text=rows["text"].str.lower().where(rows["trial_type"] == "word", rows["text"]))  # fmt: skip
     rows = rows.sort_values(["onset", "trial_type"], ascending=[True, False], kind="stable").reset_index(drop=True)
     rows["duration"] = _durations(rows)
@@ -160,8 +161,8 @@ def _sections(recording: Recording, rows: pd.DataFrame) -> dict[float, float]:
     first = rows[rows["section"].notna()].groupby("section")["onset"].min().sort_index()
     wav = rows["type"].astype(str).str.extract(_WAV)[0]
     marked = rows[rows["type"].astype(str).str.match(_WAV)]
-    begins = {}
-    for number, onset in first.items():
+    begins: dict[float, float] = {}
+    for number, onset in zip(first.index.astype(float), first.astype(float), strict=True):
         numbered = marked[pd.to_numeric(wav.loc[marked.index]) == number]["onset"]
         earlier = marked[marked["onset"] <= onset + 1e-3]["onset"]
         begins[number] = float(numbered.iloc[0] if len(numbered) else earlier.max() if len(earlier) else onset)

@@ -175,9 +175,9 @@ def _played(recording: Recording, texts: Mapping[str, str], condition: str | Non
 def _spoken(played: pd.DataFrame, read: Mapping[str, pd.DataFrame], phonemes: bool) -> pd.DataFrame:
     """Words and phonemes of every sound at the time when it was played; a sound that is played twice is there twice."""
     parts = []
-    for row in played.itertuples():
-        own = read[str(row[played.columns.get_loc("_number") + 1])]
-        parts.append(place(own, {row.audio: row.onset}).assign(condition=row.condition, story=row.story))
+    for row in played.to_dict("records"):
+        placed = place(read[row["_number"]], {row["audio"]: row["onset"]})
+        parts.append(placed.assign(condition=row["condition"], story=row["story"]))
     spoken = pd.concat(parts, ignore_index=True)
     return spoken if phonemes else spoken[spoken["trial_type"] == "word"]
 

@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from braindec.loaders._twin_files import save_json, save_tsv
-from braindec.loaders._twin_speech import coils, save_bids_meg, stories_of, write_speech_truth
+from braindec.loaders._twin_speech import coils, save_bids_meg, settings_of, stories_of, write_speech_truth
 from braindec.loaders.synthetic_speech import speech_recordings
 from braindec.loaders.twin import Twin
 from braindec.types import Recording
@@ -67,22 +67,21 @@ def make(
     write_speech_truth(folder, truth, labels)
     about = {"seed": seed, "n_subjects": n_subjects, "n_sentences": n_sentences, "n_sessions": n_sessions, "sfreq": sfreq, "snr": snr,
              "shared": shared, "leak": leak}  # fmt: skip
-    return Twin(folder, "armeni2022", "armeni", "meg_speech_retrieval", {}, {}, about)
+    return Twin(folder, "armeni2022", "armeni", "meg_speech_retrieval", {}, settings_of(recordings, n_sentences), about)
 
 
 def _events(recording: Recording) -> pd.DataFrame:
     """The table as the data have it; a pause follows each sentence."""
     rows = []
-    for row in recording.events.itertuples():
-        section = int(str(row.story).rsplit("_", 1)[1])
-        if row.trial_type == "sound":
-            rows.append((row.onset, np.nan, "wav_onset", f"{row.story}.wav"))
-        elif row.trial_type == "sentence":
-            rows.append((row.onset + row.duration, 0.2, f"word_onset_{section:02d}", '"sp"'))
+    for row in recording.events.to_dict("records"):
+        kind, begin, length = row["trial_type"], row["onset"], row["duration"]
+        section = int(row["story"].rsplit("_", 1)[1])
+        if kind == "sound":
+            rows.append((begin, np.nan, "wav_onset", f"{row['story']}.wav"))
+        elif kind == "sentence":
+            rows.append((begin + length, 0.2, f"word_onset_{section:02d}", '"sp"'))
         else:
-            rows.append(
-                (row.onset, row.duration, f"{row.trial_type}_onset_{section:02d}", f'"{str(row.text).upper()}"')
-            )
+            rows.append((begin, length, f"{kind}_onset_{section:02d}", f'"{row["text"].upper()}"'))
     table = pd.DataFrame(rows, columns=["onset", "duration", "type", "value"]).sort_values("onset", kind="stable")
     table["sample"] = (table["onset"] * recording.sfreq).round().astype(int) + 1
     return table[["onset", "duration", "sample", "type", "value"]]

@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from braindec.loaders._speech_matlab import save_mat
-from braindec.loaders._twin_speech import envelope, montage_layout, stories_of, write_speech_truth
+from braindec.loaders._twin_speech import envelope, montage_layout, settings_of, stories_of, write_speech_truth
 from braindec.loaders.readers.brennan import USED
 from braindec.loaders.synthetic_speech import Story, speech_recordings
 from braindec.loaders.twin import Twin
@@ -73,29 +73,19 @@ def make(
     write_speech_truth(folder, truth, labels)
     about = {"seed": seed, "n_subjects": n_subjects, "n_segments": n_segments, "n_sentences": n_sentences, "sfreq": sfreq, "snr": snr,
              "shared": shared, "leak": leak}  # fmt: skip
-    return Twin(folder, "brennan2019", "brennan", "meg_speech_retrieval", {}, {}, about)
+    return Twin(
+        folder, "brennan2019", "brennan", "meg_speech_retrieval", {}, settings_of(recordings, n_sentences), about
+    )
 
 
 def _table(sounds: Sequence[Story]) -> pd.DataFrame:
     """The words as the table of the data has them."""
-    rows = []
-    number = 0
-    for segment, story in enumerate(sounds, start=1):
-        for row in story.words.itertuples():
-            number += row.word_index == 0
-            rows.append(
-                (
-                    row.text,
-                    segment,
-                    row.onset,
-                    row.onset + row.duration,
-                    len(rows) + 1,
-                    len(row.text),
-                    row.word_index + 1,
-                    number,
-                )
-            )
-    return pd.DataFrame(rows, columns=["Word", "Segment", "onset", "offset", "Order", "Length", "Position", "Sentence"])
+    words = pd.concat([story.words.assign(Segment=k) for k, story in enumerate(sounds, start=1)], ignore_index=True)
+    return pd.DataFrame({
+        "Word": words["text"], "Segment": words["Segment"], "onset": words["onset"], "offset": words["onset"] + words["duration"],
+        "Order": np.arange(len(words)) + 1, "Length": words["text"].str.len(), "Position": words["word_index"] + 1,
+        "Sentence": (words["word_index"] == 0).cumsum(),
+    })  # fmt: skip
 
 
 def _write(

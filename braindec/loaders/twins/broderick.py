@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from braindec.loaders._speech_matlab import save_mat
-from braindec.loaders._twin_speech import envelope, montage_layout, stories_of, write_speech_truth
+from braindec.loaders._twin_speech import envelope, montage_layout, settings_of, stories_of, write_speech_truth
 from braindec.loaders.synthetic_speech import speech_recordings
 from braindec.loaders.twin import Twin
 
@@ -63,4 +63,12 @@ def make(
     write_speech_truth(folder, truth, {w: str(int(w)) for w in truth.topographies})
     about = {"seed": seed, "n_subjects": n_subjects, "n_runs": n_runs, "n_sentences": n_sentences, "sfreq": sfreq, "snr": snr, "shared": shared,
              "leak": leak}  # fmt: skip
-    return Twin(folder, "broderick2018", "broderick", "meg_speech_retrieval", {"words": "words"}, {}, about)
+    return Twin(
+        folder,
+        "broderick2018",
+        "broderick",
+        "meg_speech_retrieval",
+        {"words": "words"},
+        settings_of(recordings, n_sentences),
+        about,
+    )

@@ -19,8 +19,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from braindec.loaders._twin_files import save_json, save_tsv
-from braindec.loaders._twin_speech import coils, save_bids_meg, stories_of, write_speech_truth
-from braindec.loaders.synthetic_speech import Story, speech_recordings
+from braindec.loaders._twin_speech import coils, save_bids_meg, settings_of, stories_of, write_speech_truth
+from braindec.loaders.synthetic_speech import speech_recordings
 from braindec.loaders.twin import Twin
 from braindec.types import Recording
 
@@ -63,46 +63,49 @@ def make(
     )
     for story in sounds:
         story.save_sound(folder / "stimuli" / "audio")
-    of_sound = {story.audio: story for story in sounds}
     for recording in tqdm(recordings, desc="writing recordings", disable=None, leave=False):
         info = recording.info
         if not leak and int(info["task"]) * n_sessions // len(played) != int(info["session"]):
             continue
         stem = f"sub-{info['subject']}_ses-{info['session']}_task-{info['task']}"
         out = folder / f"sub-{info['subject']}" / f"ses-{info['session']}" / "meg"
-        save_bids_meg(out, recording, stem, _events(recording, of_sound), byte_order_mark=True)
+        save_bids_meg(out, recording, stem, _events(recording), byte_order_mark=True)
     write_speech_truth(folder, truth, {w: w for w in truth.topographies})
     about = {"seed": seed, "n_subjects": n_subjects, "n_sentences": n_sentences, "n_sessions": n_sessions, "stories": list(played),
              "sfreq": sfreq, "snr": snr, "shared": shared, "leak": leak}  # fmt: skip
-    return Twin(folder, "gwilliams-meg-masc", "meg_masc", "meg_speech_retrieval", {}, {}, about)
+    return Twin(
+        folder,
+        "gwilliams-meg-masc",
+        "meg_masc",
+        "meg_speech_retrieval",
+        {},
+        settings_of(recordings, n_sentences),
+        about,
+    )
 
 
-def _events(recording: Recording, sounds: dict[str, Story]) -> pd.DataFrame:
+def _events(recording: Recording) -> pd.DataFrame:
     """The table as the data have it: everything but the time is a dictionary written as text."""
     events, rows = recording.events, []
     sentence = (events["trial_type"] == "sentence").cumsum() - 1
     place = _places(events)
-    for k, row in enumerate(events.itertuples()):
-        if row.trial_type == "sentence":
+    for row, number, letter in zip(events.to_dict("records"), sentence.astype(float), place, strict=True):
+        kind, begin = row["trial_type"], row["onset"]
+        if kind == "sentence":
             continue
-        story = row.story.rsplit("_", 1)[0]
-        said: dict[str, object] = {"story": story, "kind": row.trial_type, "start": round(float(row.audio_onset), 6),
-                                   "sound": f"stimuli/audio/{row.story.title()}.0.wav"}  # fmt: skip
-        if row.trial_type == "word":
-            said |= {"word": row.text, "sequence_id": float(sentence.iloc[k]), "word_index": float(row.word_index), "condition": "sentence",
-                     "pronounced": 1.0}  # fmt: skip
-        elif row.trial_type == "phoneme":
-            said |= {"phoneme": f"{row.text.lower()}_{place[k]}", "sequence_id": float(sentence.iloc[k]), "word_index": float(row.word_index),
-                     "condition": "sentence", "pronounced": 1.0}  # fmt: skip
-        rows.append(
-            (
-                row.onset,
-                row.duration if row.trial_type != "sound" else 0.0,
-                repr(said),
-                1,
-                round(row.onset * recording.sfreq),
-            )
-        )
+        said: dict[str, object] = {"story": row["story"].rsplit("_", 1)[0], "kind": kind, "start": round(row["audio_onset"], 6),
+                                   "sound": f"stimuli/audio/{row['story'].title()}.0.wav"}  # fmt: skip
+        if kind != "sound":
+            unit = {"word": row["text"]} if kind == "word" else {"phoneme": f"{row['text'].lower()}_{letter}"}
+            said |= {
+                **unit,
+                "sequence_id": number,
+                "word_index": float(row["word_index"]),
+                "condition": "sentence",
+                "pronounced": 1.0,
+            }
+        length = row["duration"] if kind != "sound" else 0.0
+        rows.append((begin, length, repr(said), 1, round(begin * recording.sfreq)))
     return pd.DataFrame(rows, columns=["onset", "duration", "trial_type", "value", "sample"])
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from braindec.loaders._twin_files import save_json, save_tsv
-from braindec.loaders._twin_speech import coils, save_bids_meg, save_textgrid, write_speech_truth
+from braindec.loaders._twin_speech import coils, save_bids_meg, save_textgrid, settings_of, write_speech_truth
 from braindec.loaders.synthetic_speech import Story, made_up_story, speech_recordings
 from braindec.loaders.twin import Twin
 from braindec.types import Recording
@@ -67,7 +67,12 @@ def make(
     write_speech_truth(folder, truth, labels)
     about = {"seed": seed, "n_subjects": n_subjects, "n_sentences": n_sentences, "n_lists": n_lists, "sfreq": sfreq, "snr": snr,
              "shared": shared, "leak": leak}  # fmt: skip
-    return Twin(folder, "mous", "mous", "meg_speech_retrieval", {}, {}, about)
+    # sentences are shuffled, so each is a block, and windows are short enough to lie in one
+    settings = {
+        **(settings_of(recordings, n_sentences)),
+        "windows": {"tmin": -0.3, "tmax": 1.7, "blocks": "sentence", "baseline": 0.3},
+    }
+    return Twin(folder, "mous", "mous", "meg_speech_retrieval", {}, settings, about)
 
 
 def _sounds(n_sentences: int, n_lists: int, seed: int, leak: bool) -> list[Story]:
@@ -94,15 +99,15 @@ def _events(recording: Recording, lists: set[str]) -> pd.DataFrame:
     rows: list[tuple[float, str, str]] = [(0.0, "trial", "n/a")]
     now = None
     sounds = recording.events[recording.events["trial_type"] == "sound"]
-    for row in sounds.itertuples():
-        block = "WOORDEN" if row.story in lists else "ZINNEN"
+    for row in sounds.to_dict("records"):
+        block, begin, number = "WOORDEN" if row["story"] in lists else "ZINNEN", row["onset"], int(row["story"])
         if block != now:
-            rows.append((row.onset - 0.6, "Picture", block))
+            rows.append((begin - 0.6, "Picture", block))
             now = block
-        rows.append((row.onset - 0.4, "Picture", "FIX 400"))
-        rows.append((row.onset, "Sound", f"Start File {int(row.story)}.wav"))
-        rows.append((row.onset + 0.3, "Nothing", "Audio onset"))
-        rows.append((row.onset + row.duration, "Nothing", f"End of file {int(row.story)}.wav"))
+        rows.append((begin - 0.4, "Picture", "FIX 400"))
+        rows.append((begin, "Sound", f"Start File {number}.wav"))
+        rows.append((begin + 0.3, "Nothing", "Audio onset"))
+        rows.append((begin + row["duration"], "Nothing", f"End of file {number}.wav"))
     table = pd.DataFrame(rows, columns=["onset", "type", "value"])
     table["sample"] = (table["onset"] * recording.sfreq).round().astype(int)
     return table.assign(duration="n/a")[["onset", "duration", "sample", "type", "value"]]
