@@ -1,7 +1,8 @@
 """How many minutes of a new subject are enough: top-k against data, adapted, from scratch, and without any (zero-shot).
 
 Every seed draws its own stretches of the calibration recordings (smaller parts lie inside larger ones) and its own first weights.
-All conditions of a seed see the same windows, so that they can be compared in pairs.
+All conditions of a seed see the same windows, so that they can be compared in pairs. Channels have one scale for the whole subject, since
+a few minutes need not touch each of its recordings.
 """
 
 from __future__ import annotations
@@ -85,7 +86,12 @@ def sequence_calibration(
         parts = nested_stretches(train, sorted(minutes), seed=seed)
         for share, (part, amount) in enumerate(parts):
             some = train[part]
-            fixed = {"folder": None, "patience": None, "seed": seed}
+            fixed = {
+                "folder": None,
+                "patience": None,
+                "seed": seed,
+                "scale_by": None,
+            }  # few minutes may miss a recording
             for condition in conditions:
                 options = {**fixed, **((adapt_options if condition == "adapted" else scratch_options) or {})}
                 options |= _as_many(decoder, len(some), steps, options)
@@ -94,7 +100,7 @@ def sequence_calibration(
                 elif condition == "scratch":
                     made = clone(decoder).set_params(**options).fit(some, segments)
                 else:
-                    made = decoder.adapt(some, how="scale")
+                    made = decoder.adapt(some, how="scale", scale_by=None)
                 rows.append({"condition": condition, "share": share, "n_trials": len(some), "minutes": amount, "seed": seed,
                              "value": made.score(test, candidates, k=k)})  # fmt: skip
                 bar.update()

@@ -119,8 +119,8 @@ def build_encoder(
     given = {"pool": "none", **options}
     if "n_subjects" in known:
         given.setdefault("n_subjects", len(parts) if subject_layers else 0)
-    if "positions" in known:
-        given.setdefault("positions", layouts_of(parts))
+    if "positions" in known and "positions" not in given:
+        given["positions"] = layouts_of(parts)
     if differ and (given.get("positions") is None or not subject_layers):
         raise BraindecError(
             "subjects have different sensors", found="; ".join(f"{s}: {w.n_channels} channels" for s, w in list(parts.items())[:4]),

@@ -247,7 +247,7 @@ def _line(level, metric, values, own, rows, *, true, code, number, maps, exact, 
         made |= {"low": max(low, 0.0), "high": min(high, 1.0)}
     if maps is None:
         return made, None
-    drawn = np.array([pool(values[rows, level.target[m[true[rows]]]]) for m in maps])
+    drawn = _null(values[rows], true[rows], level.target, maps, median)
     sign = -1 if median else 1
     made["p"] = (
         float(np.mean(sign * drawn >= sign * value - 1e-9))
@@ -255,6 +255,18 @@ def _line(level, metric, values, own, rows, *, true, code, number, maps, exact, 
         else float(permutation_p(sign * value, sign * drawn))
     )
     return made, drawn
+
+
+def _null(values: np.ndarray, true: np.ndarray, target: np.ndarray, maps: np.ndarray, median: bool) -> np.ndarray:
+    """The pooled value under each exchange; values (n_windows, n_targets), maps (n_permutations, n_candidates)."""
+    if median:
+        step = max(1, 4_000_000 // len(true))
+        parts = [values[np.arange(len(true)), target[maps[k : k + step][:, true]]] for k in range(0, len(maps), step)]
+        return np.concatenate([np.median(p, axis=1) for p in parts])
+    shown, own = np.unique(true, return_inverse=True)  # windows of one segment move together: their sum is enough
+    order = np.argsort(own, kind="stable")
+    sums = np.add.reduceat(values[order], np.searchsorted(own[order], np.arange(len(shown))), axis=0)
+    return sums[np.arange(len(shown)), target[maps[:, shown]]].sum(axis=1) / len(true)
 
 
 def _median_chance(ranks: np.ndarray, share: np.ndarray) -> float:

@@ -13,7 +13,7 @@ the last sample of a window is not included; a rest shorter than a block joins t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,6 +31,7 @@ __all__ = ["speech_windows", "block_spans", "segments_for", "shared_content"]
 _SAME_PLACE = 0.5  # s: starts of one sentence that differ by less are one place in the sound
 _JITTER = 0.05  # s that the times of one segment may differ by between recordings
 _EPSILON = 1e-6  # s
+_TOGETHER = 16_000_000  # numbers that are read together at most
 
 
 def speech_windows(
@@ -240,27 +241,48 @@ class BaselinedWindows(Signal):
     def __init__(self, parent: Signal, first: np.ndarray, *, n_base: int, n_skip: int, n_times: int) -> None:
         self.parent, self.first, self.n_base, self.n_skip, self.n_times = parent, first, n_base, n_skip, n_times
         self.shape = (parent.shape[0], len(first) * n_times)
-        self.path, self.finite, self.slow = parent.path, parent.finite, False
+        self.path, self.finite, self.slow = parent.path, parent.finite, parent.slow
 
     def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
         """Return the samples ``start`` to ``stop``, (n_channels, stop - start), float32."""
         stop = self.shape[1] if stop is None else min(stop, self.shape[1])
-        pieces = []
+        asked = []  # (first sample of the whole window, first sample wanted in what is given, how many)
         while start < stop:
             number, inside = divmod(start, self.n_times)
             n = min(self.n_times - inside, stop - start)
-            pieces.append(self._piece(channels, int(self.first[number]), inside, n))
+            asked.append((int(self.first[number]), inside, n))
             start += n
-        if not pieces:
-            return self.parent.read(channels, 0, 0).astype(np.float32)
+        if not asked:
+            return np.asarray(self.parent.read(channels, 0, 0), dtype=np.float32)
+        pieces = [p for run in self._runs(asked) for p in self._pieces(channels, run)]
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
 
-    def _piece(self, channels: slice | np.ndarray, first: int, inside: int, n: int) -> np.ndarray:
-        begin = self.n_skip + inside
-        if not self.n_base:
-            return np.asarray(self.parent.read(channels, first + begin, first + begin + n), dtype=np.float32)
-        whole = np.asarray(self.parent.read(channels, first, first + max(self.n_base, begin + n)), dtype=np.float64)
-        return (whole[:, begin : begin + n] - whole[:, : self.n_base].mean(axis=1, keepdims=True)).astype(np.float32)
+    def _runs(self, asked: list[tuple[int, int, int]]) -> Iterator[list[tuple[int, int, int]]]:
+        """Overlapping windows of a source that decodes a file are read together."""
+        whole, run = self.n_skip + self.n_times, asked[:1]
+        for one in asked[1:]:
+            begins = [a[0] for a in run] + [one[0]]
+            if self.parent.slow and max(begins) + whole - min(begins) <= min(
+                whole * len(begins), _TOGETHER // self.shape[0]
+            ):
+                run = [*run, one]
+            else:
+                yield run
+                run = [one]
+        yield run
+
+    def _pieces(self, channels: slice | np.ndarray, run: list[tuple[int, int, int]]) -> list[np.ndarray]:
+        begin = min(first for first, _, _ in run)
+        end = max(first + max(self.n_base, self.n_skip + inside + n) for first, inside, n in run)
+        block = np.asarray(self.parent.read(channels, begin, end))
+        made = []
+        for first, inside, n in run:
+            at = first - begin
+            piece = block[:, at + self.n_skip + inside :][:, :n]
+            if self.n_base:
+                piece = piece - block[:, at : at + self.n_base].mean(axis=1, keepdims=True, dtype=np.float64)
+            made.append(piece.astype(np.float32))
+        return made
 
 
 def _cut(recordings, where, n_full, trials, *, tmin, shift, baseline, dropped) -> Windows:
