@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 
 from braindec.align._integration_data import Bins, event_features, film_times, responses_of
 from braindec.align._integration_fit import BlockSums, Models, score_models
-from braindec.align._integration_table import CONTROLLED, type_notes
+from braindec.align._integration_table import CONTROLLED
 from braindec.align._integration_test import bin_tests, site_tests, widening_of
 from braindec.errors import BraindecError
 from braindec.types import Features, Split, Windows
@@ -41,13 +41,14 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class Analysed:
-    """Outcome of one subject and type: block sums, tests of electrodes, p of bins (n_targets,), folds, events."""
+    """Outcome of one subject and type: block sums, tests of electrodes, p of bins (n_targets,), folds, events, widening."""
 
     scored: BlockSums
-    sites: Mapping[str, np.ndarray]
+    sites: dict[str, np.ndarray]
     p: np.ndarray
     splits: Sequence[Split]
     trials: pd.DataFrame
+    widening: tuple[float, float]
 
 
 def analyse(
@@ -83,14 +84,18 @@ def analyse(
     widening, neighbours = widening_of(scored, job.models)
     pairs = {CONTROLLED: job.models.controlled} if job.models.controlled else {}
     sites = site_tests(scored, job.models, windows.n_channels, widening=widening, n_bootstrap=job.n_bootstrap, rng=job.rng, pairs=pairs)  # fmt: skip
+    twins = tuple(job.models.random[m] for m in job.models.multimodal if m in job.models.random)
+    if twins:  # the same test with the untrained twin in place of the model: nothing may pass
+        untrained = replace(job.models, multimodal=twins, random={})
+        sites["untrained_p"] = site_tests(scored, untrained, windows.n_channels, widening=widening)["p"]
     ids, nothing = windows.ids[rows], np.empty(0, dtype=int)
     name = f"sub-{subject}, {kind}, fold"
     splits = [
         Split(train, nothing, test, by=job.time_column, ids=ids, name=f"{name} {k + 1}", gap=job.options["gap"])
         for k, (train, test) in enumerate(scored.folds)
     ]
-    notes += type_notes(subject, kind, scored, widening, neighbours)
-    return Analysed(scored, sites, bin_tests(scored, job.models, widening), splits, windows.trials.iloc[rows].reset_index(drop=True))  # fmt: skip
+    trials = windows.trials.iloc[rows].reset_index(drop=True)
+    return Analysed(scored, sites, bin_tests(scored, job.models, widening), splits, trials, (widening, neighbours))
 
 
 def by_type(

@@ -13,9 +13,8 @@ from braindec.errors import BraindecError
 from braindec.signal.electrodes import electrode_places
 from braindec.types import Windows
 
-__all__ = ["REGION_COLUMNS", "correct_sites", "electrode_table", "site_notes", "type_notes"]
+__all__ = ["CONTROLLED", "correct_sites", "electrode_table", "region_table", "site_notes", "type_notes"]
 
-REGION_COLUMNS = ("region", "n", "sites", "share")
 CONTROLLED = "controlled"
 
 
@@ -46,8 +45,15 @@ def electrode_table(
     table["best_time"] = np.where(known, times[np.nan_to_num(values.pop("bin")).astype(int)], np.nan)
     table["best_model"] = np.where(known, np.array(models.multimodal, dtype=object)[np.nan_to_num(values.pop("model")).astype(int)], "n/a")  # fmt: skip
     values |= {f"p_{kind}": own["p"] for kind, own in found.items()}
-    values["p"] = simes(p, axis=0) if combine == "any" else np.where(np.isfinite(p).all(axis=0), p.max(axis=0), np.nan)
+    values["p"] = _combined(p, combine)
+    if "untrained_p" in values:
+        values["untrained_p"] = _combined(np.stack([own["untrained_p"] for own in found.values()]), combine)
     return pd.concat([table, pd.DataFrame(values)], axis=1)
+
+
+def _combined(p: np.ndarray, combine: str) -> np.ndarray:
+    """p of electrodes over event types (type, electrode): Simes for "any", the largest for "all"."""
+    return simes(p, axis=0) if combine == "any" else np.where(np.isfinite(p).all(axis=0), p.max(axis=0), np.nan)
 
 
 def correct_sites(table: pd.DataFrame, *, correction: str = "bh", alpha: float = 0.05) -> pd.DataFrame:
@@ -63,14 +69,14 @@ def correct_sites(table: pd.DataFrame, *, correction: str = "bh", alpha: float =
     Returns
     -------
     DataFrame
-        With ``q``, ``is_site`` and ``agreement``: the event types at which a site holds by itself (p of the type corrected
+        With ``q`` (and ``untrained_q``), ``is_site`` and ``agreement``: the event types at which a site holds by itself (p of the type corrected
         over electrodes), "both", or "together" where none does alone.
     """
     if "p" not in table:
         raise BraindecError("the table of electrodes has no p", found=", ".join(map(str, table.columns)))
     q = correct(table["p"].to_numpy(dtype=float), correction)
     is_site = np.nan_to_num(q, nan=1.0) <= alpha
-    kinds = [c.removeprefix("p_") for c in table if str(c).startswith("p_") and c != f"p_{CONTROLLED}"]
+    kinds = [c.removeprefix("p_") for c in table if str(c).startswith("p_")]
     alone = {
         k: np.nan_to_num(correct(table[f"p_{k}"].to_numpy(dtype=float), correction), nan=1.0) <= alpha for k in kinds
     }
@@ -79,25 +85,43 @@ def correct_sites(table: pd.DataFrame, *, correction: str = "bh", alpha: float =
         own = [k for k in kinds if alone[k][i]]
         word = "both" if len(own) == len(kinds) > 1 else " and ".join(own) or "together"
         agreement.append(word if is_site[i] else "")
+    if "untrained_p" in table:
+        table = table.assign(untrained_q=correct(table["untrained_p"].to_numpy(dtype=float), correction))
     return table.assign(q=q, is_site=is_site, agreement=agreement)
 
 
-def type_notes(subject: str, kind: str, found: BlockSums, widening: float, neighbours: float) -> list[str]:
-    """How much film there is, and what the test was widened by."""
+def region_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Share of sites in each region: region, n, sites, share, the most sites first."""
+    rows = table.groupby("region", sort=False)["is_site"].agg(n="size", sites="sum").reset_index()
+    rows["share"] = rows["sites"] / rows["n"]
+    return rows.sort_values(["share", "n"], ascending=False, ignore_index=True)[["region", "n", "sites", "share"]]
+
+
+def type_notes(kind: str, found: Sequence[BlockSums], widenings: Sequence[tuple[float, float]]) -> list[str]:
+    """How much film there is at events of a type, over subjects, and what the tests were widened by."""
+    events, blocks = [int(f.counts.sum()) for f in found], [len(f.counts) for f in found]
+    wide, rho = zip(*widenings, strict=True)
     said = [
-        f"sub-{subject}, {kind}: {found.counts.sum():,} events in {len(found.counts)} blocks of film; variances of differences are "
-        f"widened by {widening:.2f} (folds that share training rows; neighbouring blocks correlate at {neighbours:.2f})."
+        f"{kind.capitalize()} events: {_span(events)} in {_span(blocks)} blocks of film; variances of differences are widened by "
+        f"{_span(wide, '.2f')} (folds that share training rows; neighbouring blocks correlate at {_span(rho, '.2f')})."
     ]  # fmt: skip
-    unusable = int((~found.usable).sum())
+    unusable = sum(int((~f.usable).sum()) for f in found)
     if unusable:
-        said.append(f"sub-{subject}, {kind}: {unusable} electrodes x bins have a constant response and are no tests.")
+        said.append(
+            f"{kind.capitalize()} events: {unusable} electrodes x bins have a constant response and are no tests."
+        )
     return said
+
+
+def _span(values: Sequence[float], how: str = ",") -> str:
+    low, high = format(min(values), how), format(max(values), how)
+    return low if low == high else f"{low} to {high}"
 
 
 def site_notes(table: pd.DataFrame, models: Models, correction: str, alpha: float, combine: str, gap: float, block: float) -> list[str]:  # fmt: skip
     """What was done, for a reader of the page."""
     name = {"bh": "Benjamini-Hochberg", "by": "Benjamini-Yekutieli"}[correction]
-    how = "of any event type (Simes)" if combine == "any" else "of every event type (the largest p)"
+    how = "of any type (Simes)" if combine == "any" else "of every type (the largest p)"
     said = [
         f"A site is an electrode where the multimodal model beats {_names(models.vision)} (vision), "
         f"{_names(models.language)} (language), all of them joined"

@@ -105,18 +105,19 @@ def chosen_bins(found: BlockSums, models: Models, n_electrodes: int) -> tuple[np
 
 
 def site_tests(
-    found: BlockSums, models: Models, n_electrodes: int, *, widening: float, n_bootstrap: int, rng: np.random.Generator,
-    pairs: Mapping[str, tuple[str, str]],
+    found: BlockSums, models: Models, n_electrodes: int, *, widening: float, n_bootstrap: int = 0, rng: np.random.Generator | None = None,
+    pairs: Mapping[str, tuple[str, str]] | None = None,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Test each electrode in the bins that were chosen in training rows.
 
     Returns
     -------
     dict of str to array of shape (n_electrodes,)
-        ``p``; ``r_<model>``, ``r_best`` (the multimodal model that was chosen); ``d_<comparison>`` with ``_low`` and ``_high``
-        against the rival that comes nearest; ``d_<pair>`` with ``_low``, ``_high`` and ``p_<pair>``; ``bin``, ``model`` (numbers, the
-        most frequent over folds). NaN where an electrode has no usable bin.
+        ``p``; ``r_<model>``, ``r_best`` (the multimodal model that was chosen); ``d_<comparison>``
+        against the rival that comes nearest, with ``_low`` and ``_high`` if there are resamples; the same for pairs, with
+        ``<pair>_p``; ``bin``, ``model`` (numbers, the most frequent over folds). NaN where an electrode has no usable bin.
     """
+    pairs = pairs or {}
     model, place = chosen_bins(found, models, n_electrodes)
     n_bins = len(found.usable) // n_electrodes
     column = (np.arange(n_electrodes) * n_bins + place)[found.fold]  # (n_blocks, n_electrodes)
@@ -126,7 +127,7 @@ def site_tests(
     best = np.take_along_axis(np.stack([read[m] for m in models.multimodal]), which[None], axis=0)[0]
     kept = {"r_best": best, **{f"r_{k}": v for k, v in read.items()}}
     p = np.zeros(n_electrodes)
-    for comparison in models.rivals(models.multimodal[0]):
+    for comparison in dict.fromkeys(c for m in models.multimodal for c in models.rivals(m)):
         every = [models.rivals(m).get(comparison, ()) for m in models.multimodal]
         nearest = np.full(n_electrodes, np.inf)
         for rank in range(max(1, *(len(own) for own in every))):
@@ -138,18 +139,18 @@ def site_tests(
             nearest = np.minimum(nearest, d)
     kept |= {f"d_{label}": read[one] - read[two] for label, (one, two) in pairs.items()}
     out = {k: v.sum(axis=0) / found.counts.sum() for k, v in kept.items()} | {"p": p}
-    out |= {f"p_{label}": t_test(kept[f"d_{label}"], found.counts, widening)[1] for label in pairs}
-    for name in [k for k in kept if k.startswith("d_")]:
+    out |= {f"{label}_p": t_test(kept[f"d_{label}"], found.counts, widening)[1] for label in pairs}
+    for name in [k for k in kept if k.startswith("d_") and n_bootstrap]:
         low, high = _intervals(kept[name], found.counts, widening, n_bootstrap, rng)
         out |= {f"{name}_low": low, f"{name}_high": high}
     out |= {"bin": _most_frequent(place), "model": _most_frequent(model)}
     return {k: np.where(known, v, np.nan) for k, v in out.items()}
 
 
-def _intervals(part: np.ndarray, counts: np.ndarray, widening: float, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def _intervals(part: np.ndarray, counts: np.ndarray, widening: float, n: int, rng: np.random.Generator | None) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """95 % intervals of mean differences by resampling blocks, widened as the test is, (n_targets,) each."""
     n_blocks = len(counts)
-    weights = rng.multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=n).astype(float)
+    weights = np.random.default_rng(rng).multinomial(n_blocks, np.full(n_blocks, 1 / n_blocks), size=n).astype(float)
     draws = weights @ part / (weights @ counts)[:, None]
     wide = part.sum(axis=0) / counts.sum() + np.sqrt(widening) * (draws - draws.mean(axis=0))
     ends = np.array([interval_of(column, n_units=n_blocks) for column in wide.T])

@@ -26,12 +26,12 @@ from tqdm import tqdm
 from braindec.align._integration_data import Bins, place_notes, subjects_of
 from braindec.align._integration_fit import Models
 from braindec.align._integration_run import Job, analyse, by_type
-from braindec.align._integration_table import REGION_COLUMNS, correct_sites, electrode_table, site_notes
+from braindec.align._integration_table import correct_sites, electrode_table, region_table, site_notes, type_notes
 from braindec.align._integration_test import CORRECTIONS
 from braindec.errors import BraindecError, did_you_mean
 from braindec.types import Features, FitRecord, Recording, Split, Windows
 
-__all__ = ["IntegrationSites", "integration_sites", "region_table"]
+__all__ = ["ROLES", "IntegrationSites", "integration_sites"]
 
 ROLES = ("vision", "language", "multimodal", "nuisance")
 _COLUMNS = {"vision": "frame_id", "language": "text_id", "multimodal": "stimulus_id", "nuisance": "stimulus_id"}
@@ -46,7 +46,8 @@ class IntegrationSites:
     table : DataFrame
         One row an electrode: subject, name, region, x, y, z (m), space, ``mapped`` (its place can be drawn), best_type,
         best_time (s), best_model, ``r_<model>`` and ``d_<comparison>`` with ``_low`` and ``_high`` (95 %; at bins that were
-        chosen in other folds), ``p_<type>``, ``p``, ``q``, ``is_site``, ``agreement``.
+        chosen in other folds), ``p_<type>``, ``p``, ``q``, ``is_site``, ``agreement``,
+        ``untrained_p`` and ``untrained_q`` (the twin in place of the multimodal model).
     times : array of shape (n_bins,)
         Centres of bins, s from onset.
     r : mapping of type to mapping of model to array of shape (n_electrodes, n_bins)
@@ -170,18 +171,14 @@ def integration_sites(
             tables.append(electrode_table(subject, windows, {k: v.sites for k, v in own.items()}, models, bins.centres, combine=combine))  # fmt: skip
     table = correct_sites(pd.concat(tables, ignore_index=True), correction=correction, alpha=alpha)
     r, p = by_type(found, {s: w.n_channels for s, w in subjects.items()}, types, len(bins.centres))
+    for kind in r:
+        own = [one for (_, k), one in found.items() if k == kind]
+        notes += type_notes(kind, [one.scored for one in own], [one.widening for one in own])
     notes = [*site_notes(table, models, correction, alpha, combine, gap, block), *dict.fromkeys(notes)]
     splits = [split for one in found.values() for split in one.splits]
     records = [(s, [FitRecord.of("ridge", s.ids[s.train])]) for s in splits]
     trials = {f"{subject}/{kind}": one.trials for (subject, kind), one in found.items()}
     return IntegrationSites(table, bins.centres, r, p, region_table(table), models, correction, alpha, splits, records, trials, notes)  # fmt: skip
-
-
-def region_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Share of sites in each region: region, n, sites, share, the most sites first."""
-    rows = table.groupby("region", sort=False)["is_site"].agg(n="size", sites="sum").reset_index()
-    rows["share"] = rows["sites"] / rows["n"]
-    return rows.sort_values(["share", "n"], ascending=False, ignore_index=True)[list(REGION_COLUMNS)]
 
 
 def _models(features: Mapping[str, Features], roles: Mapping[str, str], random: Mapping[str, str], controlled: tuple[str, str] | None) -> Models:  # fmt: skip

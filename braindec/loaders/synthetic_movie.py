@@ -165,7 +165,7 @@ def made_up_movie(name: str = "film", *, duration: float = 900.0, together: floa
 
 
 def movie_models(
-    movie: Movie, *, noise: float = 0.6, interaction_noise: float = 0.6, n_units: int = 16, seed: int = 0
+    movie: Movie, *, noise: float = 0.6, interaction_noise: float = 0.6, n_units: int = 20, seed: int = 0
 ) -> MovieModels:
     """Read a film with candidate models of vision and language, a multimodal one, and their untrained twins.
 
@@ -178,7 +178,7 @@ def movie_models(
     interaction_noise : float
         The same for the interaction.
     n_units : int
-        Of each model, at least 8.
+        Of each model, at least 8; with fewer than 18 the multimodal model cannot hold all that it reads.
     seed : int
     """
     number(noise, "noise", least=0.0), number(interaction_noise, "interaction_noise", least=0.0)
