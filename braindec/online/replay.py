@@ -44,7 +44,7 @@ class Replay:
     windows : Windows
         All windows, training and test, cut from the same causal signals; trials hold ``decided`` (s in the recording).
     splits : list of Split
-        Which rows trained the decoder of each test block.
+        One for each played run: which rows its decoder was trained on beforehand.
     records : list of (Split, list of FitRecord)
     classes : array of shape (n_classes,)
     delay : float
@@ -238,17 +238,17 @@ def replay(
     _both_parts(y, block_of, n_train, by)
     rng = np.random.default_rng([seed, 5])
     rows, splits, records, classes = [], [], [], np.unique(y)
-    for stage in _stages(recordings, blocks, learn, _after(by, n_train)):
-        train, tested = np.flatnonzero(home < stage.runs[0]), np.flatnonzero(np.isin(home, stage.runs))
+    for stage in _stages(recordings, blocks, learn):
+        train = np.flatnonzero(home < stage.runs[0])
         fitted = clone(decoder).fit(windows[train], y[train])
         live = LiveDecoder(fitted, pipeline, tmin=tmin, tmax=tmax, every=every, on_gap=on_gap, told=learn in LEARN)
         classes = fitted.classes_
-        if not len(tested):
-            continue
-        splits.append(Split(train, [], tested, by=stage.by or by, ids=windows.ids, name=stage.name))
-        records.append((splits[-1], list(getattr(fitted, "fit_records_", []))))
         for number in stage.runs:
             own = np.flatnonzero(home == number)
+            if not len(own):
+                continue
+            splits.append(Split(train, [], own, by=stage.by or by, ids=windows.ids, name=recordings[number].label))
+            records.append((splits[-1], list(getattr(fitted, "fit_records_", []))))
             found = _play(recordings[number], live, windows[own], y[own], learn=learn, feedback=feedback, chunk=chunk, lost=lost, rng=rng)  # fmt: skip
             rows.append(found.assign(block=int(blocks[number])))
     decisions = pd.concat([r for r in rows if len(r)], ignore_index=True)
@@ -258,22 +258,18 @@ def replay(
 class _Stage(NamedTuple):
     """Runs that one fitted decoder plays; it was trained on all runs before the first of them."""
 
-    name: str
     by: str
     runs: list[int]
 
 
-def _stages(recordings: Sequence[Recording], blocks: np.ndarray, learn: str, after: str) -> list[_Stage]:
+def _stages(recordings: Sequence[Recording], blocks: np.ndarray, learn: str) -> list[_Stage]:
     played = np.flatnonzero(blocks >= 0)
     if learn == "run":
-        return [_Stage(recordings[n].label, "run", [int(n)]) for n in played]
+        return [_Stage("run", [int(n)]) for n in played]
     if learn == "session":
         number = _numbered([_session(r) for r in recordings])[played]
-        return [
-            _Stage(f"session {_session(recordings[played[number == k][0]])}", "session", played[number == k].tolist())
-            for k in np.unique(number)
-        ]
-    return [_Stage(after, "", played.tolist())]
+        return [_Stage("session", played[number == k].tolist()) for k in np.unique(number)]
+    return [_Stage("", played.tolist())]
 
 
 def _exactly(wide: Windows, tmin: float, tmax: float) -> Windows:

@@ -22,9 +22,9 @@ from braindec.signal.windows import make_windows
 from braindec.types import Recording, Split, Windows
 
 ONCE = "trained once"
-WAYS = {"run": "trained again before each run", "session": "trained again before each session",
-        "labels": "learning after each decision", "reward": "learning from right and wrong"}  # fmt: skip
-NOT_LIVE = "no phase shift: not possible live"
+WAYS = {"run": "retrained each run", "session": "retrained each session", "labels": "adapting", "reward": "adapting by reward"}  # fmt: skip
+_TOLD = {"labels": "the true class is told after each decision", "reward": "right or wrong is told after each decision"}
+NOT_LIVE = "zero phase, not live"
 
 __all__ = ["NOT_LIVE", "ONCE", "WAYS", "decoded_rows", "drift_rows", "rate_rows", "replay_panels", "said_of", "selection_panel",
            "series_replay_parts", "zero_phase_windows"]  # fmt: skip
@@ -95,7 +95,7 @@ def decoded_rows(
         for name, found in ways.items():
             low, high, how = score_interval(found, metric, seed=seed)
             rows.append(pd.DataFrame([{**about, "row": name, "value": score(found, metric), "low": low, "high": high,
-                                       "n": len(found.decided), "note": how}]))  # fmt: skip
+                                       "n": len(found.decided), "note": "; ".join([*([_TOLD[found.learn]] if found.learn in _TOLD else []), how])}]))  # fmt: skip
     if zero_phase is not None:
         splits = [Split(s.train, [], s.test, by=s.by, ids=zero_phase.ids, name=s.name) for s in static.splits]
         apart_cv = cross_validate(
@@ -128,7 +128,7 @@ def drift_rows(
             values = by_run(found, metric)["value"].to_numpy()
             found_trend = trend(values, rng=np.random.default_rng([seed, 12]))
             note = f"change a run over {len(values)} runs; runs put in every other order, two-sided, p of at least {found_trend.floor:.2g}"
-            rows.append({**keys, "metric": f"{metric}_trend", "version": "1", "row": name, "value": found_trend.slope, "chance": 0.0,
+            rows.append({**keys, "metric": "trend_a_run", "version": "1", "row": name, "value": found_trend.slope, "chance": 0.0,
                          "p": found_trend.p, "n": len(values), "note": note})  # fmt: skip
         first = rows[0]
         word = "falls" if first["value"] < 0 else "rises"
@@ -212,13 +212,13 @@ def said_of(static: Replay, *, apart: float, zero_phase: pd.DataFrame | None, me
     table = static.decided
     wait = 1000 * float(np.median(table["wait_s"] + 0.0))
     said = [
-        f"Played as if live: {len(table)} decisions, each from samples that had come by then; "
+        "Played as if live: every decision was made from samples that had come by then, "
         + (
-            "decoding the same windows offline gives the same scores."
+            "and decoding the same windows offline gives the same scores."
             if apart < 1e-6
-            else "samples were lost on the way and held."
-        )
-        + f" A decision comes {wait:.0f} ms after the event (median, without computing)."
+            else "where some were lost on the way and held."
+        ),
+        f"A decision comes {wait:.0f} ms after the event (median over {len(table)}, without the time of computing).",
     ]
     if zero_phase is not None and len(zero_phase):
         value = float(zero_phase["value"].iloc[0])

@@ -88,6 +88,9 @@ def replay_course(
     if chance is not None:
         chance_line(ax, chance, label=f"chance ({chance:.3g})")
     ax.set_xlim(-0.6, n - 0.4)
+    if sessions is not None:
+        low_end, high_end = ax.get_ylim()
+        ax.set_ylim(low_end, high_end + 0.1 * (high_end - low_end))  # room for their names
     ax.set_xticks(place, ticks)
     ax.set_xlabel("run, in order of time" + ("; bars: 95 % interval over windows" if ends is not None else ""))
     ax.set_ylabel(ylabel)
@@ -101,5 +104,5 @@ def _shade(ax: Axes, sessions: list[str]) -> None:
     for number, (a, b) in enumerate(zip(starts, [*starts[1:], len(sessions)], strict=True)):
         if number % 2:
             ax.axvspan(a - 0.5, b - 0.5, color=FAINT, linewidth=0, zorder=0)
-        ax.text((a + b - 1) / 2, 0.015, f"session {sessions[a]}", transform=ax.get_xaxis_transform(), ha="center", va="bottom",
+        ax.text((a + b - 1) / 2, 0.985, f"session {sessions[a]}", transform=ax.get_xaxis_transform(), ha="center", va="top",
                 color=MUTED, fontsize=8)  # fmt: skip
