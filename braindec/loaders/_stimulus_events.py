@@ -21,6 +21,8 @@ def of_kind(events: pd.DataFrame, kind: str, audio: str | None) -> tuple[pd.Data
     BraindecError
         If columns are missing, nothing is left, or the table has several sounds and none is named.
     """
+    if not isinstance(events, pd.DataFrame):
+        raise BraindecError(f"this is no table of {kind}s", found=type(events).__name__, allowed="a DataFrame of braindec.loaders.speech_events")  # fmt: skip
     missing = [c for c in ("trial_type", "audio_onset", "duration", "text") if c not in events]
     if missing:
         raise BraindecError(f"a table of {kind}s needs a column {missing[0]!r}", found=f"columns {', '.join(map(str, events.columns)) or 'none'}",

@@ -11,7 +11,9 @@ __all__ = ["Delays", "local_delays"]
 
 _RATE = 200.0  # Hz of the envelopes, at most
 _THRESHOLD = 0.5  # correlation of a piece that is found
-_LONG = 60.0  # s that are searched in the whole recording
+_LONG = 30.0  # s of a stretch that is searched in the whole recording
+_TRIES = 30  # stretches, at most
+_SURE = 0.8  # correlation of a stretch that ends the search
 _REACH = 0.25  # s around where a piece is expected
 
 
@@ -61,15 +63,20 @@ def _envelope(values: np.ndarray, sfreq: float, rate: float) -> np.ndarray:
 
 
 def _anchor(loud: np.ndarray, played: np.ndarray, rate: float, firsts: np.ndarray, n: int) -> tuple[int, float]:
-    """The piece from which the search starts, and its lag in samples: the place that fits best of three long stretches."""
-    length = min(len(played), len(loud), round(_LONG * rate))
+    """The piece from which the search starts, and its lag in samples: the place that fits best of some long stretches.
+
+    They are short enough that one lies in a recording that holds a part of the sound.
+    """
+    length = max(n, min(len(played), len(loud) // 2, round(_LONG * rate)))
+    most = min(_TRIES, 1 + 2 * (len(played) - length) // length)
     best = (-np.inf, 0, 0.0)
-    for first in np.unique(np.linspace(0, len(played) - length, 3).astype(int)):
-        template = played[first : first + length]
-        fit = _correlations(loud, template)
+    for first in np.unique(np.linspace(0, len(played) - length, max(1, most)).astype(int)):
+        fit = _correlations(loud, played[first : first + length])
         at = int(np.argmax(fit))
         if fit[at] > best[0]:
             best = (float(fit[at]), first + length // 2, float(at - first))
+        if best[0] > _SURE:
+            break
     row = int(np.clip(np.searchsorted(firsts, best[1] - n // 2), 0, len(firsts) - 1))
     return row, best[2]
 

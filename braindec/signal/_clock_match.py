@@ -6,7 +6,9 @@ each match makes better (a Kalman filter of two numbers).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,6 +44,8 @@ def match_times(a: np.ndarray, b: np.ndarray, *, tolerance: float, max_drift: fl
     middle = float(np.median(a))
     for seed in np.unique(np.linspace(0, max(len(a) - _VOTERS, 0), _SEEDS).astype(int)):
         for row, offset in _votes(a[seed : seed + _VOTERS], b, tolerance, max_drift):
+            if any(_same(p, a, b, seed + row, offset, tolerance) for _, p, _ in tried):
+                continue
             pairs = _grow(a, b, seed + row, offset, tolerance, max_drift)
             if len(pairs) >= 2:
                 x, y = a[pairs[:, 0]], b[pairs[:, 1]] - a[pairs[:, 0]]
@@ -56,8 +60,14 @@ def match_times(a: np.ndarray, b: np.ndarray, *, tolerance: float, max_drift: fl
     offset, pairs, scatter = max((t for t in tried if len(t[1]) >= _RIVAL * most), key=lambda t: _gain(t, tolerance))
     others = [t for t in tried if abs(t[0] - offset) > tolerance and len(t[1]) >= _RIVAL * len(pairs)]
     others = [t for t in others if t[2] <= max(9 * scatter, (0.05 * tolerance) ** 2)]
-    best = max(others, key=lambda t: len(t[1]), default=None)
+    best = max(others, key=lambda t: (len(t[1]), -abs(t[0] - offset)), default=None)
     return Matched(pairs, (best[0] - offset, len(best[1])) if best else None)
+
+
+def _same(pairs: np.ndarray, a: np.ndarray, b: np.ndarray, row: int, offset: float, tolerance: float) -> bool:
+    """Whether an offset at a row is that of a match that was tried."""
+    k = int(np.argmin(np.abs(pairs[:, 0] - row)))
+    return abs(b[pairs[k, 1]] - a[pairs[k, 0]] - offset) <= tolerance
 
 
 def _gain(tried: tuple[float, np.ndarray, float], tolerance: float) -> float:
@@ -85,48 +95,48 @@ def _votes(voters: np.ndarray, b: np.ndarray, tolerance: float, max_drift: float
 def _grow(a: np.ndarray, b: np.ndarray, row: int, offset: float, tolerance: float, max_drift: float) -> np.ndarray:
     """Match from one row to both sides; each match makes offset and drift more certain. Pairs in order, each time once."""
     start = float(a[row])
-    forward, state = _walk(a, b, range(row, len(a)), start, _first(offset, tolerance, max_drift), tolerance)
-    backward, state = _walk(a, b, range(row - 1, -1, -1), start, state, tolerance)
+    first = _Line(offset, 0.0, (2 * tolerance) ** 2, 0.0, max_drift**2)
+    forward, line = _walk(a, b, range(row, len(a)), start, first, tolerance, learns=True)
+    backward, line = _walk(a, b, range(row - 1, -1, -1), start, line, tolerance, learns=True)
     # what is known of the drift at the end serves the times that were matched before it was known
-    pairs, _ = _walk(a, b, range(len(a)), start, _frozen(state), tolerance)
-    return pairs if len(pairs) >= len(forward) + len(backward) else np.concatenate([backward[::-1], forward])
+    pairs, _ = _walk(a, b, range(len(a)), start, line, tolerance, learns=False)
+    return np.array(max(pairs, backward[::-1] + forward, key=len), dtype=int).reshape(-1, 2)
 
 
-def _first(offset: float, tolerance: float, max_drift: float) -> tuple[np.ndarray, np.ndarray, bool]:
-    return np.array([offset, 0.0]), np.diag([(2 * tolerance) ** 2, max_drift**2]), True
+class _Line(NamedTuple):
+    """Offset and drift, and their variances (``vo``, ``vd``) and covariance (``c``)."""
 
-
-def _frozen(state: tuple[np.ndarray, np.ndarray, bool]) -> tuple[np.ndarray, np.ndarray, bool]:
-    return state[0], state[1], False
+    offset: float
+    drift: float
+    vo: float
+    c: float
+    vd: float
 
 
 def _walk(
-    a: np.ndarray,
-    b: np.ndarray,
-    rows: range,
-    start: float,
-    state: tuple[np.ndarray, np.ndarray, bool],
-    tolerance: float,
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, bool]]:
-    """Match rows one after the other; the estimate (offset at ``start``, drift) is learned on the way."""
-    mean, cov, learns = state[0].copy(), state[1].copy(), state[2]
+    a: np.ndarray, b: np.ndarray, rows: range, start: float, line: _Line, tolerance: float, *, learns: bool
+) -> tuple[list[tuple[int, int]], _Line]:
+    """Match rows one after the other; the line (offset at ``start``, drift) is learned on the way."""
     noise = (tolerance / 3) ** 2
+    times, others = a.tolist(), b.tolist()
+    offset, drift, vo, c, vd = line
     pairs: list[tuple[int, int]] = []
-    taken: dict[int, int] = {}
+    taken: set[int] = set()
     for i in rows:
-        design = np.array([1.0, a[i] - start])
-        expected = a[i] + design @ mean
-        j = int(np.searchsorted(b, expected))
-        j = min((k for k in (j - 1, j) if 0 <= k < len(b)), key=lambda k: abs(b[k] - expected))
-        spread = float(design @ cov @ design)
-        if abs(b[j] - expected) > min(tolerance + 2 * np.sqrt(spread), 3 * tolerance):
+        x = times[i] - start
+        expected = times[i] + offset + drift * x
+        j = bisect_left(others, expected)
+        if j == len(others) or (j > 0 and expected - others[j - 1] < others[j] - expected):
+            j -= 1
+        rest = others[j] - expected
+        spread = vo + 2 * c * x + vd * x * x
+        if abs(rest) > min(tolerance + 2 * spread**0.5, 3 * tolerance) or j in taken:
             continue
-        if j in taken:
-            continue
-        taken[j] = i
+        taken.add(j)
         pairs.append((i, j))
-        if learns:
-            gain = cov @ design / (spread + noise)
-            mean = mean + gain * (b[j] - expected)
-            cov = cov - np.outer(gain, design @ cov)
-    return np.array(pairs, dtype=int).reshape(-1, 2), (mean, cov, learns)
+        if learns:  # Kalman's update of two numbers by one
+            po, pd = vo + c * x, c + vd * x
+            go, gd = po / (spread + noise), pd / (spread + noise)
+            offset, drift = offset + go * rest, drift + gd * rest
+            vo, c, vd = vo - go * po, c - go * pd, vd - gd * pd
+    return pairs, _Line(offset, drift, vo, c, vd)

@@ -316,21 +316,22 @@ def _at_words(found: Blocks, tmin: float, tmax: float) -> pd.DataFrame:
 
 def _by_stride(found: Blocks, tmin: float, tmax: float, stride: float) -> pd.DataFrame:
     """One row every ``stride`` s of each block; named by the sentence that is under way at the first sample."""
-    rows = []
-    for number, block in found.blocks.iterrows():
-        mine = found.words[found.words["_block"] == number]
-        begins = mine["audio_onset"].to_numpy(dtype=float)
-        room = block["stop"] - block["start"] - (tmax - tmin)
-        for k in range(int(np.floor((room + _EPSILON) / stride)) + 1):
-            start = block["start"] + k * stride
-            word = mine.iloc[max(0, np.searchsorted(begins, start + _EPSILON, side="right") - 1)]
-            rows.append({
-                "onset": word["onset"] + start - word["audio_onset"] - tmin, "duration": tmax - tmin, "trial_type": "stride",
-                "audio": block["audio"], "audio_onset": start - tmin, "sentence_id": word["sentence_id"], "word_index": np.nan, "text": None,
-                "start": start, "_sentence_start": word["_sentence_start"], "_block": number, "_within": f"+{start - word['_sentence_start']:.2f}",
-            })  # fmt: skip
-    names = ["onset", "duration", "trial_type", "audio", "audio_onset", "sentence_id", "word_index", "text", "start", "_sentence_start", "_block", "_within"]  # fmt: skip
-    return _with_blocks(pd.DataFrame(rows, columns=names), found)
+    at, code = found.words["audio_onset"].to_numpy(dtype=float), found.words["_block"].to_numpy()
+    word, start = [], []  # the word under way at the first sample of each window, and that sample's time
+    for number, begin, end in zip(found.blocks.index, found.blocks["start"], found.blocks["stop"], strict=True):
+        mine = np.flatnonzero(code == number)
+        n = max(0, int(np.floor((end - begin - (tmax - tmin) + _EPSILON) / stride)) + 1)
+        own = begin + stride * np.arange(n)
+        word.append(mine[np.maximum(np.searchsorted(at[mine], own + _EPSILON, side="right") - 1, 0)])
+        start.append(own)
+    rows, start = found.words.iloc[np.concatenate(word)].reset_index(drop=True), np.concatenate(start)
+    table = pd.DataFrame({
+        "onset": rows["onset"] + start - rows["audio_onset"] - tmin, "duration": tmax - tmin, "trial_type": "stride", "audio": rows["audio"],
+        "audio_onset": start - tmin, "sentence_id": rows["sentence_id"], "word_index": np.nan, "text": None, "start": start,
+        "_sentence_start": rows["_sentence_start"], "_block": rows["_block"],
+        "_within": [f"+{s:.2f}" for s in start - rows["_sentence_start"]],
+    })  # fmt: skip
+    return _with_blocks(table, found)
 
 
 def _with_blocks(table: pd.DataFrame, found: Blocks) -> pd.DataFrame:

@@ -186,7 +186,8 @@ def _features(
         begin, end = max(first - context, 0), min(first + chunk + context, n)
         if n <= chunk:
             begin, end = 0, n
-        heard = torch.from_numpy(samples[begin * hop : (end - 1) * hop + width])[None]
+        stop = len(samples) if end == n else (end - 1) * hop + width  # the rest after the last feature is heard too
+        heard = torch.from_numpy(samples[begin * hop : stop])[None]
         with torch.inference_mode():
             states = network(heard.to(network.device), output_hidden_states=True).hidden_states
             mean = torch.stack([states[k][0] for k in layers]).mean(dim=0)
