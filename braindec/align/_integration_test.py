@@ -42,8 +42,9 @@ def simes(p: np.ndarray, axis: int = -1) -> np.ndarray:
     """Combine p-values along an axis: the least of n p_(k) / k; NaN is no test, all NaN gives NaN."""
     p = np.moveaxis(np.asarray(p, dtype=float), axis, -1)
     n = np.isfinite(p).sum(axis=-1)
-    ordered = np.sort(np.where(np.isfinite(p), p, np.inf), axis=-1)
-    scaled = ordered * n[..., None] / np.arange(1, p.shape[-1] + 1)
+    ordered = np.sort(np.where(np.isfinite(p), p, 2.0), axis=-1)  # what is no test comes last; in all at most 1
+    place = np.arange(1, p.shape[-1] + 1)
+    scaled = np.where(place <= n[..., None], ordered * n[..., None] / place, 1.0)
     return np.where(n > 0, np.minimum(scaled.min(axis=-1), 1.0), np.nan)
 
 
