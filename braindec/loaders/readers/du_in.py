@@ -8,9 +8,9 @@ trained on these same trials (their answer in their issue 2), test trials among 
 trials (:mod:`braindec.loaders.published`), and a score with them is too high by an amount that nobody knows. ``channels: all`` leaves the choice to a
 decoder that chooses on training trials.
 
-``split: run`` (the default) leaves whole runs to be held out. ``split: paper`` adds the column ``part`` of the authors' scripts: within each
-run the items are shuffled, the first 80 % of each word's are training, the others are halved into validation and test, so that test trials stand among training
-trials of the same minutes. The audit says so.
+``split: run`` (the default) leaves whole runs to be held out. ``split: paper`` adds the column ``part`` of the authors' scripts: items are shuffled within
+each run, the first 80 % of each word's items in the order of runs are training, the others are halved into validation and test. The run in which the 80 % end
+stands in all three parts, its trials dealt at random, and the epoch is chosen on validation trials of the same minutes as the test: the audit says so.
 
 Source: utils/data/seeg/he2023xuanwu/word_recitation.py and train/duin/run_cls.py of github.com/liulab-repository/Du-IN (MIT). Checked
 against synthetic files only; the order of the items in a file is taken to be that of recording (the scripts do not say).
@@ -144,7 +144,7 @@ def load(
     )
     if split == "paper":
         said["warnings"].append(
-            "the authors' split: test trials stand among training trials of the same minutes; hold whole runs out instead"
+            "the authors' split: in the run where training ends, test trials stand among training trials of the same minutes; hold whole runs out instead"
         )
     runs = [(_read(folder), folder, name) for folder, name in found]
     names = _channels([info for (_, info), _, _ in runs], channels, label)

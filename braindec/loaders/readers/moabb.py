@@ -100,7 +100,7 @@ def load(
                 f"subject {label} has no session {wanted!r}{did_you_mean(wanted, known)}", allowed=", ".join(known)
             )
     if session is not None:
-        mine &= table["session"].isin(_options.as_list(session)).to_numpy()
+        mine = mine & table["session"].isin(_options.as_list(session)).to_numpy()
     names = [str(n) for n in ch_names] if ch_names else [f"ch{k:03d}" for k in range(data.shape[1])]
     if len(names) != data.shape[1]:
         raise BraindecError(

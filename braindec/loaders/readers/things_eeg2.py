@@ -91,10 +91,8 @@ def load(
     BraindecError, UnreadableError
         If a file is not there, holds more than plain data, or does not fit the list of images.
     """
-    if form not in _PLACES or whitened_with not in ("both", "train", "none"):
-        raise BraindecError(
-            "form is raw or preprocessed, whitened_with both, train or none", found=f"{form}, {whitened_with}"
-        )
+    if whitened_with not in ("both", "train", "none"):
+        raise BraindecError("whitened_with is both, train or none", found=repr(whitened_with))
     images = _images(_files.existing(root))
     found = _found(root, form, subject, session, part)
     if form == "preprocessed":
@@ -127,6 +125,8 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
 
 def _folders(root: str | Path, form: str) -> list[Path]:
     path = _files.existing(root)
+    if form not in _PLACES:
+        raise BraindecError("form is raw or preprocessed", found=repr(form))
     return [path / place for place in _PLACES[form] if (path / place).is_dir()]
 
 

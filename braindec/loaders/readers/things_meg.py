@@ -71,8 +71,7 @@ def load(
     BraindecError, UnreadableError
         If tables and recordings differ in number.
     """
-    if form not in ("epochs", "raw"):
-        raise BraindecError("form is epochs or raw", found=repr(form))
+    _check_form(form)
     folder, number = _files.existing(root), _number(subject)
     wanted = _options.as_list(session)
     table = _table(folder, number)
@@ -86,6 +85,7 @@ def subjects(root: str | Path, **options: Any) -> list[str]:
     """Return the subjects that have epochs, or recordings."""
     values = _options.bind(load, options)
     folder = _files.existing(root)
+    _check_form(values["form"])
     if values["form"] == "epochs":
         found = {p.name.split("_P")[1].split("-epo")[0] for p in (folder / _EPOCHS).glob("preprocessed_P*-epo.fif")}
     else:
@@ -106,6 +106,11 @@ def files(root: str | Path, subject: str | None = None, **options: Any) -> list[
         _table_path(folder, number),
         *bids.files(folder, f"BIGMEG{number}", datatype="meg", session=values["session"]),
     ]
+
+
+def _check_form(form: str) -> None:
+    if form not in ("epochs", "raw"):
+        raise BraindecError("form is epochs or raw", found=repr(form))
 
 
 def _number(subject: str | None) -> str:
