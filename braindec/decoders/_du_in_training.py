@@ -94,7 +94,7 @@ def train_autoencoder(
     Autoencoder
         In evaluation mode.
     History
-        With validation_loss, validation_error (mean squared error of scaled values: 1 is what a flat line has),
+        With quantised (0 in the first epochs, see ``late`` of the encoder), validation_loss, validation_error (mean squared error of scaled values: 1 is what a flat line has),
         validation_perplexity and validation_usage of the codes, on held-out windows.
     """
     with torch.random.fork_rng(devices=[]):
@@ -119,11 +119,18 @@ def train_autoencoder(
         used, perplexity = code_usage(torch.cat(index), model.quantizer.n_codes)
         return {"loss": losses / n, "error": errors / n, "perplexity": perplexity, "usage": used}
 
-    history = train.fit(
-        model, _ReconstructionLoss(), data.batches(make), validate=measure, epochs=epochs, lr=lr, weight_decay=weight_decay,
-        patience=None, schedule="cosine", clip_norm=3.0, folder=folder, device=device, seed=seed, key=f"vqvae {key} {data.fingerprint()}",
-        title="du_in, autoencoder",
-    )  # fmt: skip
+    history, first = train.History(), round(encoder.late * epochs)
+    for passing, n in ((True, first), (False, epochs - first)):
+        model.quantizer.passing = passing
+        if n:
+            part = train.fit(
+                model, _ReconstructionLoss(), data.batches(make), validate=measure, epochs=n, lr=lr, weight_decay=weight_decay, patience=None,
+                schedule="constant" if passing else "cosine", clip_norm=3.0, folder=folder, device=device, seed=seed,
+                key=f"vqvae {passing} {key} {data.fingerprint()}", title="du_in, autoencoder",
+            )  # fmt: skip
+            before = len(history.rows)
+            history.rows += [{**row, "epoch": row["epoch"] + before, "quantised": float(not passing)} for row in part.rows]
+            history.best_epoch = part.best_epoch + before
     return model, history
 
 

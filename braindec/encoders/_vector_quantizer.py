@@ -3,7 +3,9 @@
 Source: van den Oord, Vinyals & Kavukcuoglu 2017 (NeurIPS), "Neural discrete representation learning", appendix A.1 (moving
 averages, straight-through gradient); Yu et al. 2022 (ICLR), "Vector-quantized image modeling", section 3.2 (unit vectors);
 Zheng et al. 2024 (NeurIPS), "Du-IN", section 3.2 (sizes, decay, start by k-means).
-Differs from the references in: codes that are hardly used can be moved to vectors of the batch (``revive``; not published).
+Differs from the references in: codes that are hardly used can be moved to vectors of the batch (``revive``), and
+vectors may pass unquantised for a while (``passing``), so that codes start at clusters of vectors that mean something; neither
+is published.
 """
 
 from __future__ import annotations
@@ -65,6 +67,8 @@ class VectorQuantizer(nn.Module):
         Vectors a batch, moving average.
     started : Tensor of shape (1,)
         1 after the start.
+    passing : bool
+        While it is True, vectors pass without being quantised, and codes stay where they are.
 
     Raises
     ------
@@ -83,6 +87,7 @@ class VectorQuantizer(nn.Module):
                 allowed="n_codes >= 2, dim >= 1, 0 <= decay < 1, beta >= 0, revive >= 0",
             )
         self.n_codes, self.decay, self.beta, self.revive = n_codes, decay, beta, revive
+        self.passing = False
         self.to_code = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, dim))
         self.norm = nn.LayerNorm(dim)
         self.from_code = nn.Linear(dim, width)
@@ -94,6 +99,9 @@ class VectorQuantizer(nn.Module):
         """z (..., width) -> values (..., width), loss, index (...)."""
         unit = F.normalize(self.to_code(z), dim=-1)
         flat = unit.reshape(-1, unit.shape[-1])
+        if self.passing:
+            index = torch.zeros(z.shape[:-1], dtype=torch.int64, device=z.device)
+            return Quantized(self.from_code(self.norm(unit)), unit.new_zeros(()), index)
         if self.training and not self.started.item():
             self.start(flat.detach())
         index = (flat.detach() @ self.codes.T).argmax(dim=1)  # unit vectors: the largest product is the nearest code

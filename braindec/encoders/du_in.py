@@ -63,6 +63,9 @@ class DuIN(SubjectEncoder):
     n_codes, code_dim, decay, beta, revive
         Of the quantiser (:class:`~braindec.encoders._vector_quantizer.VectorQuantizer`), for the stages before
         classification.
+    late : float
+        Share of the epochs of the autoencoder before it quantises; 0 as published. With few windows the codes of an untrained
+        encoder draw all tokens together, and nothing is learned.
     n_layers_decoder : int
         Attention blocks behind the quantiser.
 
@@ -76,12 +79,12 @@ class DuIN(SubjectEncoder):
     PRESETS: ClassVar[dict[str, dict[str, Any]]] = {
         "tiny": {"patch": 40, "steps": 5, "n_mixed": 8, "filters": [24, 24, 12], "activation": "gelu", "n_layers": 2,
                  "n_heads": 4, "d_head": 16, "d_ff": 120, "dropout": 0.1, "hidden": 64, "n_codes": 64, "code_dim": 16,
-                 "n_layers_decoder": 1, "decay": 0.95, "revive": 0.5},
+                 "n_layers_decoder": 1, "decay": 0.95, "beta": 0.25, "revive": 0.5, "late": 0.4},
         "base": {"filters": [64, 64, 8], "n_layers": 4, "n_heads": 4, "d_head": 32, "d_ff": 160, "n_codes": 512, "code_dim": 32,
                  "n_layers_decoder": 2},
         "paper": {"patch": 100, "steps": 10, "n_mixed": 16, "filters": [128, 128, 16], "activation": None, "n_layers": 8,
                   "n_heads": 8, "d_head": 64, "d_ff": 320, "dropout": 0.2, "hidden": 128, "n_codes": 2048, "code_dim": 64,
-                  "n_layers_decoder": 4, "decay": 0.99, "beta": 1.0, "revive": 0.0},
+                  "n_layers_decoder": 4, "decay": 0.99, "beta": 1.0, "revive": 0.0, "late": 0.0},
     }  # fmt: skip
 
     def __init__(
@@ -108,10 +111,11 @@ class DuIN(SubjectEncoder):
         decay: float = 0.99,
         beta: float = 1.0,
         revive: float = 0.0,
+        late: float = 0.0,
         n_layers_decoder: int = 4,
     ) -> None:
         super().__init__(n_chans=n_chans, n_times=n_times, dim=dim)
-        _check(filters, activation, dropout, steps=steps, n_mixed=n_mixed, n_layers=n_layers, n_heads=n_heads, d_head=d_head,
+        _check(filters, activation, dropout, late, steps=steps, n_mixed=n_mixed, n_layers=n_layers, n_heads=n_heads, d_head=d_head,
                d_ff=d_ff, hidden=hidden, n_layers_decoder=n_layers_decoder)  # fmt: skip
         self.patch = _patch(patch, patch_seconds, sfreq, steps)
         at_least("du_in", self.n_times, self.patch, "one patch")
@@ -120,7 +124,7 @@ class DuIN(SubjectEncoder):
         self.steps, self.n_mixed, self.activation = steps, n_mixed, activation
         self.attention = {"n_heads": n_heads, "d_head": d_head, "d_ff": d_ff, "dropout": dropout}
         self.quantizer = {"n_codes": n_codes, "dim": code_dim, "decay": decay, "beta": beta, "revive": revive}
-        self.n_layers_decoder = n_layers_decoder
+        self.n_layers_decoder, self.late = n_layers_decoder, late
         self.subject_layers = nn.ModuleList(nn.Linear(size, n_mixed) for size in self.sizes)
         self.tokenizer = PatchTokens(n_mixed, self.filters, patch=self.patch, steps=steps, activation=activation)
         self.width = self.tokenizer.width
@@ -199,14 +203,14 @@ def _patch(patch: int, seconds: float | None, sfreq: float | None, steps: int) -
     return int(patch)
 
 
-def _check(filters: Sequence[int], activation: str | None, dropout: float, **sizes: int) -> None:
+def _check(filters: Sequence[int], activation: str | None, dropout: float, late: float, **sizes: int) -> None:
     if activation is not None and activation not in ACTIVATIONS:
         raise BraindecError(
             f"there is no activation {activation!r}{did_you_mean(str(activation), ACTIVATIONS)}",
             allowed="gelu, relu, or None as published",
         )
-    if not 0 <= dropout < 1:
-        raise BraindecError("dropout is a share", found=repr(dropout), allowed="0 <= dropout < 1")
+    if not 0 <= dropout < 1 or not 0 <= late < 1:
+        raise BraindecError("dropout and late are shares", found=f"{dropout}, {late}", allowed="from 0 to below 1")
     if len(filters) != 3:
         raise BraindecError("du_in has three convolutions", found=f"filters={list(filters)}", allowed="three numbers")
     every = {**sizes, **{f"filters[{k}]": f for k, f in enumerate(filters)}}

@@ -26,7 +26,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError
 from braindec.signal.coloured_noise import coloured
-from braindec.stats.asked import number, seed_of, whole
+from braindec.stats.asked import seed_of, whole
 from braindec.types import Recording
 
 __all__ = ["WordReading", "WordTruth", "synthetic_word_reading"]
@@ -35,7 +35,7 @@ __all__ = ["WordReading", "WordTruth", "synthetic_word_reading"]
 SHAFTS: dict[str, tuple[tuple[str, str], tuple[float, float, float], tuple[float, float, float]]] = {
     "A": (("G_precentral", "G_precentral"), (-36.0, -4.0, 28.0), (-60.0, -2.0, 26.0)),
     "B": (("S_central", "G_postcentral"), (-36.0, -16.0, 32.0), (-61.0, -14.0, 30.0)),
-    "C": (("S_temporal_sup", "G_temp_sup-Lateral"), (-40.0, -22.0, -2.0), (-65.0, -22.0, 4.0)),
+    "C": (("G_temp_sup-Plan_tempo", "G_temp_sup-Lateral"), (-40.0, -22.0, -2.0), (-65.0, -22.0, 4.0)),
     "D": (("G_insular_short", "G_front_inf-Opercular"), (-34.0, 12.0, 4.0), (-57.0, 14.0, 14.0)),
     "E": (("G_oc-temp_med-Lingual", "G_occipital_middle"), (-14.0, -74.0, -4.0), (-39.0, -82.0, 6.0)),
 }
@@ -105,8 +105,9 @@ def synthetic_word_reading(
     n_speech_runs: int = 2,
     speech_duration: float = 240.0,
     n_contacts: int = 6,
-    slow: float = 0.9,
-    high_gamma: float = 1.5,
+    slow: float = 1.2,
+    high_gamma: float = 0.8,
+    jitter: float = 0.06,
     silent_groups: tuple[str, ...] = (),
     shared_syllables: bool = True,
     line_freq: float = 50.0,
@@ -129,6 +130,8 @@ def synthetic_word_reading(
     slow, high_gamma : float
         Mean size of the slow wave, in standard deviations of the background, and of the change of high-gamma amplitude
         relative to its resting amplitude. Both 0: no word information anywhere.
+    jitter : float
+        Standard deviation of the onset of speech, s; the pace varies by as many times 2 (of 1) in either direction.
     silent_groups : tuple of str
         "vSMC" or "STG": these contacts carry nothing.
     shared_syllables : bool
@@ -147,11 +150,18 @@ def synthetic_word_reading(
                                ("n_speech_runs", n_speech_runs, 0), ("n_contacts", n_contacts, 2)):  # fmt: skip
         whole(value, name, least=least)
     seed = seed_of(seed)
-    if sfreq < 2.2 * _HIGH[1] or slow < 0 or high_gamma < 0 or speech_duration < 10 or n_words > 600:
+    if (
+        sfreq < 2.2 * _HIGH[1]
+        or slow < 0
+        or high_gamma < 0
+        or speech_duration < 10
+        or not 0 <= jitter <= 0.2
+        or n_words > 600
+    ):
         raise BraindecError(
             "words cannot be simulated so",
-            found=f"sfreq={sfreq}, slow={slow}, high_gamma={high_gamma}, speech_duration={speech_duration}, n_words={n_words}",
-            allowed=f"sfreq at least {2.2 * _HIGH[1]:g} Hz, sizes of 0 or more, at least 10 s, at most 600 words",
+            found=f"sfreq={sfreq}, jitter={jitter}, slow={slow}, high_gamma={high_gamma}, speech_duration={speech_duration}, n_words={n_words}",
+            allowed=f"sfreq at least {2.2 * _HIGH[1]:g} Hz, sizes of 0 or more, a jitter up to 0.2 s, at least 10 s, at most 600 words",
         )
     unknown = set(silent_groups) - {"vSMC", "STG"}
     if unknown:
@@ -169,7 +179,7 @@ def synthetic_word_reading(
             own, n_contacts, slow=slow, high_gamma=high_gamma, silent=silent_groups, sfreq=sfreq, line_freq=line_freq
         )
         other = brain.weights if shared_syllables else brain.draw(np.random.default_rng([seed, 93, k]))
-        reading[subject] = [_reading_run(brain, subject, r, words, n_repetitions, own) for r in range(n_runs)]
+        reading[subject] = [_reading_run(brain, subject, r, words, n_repetitions, jitter, own) for r in range(n_runs)]
         speech[subject] = [
             _speech_run(brain, other, subject, r, preferences, speech_duration, own) for r in range(n_speech_runs)
         ]
@@ -271,7 +281,7 @@ class _Brain:
 
 
 def _reading_run(
-    brain: _Brain, subject: str, run: int, words: Mapping[str, tuple[str, ...]], n_repetitions: int, rng: np.random.Generator
+    brain: _Brain, subject: str, run: int, words: Mapping[str, tuple[str, ...]], n_repetitions: int, jitter: float, rng: np.random.Generator
 ) -> Recording:  # fmt: skip
     names = list(words)
     order = np.concatenate([rng.permutation(len(names)) for _ in range(n_repetitions)])
@@ -279,7 +289,8 @@ def _reading_run(
     onset = np.round(onset * brain.sfreq) / brain.sfreq
     spoken = []
     for word, at in zip(order, onset, strict=True):
-        begin, pace = at + _START + rng.normal(0, 0.02), _LENGTH * rng.uniform(0.92, 1.08)
+        begin = at + _START + float(np.clip(rng.normal(0, jitter), -0.2, 0.2))
+        pace = _LENGTH * rng.uniform(1 - 2 * jitter, 1 + 2 * jitter)
         spoken += [(_SYLLABLES.index(s), begin + k * pace, pace) for k, s in enumerate(words[names[word]])]
     text = np.array([names[k] for k in order], dtype=object)
     events = pd.DataFrame(
