@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from braindec.errors import BraindecError, UnreadableError
 from braindec.loaders import _files, films
@@ -56,7 +57,8 @@ class FilmFrames:
 
     def lightness(self, size: tuple[int, int] | None = None) -> Iterator[np.ndarray]:
         """Give batches of L* (0 is black, 100 is white), float32 (frame, height, width), averaged to ``size``."""
-        for batch in self.batches():
+        total = -(-self.n_frames // _BATCH)
+        for batch in tqdm(self.batches(), desc=f"looking at {self.name}", total=total, disable=None, leave=False):
             values = lightness(batch)
             yield values if size is None else shrunk(values, size)
 

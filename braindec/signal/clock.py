@@ -13,13 +13,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.stats import t as student
 
 from braindec.errors import BraindecError
 from braindec.signal._clock_envelopes import local_delays
 from braindec.signal._clock_match import Matched, match_times
+from braindec.types import Recording
 
-__all__ = ["Clock", "align_audio", "align_clock"]
+__all__ = ["Clock", "align_audio", "align_clock", "sound_clocks"]
 
 _FEW = 4  # matches that are needed
 _OUTLIER = 5.0  # median absolute deviations (as standard deviations)
@@ -205,6 +207,50 @@ def align_audio(
     matches = np.stack([found.rows[clock.matches[:, 0]], clock.matches[:, 1]], axis=1)
     clock = replace(clock, n_stimulus=found.n_windows, n_recording=len(found.at), matches=matches)
     return _within(clock, label, *limits[:2])
+
+
+def sound_clocks(
+    recording: Recording, *, limit_ppm: float = 200.0, limit_jitter: float = 0.005, level: float = 0.95
+) -> list[tuple[str, Clock]]:
+    """Find offset and drift of each sound of a recording from its events, which say both times of each word.
+
+    Parameters
+    ----------
+    recording : Recording
+        Events have ``onset`` (s in the recording), ``audio`` and ``audio_onset`` (s in that sound); rows of ``trial_type``
+        word are used, and all rows where there are none.
+    limit_ppm, limit_jitter, level
+        See :func:`align_clock`.
+
+    Returns
+    -------
+    list of (str, Clock)
+        In order of time; a sound that was played twice stands twice, one with fewer than four words not at all.
+
+    Raises
+    ------
+    BraindecError
+        If columns are missing, no sound has four words, or drift or jitter are beyond their limits.
+    """
+    events, label = recording.events, recording.label
+    missing = [c for c in ("onset", "audio", "audio_onset") if c not in events]
+    if missing:
+        raise BraindecError(f"{label}: the clock of a sound needs the column {missing[0]}", found=f"columns {', '.join(map(str, events.columns))}")  # fmt: skip
+    words = events[events["trial_type"].astype(str) == "word"] if "trial_type" in events else events[:0]
+    table = (words if len(words) else events).sort_values("onset", kind="stable")
+    table = table[pd.to_numeric(table["audio_onset"], errors="coerce").notna()]
+    name, at = table["audio"].astype(str), table["audio_onset"].astype(float)
+    played = ((name != name.shift()) | (at.diff() < 0)).cumsum()  # the sound begins again
+    found = []
+    for _, own in table.groupby(played, sort=True):
+        if len(own) >= _FEW:
+            sound = str(own["audio"].iloc[0])
+            clock = align_clock(own["audio_onset"], own["onset"], limit_ppm=limit_ppm, limit_jitter=limit_jitter, paired=True,
+                                level=level, label=f"{label}, {sound}")  # fmt: skip
+            found.append((sound, clock))
+    if not found:
+        raise BraindecError(f"{label}: no sound has words enough to tell its clock", found=f"{len(table)} events", allowed=f"{_FEW} words of a sound or more")  # fmt: skip
+    return found
 
 
 def _fit(a: np.ndarray, b: np.ndarray, pairs: np.ndarray, level: float) -> Clock:
