@@ -27,7 +27,7 @@ from braindec.loaders._positions import standard_montage
 from braindec.loaders.readers.raw import open_raw
 from braindec.types import Recording
 
-__all__ = ["CLASSES", "load", "files", "subjects"]
+__all__ = ["load", "CLASSES", "files", "subjects"]
 
 CLASSES = {"769": "left_hand", "770": "right_hand", "771": "feet", "772": "tongue"}
 _UNKNOWN, _TRIAL, _RUN, _REJECTED = "783", "768", "32766", "1023"

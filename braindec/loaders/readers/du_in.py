@@ -32,7 +32,7 @@ from braindec.loaders.published import published_step
 from braindec.types import Recording, Windows
 from braindec.types.signals import Signal
 
-__all__ = ["CHOSEN", "load", "files", "subjects"]
+__all__ = ["load", "CHOSEN", "files", "subjects"]
 
 _PLACES = ("data/seeg.he2023xuanwu", "seeg.he2023xuanwu", ".")
 _TASK = "word-recitation"
