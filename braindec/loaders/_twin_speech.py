@@ -31,10 +31,9 @@ __all__ = [
     "write_speech_truth",
 ]
 
-# settings of a first look at a few sentences: shares that few contents allow, and little training
+# settings of a first look at a few sentences: shares that few contents allow, and few comparisons
 _SMALL: dict[str, Any] = {
-    "decoder": {"epochs": 2, "n_batches": 4}, "baselines": ["ridge"], "controls": ["label_shuffle"], "calibration": {"n_draws": 0},
-    "n_permutations": 200, "n_bootstrap": 200,
+    "baselines": ["ridge"], "controls": ["label_shuffle"], "calibration": {"n_draws": 0}, "n_permutations": 200, "n_bootstrap": 200,
 }  # fmt: skip
 _SHARES = {"test": 0.35, "validation": 0.25}
 _IDS = (100, 103, 110, 120)  # FIFF_FILE_ID, BLOCK_ID, PARENT_FILE_ID, PARENT_BLOCK_ID
@@ -72,29 +71,33 @@ def envelope(story: Story, sfreq: float) -> np.ndarray:
 
 
 def settings_of(recordings: Sequence[Recording], n_sentences: int, **windows: Any) -> dict[str, Any]:
-    """Return settings of the recipe for this size: those of the recipe from 40 sentences on, else a first look.
+    """Return settings of the recipe for this size: those of the recipe from 50 sentences on, else a first look.
 
-    Few contents may all be hashed into one part, so a seed is looked for with which every part holds two or more.
+    Few contents may all be hashed into one part, so a seed is looked for with which none is empty.
     """
     cut = {"windows": windows} if windows else {}
-    if n_sentences >= 40:
+    if n_sentences >= 50:
         return cut
     return {**_SMALL, **cut, "split": {**_SHARES, "seed": _split_seed(recordings, windows)}}
 
 
 def _split_seed(recordings: Sequence[Recording], windows: dict[str, Any]) -> int:
-    """The first seed with which every part holds two contents; 0 where there are too few, as the recipe will say."""
+    """The first seed with which every part holds two contents and every recording some to train on; 0 where there are too few."""
     mine = [r for r in recordings if r.info["subject"] == recordings[0].info["subject"]]
     try:
-        contents = speech_windows(mine, **windows).trials[["content_id"]].drop_duplicates().reset_index(drop=True)
-    except BraindecError:  # no window fits
+        rows = speech_windows(mine, **{k: v for k, v in windows.items() if k != "stride"}).trials[
+            ["content_id", "recording"]
+        ]
+    except BraindecError:  # no window fits, as the recipe will say
         return 0
+    contents = rows.drop_duplicates().reset_index(drop=True)
     for seed in range(200):
         try:
             split = content_split(contents, "content_id", **_SHARES, seed=seed)
         except BraindecError:  # a part is empty
             continue
-        if min(len(split.train), len(split.validation), len(split.test)) >= 2:
+        n = [contents["content_id"].iloc[part].nunique() for part in (split.train, split.validation, split.test)]
+        if min(n) >= 2 and contents["recording"].iloc[split.train].nunique() == len(mine):
             return seed
     return 0
 

@@ -28,7 +28,7 @@ _SECTIONS = 2
 
 
 def make(
-    folder: Path, *, seed: int = 0, n_subjects: int = 2, n_sentences: int = 16, n_sessions: int = 2, n_channels: int = 40, sfreq: float = 60.0,
+    folder: Path, *, seed: int = 0, n_subjects: int = 2, n_sentences: int = 32, n_sessions: int = 2, n_channels: int = 40, sfreq: float = 60.0,
     snr: float = 0.1, shared: float = 0.2, leak: bool = False,
 ) -> Twin:  # fmt: skip
     """Write the twin.

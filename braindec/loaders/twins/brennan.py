@@ -29,7 +29,7 @@ _BEFORE = 0.3  # s of a trial before the word
 
 
 def make(
-    folder: Path, *, seed: int = 0, n_subjects: int = 2, n_segments: int = 4, n_sentences: int = 16, sfreq: float = 100.0, snr: float = 0.1,
+    folder: Path, *, seed: int = 0, n_subjects: int = 2, n_segments: int = 4, n_sentences: int = 32, sfreq: float = 100.0, snr: float = 0.1,
     shared: float = 0.2, leak: bool = False,
 ) -> Twin:  # fmt: skip
     """Write the twin.

@@ -24,7 +24,7 @@ __all__ = ["make"]
 
 
 def make(
-    folder: Path, *, seed: int = 0, n_subjects: int = 2, n_runs: int = 3, n_sentences: int = 12, sfreq: float = 128.0, snr: float = 0.1,
+    folder: Path, *, seed: int = 0, n_subjects: int = 2, n_runs: int = 3, n_sentences: int = 32, sfreq: float = 128.0, snr: float = 0.1,
     shared: float = 0.2, leak: bool = False,
 ) -> Twin:  # fmt: skip
     """Write the twin.

@@ -31,7 +31,7 @@ _KIT_GRAD = 6001  # FIFFV_COIL_KIT_GRAD
 
 
 def make(
-    folder: Path, *, seed: int = 0, n_subjects: int = 2, n_sentences: int = 16, n_sessions: int = 2, n_stories: int = 2,
+    folder: Path, *, seed: int = 0, n_subjects: int = 2, n_sentences: int = 32, n_sessions: int = 2, n_stories: int = 2,
     n_channels: int = 40, sfreq: float = 50.0, snr: float = 0.1, shared: float = 0.2, sensors_differ: bool = False, leak: bool = True,
 ) -> Twin:  # fmt: skip
     """Write the twin.

@@ -29,7 +29,7 @@ _FILE = "EQ_Ramp_Int2_Int1LPF{:03d}"
 
 
 def make(
-    folder: Path, *, seed: int = 0, n_subjects: int = 2, n_sentences: int = 16, n_lists: int = 4, n_channels: int = 40, sfreq: float = 60.0,
+    folder: Path, *, seed: int = 0, n_subjects: int = 2, n_sentences: int = 40, n_lists: int = 4, n_channels: int = 40, sfreq: float = 60.0,
     snr: float = 0.1, shared: float = 0.2, leak: bool = False,
 ) -> Twin:  # fmt: skip
     """Write the twin.
