@@ -145,9 +145,8 @@ def run(config, unit, work):
         n_folds=folds.n, inner_folds=folds.inner, gap=folds.gap, block=folds.block, combine=statistics.combine,
         correction=statistics.correction, alpha=statistics.alpha, n_bootstrap=statistics.n_bootstrap, seed=work.seed,
     )  # fmt: skip
-    first = next(iter(found.trials))
-    n = len(found.trials[first])
-    own = [(s, r) for s, r in found.records if len(s.ids) == n]
+    first = next(iter(found.trials))  # subject/type: folds of other types are made in the same way
+    own = [(s, r) for s, r in found.records if f", {first.split('/')[1]}, " in s.name]
     checked = audit(found.trials[first], [s for s, _ in own], records=own)
     overview = {"electrodes": len(found.table), "events": {k.split("/")[1]: len(t) for k, t in found.trials.items()},
                 "film (s)": round(float(found.trials[first][events.time].max())), "bins": f"{len(found.times)} of {bins.width:g} s, {bins.tmin:g} to {bins.tmax:g} s",

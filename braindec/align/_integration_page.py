@@ -64,15 +64,18 @@ def group_sites(results: Sequence[Result], *, correction: str, alpha: float) -> 
     rows = score_rows(table, alpha, "over the electrodes of all subjects", None)
     notes = [f"All {len(results)} subjects together: p-values are corrected over their {len(table)} electrodes, which is not what each subject's own "
              "table does."]  # fmt: skip
-    for row in rows:  # the mean of a page is over subjects; electrodes stand in the note
-        row |= (
-            {"n": len(results), "note": f"{row['note']}; {row['n']} sites"}
-            if row["metric"].startswith("pearson")
-            else {"n": len(results)}
-        )
-    return Result(
-        pd.DataFrame([{"subject": "mean", **row} for row in rows]), arrays, {"panels": panels, "notes": notes}
-    )
+    for row in (
+        rows
+    ):  # what a page calls a mean is over subjects, and electrodes stand in the note; their p is no test of subjects
+        if row["metric"].startswith("pearson"):
+            row["note"] = f"{row['note']}; {row['n']} sites"
+        row |= {
+            "n": len(results),
+            "p": np.nan,
+            "subject": "mean",
+            "note": row["note"].removesuffix("; p: that none is a site"),
+        }
+    return Result(pd.DataFrame(rows), arrays, {"panels": panels, "notes": notes})
 
 
 def score_rows(table: pd.DataFrame, alpha: float, over: str, planted: pd.DataFrame | None) -> list[dict[str, Any]]:
@@ -170,7 +173,7 @@ def _curve_panel(found: IntegrationSites, arrays: dict[str, np.ndarray]) -> list
             np.max([r[k] for k in models.vision], axis=0),
             np.max([r[k] for k in models.language], axis=0),
         ]
-        courses.append([*lines, *([r[twin]] if twin else [])])
+        courses.append([*lines, *([r[twin] if twin else np.full(len(found.times), np.nan)] if models.random else [])])
         marked.append(found.p[row.best_type][place] <= 0.05)
         heads.append(f"{row.name}, at {row.best_type} events\n{row.region}")
     names = ["multimodal", "vision and language joined", "best vision model", "best language model", _UNTRAINED]
@@ -179,7 +182,7 @@ def _curve_panel(found: IntegrationSites, arrays: dict[str, np.ndarray]) -> list
     what = "The surest sites" if table["is_site"].any() else "No electrode is a site; those that come nearest"
     return [{"draw": "site_curves", "title": "Prediction over time", "caption": f"{what}. Bars below: every comparison holds in this bin, p ≤ 0.05, "
              "not corrected (pictures only: the test of an electrode is made once, at bins chosen in training events).",
-             "args": {"times": "@times", "values": "@curves/values", "models": names[: len(courses[0])], "names": "@curves/names",
+             "args": {"times": "@times", "values": "@curves/values", "models": names[: len(courses[0])], "names": "@curves/names", **({"reference": _UNTRAINED} if models.random else {}),
                       "marked": "@curves/marked"}}]  # fmt: skip
 
 
@@ -206,8 +209,8 @@ def _lead_panel(table: pd.DataFrame, arrays: dict[str, np.ndarray]) -> list[dict
     shown = [_mean("", c, sites[f"d_{c}"], "") for c in leads]
     arrays |= {f"leads/{k}": np.array([row[k] for row in shown], dtype=float) for k in ("value", "low", "high")}
     named = {
-        "vision": "best vision model",
-        "language": "best language model",
+        "vision": "best vision",
+        "language": "best language",
         JOINED: "both joined",
         "random": _UNTRAINED,
     }

@@ -27,11 +27,12 @@ def site_curves(
     models: Sequence[str],
     names: Sequence[str] | None = None,
     marked: Any = None,
+    reference: str | None = None,
     label: str = "held-out r",
     title: str | None = None,
     ax: Axes | None = None,
 ) -> Figure:
-    """Draw the courses of all models at each electrode; the first model is drawn thick, the last one grey.
+    """Draw the courses of all models at each electrode; the first model is drawn thick.
 
     Parameters
     ----------
@@ -45,6 +46,8 @@ def site_curves(
         Titles of the small pictures.
     marked : array of bool, shape (n_electrodes, n_times), optional
         Times that are marked below the courses.
+    reference : str, optional
+        The model that is drawn grey.
     label, title : str
         Of the axis, above the picture.
     ax : Axes, optional
@@ -62,6 +65,8 @@ def site_curves(
         raise BraindecError(f"values must be (electrode, model, time), at most {_MOST} electrodes", found=f"{lines.shape}, {len(times)} times")  # fmt: skip
     words, heads = texts("models", models, n_models), texts("names", names, n, "electrode ")
     stretches = np.zeros((n, len(times)), dtype=bool) if marked is None else np.asarray(marked, dtype=bool)
+    if reference is not None and reference not in words:
+        raise BraindecError(f"no model is called {reference!r}", allowed=", ".join(words))
     if stretches.shape != (n, len(times)):
         raise BraindecError("marked must be (electrode, time)", found=f"{stretches.shape}, {n} electrodes, {len(times)} times")  # fmt: skip
     columns = min(n, 3)
@@ -75,9 +80,9 @@ def site_curves(
             cell.set_axis_off()
             continue
         for k in range(n_models):
-            last = k == n_models - 1 and n_models > 2
+            grey = words[k] == reference
             cell.plot(
-                times, lines[i, k], label=words[k] if i == 0 else None, color=CONTROL if last else SERIES[k % len(SERIES)],
+                times, lines[i, k], label=words[k] if i == 0 else None, color=CONTROL if grey else SERIES[k % len(SERIES)],
                 linestyle=_STROKES[k % len(_STROKES)], linewidth=2.4 if k == 0 else 1.4, zorder=4 if k == 0 else 3,
             )  # fmt: skip
         half = (times[1] - times[0]) / 2 if len(times) > 1 else 0.1
