@@ -124,11 +124,17 @@ def audio_info(path: str | Path) -> AudioInfo:
         As :func:`load_audio`.
     """
     path = _files.existing(path)
-    if path.suffix.lower() in _WAV:
+    if path.suffix.lower() not in _OTHERS or path.is_dir():
         values, rate, encoding = _read(path, lazy=True)
         return AudioInfo(rate, values.shape[1], values.shape[0], encoding)
-    with _soundfile(path).SoundFile(str(path)) as file:
-        return AudioInfo(float(file.samplerate), int(file.frames), int(file.channels), f"{file.format} {file.subtype}")
+    soundfile = _soundfile(path)
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            return AudioInfo(
+                float(file.samplerate), int(file.frames), int(file.channels), f"{file.format} {file.subtype}"
+            )
+    except (soundfile.SoundFileError, RuntimeError, OSError) as error:
+        raise _unreadable(path, error) from error
 
 
 def as_sound(sound: Any, *, sfreq: float | None = 16000.0) -> Sound:
@@ -208,8 +214,14 @@ def _read(path: Path, *, lazy: bool = False) -> tuple[np.ndarray, float, str]:
     try:
         values, rate = soundfile.read(str(path), dtype="float32", always_2d=True)
     except (soundfile.SoundFileError, RuntimeError, OSError) as error:
-        raise UnreadableError(f"{path} cannot be read as a sound", found=str(error)[:150], fix="copy the file again, or convert it to WAV") from error  # fmt: skip
+        raise _unreadable(path, error) from error
     return values.T, float(rate), "float32"
+
+
+def _unreadable(path: Path, error: Exception) -> UnreadableError:
+    return UnreadableError(
+        f"{path} cannot be read as a sound", found=str(error)[:150], fix="copy the file again, or convert it to WAV"
+    )
 
 
 def _read_wav(path: Path, lazy: bool) -> tuple[np.ndarray, float, str] | None:

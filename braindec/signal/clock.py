@@ -261,7 +261,7 @@ def _fit(a: np.ndarray, b: np.ndarray, pairs: np.ndarray, level: float) -> Clock
     rest = difference - slope * x
     rest = rest - np.median(rest)
     scale = 1.4826 * np.median(np.abs(rest))
-    keep = np.abs(rest) <= max(_OUTLIER * scale, 1e-6)
+    keep = np.abs(rest) <= max(_OUTLIER * (1 + 8 / len(x)) * scale, 1e-6)  # the scale of few times is uncertain
     if keep.sum() < 3:
         keep[:] = True
     x, difference, n = x[keep], difference[keep], int(keep.sum())

@@ -123,8 +123,11 @@ def test_what_is_no_sound_is_refused(tmp_path):
         load_audio(tmp_path)
     pytest.importorskip("soundfile")
     (tmp_path / "a.flac").write_bytes(b"not flac")
-    with pytest.raises(UnreadableError, match="cannot be read"):
-        load_audio(tmp_path / "a.flac")
+    for function in (load_audio, audio_info):
+        with pytest.raises(UnreadableError, match="cannot be read"):
+            function(tmp_path / "a.flac")
+        with pytest.raises(UnreadableError, match=r"\.txt"):
+            function(tmp_path / "a.txt")
     for wrong in (3, np.zeros(5), (np.zeros((2, 5)), 100.0), (np.zeros(0), 100.0), (np.array([np.nan, 1.0]), 100.0), (np.zeros(9, int), 100.0), (np.zeros(9), 0.0)):  # fmt: skip
         with pytest.raises(BraindecError):
             as_sound(wrong)

@@ -119,6 +119,16 @@ def test_times_that_cannot_be_used(wrong):
         align_clock(np.arange(9.0), np.arange(9.0), limit_ppm=-1.0)
 
 
+@pytest.mark.parametrize("n", [6, 18])
+def test_intervals_of_few_times_cover_the_truth_too(n):
+    rng, hits = np.random.default_rng(1), 0
+    for _ in range(500):
+        a = np.cumsum(rng.uniform(1, 4, n))
+        clock = align_clock(a, 3 + (1 + 50e-6) * a + rng.normal(0, 1e-3, n), paired=True, limit_ppm=5000.0)
+        hits += clock.drift_interval[0] <= 50 <= clock.drift_interval[1]
+    assert 0.925 < hits / 500 < 0.975
+
+
 @pytest.mark.slow
 def test_intervals_cover_the_truth_as_often_as_they_say():
     rng, n = np.random.default_rng(0), 400
@@ -175,3 +185,18 @@ def test_a_channel_without_the_sound_and_drift_beyond_the_limit():
         align_audio(recorded(sound, rng, offset=3.0, drift=1500e-6), sound, sfreq=500.0, sound_sfreq=8000.0)
     with pytest.raises(BraindecError, match="flat"):
         align_audio(np.zeros(5000), sound, sfreq=500.0, sound_sfreq=8000.0)
+
+
+@pytest.mark.slow
+def test_intervals_of_recorded_sounds_cover_the_truth():
+    rng, n, hits = np.random.default_rng(5), 120, np.zeros(2)
+    for _ in range(n):
+        drift, offset = rng.uniform(-150e-6, 150e-6), rng.uniform(2, 9)
+        sound = talk(rng, seconds=60)
+        channel = recorded(sound, rng, offset=offset, drift=drift, before=10.0)
+        clock = align_audio(channel, sound, sfreq=500.0, sound_sfreq=8000.0, limit_ppm=500.0)
+        hits += [
+            clock.drift_interval[0] <= 1e6 * drift <= clock.drift_interval[1],
+            clock.offset_interval[0] <= offset <= clock.offset_interval[1],
+        ]
+    assert ((hits / n >= 0.90) & (hits / n <= 0.99)).all(), hits / n
