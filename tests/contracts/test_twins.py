@@ -44,7 +44,7 @@ def test_it_is_read_as_the_data_would_be(name, folder):
     things = source.load(subject)
     first = things if isinstance(things, Windows) else things[0]
     modality = first.modality if isinstance(first, Windows) else first.info["modality"]
-    assert modality in ("fmri", "ieeg")
+    assert modality in ("fmri", "ieeg", "meg", "eeg")
     assert not isinstance(first, Windows) or first.n_channels > 1
     assert source.files(subject) and all(Path(p).exists() for p in source.files(subject))
     assert twin.truth()
