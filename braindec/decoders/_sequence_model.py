@@ -112,7 +112,7 @@ def build_encoder(
         raise BraindecError("encoder must be a name or a torch module", found=repr(encoder))
     kind = registry.get("encoders", encoder)
     known = inspect.signature(kind).parameters
-    if "pool" not in known:
+    if not _keeps_time(kind):
         raise BraindecError(
             f"the encoder {encoder!r} gives one vector a window, not features at each sample", fix="encoder='clip_conv'"
         )
@@ -134,7 +134,7 @@ def build_target(name: str, n_units: int, n_times: int, *, options: Mapping[str,
     given = {"dim": 768, "preset": "tiny", **options}
     preset, dim = given.pop("preset"), given.pop("dim")
     kind = registry.get("encoders", name)
-    if "pool" not in inspect.signature(kind).parameters:
+    if not _keeps_time(kind):
         raise BraindecError(
             f"the encoder {name!r} gives one vector a segment, not features at each sample",
             fix="target_encoder='deep_mel'",
@@ -181,6 +181,12 @@ def with_subject(encoder: Encoder, windows: Windows, n_known: int, *, known_name
         {**made.state_dict(), **state, "subject_layers": torch.cat([layers, layers.mean(0, keepdim=True)])}
     )
     return made
+
+
+def _keeps_time(kind: type) -> bool:
+    """Whether an encoder can give features at each sample: it has ``pool="none"``."""
+    pool = inspect.signature(kind).parameters.get("pool")
+    return pool is not None and isinstance(pool.default, str)
 
 
 def _listed(flat: np.ndarray, n_chans: int) -> list:
