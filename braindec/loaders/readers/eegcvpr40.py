@@ -17,6 +17,7 @@ files only.
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,8 @@ def _read(path: Path) -> dict[str, Any]:
     import torch
 
     try:
-        table = torch.load(path, map_location="cpu", weights_only=True)
+        mapped = zipfile.is_zipfile(path)  # older files cannot be mapped, and are read whole
+        table = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch, zipfile and pickle each raise their own
         raise UnreadableError(
             f"{path} cannot be read as tensors and plain data (torch.load with weights_only)", found=f"{type(error).__name__}: {str(error)[:200]}",

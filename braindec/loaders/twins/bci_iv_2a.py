@@ -45,7 +45,7 @@ _SFREQ, _EYES, _LEAD, _TRIAL, _CUE = (
 
 
 def make(
-    folder: str | Path, *, seed: int = 0, n_subjects: int = 2, n_runs: int = 6, n_trials: int = 12, depth: float = 0.6, rhythm: float = 1.0
+    folder: str | Path, *, seed: int = 0, n_subjects: int = 2, n_runs: int = 6, n_trials: int = 12, depth: float = 0.6, rhythm: float = 0.7
 ) -> Twin:  # fmt: skip
     """Write the twin.
 

@@ -45,7 +45,7 @@ _PAUSE, _START = 4.0, 3.0  # s that the film stops, and of recording before it b
 
 
 def make(
-    folder: str | Path, *, seed: int = 0, duration: float = 150.0, sfreq: float = 256.0, amplitude: float = 1.2, n_subjects: int = 3
+    folder: str | Path, *, seed: int = 0, duration: float = 150.0, sfreq: float = 256.0, amplitude: float = 0.8, n_subjects: int = 3
 ) -> Twin:  # fmt: skip
     """Write the twin.
 
@@ -102,7 +102,7 @@ def make(
     write_truth(folder, truth)
     options = {"sfreq": sfreq, "nonverbal": True}
     settings = {"signal": [{"filter": {"low": 0.5, "high": 30.0}}], "events": {"column": "pos", "classes": ["NOUN", "VERB"]}, "epochs": {"tmin": 0.0, "tmax": 0.5},
-                "split": {"by": "session"}}  # fmt: skip
+                "split": {"by": "session"}, "select": {"subjects": [s for s in list(_WATCHED)[:n_subjects] if len(_WATCHED[s]) > 1]}}  # fmt: skip
     about = {"seed": seed, "duration": duration, "sfreq": sfreq, "n_subjects": n_subjects}
     return Twin(folder, "braintreebank", "braintreebank", "erp_classification", options, settings, about)
 

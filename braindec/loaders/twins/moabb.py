@@ -23,7 +23,7 @@ _SESSIONS = ("0train", "1test")
 
 
 def make(
-    folder: str | Path, *, seed: int = 0, n_subjects: int = 2, n_runs: int = 4, n_trials: int = 16, depth: float = 0.6, rhythm: float = 1.0,
+    folder: str | Path, *, seed: int = 0, n_subjects: int = 2, n_runs: int = 4, n_trials: int = 16, depth: float = 0.6, rhythm: float = 0.7,
     form: str = "arrays",
 ) -> Twin:  # fmt: skip
     """Write the twin.

@@ -33,7 +33,7 @@ def make(
     n_test: int = 14,
     n_channels: int = 24,
     sfreq: float = 100.0,
-    amplitude: float = 0.35,
+    amplitude: float = 0.25,
 ) -> Twin:
     """Write the twin.
 

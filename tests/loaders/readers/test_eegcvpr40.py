@@ -109,6 +109,13 @@ def test_trials_are_those_of_the_file(twin):
     ) == ["01", "02", "03"]
 
 
+def test_files_of_old_torch(twin, tmp_path):
+    table = torch.load(twin.root / "block" / "eeg_5_95_std.pth", weights_only=True)
+    torch.save(table, tmp_path / "eeg_5_95_std.pth", _use_new_zipfile_serialization=False)
+    old = open_source("eegcvpr40", root=tmp_path, options=twin.options).windows("1")
+    assert np.array_equal(old.load(), source_of(twin).windows("1").load()) and "part" not in old.trials
+
+
 def test_what_does_not_fit_is_refused(twin, tmp_path):
     options = {"i_know_about_the_block_design": True}
     with pytest.raises(BraindecError, match="has no eeg_5_95_std"):
