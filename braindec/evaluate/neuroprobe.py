@@ -1,15 +1,18 @@
 """Neuroprobe: fifteen two-class tasks on words of films, and three regimes that say what is new in the test part.
 
-SS-SM (same subject, same movie): contiguous folds of one recording, with a gap. SS-DM (same subject, different movie): trained on other
-films of the subject. DS-DM (different subject, different movie): trained on other subjects' recordings of other films.
+SS-SM (same subject, same movie): contiguous folds of one recording, with a gap. SS-DM (same subject, different movie):
+trained on other films of the subject. DS-DM (different subject, different movie): trained on other subjects' recordings
+of other films.
 
-A film that is tested is never trained on in SS-DM and DS-DM, also where other subjects watched it: the content would be known. Classes of tasks with numbers are the top and
-the bottom quarter, with limits taken from the training rows.
+A film that is tested is never trained on in SS-DM and DS-DM, also where other subjects watched it: the content would be
+known. Classes of tasks with numbers are the top and the bottom quarter, with limits taken from the training rows.
 
-Source: Zahorodnii et al. 2025, arXiv 2509.21671, and neuroprobe/{config,datasets,train_test_splits}.py of github.com/insight-neuro/neuroprobe for tasks and regimes.
+Source: Zahorodnii et al. 2025, arXiv 2509.21671, and neuroprobe/{config,datasets,train_test_splits}.py of
+github.com/insight-neuro/neuroprobe for tasks and regimes.
 
-Differs from the reference in: quartiles of the training rows instead of all rows; classes are not thinned to equal number (the score is an AUROC); pitch and
-volume are the columns of features.csv; folds have a gap; one may train on several films or subjects.
+Differs from the reference in: quartiles of the training rows instead of all rows; classes are not thinned to equal
+number (the score is an AUROC); pitch and volume are the columns of features.csv; folds have a gap; one may train on
+several films or subjects.
 """
 
 from __future__ import annotations
@@ -28,8 +31,17 @@ from braindec.types import Split, Windows
 __all__ = ["REGIMES", "TASKS", "Fold", "neuroprobe_folds", "neuroprobe_labels", "neuroprobe_splits"]
 
 REGIMES = ("SS-SM", "SS-DM", "DS-DM")
-_QUARTILES = {"volume": "rms", "pitch": "pitch", "delta_volume": "delta_rms", "gpt2_surprisal": "gpt2_surprisal", "word_length": "word_length", "word_gap": "word_gap",
-              "frame_brightness": "mean_pixel_brightness", "global_flow": "max_global_magnitude", "local_flow": "max_vector_magnitude"}  # fmt: skip
+_QUARTILES = {
+    "volume": "rms",
+    "pitch": "pitch",
+    "delta_volume": "delta_rms",
+    "gpt2_surprisal": "gpt2_surprisal",
+    "word_length": "word_length",
+    "word_gap": "word_gap",
+    "frame_brightness": "mean_pixel_brightness",
+    "global_flow": "max_global_magnitude",
+    "local_flow": "max_vector_magnitude",
+}
 _VALUES = {"word_index": ("word_index", "first", "second"), "word_head_pos": ("bin_head", "left", "right"),
            "word_part_speech": ("pos", "verb", "noun"), "face_num": ("face_num", "faces", "none")}  # fmt: skip
 _SPEECH = {"onset": ("sentence onset", "nonverbal"), "speech": ("speech", "nonverbal")}
@@ -134,8 +146,11 @@ def neuroprobe_splits(
         train &= np.isin(column["session"], [str(s) for s in train_sessions])
     if not train.any():
         what = "another film of this subject" if regime == "SS-DM" else "another subject with another film"
-        raise BraindecError(f"{regime}: there is no recording of {what} to train on", found=f"the test film is {', '.join(sorted(films))}",
-                            fix="load more sessions or subjects, or use SS-SM")  # fmt: skip
+        raise BraindecError(
+            f"{regime}: there is no recording of {what} to train on",
+            found=f"the test film is {', '.join(sorted(films))}",
+            fix="load more sessions or subjects, or use SS-SM",
+        )
     name = f"{regime} sub-{subject}_ses-{session}"
     return [Split(np.flatnonzero(train), np.empty(0, int), test, by="story", ids=rows.ids, name=name)]
 
@@ -165,8 +180,11 @@ def neuroprobe_labels(trials: Windows | pd.DataFrame, task: str, *, train: np.nd
     if task in _SPEECH:
         silent = (table["trial_type"] == "nonverbal").to_numpy()
         if not silent.any():
-            raise BraindecError(f"the task {task} needs stretches without words", found=f"trial_type {sorted(table['trial_type'].unique())[:6]}",
-                                fix="open the data with the option nonverbal: true")  # fmt: skip
+            raise BraindecError(
+                f"the task {task} needs stretches without words",
+                found=f"trial_type {sorted(table['trial_type'].unique())[:6]}",
+                fix="open the data with the option nonverbal: true",
+            )
         spoken = word if task == "speech" else word & (_numbers(table, "is_onset", task) > 0)
         labels[spoken], labels[silent] = _SPEECH[task]
     elif task in _VALUES:
@@ -186,7 +204,8 @@ def neuroprobe_labels(trials: Windows | pd.DataFrame, task: str, *, train: np.nd
 
 
 def neuroprobe_folds(trials: Windows | pd.DataFrame, task: str, regime: str, **options: object) -> list[Fold]:
-    """Return the folds of a task in a regime: splits of the rows that have a class, and the classes; options as for :func:`neuroprobe_splits`.
+    """Return the folds of a task in a regime: splits of the rows that have a class, and the classes; options as for
+    :func:`neuroprobe_splits`.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Arrays, dtypes and scalars of numpy from what a pickle says of them, each checked against the bytes that are there.
 
-See :mod:`braindec.loaders.plain_pickle`. Nothing here trusts the file: a dtype is made from its code alone, an array has exactly
-the bytes that its shape needs, and numbers of large arrays stay in the file.
+See :mod:`braindec.loaders.plain_pickle`. Nothing here trusts the file: a dtype is made from its code alone, an array
+has exactly the bytes that its shape needs, and numbers of large arrays stay in the file.
 """
 
 from __future__ import annotations

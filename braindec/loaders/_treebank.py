@@ -54,8 +54,11 @@ class ElectrodeSignal(Signal):
             ]
         if None in shapes or any(len(s) != 1 for s in shapes) or len(set(shapes)) != 1:
             wrong = next((k for k, s in enumerate(shapes) if s is None or s != shapes[0]), 0)
-            raise UnreadableError(f"{path} must hold data/electrode_0 to data/electrode_{n_channels - 1}, one row of one length each",
-                                  found=f"electrode_{wrong}: {shapes[wrong]}", fix="take labels and recordings of one subject")  # fmt: skip
+            raise UnreadableError(
+                f"{path} must hold data/electrode_0 to data/electrode_{n_channels - 1}, one row of one length each",
+                found=f"electrode_{wrong}: {shapes[wrong]}",
+                fix="take labels and recordings of one subject",
+            )
         self.shape = (n_channels, int(shapes[0][0]))
 
     def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
@@ -85,8 +88,9 @@ def sample_of(times: np.ndarray, timings: pd.DataFrame, sfreq: float) -> np.ndar
     times : array of shape (n,)
         s.
     timings : DataFrame
-        ``movie_time`` in s and ``index`` in samples of each trigger. Where the film was paused two rows have one movie_time: what comes before takes the
-        first, what comes after the last (the authors take the first for both, which puts words after a pause into it).
+        ``movie_time`` in s and ``index`` in samples of each trigger. Where the film was paused two rows have one
+        movie_time: what comes before takes the first, what comes after the last (the authors take the first for both,
+        which puts words after a pause into it).
     sfreq : float
         Hz.
     """
@@ -142,9 +146,20 @@ def _standard(kept: pd.DataFrame, onset: np.ndarray, length: np.ndarray, film: s
         if "idx_in_sentence" in kept
         else -1
     )
-    table = pd.DataFrame({"onset": onset, "duration": length, "trial_type": "word", "text": kept["text"].fillna("").astype(str), "audio": film,
-                          "audio_onset": kept["start"].astype(float), "story": film, "sentence": sentence, "sentence_id": sentence.map(ids),
-                          "word_index": place})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "onset": onset,
+            "duration": length,
+            "trial_type": "word",
+            "text": kept["text"].fillna("").astype(str),
+            "audio": film,
+            "audio_onset": kept["start"].astype(float),
+            "story": film,
+            "sentence": sentence,
+            "sentence_id": sentence.map(ids),
+            "word_index": place,
+        }
+    )
     others = kept.drop(columns=[c for c in kept if c in (*EVENT_COLUMNS, "start", "end")])
     return (
         pd.concat([table[list(EVENT_COLUMNS)], others], axis=1)
@@ -154,15 +169,28 @@ def _standard(kept: pd.DataFrame, onset: np.ndarray, length: np.ndarray, film: s
 
 
 def nonverbal_stretches(words: pd.DataFrame, film: str) -> pd.DataFrame:
-    """Return stretches of 1 s between words, half overlapping, at least 2 s away from every word, as rows of the event table."""
+    """Return stretches of 1 s between words, half overlapping, at least 2 s away from every word, as rows of the event
+    table."""
     starts = words["onset"].to_numpy(float)
     ends = np.maximum.accumulate(starts + words["duration"].to_numpy(float))
     onset = [
         np.arange(a + _AWAY, b - _AWAY - _LENGTH + 1e-9, _STEP) for a, b in zip(ends[:-1], starts[1:], strict=True)
     ]
     onset = np.concatenate(onset) if onset else np.empty(0)
-    return pd.DataFrame({"onset": onset, "duration": _LENGTH, "trial_type": "nonverbal", "text": "", "audio": film, "audio_onset": np.nan, "story": film,
-                         "sentence": "n/a", "sentence_id": "n/a", "word_index": -1})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "onset": onset,
+            "duration": _LENGTH,
+            "trial_type": "nonverbal",
+            "text": "",
+            "audio": film,
+            "audio_onset": np.nan,
+            "story": film,
+            "sentence": "n/a",
+            "sentence_id": "n/a",
+            "word_index": -1,
+        }
+    )
 
 
 def _table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
@@ -179,7 +207,8 @@ def _table(path: Path, needed: tuple[str, ...]) -> pd.DataFrame:
 
 
 def _check_rate(triggers: pd.DataFrame, sfreq: float, path: Path) -> None:
-    """Refuse a sampling frequency that the triggers contradict; pauses change the index but not the film, and count little in a median."""
+    """Refuse a sampling frequency that the triggers contradict; pauses change the index but not the film, and count
+    little in a median."""
     if len(triggers) < 2:
         raise UnreadableError(f"{path} holds {len(triggers)} triggers: words cannot be placed")
     film, samples = np.diff(triggers["movie_time"].to_numpy(float)), np.diff(triggers["index"].to_numpy(float))
@@ -190,5 +219,8 @@ def _check_rate(triggers: pd.DataFrame, sfreq: float, path: Path) -> None:
         )
     found = float(np.median(samples[steady] / film[steady]))
     if abs(found - sfreq) > _DEVIATION * sfreq:
-        raise BraindecError(f"{path.name} does not fit a sampling frequency of {sfreq:g} Hz", found=f"{found:.1f} samples a second of the film",
-                            fix=f"give the reader the sampling frequency of this subject: sfreq: {{default: 2048, ...: {found:.0f}}}")  # fmt: skip
+        raise BraindecError(
+            f"{path.name} does not fit a sampling frequency of {sfreq:g} Hz",
+            found=f"{found:.1f} samples a second of the film",
+            fix=f"give the reader the sampling frequency of this subject: sfreq: {{default: 2048, ...: {found:.0f}}}",
+        )

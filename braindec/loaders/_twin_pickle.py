@@ -1,6 +1,7 @@
 """Write plain data as a pickle of protocol 4, for twins of data that are published so; same content, same bytes.
 
-Opcode by opcode, as ``pickletools`` documents them: nothing is pickled, and no version of Python or numpy changes a byte.
+Opcode by opcode, as ``pickletools`` documents them: nothing is pickled, and no version of Python or numpy changes a
+byte.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
 """Plain data in pickle files, read without running any of the code that a pickle may hold.
 
 Some published data are pickles: the .npy files of THINGS-EEG2 hold a dictionary, Du-IN is lists of dictionaries.
-``pickle.load`` calls whatever function such a file names. This module is the one place of braindec that reads them,
-and it does not unpickle: it reads the opcodes itself and knows a closed set of them, as ``torch.load`` does with
-``weights_only=True``. What it can build: None, bool, int, float, str, bytes, list, tuple, dict, and numpy arrays, dtypes and
-scalars of numbers, text or bytes (and object arrays that hold these). Nothing is imported, no function that the file names is
-called: the seven names in :data:`_NAMES` only select what *this* module does with the bytes that follow.
-Every other name, persistent ids, extension codes, ``__setstate__`` of anything else, and shapes, sizes or memo references that
-do not fit the file are refused with one error.
+``pickle.load`` calls whatever function such a file names. This module is the one place of braindec that reads them, and
+it does not unpickle: it reads the opcodes itself and knows a closed set of them, as ``torch.load`` does with
+``weights_only=True``. What it can build: None, bool, int, float, str, bytes, list, tuple, dict, and numpy arrays,
+dtypes and scalars of numbers, text or bytes (and object arrays that hold these). Nothing is imported, no function that
+the file names is called: the seven names in :data:`_NAMES` only select what *this* module does with the bytes that
+follow. Every other name, persistent ids, extension codes, ``__setstate__`` of anything else, and shapes, sizes or memo
+references that do not fit the file are refused with one error.
 
 Memory stays flat: the numbers of large arrays are not read but mapped, at the place in the file where they stand.
 
-Source: the opcodes as ``pickletools`` of Python documents them; ``numpy.ndarray.__reduce__`` and ``numpy.dtype.__reduce__``;
-the header of .npy by ``numpy.lib.format``. A subclass of ``pickle.Unpickler`` with a closed ``find_class`` would be shorter, but
-numpy's own ``__setstate__`` trusts what the file says of a dtype (a dtype with false flags makes it take numbers for pointers),
-and the memo of the C unpickler can be made to take all memory.
+Source: the opcodes as ``pickletools`` of Python documents them; ``numpy.ndarray.__reduce__`` and
+``numpy.dtype.__reduce__``; the header of .npy by ``numpy.lib.format``. A subclass of ``pickle.Unpickler`` with a closed
+``find_class`` would be shorter, but numpy's own ``__setstate__`` trusts what the file says of a dtype (a dtype with
+false flags makes it take numbers for pointers), and the memo of the C unpickler can be made to take all memory.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def load_plain(path: str | Path, *, as_dict: Collection[str] = ()) -> Any:
     Returns
     -------
     object
-        An object array without axes gives what it holds (as ``numpy.load(...).item()``). Large arrays are read-only maps of
-        the file (``np.memmap``).
+        An object array without axes gives what it holds (as ``numpy.load(...).item()``). Large arrays are read-only
+        maps of the file (``np.memmap``).
 
     Raises
     ------
@@ -330,5 +330,21 @@ _VALUES = {"INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLO
            "BINUNICODE", "BINUNICODE8", "STRING", "BINSTRING", "SHORT_BINSTRING"}  # fmt: skip
 _SIMPLE = {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple,
            "EMPTY_DICT": dict}  # fmt: skip
-_ACTIONS = {"MARK", "POP", "POP_MARK", "DUP", "MEMOIZE", "STACK_GLOBAL", "APPEND", "APPENDS", "SETITEM", "SETITEMS", "LIST", "DICT", "TUPLE",
-            "NEWOBJ", "REDUCE", "BUILD"}  # fmt: skip
+_ACTIONS = {
+    "MARK",
+    "POP",
+    "POP_MARK",
+    "DUP",
+    "MEMOIZE",
+    "STACK_GLOBAL",
+    "APPEND",
+    "APPENDS",
+    "SETITEM",
+    "SETITEMS",
+    "LIST",
+    "DICT",
+    "TUPLE",
+    "NEWOBJ",
+    "REDUCE",
+    "BUILD",
+}

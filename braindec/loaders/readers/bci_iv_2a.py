@@ -1,14 +1,16 @@
 """Reader ``bci_iv_2a``: BCI Competition IV, data set 2a, as published (GDF), one Recording a run of imagery.
 
-``A01T.gdf`` (training session) and ``A01E.gdf`` (evaluation session): one file a session, 250 Hz, 22 EEG and 3 EOG channels. Event types: 32766 a run
-begins, 768 a trial begins, 769 to 772 the cue (left hand, right hand, feet, tongue; 2 s after the trial begins), 783 a cue of unknown class, 1023 the trial
-was rejected by an expert, 276, 277 and 1072 recordings of eyes. The classes of the evaluation session are ``classlabel`` in ``A01E.mat``, a
-separate download ("true labels").
+``A01T.gdf`` (training session) and ``A01E.gdf`` (evaluation session): one file a session, 250 Hz, 22 EEG and 3 EOG
+channels. Event types: 32766 a run begins, 768 a trial begins, 769 to 772 the cue (left hand, right hand, feet, tongue;
+2 s after the trial begins), 783 a cue of unknown class, 1023 the trial was rejected by an expert, 276, 277 and 1072
+recordings of eyes. The classes of the evaluation session are ``classlabel`` in ``A01E.mat``, a separate download ("true
+labels").
 
-The official test trains on session T and tests on session E: the column ``part`` says "train" and "test". Within a session hold out whole runs.
+The official test trains on session T and tests on session E: the column ``part`` says "train" and "test". Within a
+session hold out whole runs.
 
-Source: Brunner, Leeb, Mueller-Putz, Schloegl, Pfurtscheller, "BCI Competition 2008 - Graz data set A" (description), Tangermann et al. (2012); names of
-the channels in the order of its figure 3. Checked against synthetic files only.
+Source: Brunner, Leeb, Mueller-Putz, Schloegl, Pfurtscheller, "BCI Competition 2008 - Graz data set A" (description),
+Tangermann et al. (2012); names of the channels in the order of its figure 3. Checked against synthetic files only.
 """
 
 from __future__ import annotations
@@ -31,8 +33,30 @@ __all__ = ["load", "CLASSES", "files", "subjects"]
 
 CLASSES = {"769": "left_hand", "770": "right_hand", "771": "feet", "772": "tongue"}
 _UNKNOWN, _TRIAL, _RUN, _REJECTED = "783", "768", "32766", "1023"
-_EEG = ("Fz", "FC3", "FC1", "FCz", "FC2", "FC4", "C5", "C3", "C1", "Cz", "C2", "C4", "C6", "CP3", "CP1", "CPz", "CP2", "CP4", "P1", "Pz", "P2",
-        "POz")  # fmt: skip
+_EEG = (
+    "Fz",
+    "FC3",
+    "FC1",
+    "FCz",
+    "FC2",
+    "FC4",
+    "C5",
+    "C3",
+    "C1",
+    "Cz",
+    "C2",
+    "C4",
+    "C6",
+    "CP3",
+    "CP1",
+    "CPz",
+    "CP2",
+    "CP4",
+    "P1",
+    "Pz",
+    "P2",
+    "POz",
+)
 _EOG = ("EOG-left", "EOG-central", "EOG-right")
 _NAMED = {
     0: "EEG-Fz",
@@ -74,8 +98,9 @@ def load(
     Returns
     -------
     list of Recording
-        info: session "T" or "E", run "1" to "6". Events: onset of the cue, duration 4 s (the imagery), trial_type left_hand, right_hand, feet or tongue,
-        part, rejected. Session E is left out, and a warning says so, when its labels are not there and ``session`` does not name it.
+        info: session "T" or "E", run "1" to "6". Events: onset of the cue, duration 4 s (the imagery), trial_type
+        left_hand, right_hand, feet or tongue, part, rejected. Session E is left out, and a warning says so, when its
+        labels are not there and ``session`` does not name it.
 
     Raises
     ------
@@ -189,8 +214,17 @@ def _runs(
         said.append(f"{path.name}: {dropped} trials that an expert rejected were left out")
     runs = []
     for number, (start, stop) in enumerate(spans, start=1):
-        about = {"dataset": "bci-iv-2a", "subject": label, "session": session, "task": "imagery", "run": str(number), "modality": "eeg",
-                 "line_freq": 50.0, "warnings": said, "renamed": None}  # fmt: skip
+        about = {
+            "dataset": "bci-iv-2a",
+            "subject": label,
+            "session": session,
+            "task": "imagery",
+            "run": str(number),
+            "modality": "eeg",
+            "line_freq": 50.0,
+            "warnings": said,
+            "renamed": None,
+        }
         one = replace(whole, events=trials.assign(part=_PARTS[session]), info={**whole.info, **about})
         one = one.select(tmin=start, tmax=min(stop, whole.duration))
         runs.append(standard_montage(one, montage, said) if montage else one)
@@ -224,8 +258,10 @@ def _trials(events: pd.DataFrame, true: np.ndarray | None, path: Path) -> pd.Dat
     unknown = (cue["code"] == _UNKNOWN).to_numpy()
     if unknown.any():
         if true is None:
-            raise BraindecError(f"{path.name} does not say the classes of {int(unknown.sum())} trials, and {path.stem}.mat is not here",
-                                fix="download the true labels of the evaluation sessions from bbci.de/competition/iv and put them beside the GDF files")  # fmt: skip
+            raise BraindecError(
+                f"{path.name} does not say the classes of {int(unknown.sum())} trials, and {path.stem}.mat is not here",
+                fix="download the true labels of the evaluation sessions from bbci.de/competition/iv and put them beside the GDF files",
+            )
         if len(true) != len(cue) or not np.isin(true, (1, 2, 3, 4)).all():
             raise BraindecError(
                 f"{path.stem}.mat does not fit {path.name}",

@@ -1,17 +1,21 @@
 """Reader ``braintreebank``: Brain Treebank (Wang et al. 2024) as published, one Recording a film that a subject watched.
 
-``sub_1_trial000.h5`` (in the folder or in all_subject_data; ``data/electrode_0``, ... one row an electrode), ``electrode_labels/sub_1/electrode_labels.json`` (the name of each, with "*"
-or "#" here and there), ``corrupted_elec.json``, ``localization/sub_1/depth-wm.csv`` (Electrode, L, P, I in mm, DesikanKilliany, ...),
-``subject_metadata/sub_1_trial000_metadata.json`` (filename of the film), ``subject_timings/sub_1_trial000_timings.csv`` (movie_time in s and index in samples of
-each trigger, pauses among them), ``transcripts/<film>/features.csv`` (one row a word: start, end, text, sentence, is_onset, idx_in_sentence, rms, pitch,
-pos, gpt2_surprisal, ...).
+``sub_1_trial000.h5`` (in the folder or in all_subject_data; ``data/electrode_0``, ... one row an electrode),
+``electrode_labels/sub_1/electrode_labels.json`` (the name of each, with "*" or "#" here and there),
+``corrupted_elec.json``, ``localization/sub_1/depth-wm.csv`` (Electrode, L, P, I in mm, DesikanKilliany, ...),
+``subject_metadata/sub_1_trial000_metadata.json`` (filename of the film), ``subject_timings/sub_1_trial000_timings.csv``
+(movie_time in s and index in samples of each trigger, pauses among them), ``transcripts/<film>/features.csv`` (one row
+a word: start, end, text, sentence, is_onset, idx_in_sentence, rms, pitch, pos, gpt2_surprisal, ...).
 
-A word's onset is that of the nearest trigger plus its distance in film time. The sampling frequency is said, not measured, and refused when the triggers
-contradict it (nine subjects have 2048 Hz, one is said to have about half). L, P and I have an origin that the files do not say, so the channels have no positions
-unless ``origin`` gives it; ``elec_coords_full.csv`` is a flat overlay for pictures, not a space, and is not read. For the Laplacian reference take the step of that name.
+A word's onset is that of the nearest trigger plus its distance in film time. The sampling frequency is said, not
+measured, and refused when the triggers contradict it (nine subjects have 2048 Hz, one is said to have about half). L, P
+and I have an origin that the files do not say, so the channels have no positions unless ``origin`` gives it;
+``elec_coords_full.csv`` is a flat overlay for pictures, not a space, and is not read. For the Laplacian reference take
+the step of that name.
 
-Source: the authors' quickstart and README (braintreebank.dev; github.com/czlwang), data/{trial,h5}_data_reader.py there, neuroprobe/braintreebank_subject.py of
-github.com/insight-neuro/neuroprobe for form and rules. Checked against synthetic files only.
+Source: the authors' quickstart and README (braintreebank.dev; github.com/czlwang), data/{trial,h5}_data_reader.py
+there, neuroprobe/braintreebank_subject.py of github.com/insight-neuro/neuroprobe for form and rules. Checked against
+synthetic files only.
 """
 
 from __future__ import annotations
@@ -61,18 +65,21 @@ def load(
     sfreq : float or dict of str to float
         Hz; of each subject, with "default" for the others.
     unit : {"V", "mV", "uV"}, optional
-        Of the stored numbers, which are then given in V. Without it nothing is scaled and the unit is "n/a": the files do not say it.
+        Of the stored numbers, which are then given in V. Without it nothing is scaled and the unit is "n/a": the files
+        do not say it.
     origin : (float, float, float), optional
-        (L, P, I) in mm of the point that is to be the origin; positions are then (origin - LPI), right-front-up, in the subject's own space.
+        (L, P, I) in mm of the point that is to be the origin; positions are then (origin - LPI), right-front-up, in the
+        subject's own space.
     nonverbal : bool
-        Also events of trial_type "nonverbal": stretches of 1 s (half overlapping) at least 2 s away from every word, for the tasks of
-        :mod:`braindec.evaluate.neuroprobe` that need them.
+        Also events of trial_type "nonverbal": stretches of 1 s (half overlapping) at least 2 s away from every word,
+        for the tasks of :mod:`braindec.evaluate.neuroprobe` that need them.
 
     Returns
     -------
     list of Recording
-        Channels: type "seeg" (triggers "stim"), status "bad" where the authors call them corrupted, region (DesikanKilliany), L, P, I. Events: the columns of
-        :mod:`braindec.loaders.speech_events` (``story`` and ``audio`` are the film) and all columns of features.csv.
+        Channels: type "seeg" (triggers "stim"), status "bad" where the authors call them corrupted, region
+        (DesikanKilliany), L, P, I. Events: the columns of :mod:`braindec.loaders.speech_events` (``story`` and
+        ``audio`` are the film) and all columns of features.csv.
 
     Raises
     ------
@@ -98,8 +105,19 @@ def load(
             if nonverbal
             else words
         )
-        info = {"dataset": "braintreebank", "subject": label, "session": name, "task": "film", "run": "1", "modality": "ieeg", "path": str(path), "story": film,
-                "line_freq": 60.0, "space": "individual (L, P, I)" if origin is not None else None, "warnings": notes}  # fmt: skip
+        info = {
+            "dataset": "braintreebank",
+            "subject": label,
+            "session": name,
+            "task": "film",
+            "run": "1",
+            "modality": "ieeg",
+            "path": str(path),
+            "story": film,
+            "line_freq": 60.0,
+            "space": "individual (L, P, I)" if origin is not None else None,
+            "warnings": notes,
+        }
         recordings.append(Recording(signal, rate, channels, events.reset_index(drop=True), info))
     return recordings
 
@@ -115,8 +133,11 @@ def subjects(root: str | Path, **options: Any) -> list[str]:
         if (m := _FILE.fullmatch(p.name))
     }
     if not found:
-        raise BraindecError(f"{folder} holds no recording of Brain Treebank", allowed="sub_1_trial000.h5, in it or in all_subject_data",
-                            fix="unpack the archives of braintreebank.dev")  # fmt: skip
+        raise BraindecError(
+            f"{folder} holds no recording of Brain Treebank",
+            allowed="sub_1_trial000.h5, in it or in all_subject_data",
+            fix="unpack the archives of braintreebank.dev",
+        )
     return sorted(found, key=int)
 
 

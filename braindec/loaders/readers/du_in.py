@@ -1,19 +1,22 @@
 """Reader ``du_in``: sEEG of 61 read words (Zheng et al. 2024, Du-IN) as published, without unpickling it.
 
-``data/seeg.he2023xuanwu/001/word-recitation/run1/dataset.bipolar.default.{unaligned,aligned}/{data,info}``: two pickles a run, ``data`` a list
-of items with ``name`` (the word) and ``data_s`` (channel, time), bipolar, 1000 Hz, from 0.5 s before the word on; ``info`` with ``ch_names``.
+``data/seeg.he2023xuanwu/001/word-recitation/run1/dataset.bipolar.default.{unaligned,aligned}/{data,info}``: two pickles
+a run, ``data`` a list of items with ``name`` (the word) and ``data_s`` (channel, time), bipolar, 1000 Hz, from 0.5 s
+before the word on; ``info`` with ``ch_names``.
 
-The default channels are the ten a subject that the authors name in their scripts. They chose them by the weights of a model
-trained on these same trials (their answer in their issue 2), test trials among them: ``channels: chosen`` is told to the audit as a selection that saw all
-trials (:mod:`braindec.loaders.published`), and a score with them is too high by an amount that nobody knows. ``channels: all`` leaves the choice to a
-decoder that chooses on training trials.
+The default channels are the ten a subject that the authors name in their scripts. They chose them by the weights of a
+model trained on these same trials (their answer in their issue 2), test trials among them: ``channels: chosen`` is told
+to the audit as a selection that saw all trials (:mod:`braindec.loaders.published`), and a score with them is too high
+by an amount that nobody knows. ``channels: all`` leaves the choice to a decoder that chooses on training trials.
 
-``split: run`` (the default) leaves whole runs to be held out. ``split: paper`` adds the column ``part`` of the authors' scripts: items are shuffled within
-each run, the first 80 % of each word's items in the order of runs are training, the others are halved into validation and test. The run in which the 80 % end
-stands in all three parts, its trials dealt at random, and the epoch is chosen on validation trials of the same minutes as the test: the audit says so.
+``split: run`` (the default) leaves whole runs to be held out. ``split: paper`` adds the column ``part`` of the authors'
+scripts: items are shuffled within each run, the first 80 % of each word's items in the order of runs are training, the
+others are halved into validation and test. The run in which the 80 % end stands in all three parts, its trials dealt at
+random, and the epoch is chosen on validation trials of the same minutes as the test: the audit says so.
 
-Source: utils/data/seeg/he2023xuanwu/word_recitation.py and train/duin/run_cls.py of github.com/liulab-repository/Du-IN (MIT). Checked
-against synthetic files only; the order of the items in a file is taken to be that of recording (the scripts do not say).
+Source: utils/data/seeg/he2023xuanwu/word_recitation.py and train/duin/run_cls.py of github.com/liulab-repository/Du-IN
+(MIT). Checked against synthetic files only; the order of the items in a file is taken to be that of recording (the
+scripts do not say).
 """
 
 from __future__ import annotations
@@ -44,12 +47,15 @@ CHOSEN = {
     "009": "K9 K8 K6 K7 K11 K10 K5 K4 K3 I9", "010": "PI5 PI6 PI7 PI8 PI1 PI9 PI2 SM2 SP3 PI4",
     "011": "T2 T3 C9 T4 T5 C7 C8 T1 s1 C4", "012": "TI'4 TI'2 TI'3 TI'5 TI'8 TI'6 TI'7 TO'9 P'5 TO'8",
 }  # fmt: skip
-_CHOICE = ("the ten channels are the authors' choice, made by the weights of a model that was trained on these same trials, test trials among them; "
-           "channels: all leaves the choice to the decoder")  # fmt: skip
+_CHOICE = (
+    "the ten channels are the authors' choice, made by the weights of a model that was trained on these same trials, test trials among them; "
+    "channels: all leaves the choice to the decoder"
+)
 
 
 class ItemsSignal(Signal):
-    """Items of one run, (channel, time) each and perhaps of different length, end to end; cut to ``n_times`` from the start.
+    """Items of one run, (channel, time) each and perhaps of different length, end to end; cut to ``n_times`` from the
+    start.
 
     Parameters
     ----------
@@ -125,8 +131,9 @@ def load(
     Returns
     -------
     Windows
-        trials: trial_type (the word), stimulus_id, run, ``item`` (place in the file), and ``part`` for the paper's split. ``onset`` is the place
-        in the file times the length of an item: the order of trials, not the pauses between them, which the files do not say.
+        trials: trial_type (the word), stimulus_id, run, ``item`` (place in the file), and ``part`` for the paper's
+        split. ``onset`` is the place in the file times the length of an item: the order of trials, not the pauses
+        between them, which the files do not say.
 
     Raises
     ------
@@ -286,7 +293,8 @@ def _channels(known: list[list[str]], wanted: str | Sequence[str], label: str) -
 
 
 def _paper_parts(trials: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
-    """train for the first 80 % of each word in shuffled order, run after run; the others are halved into validation and test."""
+    """train for the first 80 % of each word in shuffled order, run after run; the others are halved into validation and
+    test."""
     part = np.full(len(trials), "train", dtype=object)
     order = trials.assign(row=np.arange(len(trials)), file=pd.factorize(trials["run"])[0]).sort_values(
         ["file", "order"]

@@ -1,18 +1,20 @@
 """Reader ``eegcvpr40``: EEGCVPR40 (Spampinato et al. 2017), refused unless one says that its design is known.
 
-Each of the 40 classes was shown in one block of its own, 50 pictures of 0.5 s one after the other. What drifts from minute to minute (electrodes,
-drowsiness, the room) therefore tells the class, and with windows of one block in training and in test a decoder needs no brain: Li et al. 2021 decode the
-class from recordings in which the pictures' class was replaced by another, and lose everything when the order is random. There is no honest split inside a
-subject: with its block left out, a class was never trained on. So :func:`load` refuses, unless ``i_know_about_the_block_design: true`` is
-among the options; then the trials name their block as ``run``, ``info["warnings"]`` says what a score means, and the audit's block_design fails the published splits.
+Each of the 40 classes was shown in one block of its own, 50 pictures of 0.5 s one after the other. What drifts from
+minute to minute (electrodes, drowsiness, the room) therefore tells the class, and with windows of one block in training
+and in test a decoder needs no brain: Li et al. 2021 decode the class from recordings in which the pictures' class was
+replaced by another, and lose everything when the order is random. There is no honest split inside a subject: with its
+block left out, a class was never trained on. So :func:`load` refuses, unless ``i_know_about_the_block_design: true`` is
+among the options; then the trials name their block as ``run``, ``info["warnings"]`` says what a score means, and the
+audit's block_design fails the published splits.
 
-``eeg_*.pth``: a dictionary with ``dataset`` (a list of {eeg (128, about 500), image, label, subject}), ``labels`` (WordNet ids) and ``images``
-(names); ``block_splits_by_image_{all,single}.pth``: ``splits`` (a list of {train, val, test} places in ``dataset``). Both are read with
-``torch.load(weights_only=True)``.
+``eeg_*.pth``: a dictionary with ``dataset`` (a list of {eeg (128, about 500), image, label, subject}), ``labels``
+(WordNet ids) and ``images`` (names); ``block_splits_by_image_{all,single}.pth``: ``splits`` (a list of {train, val,
+test} places in ``dataset``). Both are read with ``torch.load(weights_only=True)``.
 
-Source: eeg_signal_classification.py of github.com/perceivelab/eeg_visual_classification for the form; Li, Johansen, Ahmed, Ilyevsky, Wilbur, Bharadwaj,
-Siskind (2021), "The Perils and Pitfalls of Block Design for EEG Classification Experiments", TPAMI 43, 316-333 (IEEE 9264220). Checked against synthetic
-files only.
+Source: eeg_signal_classification.py of github.com/perceivelab/eeg_visual_classification for the form; Li, Johansen,
+Ahmed, Ilyevsky, Wilbur, Bharadwaj, Siskind (2021), "The Perils and Pitfalls of Block Design for EEG Classification
+Experiments", TPAMI 43, 316-333 (IEEE 9264220). Checked against synthetic files only.
 """
 
 from __future__ import annotations
@@ -36,8 +38,10 @@ _DATA = ("eeg_5_95_std.pth", "eeg_55_95_std.pth", "eeg_14_70_std.pth")
 _SPLITS = ("block_splits_by_image_all.pth", "block_splits_by_image_single.pth")
 _SHORTEST = 3  # trials of one class in a row, on average, that make a block
 _PARTS = {"train": "train", "val": "validation", "test": "test"}
-_WHAT_IT_MEANS = ("block design: each class was shown in a block of its own, so that drift tells the class (Li et al. 2021, TPAMI); with the published splits a score "
-                  "says nothing about the brain: pure 1/f noise in such blocks is decoded far above chance")  # fmt: skip
+_WHAT_IT_MEANS = (
+    "block design: each class was shown in a block of its own, so that drift tells the class (Li et al. 2021, TPAMI); with the published splits a score "
+    "says nothing about the brain: pure 1/f noise in such blocks is decoded far above chance"
+)
 
 
 def load(
@@ -64,22 +68,25 @@ def load(
     i_know_about_the_block_design : bool
         Without it nothing is read.
     data, splits : str, optional
-        Names of the files; by default the first that is there of eeg_5_95_std.pth, eeg_55_95_std.pth, eeg_14_70_std.pth, and of
-        block_splits_by_image_all.pth, block_splits_by_image_single.pth (none is needed).
+        Names of the files; by default the first that is there of eeg_5_95_std.pth, eeg_55_95_std.pth,
+        eeg_14_70_std.pth, and of block_splits_by_image_all.pth, block_splits_by_image_single.pth (none is needed).
     split_number : int
         Which of the splits gives the column ``part``.
     blocks : {"class", "order"}
-        What is one block (the column ``run``): all trials of a class, as published; or each stretch of one class in the order of the file, for data
-        with several blocks a class (``round`` then numbers the blocks of each class; neither is there when the order is random).
+        What is one block (the column ``run``): all trials of a class, as published; or each stretch of one class in the
+        order of the file, for data with several blocks a class (``round`` then numbers the blocks of each class;
+        neither is there when the order is random).
     start, stop : int
-        Samples that are kept; those of other lengths than ``stop`` are left out, as in the authors' script (450 to 600 samples).
+        Samples that are kept; those of other lengths than ``stop`` are left out, as in the authors' script (450 to 600
+        samples).
     sfreq : float
         Hz; the file does not say it.
 
     Returns
     -------
     Windows
-        trials: trial_type and concept_id (the class), stimulus_id (the picture), run (the block), and ``part`` where there are splits.
+        trials: trial_type and concept_id (the class), stimulus_id (the picture), run (the block), and ``part`` where
+        there are splits.
 
     Raises
     ------
@@ -90,10 +97,11 @@ def load(
     """
     if i_know_about_the_block_design is not True:
         raise BraindecError(
-            "EEGCVPR40 is not opened: each class was shown in a block of its own, so that the time of recording tells the class", found=_REFERENCE,
+            "EEGCVPR40 is not opened: each class was shown in a block of its own, so that the time of recording tells the class",
+            found=_REFERENCE,
             allowed="a data set with pictures in random order, such as things-eeg2",
             fix="to study the confound itself, say i_know_about_the_block_design: true among the options of the reader",
-        )  # fmt: skip
+        )
     if blocks not in ("class", "order"):
         raise BraindecError("blocks is class or order", found=repr(blocks))
     path = _path(root, data, _DATA)
@@ -157,9 +165,10 @@ def _read(path: Path) -> dict[str, Any]:
         table = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch, zipfile and pickle each raise their own
         raise UnreadableError(
-            f"{path} cannot be read as tensors and plain data (torch.load with weights_only)", found=f"{type(error).__name__}: {str(error)[:200]}",
+            f"{path} cannot be read as tensors and plain data (torch.load with weights_only)",
+            found=f"{type(error).__name__}: {str(error)[:200]}",
             fix="the file is damaged, cut short, or holds code: copy it again",
-        ) from error  # fmt: skip
+        ) from error
     items = table.get("dataset") if isinstance(table, dict) else None
     fits = (
         isinstance(items, list)

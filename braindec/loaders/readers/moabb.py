@@ -1,11 +1,14 @@
 """Reader ``moabb``: what a paradigm of MOABB gives, saved as it is: ``X.npy``, ``y.npy`` and ``metadata.csv``.
 
-``X, y, metadata = paradigm.get_data(dataset)``; ``np.save("X.npy", X)``; ``np.save("y.npy", y)``; ``metadata.to_csv("metadata.csv", index=False)``. X is (trial,
-channel, time) in microvolt (MOABB multiplies by 1e6), y the class of each trial, metadata has subject, session ("0train", "1test", ...) and run. The arrays do
-not say the sampling frequency, the channels or the time of the first sample: they are options. ``y.npy`` may be an array of Python texts, which numpy
-stores as a pickle; it is read as plain data and never unpickled. (The BIDS folders that MOABB's ``convert_to_bids`` and its cache make are read by the reader ``bids``.)
+``X, y, metadata = paradigm.get_data(dataset)``; ``np.save("X.npy", X)``; ``np.save("y.npy", y)``;
+``metadata.to_csv("metadata.csv", index=False)``. X is (trial, channel, time) in microvolt (MOABB multiplies by 1e6), y
+the class of each trial, metadata has subject, session ("0train", "1test", ...) and run. The arrays do not say the
+sampling frequency, the channels or the time of the first sample: they are options. ``y.npy`` may be an array of Python
+texts, which numpy stores as a pickle; it is read as plain data and never unpickled. (The BIDS folders that MOABB's
+``convert_to_bids`` and its cache make are read by the reader ``bids``.)
 
-Source: moabb/paradigms/base.py and moabb/datasets/bids_interface.py of github.com/NeuroTechX/moabb (BSD-3). Checked against synthetic files only.
+Source: moabb/paradigms/base.py and moabb/datasets/bids_interface.py of github.com/NeuroTechX/moabb (BSD-3). Checked
+against synthetic files only.
 """
 
 from __future__ import annotations

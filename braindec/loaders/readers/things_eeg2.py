@@ -1,19 +1,20 @@
 """Reader ``things_eeg2``: THINGS-EEG2 (Gifford et al. 2022) as published, raw or preprocessed, without unpickling it.
 
-Raw: ``raw_data/sub-01/ses-01/raw_eeg_{training,test}.npy``, a dictionary with ``raw_eeg_data`` (channel, time) in V, ``ch_names``,
-``ch_types``, ``sfreq`` (1000 Hz); the channel "stim" holds the number of the image, from 1, at the sample of its onset, and 99999 at
-targets, which are dropped. One Recording a session and part.
-Preprocessed: ``preprocessed_data/sub-01/preprocessed_eeg_{training,test}.npy``, with ``preprocessed_eeg_data`` (condition, repetition,
-channel, time), ``ch_names``, ``times``; sessions are mixed, so nothing says when a trial was. One Windows for both parts.
-``image_metadata.npy`` names the images: ``{train,test}_img_files`` and ``{train,test}_img_concepts_THINGS`` ("00001_aardvark").
+Raw: ``raw_data/sub-01/ses-01/raw_eeg_{training,test}.npy``, a dictionary with ``raw_eeg_data`` (channel, time) in V,
+``ch_names``, ``ch_types``, ``sfreq`` (1000 Hz); the channel "stim" holds the number of the image, from 1, at the sample
+of its onset, and 99999 at targets, which are dropped. One Recording a session and part. Preprocessed:
+``preprocessed_data/sub-01/preprocessed_eeg_{training,test}.npy``, with ``preprocessed_eeg_data`` (condition,
+repetition, channel, time), ``ch_names``, ``times``; sessions are mixed, so nothing says when a trial was. One Windows
+for both parts. ``image_metadata.npy`` names the images: ``{train,test}_img_files`` and
+``{train,test}_img_concepts_THINGS`` ("00001_aardvark").
 
-Candidates: ``stimulus_id`` is the image ("aardvark_01b"), ``concept_id`` its concept. Retrieval among the 200 test images is among images
-when the features are theirs; with features that are the mean of *other* images of the concept (NICE's "center") it is among concepts. Name the
-one that is meant by the features that are given.
+Candidates: ``stimulus_id`` is the image ("aardvark_01b"), ``concept_id`` its concept. Retrieval among the 200 test
+images is among images when the features are theirs; with features that are the mean of *other* images of the concept
+(NICE's "center") it is among concepts. Name the one that is meant by the features that are given.
 
-Source: 01_eeg_preprocessing/source_to_raw.py and 02_eeg_preprocessing of github.com/gifale95/eeg_encoding (MIT), the changes of
-github.com/eeyhsong/NICE-EEG (MIT; a bare pickle under the name .npy, 63 channels, times that begin before the data do). Checked
-against synthetic files only.
+Source: 01_eeg_preprocessing/source_to_raw.py and 02_eeg_preprocessing of github.com/gifale95/eeg_encoding (MIT), the
+changes of github.com/eeyhsong/NICE-EEG (MIT; a bare pickle under the name .npy, 63 channels, times that begin before
+the data do). Checked against synthetic files only.
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ _METADATA = (
     "Image_set/image_metadata.npy",
 )
 _TARGET = 99999
-_WHITENED = ("the published preprocessing whitened each session (MVNN) with the covariance of training and test trials together: for a clean "
-             "test use the raw form, and whiten on training trials (transform noise_normalizer)")  # fmt: skip
+_WHITENED = (
+    "the published preprocessing whitened each session (MVNN) with the covariance of training and test trials together: for a clean "
+    "test use the raw form, and whiten on training trials (transform noise_normalizer)"
+)
 
 
 def load(
@@ -76,15 +79,17 @@ def load(
     part : {"train", "test"}, optional
         Only this part.
     whitened_with : {"both", "train", "none"}
-        What the covariance of preprocessed files was computed from: training and test trials (the published files), training trials (files
-        made by NICE), or nothing. "both" is told to the audit (:mod:`braindec.loaders.published`).
+        What the covariance of preprocessed files was computed from: training and test trials (the published files),
+        training trials (files made by NICE), or nothing. "both" is told to the audit
+        (:mod:`braindec.loaders.published`).
     montage : str, optional
         Positions from a template of mne, such as "standard_1005".
 
     Returns
     -------
     list of Recording (raw) or Windows (preprocessed)
-        Events and trials have trial_type "image", stimulus_id, concept_id, part ("train" or "test", concepts disjoint) and repetition.
+        Events and trials have trial_type "image", stimulus_id, concept_id, part ("train" or "test", concepts disjoint)
+        and repetition.
 
     Raises
     ------
@@ -160,8 +165,11 @@ def _metadata_path(root: Path) -> Path:
     for name in _METADATA:
         if (root / name).is_file():
             return root / name
-    raise BraindecError(f"{root} has no image_metadata.npy", allowed=", ".join(_METADATA),
-                        fix="it stands beside the images on osf.io/y63gw; without it the numbers of the images mean nothing")  # fmt: skip
+    raise BraindecError(
+        f"{root} has no image_metadata.npy",
+        allowed=", ".join(_METADATA),
+        fix="it stands beside the images on osf.io/y63gw; without it the numbers of the images mean nothing",
+    )
 
 
 def _images(root: Path) -> dict[str, pd.DataFrame]:
@@ -173,7 +181,10 @@ def _images(root: Path) -> dict[str, pd.DataFrame]:
         names = [f"{part}_img_files", f"{part}_img_concepts_THINGS"]
         missing = [n for n in names if not isinstance(table, dict) or n not in table]
         if missing:
-            raise UnreadableError(f"{path} has no {missing[0]}", found=", ".join(map(str, table))[:200] if isinstance(table, dict) else "no dictionary")  # fmt: skip
+            raise UnreadableError(
+                f"{path} has no {missing[0]}",
+                found=", ".join(map(str, table))[:200] if isinstance(table, dict) else "no dictionary",
+            )
         image, concept = (pd.Series([str(v) for v in table[n]], dtype=object) for n in names)
         stem = image.str.replace(r"\.[A-Za-z]+$", "", regex=True)
         found[part] = pd.DataFrame({"stimulus_id": stem, "concept_id": concept.str.replace(r"^\d+_", "", regex=True)})
@@ -228,8 +239,11 @@ def _recording(
 def _named(value: np.ndarray, images: pd.DataFrame, path: Path) -> pd.DataFrame:
     """The images of trigger values."""
     if len(value) and not (value.min() >= 1 and value.max() <= len(images)):
-        raise UnreadableError(f"{path}: the channel stim names images that are not in image_metadata.npy",
-                              found=f"{value.min()} to {value.max()}", allowed=f"1 to {len(images)}, and {_TARGET} for targets")  # fmt: skip
+        raise UnreadableError(
+            f"{path}: the channel stim names images that are not in image_metadata.npy",
+            found=f"{value.min()} to {value.max()}",
+            allowed=f"1 to {len(images)}, and {_TARGET} for targets",
+        )
     rows = images.iloc[value - 1].reset_index(drop=True)
     return rows.assign(trial_type="image")[["trial_type", "stimulus_id", "concept_id"]]
 

@@ -1,14 +1,18 @@
 """Reader ``things_meg``: THINGS-MEG (Hebart et al. 2023), the published epochs or the BIDS recordings, with the trials of ``sourcedata``.
 
-Epochs: ``derivatives/preprocessed/preprocessed_P1-epo.fif`` (and its parts -1, -2, ...), 271 channels, 200 Hz, -0.1 to 1.3 s. Raw: ``sub-BIGMEG1/ses-01/meg/
-sub-BIGMEG1_ses-01_task-main_run-01_meg.ds`` (CTF, 1200 Hz), through the reader ``bids``. ``sourcedata/sample_attributes_P1.csv`` has one row a trial: image_path
-("images_meg/aardvark/aardvark_01b.jpg", "images_test_meg/...", "images_catch_meg/..."), trial_type ("exp", "test", "catch"), session_nr, run_nr, things_image_nr, image_on.
+Epochs: ``derivatives/preprocessed/preprocessed_P1-epo.fif`` (and its parts -1, -2, ...), 271 channels, 200 Hz, -0.1 to
+1.3 s. Raw: ``sub-BIGMEG1/ses-01/meg/ sub-BIGMEG1_ses-01_task-main_run-01_meg.ds`` (CTF, 1200 Hz), through the reader
+``bids``. ``sourcedata/sample_attributes_P1.csv`` has one row a trial: image_path
+("images_meg/aardvark/aardvark_01b.jpg", "images_test_meg/...", "images_catch_meg/..."), trial_type ("exp", "test",
+"catch"), session_nr, run_nr, things_image_nr, image_on.
 
-1,854 concepts of 12 images are shown once, and 200 test images, of 200 of these concepts, once in each of 12 sessions. For zero-shot tests (the default) trials
-of the training part whose concept is tested are left out: 1,654 concepts stay. Catch trials are always left out.
+1,854 concepts of 12 images are shown once, and 200 test images, of 200 of these concepts, once in each of 12 sessions.
+For zero-shot tests (the default) trials of the training part whose concept is tested are left out: 1,654 concepts stay.
+Catch trials are always left out.
 
-Source: MEG/ of github.com/ViCCo-Group/THINGS-data for the form of the epochs (baseline z-scored, so they have no unit), and facts on the table in the study Hebart2023ThingsMeg of
-github.com/facebookresearch/neuroai (MIT). Checked against synthetic files only.
+Source: MEG/ of github.com/ViCCo-Group/THINGS-data for the form of the epochs (baseline z-scored, so they have no unit),
+and facts on the table in the study Hebart2023ThingsMeg of github.com/facebookresearch/neuroai (MIT). Checked against
+synthetic files only.
 """
 
 from __future__ import annotations
@@ -91,8 +95,11 @@ def subjects(root: str | Path, **options: Any) -> list[str]:
     else:
         found = {p.name.removeprefix("sub-BIGMEG") for p in folder.glob("sub-BIGMEG*") if p.is_dir()}
     if not found:
-        raise BraindecError(f"{folder} holds no {values['form']} of THINGS-MEG", allowed=f"{_EPOCHS}/preprocessed_P1-epo.fif, or sub-BIGMEG1/ses-01/meg/...",
-                            fix="get derivatives/preprocessed of ds004212, or say form: raw")  # fmt: skip
+        raise BraindecError(
+            f"{folder} holds no {values['form']} of THINGS-MEG",
+            allowed=f"{_EPOCHS}/preprocessed_P1-epo.fif, or sub-BIGMEG1/ses-01/meg/...",
+            fix="get derivatives/preprocessed of ds004212, or say form: raw",
+        )
     return [f"BIGMEG{n}" for n in sorted(found)]
 
 
@@ -149,8 +156,15 @@ def _table(folder: Path, number: str) -> pd.DataFrame:
             found=str(table.loc[part.isna(), "trial_type"].iloc[0]),
             allowed="exp, test, catch",
         )
-    made = pd.DataFrame({"stimulus_id": stem, "concept_id": stem.str.rsplit("_", n=1).str[0], "part": part,
-                         "session": [f"{int(s):02d}" for s in table["session_nr"]], "run": [f"{int(r):02d}" for r in table["run_nr"]]})  # fmt: skip
+    made = pd.DataFrame(
+        {
+            "stimulus_id": stem,
+            "concept_id": stem.str.rsplit("_", n=1).str[0],
+            "part": part,
+            "session": [f"{int(s):02d}" for s in table["session_nr"]],
+            "run": [f"{int(r):02d}" for r in table["run_nr"]],
+        }
+    )
     made["repetition"] = made.groupby(["part", "stimulus_id"]).cumcount() + 1
     for name, column in (("onset", "image_on"), ("value", "things_image_nr")):
         if column in table:
@@ -174,8 +188,11 @@ def _windows(
     path = folder / _EPOCHS / f"preprocessed_P{number}-epo.fif"
     found = epochs.load(_files.existing(path), f"BIGMEG{number}")
     if len(found) != len(table):
-        raise BraindecError(f"{path.name} and {_table_path(folder, number).name} differ in number", found=f"{len(found)} epochs, {len(table)} rows",
-                            fix="take all parts (-1, -2, ...) of the epochs of this subject")  # fmt: skip
+        raise BraindecError(
+            f"{path.name} and {_table_path(folder, number).name} differ in number",
+            found=f"{len(found)} epochs, {len(table)} rows",
+            fix="take all parts (-1, -2, ...) of the epochs of this subject",
+        )
     kept, said = _used(table, tested)
     if wanted is not None:
         kept &= table["session"].isin(wanted).to_numpy()

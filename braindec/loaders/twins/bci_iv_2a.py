@@ -1,8 +1,9 @@
 """Twin of BCI Competition IV 2a: the GDF files and true labels that the reader ``bci_iv_2a`` describes.
 
-Rhythms of 11 and 22 Hz over C4, C3, Cz and FCz are weaker while left hand, right hand, feet or tongue is imagined; EOG channels carry blinks that leak
-into frontal channels; session E has other gains (electrodes were placed anew). Some trials are marked as rejected, the first part of each file is an eye recording
-without trials. Truth: for a subject "01/T" and "01/E" (trial,) the classes from 0, "depth".
+Rhythms of 11 and 22 Hz over C4, C3, Cz and FCz are weaker while left hand, right hand, feet or tongue is imagined; EOG
+channels carry blinks that leak into frontal channels; session E has other gains (electrodes were placed anew). Some
+trials are marked as rejected, the first part of each file is an eye recording without trials. Truth: for a subject
+"01/T" and "01/E" (trial,) the classes from 0, "depth".
 """
 
 from __future__ import annotations
@@ -45,8 +46,15 @@ _SFREQ, _EYES, _LEAD, _TRIAL, _CUE = (
 
 
 def make(
-    folder: str | Path, *, seed: int = 0, n_subjects: int = 2, n_runs: int = 6, n_trials: int = 12, depth: float = 0.6, rhythm: float = 0.7
-) -> Twin:  # fmt: skip
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    n_subjects: int = 2,
+    n_runs: int = 6,
+    n_trials: int = 12,
+    depth: float = 0.6,
+    rhythm: float = 0.7,
+) -> Twin:
     """Write the twin.
 
     Parameters

@@ -1,9 +1,11 @@
 """Twin of Brain Treebank (Wang et al. 2024): the folders that the reader ``braintreebank`` describes, with subjects who watch made-up films.
 
-Films are sentences of made-up speech with pauses; the film stops for some seconds in the middle while the recording goes on. Subject 1 watches films a and b, subject 2 b
-and c, subject 3 a. Electrodes in the superior temporal gyrus respond to every word by its volume (rms), those in the middle temporal gyrus to verbs more than to
-nouns, others not at all; one electrode is corrupted, one has no label, one is a trigger channel. Truth: for a subject "1/volume" and "1/part_of_speech" (electrode,; True where
-it is carried), and for a recording "1/trial000/onset" (word,) the samples of the words.
+Films are sentences of made-up speech with pauses; the film stops for some seconds in the middle while the recording
+goes on. Subject 1 watches films a and b, subject 2 b and c, subject 3 a. Electrodes in the superior temporal gyrus
+respond to every word by its volume (rms), those in the middle temporal gyrus to verbs more than to nouns, others not at
+all; one electrode is corrupted, one has no label, one is a trigger channel. Truth: for a subject "1/volume" and
+"1/part_of_speech" (electrode,; True where it is carried), and for a recording "1/trial000/onset" (word,) the samples of
+the words.
 """
 
 from __future__ import annotations
@@ -101,14 +103,20 @@ def make(
     save_json(folder / "corrupted_elec.json", corrupted)
     write_truth(folder, truth)
     options = {"sfreq": sfreq, "nonverbal": True}
-    settings = {"signal": [{"filter": {"low": 0.5, "high": 30.0}}], "events": {"column": "pos", "classes": ["NOUN", "VERB"]}, "epochs": {"tmin": 0.0, "tmax": 0.5},
-                "split": {"by": "session"}, "select": {"subjects": [s for s in list(_WATCHED)[:n_subjects] if len(_WATCHED[s]) > 1]}}  # fmt: skip
+    settings = {
+        "signal": [{"filter": {"low": 0.5, "high": 30.0}}],
+        "events": {"column": "pos", "classes": ["NOUN", "VERB"]},
+        "epochs": {"tmin": 0.0, "tmax": 0.5},
+        "split": {"by": "session"},
+        "select": {"subjects": [s for s in list(_WATCHED)[:n_subjects] if len(_WATCHED[s]) > 1]},
+    }
     about = {"seed": seed, "duration": duration, "sfreq": sfreq, "n_subjects": n_subjects}
     return Twin(folder, "braintreebank", "braintreebank", "erp_classification", options, settings, about)
 
 
 def _film(rng: np.random.Generator, duration: float) -> pd.DataFrame:
-    """Words of a film: sentences of three to five words in random order (grammar would tell the next kind), pauses, now and then a long one."""
+    """Words of a film: sentences of three to five words in random order (grammar would tell the next kind), pauses, now
+    and then a long one."""
     rows, now = [], 1.0
     while now < duration - 6:
         kinds = [str(k) for k in rng.choice(["NOUN", "VERB", "DET"], size=rng.integers(3, 6), p=[0.4, 0.4, 0.2])]
@@ -116,10 +124,26 @@ def _film(rng: np.random.Generator, duration: float) -> pd.DataFrame:
         sentence = " ".join(texts)
         for place_in, (kind, text) in enumerate(zip(kinds, texts, strict=True)):
             length = float(rng.uniform(0.2, 0.4))
-            rows.append({"start": now, "end": now + length, "text": text, "is_onset": int(place_in == 0), "sentence": sentence, "idx_in_sentence": place_in,
-                         "pos": kind, "bin_head": int(rng.integers(0, 2)), "gpt2_surprisal": float(rng.gamma(3.0, 2.0)), "word_length": length, "rms": float(rng.lognormal(-3, 0.5)),
-                         "pitch": float(rng.normal(160, 40)), "mean_pixel_brightness": float(rng.uniform(20, 120)), "max_global_magnitude": float(rng.gamma(2.0, 1.0)),
-                         "max_vector_magnitude": float(rng.gamma(2.0, 2.0)), "face_num": int(rng.poisson(0.8))})  # fmt: skip
+            rows.append(
+                {
+                    "start": now,
+                    "end": now + length,
+                    "text": text,
+                    "is_onset": int(place_in == 0),
+                    "sentence": sentence,
+                    "idx_in_sentence": place_in,
+                    "pos": kind,
+                    "bin_head": int(rng.integers(0, 2)),
+                    "gpt2_surprisal": float(rng.gamma(3.0, 2.0)),
+                    "word_length": length,
+                    "rms": float(rng.lognormal(-3, 0.5)),
+                    "pitch": float(rng.normal(160, 40)),
+                    "mean_pixel_brightness": float(rng.uniform(20, 120)),
+                    "max_global_magnitude": float(rng.gamma(2.0, 1.0)),
+                    "max_vector_magnitude": float(rng.gamma(2.0, 2.0)),
+                    "face_num": int(rng.poisson(0.8)),
+                }
+            )
             now += length + float(rng.uniform(0.05, 0.3))
         now += float(rng.uniform(6.5, 9.0)) if rng.uniform() < 0.15 else float(rng.uniform(0.4, 1.0))
     table = pd.DataFrame(rows)
@@ -142,8 +166,14 @@ def _timings(rng: np.random.Generator, duration: float, sfreq: float) -> pd.Data
 
 
 def _recording(
-    rng: np.random.Generator, words: pd.DataFrame, timings: pd.DataFrame, volume: np.ndarray, speech: np.ndarray, sfreq: float, amplitude: float
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    rng: np.random.Generator,
+    words: pd.DataFrame,
+    timings: pd.DataFrame,
+    volume: np.ndarray,
+    speech: np.ndarray,
+    sfreq: float,
+    amplitude: float,
+) -> tuple[np.ndarray, np.ndarray]:
     """Signals (electrode, time) with one row more than there are labels, and the sample of each word."""
     start = words["start"].to_numpy()
     middle = float(timings.loc[timings["type"] == "pause", "movie_time"].iloc[0])
@@ -173,7 +203,15 @@ def _write_electrodes(folder: Path, rng: np.random.Generator, name: str) -> None
     clean = [s.replace("*", "").replace("#", "") for s in _LABELS[:-1]]
     step = np.array([int(s[-1]) for s in clean])
     shaft = np.array([list(_REGIONS).index(s[:-1]) for s in clean])
-    table = pd.DataFrame({"ID": range(len(clean)), "Electrode": [s.replace("#", "") for s in _LABELS[:-1]], "L": 178.0 - 5 * step + rng.normal(size=len(clean)), "P": 120.0 + 15 * shaft,
-                          "I": 130.0 + 4 * shaft, "DesikanKilliany": [_REGIONS[s[:-1]] for s in clean]})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "ID": range(len(clean)),
+            "Electrode": [s.replace("#", "") for s in _LABELS[:-1]],
+            "L": 178.0 - 5 * step + rng.normal(size=len(clean)),
+            "P": 120.0 + 15 * shaft,
+            "I": 130.0 + 4 * shaft,
+            "DesikanKilliany": [_REGIONS[s[:-1]] for s in clean],
+        }
+    )
     (folder / "localization" / name).mkdir(parents=True)
     table.to_csv(folder / "localization" / name / "depth-wm.csv", index=False, float_format="%.5g", lineterminator="\n")

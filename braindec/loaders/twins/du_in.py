@@ -1,9 +1,10 @@
 """Twin of Du-IN (Zheng et al. 2024): the pickles that the reader ``du_in`` describes, items of the class ``utils.DotDict`` as published.
 
-Some channels carry word latents in the envelope of their 70 to 100 Hz activity and in a slow response; the others carry noise that drifts over minutes.
-Planted leak: the ten channels that look best on **all** trials, test trials among them, bear the names that the authors chose for that subject, so
-``channels: chosen`` takes what a selection that saw everything would take. ``settings`` take all channels. Truth: ``words`` (word, latent), and for a subject
-"001/tuned" (channel,; True where words are carried), "001/weights" (latent, channel), "001/chosen" (10,) the places of the ten.
+Some channels carry word latents in the envelope of their 70 to 100 Hz activity and in a slow response; the others carry
+noise that drifts over minutes. Planted leak: the ten channels that look best on **all** trials, test trials among them,
+bear the names that the authors chose for that subject, so ``channels: chosen`` takes what a selection that saw
+everything would take. ``settings`` take all channels. Truth: ``words`` (word, latent), and for a subject "001/tuned"
+(channel,; True where words are carried), "001/weights" (latent, channel), "001/chosen" (10,) the places of the ten.
 """
 
 from __future__ import annotations
@@ -121,7 +122,8 @@ def _trials(rng: np.random.Generator, gains: np.ndarray, sfreq: float, duration:
 
 
 def _best(data: np.ndarray, order: np.ndarray, n: int = 10) -> np.ndarray:
-    """The channels whose mean response differs most between words, on all trials: an F ratio of the window 0.2 to 0.7 of a trial."""
+    """The channels whose mean response differs most between words, on all trials: an F ratio of the window 0.2 to 0.7
+    of a trial."""
     n_times = data.shape[2]
     level = data[:, :, int(0.35 * n_times) : int(0.6 * n_times)].mean(axis=2)
     means = np.stack([level[order == w].mean(axis=0) for w in np.unique(order)])

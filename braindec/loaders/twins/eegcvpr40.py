@@ -1,9 +1,10 @@
 """Twin of EEGCVPR40 (Spampinato et al. 2017): pure noise with the published block design, in the files that the reader ``eegcvpr40`` describes.
 
-There is **no** response to any picture: each subject is one recording of 1/f noise that drifts slowly. Classes are shown in blocks, so random folds, and the published kind
-of split, decode the class far above chance, and leaving whole rounds of blocks out is at chance. ``order="random"`` deals the same classes in random order: no fold
-decodes anything. The published data have one block a class, and so no honest split; ``n_blocks`` gives the twin several, so that one exists.
-Truth: ``order`` (trial,) class numbers of the first subject in time, ``signal`` = 0.
+There is **no** response to any picture: each subject is one recording of 1/f noise that drifts slowly. Classes are
+shown in blocks, so random folds, and the published kind of split, decode the class far above chance, and leaving whole
+rounds of blocks out is at chance. ``order="random"`` deals the same classes in random order: no fold decodes anything.
+The published data have one block a class, and so no honest split; ``n_blocks`` gives the twin several, so that one
+exists. Truth: ``order`` (trial,) class numbers of the first subject in time, ``signal`` = 0.
 """
 
 from __future__ import annotations

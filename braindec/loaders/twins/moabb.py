@@ -1,7 +1,7 @@
 """Twin of BCI IV 2a as MOABB exports it (BNCI2014_001): arrays for the reader ``moabb``, or a BIDS folder for the reader ``bids``.
 
-Sessions "0train" and "1test", runs "0" to "5"; the rhythms are those of :mod:`braindec.loaders._twin_imagery`. Truth: for a subject "1/classes" (trial,)
-from 0, in order of session and run.
+Sessions "0train" and "1test", runs "0" to "5"; the rhythms are those of :mod:`braindec.loaders._twin_imagery`. Truth:
+for a subject "1/classes" (trial,) from 0, in order of session and run.
 """
 
 from __future__ import annotations
@@ -23,9 +23,16 @@ _SESSIONS = ("0train", "1test")
 
 
 def make(
-    folder: str | Path, *, seed: int = 0, n_subjects: int = 2, n_runs: int = 4, n_trials: int = 16, depth: float = 0.6, rhythm: float = 0.7,
+    folder: str | Path,
+    *,
+    seed: int = 0,
+    n_subjects: int = 2,
+    n_runs: int = 4,
+    n_trials: int = 16,
+    depth: float = 0.6,
+    rhythm: float = 0.7,
     form: str = "arrays",
-) -> Twin:  # fmt: skip
+) -> Twin:
     """Write the twin.
 
     Parameters

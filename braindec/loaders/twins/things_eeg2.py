@@ -1,9 +1,10 @@
 """Twin of THINGS-EEG2 (Gifford et al. 2022): the files that the reader ``things_eeg2`` describes, raw and preprocessed.
 
-Images come every 200 ms, so responses overlap; each session shows half of the training images twice and all test images several
-times, in files of their own, with a target now and then. Truth: ``latents`` (stimulus, 20) in the order of the features' items (training images,
-then test images), ``concept`` (stimulus,), and for a subject "01/topographies" (latent, channel), "01/courses" (latent, time).
-``twin/features.h5`` describes the images, ``twin/prototypes.h5`` the concepts: for each test image the mean of other images of its concept.
+Images come every 200 ms, so responses overlap; each session shows half of the training images twice and all test images
+several times, in files of their own, with a target now and then. Truth: ``latents`` (stimulus, 20) in the order of the
+features' items (training images, then test images), ``concept`` (stimulus,), and for a subject "01/topographies"
+(latent, channel), "01/courses" (latent, time). ``twin/features.h5`` describes the images, ``twin/prototypes.h5`` the
+concepts: for each test image the mean of other images of its concept.
 
 ``leaked`` plants a leak: so many test images are of concepts that training shows.
 """
@@ -22,8 +23,32 @@ from braindec.types import Features
 
 __all__ = ["make"]
 
-_NAMES = ("Fp1", "Fp2", "F3", "Fz", "F4", "C3", "Cz", "C4", "T7", "T8", "TP9", "TP10", "P7", "P3", "Pz", "P4", "P8", "PO7", "POz", "PO8", "O1",
-          "Oz", "O2", "CPz")  # fmt: skip
+_NAMES = (
+    "Fp1",
+    "Fp2",
+    "F3",
+    "Fz",
+    "F4",
+    "C3",
+    "Cz",
+    "C4",
+    "T7",
+    "T8",
+    "TP9",
+    "TP10",
+    "P7",
+    "P3",
+    "Pz",
+    "P4",
+    "P8",
+    "PO7",
+    "POz",
+    "PO8",
+    "O1",
+    "Oz",
+    "O2",
+    "CPz",
+)
 _SOA, _LEAD, _DURATION = 0.2, 1.0, 0.5  # s between onsets, before the first image, and length of a response
 _MICRO = 1e-6
 _BASELINE = 0.2  # s before the onset, in preprocessed files
@@ -114,7 +139,8 @@ def make(
 
 
 def _contents(n_concepts: int, n_images: int, n_test: int, leaked: int) -> tuple[np.ndarray, list[str], list[str]]:
-    """Concept number, image and concept name of the training images, the test images, and unseen images of test concepts."""
+    """Concept number, image and concept name of the training images, the test images, and unseen images of test
+    concepts."""
     test = np.r_[np.arange(leaked), n_concepts + np.arange(n_test - leaked)]
     concept = np.concatenate([np.repeat(np.arange(n_concepts), n_images), test, np.repeat(test, _OTHERS)])
     names = [f"thing{c:03d}" for c in concept]
@@ -157,15 +183,28 @@ def _session(
 
 
 def _write_raw(
-    folder: Path, label: str, session: int, part: str, data: np.ndarray, samples: np.ndarray, image: np.ndarray, rng: np.random.Generator,
+    folder: Path,
+    label: str,
+    session: int,
+    part: str,
+    data: np.ndarray,
+    samples: np.ndarray,
+    image: np.ndarray,
+    rng: np.random.Generator,
     sfreq: float,
-) -> None:  # fmt: skip
+) -> None:
     stim = np.zeros(data.shape[1])
     stim[samples] = image + 1
     targets = samples[rng.permutation(len(samples))[: max(1, len(samples) // 20)]] + round(_SOA * sfreq / 2)
     stim[targets] = 99999
-    table = {"raw_eeg_data": np.concatenate([data * _MICRO, stim[None]]), "ch_names": [*_NAMES, "stim"], "ch_types": ["eeg"] * len(_NAMES) + ["stim"],
-             "sfreq": int(sfreq), "highpass": 0.01, "lowpass": 100}  # fmt: skip
+    table = {
+        "raw_eeg_data": np.concatenate([data * _MICRO, stim[None]]),
+        "ch_names": [*_NAMES, "stim"],
+        "ch_types": ["eeg"] * len(_NAMES) + ["stim"],
+        "sfreq": int(sfreq),
+        "highpass": 0.01,
+        "lowpass": 100,
+    }
     save_npy_dictionary(folder / "raw_data" / f"sub-{label}" / f"ses-{session:02d}" / f"raw_eeg_{part}.npy", table)
 
 

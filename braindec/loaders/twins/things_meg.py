@@ -1,8 +1,8 @@
 """Twin of THINGS-MEG (Hebart et al. 2023): epochs and the table of trials that the reader ``things_meg`` describes.
 
-Training images of all concepts, the tested ones among them, are shown once; test images once a session; catch trials between them. Truth: ``latents`` (stimulus, 20)
-in the order of the features' items (training images, then test images), ``concept`` (stimulus,), and for a subject "1/topographies" (latent, channel), "1/courses"
-(latent, time from onset).
+Training images of all concepts, the tested ones among them, are shown once; test images once a session; catch trials
+between them. Truth: ``latents`` (stimulus, 20) in the order of the features' items (training images, then test images),
+``concept`` (stimulus,), and for a subject "1/topographies" (latent, channel), "1/courses" (latent, time from onset).
 """
 
 from __future__ import annotations
@@ -108,11 +108,26 @@ def _order(rng: np.random.Generator, n_train: int, n_test: int, n_sessions: int)
 def _attributes(table: pd.DataFrame, ids: list[str], names: list[str], n_train: int) -> pd.DataFrame:
     stimulus = table["stimulus"].to_numpy()
     kind = np.where(stimulus < 0, "catch", np.where(stimulus < n_train, "exp", "test"))
-    path = [f"images_catch_meg/catch{k:03d}.jpg" if s < 0 else f"images_meg/{names[s]}/{ids[s]}.jpg" if s < n_train else f"images_test_meg/{ids[s]}.jpg"
-            for k, s in enumerate(stimulus)]  # fmt: skip
+    path = [
+        f"images_catch_meg/catch{k:03d}.jpg"
+        if s < 0
+        else f"images_meg/{names[s]}/{ids[s]}.jpg"
+        if s < n_train
+        else f"images_test_meg/{ids[s]}.jpg"
+        for k, s in enumerate(stimulus)
+    ]
     numbers = np.where(stimulus < 0, 999999, stimulus + 1)
-    return pd.DataFrame({"trial_type": kind, "session_nr": table["session_nr"], "run_nr": table["run_nr"], "image_on": table["image_on"],
-                         "image_off": table["image_on"] + 0.5, "image_path": path, "things_image_nr": numbers})  # fmt: skip
+    return pd.DataFrame(
+        {
+            "trial_type": kind,
+            "session_nr": table["session_nr"],
+            "run_nr": table["run_nr"],
+            "image_on": table["image_on"],
+            "image_off": table["image_on"] + 0.5,
+            "image_path": path,
+            "things_image_nr": numbers,
+        }
+    )
 
 
 def _write(folder: Path, number: int, data: np.ndarray, sfreq: float, attributes: pd.DataFrame) -> None:
