@@ -87,7 +87,8 @@ def load(
         If a file is missing or does not fit, words lie outside the recording, or the triggers contradict ``sfreq``.
     """
     folder, label = _files.existing(root), _label(subject)
-    rate = float(sfreq.get(label, sfreq.get("default", 2048.0))) if isinstance(sfreq, Mapping) else float(sfreq)
+    rates = {str(k): v for k, v in sfreq.items()} if isinstance(sfreq, Mapping) else {"default": sfreq}
+    rate = float(rates.get(label, rates.get("default", 2048.0)))
     if unit is not None and unit not in _UNITS:
         raise BraindecError(f"unknown unit {unit!r}", allowed=", ".join(_UNITS))
     labels = _labels(folder, label)

@@ -120,7 +120,7 @@ def test_a_wrong_sampling_frequency_is_refused(twin):
     with pytest.raises(BraindecError, match="does not fit a sampling frequency of 2048 Hz") as error:
         open_source("braintreebank", root=twin.root).load("1")
     assert "256.0 samples" in str(error.value)
-    assert open_it(twin, sfreq={"default": 2048.0, "1": 256.0}).recordings("1")[0].sfreq == 256.0
+    assert open_it(twin, sfreq={"default": 2048.0, 1: 256.0}).recordings("1")[0].sfreq == 256.0
 
 
 def test_words_beyond_the_recording(twin, tmp_path):
