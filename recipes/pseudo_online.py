@@ -31,6 +31,7 @@ from braindec.online.replay_report import (
     replay_panels,
     said_of,
     selection_panel,
+    series_replay_audit,
     series_replay_parts,
     zero_phase_windows,
 )
@@ -55,7 +56,8 @@ _BEFORE = 0.2  # s before events that the audit sees
 class Simulated(Section):
     n_subjects: PositiveInt = 1
     n_sessions: int = Field(4, ge=2)
-    n_runs: PositiveInt = 2
+    n_runs: PositiveInt = 3
+    n_selections: PositiveInt = 4
     strength: NonNegativeFloat = 1.0
     drift: NonNegativeFloat = 1.0
 
@@ -186,15 +188,16 @@ def run_events(config, unit, work):
 def run_series(config, unit, work):
     recordings, source = recordings_of(config, unit, work.cache)
     how = config.series
-    data, _ = live_series(
+    data, pipeline = live_series(
         recordings, how.targets, steps=config.signal, types=how.types, card=source.card if source else None
     )
     base = decode_continuous(data, how, config.statistics, seed=work.seed, keys=unit)
     last = recordings[-1]
     played = replay_series(last, how.targets, steps=config.signal, delays=how.delays, types=how.types, train=how.train, gap=how.gap, chunk=how.chunk)  # fmt: skip
     rows, arrays, panels, said = series_replay_parts(played, last.duration)
-    made_by = {**base.made_by, "panels": [*panels, *base.made_by["panels"]],
-               "answers": [*(f"Cross-validated in blocks: {a}" for a in base.made_by["answers"]), *said]}  # fmt: skip
+    card = series_replay_audit(last, pipeline, played, how, base.made_by["audit"])
+    told = base.made_by["answers"]
+    made_by = {**base.made_by, "audit": card, "panels": [*panels, *base.made_by["panels"]], "answers": [f"Cross-validated in blocks: {told[0]}", *said, *told[1:]]}  # fmt: skip
     return Result(pd.concat([base.scores, rows.assign(**unit)], ignore_index=True), {**base.arrays, **arrays}, made_by)
 
 

@@ -18,12 +18,13 @@ import pandas as pd
 
 from braindec import registry
 from braindec.errors import BraindecError
+from braindec.evaluate._exchange import exchange_of
 from braindec.evaluate.metric import Metric, codes_of
 from braindec.online.replay import Replay
 from braindec.stats.bootstrap import bootstrap_interval, bootstrap_weights, interval_of
 from braindec.stats.permutation import permutation_p, sign_flip_test
 
-__all__ = ["Comparison", "Trend", "by_run", "compare", "rolling", "score", "score_interval", "trend"]
+__all__ = ["Comparison", "Trend", "by_run", "compare", "rolling", "score", "score_interval", "score_p", "trend"]
 
 _FEWEST_RUNS = 5
 _EXACT = 7  # runs up to which all orders are tried
@@ -77,13 +78,46 @@ def score_interval(
     return max(measure.bounds[0], low), min(measure.bounds[1], high), how
 
 
+def score_p(found: Replay, y: np.ndarray, metric: str, *, n_permutations: int, seed: int = 0) -> float:
+    """Return p of a score when labels of the played windows change places and decisions stay.
+
+    Right for a decoder that never saw these labels. Which labels may change places follows from the design, as in
+    cross-validation. ``y`` are the classes of all windows; 0 permutations give NaN.
+    """
+    if not n_permutations:
+        return np.nan
+    measure, table, windows = registry.get("evaluate.metrics", metric), found.decided, found.windows
+    codes = codes_of(y, found.classes)
+    labellings = exchange_of(windows, codes, found.splits).draw(codes, found.splits, n=n_permutations, rng=np.random.default_rng([seed, 13]))  # fmt: skip
+    rows = pd.Index(windows.ids).get_indexer(table["window_id"])
+    scores = table[[f"score_{c}" for c in found.classes]].to_numpy(dtype=float)
+    runs = (
+        table.groupby(_run_of(table), sort=False).ngroup().to_numpy() if metric == "auc" else np.zeros(len(table), int)
+    )
+
+    def value(labels: np.ndarray) -> np.ndarray:
+        parts = []
+        for run in np.unique(runs):
+            mine = runs == run
+            given = np.broadcast_to(scores[mine], (len(labels), *scores[mine].shape))
+            parts.append(
+                measure.sums(
+                    labels[:, mine], given if measure.needs == "scores" else given.argmax(axis=2), len(found.classes)
+                )
+            )
+        return measure.combine(sum(p[0] for p in parts), sum(p[1] for p in parts))
+
+    null, observed = value(labellings[:, rows]), value(codes[None, rows])[0]
+    return float(permutation_p(observed, null))
+
+
 def by_run(found: Replay, metric: str = "balanced_accuracy", *, n_bootstrap: int = 500, seed: int = 0) -> pd.DataFrame:
     """Return the score of each played run with an interval over its windows.
 
     Returns
     -------
     DataFrame
-        session, run, block, value, low, high, n; in order of time. Runs in which the score is not defined are left out.
+        session, run, block, value, low, high (NaN for ``n_bootstrap=0``), n; in order of time. Runs in which the score is not defined are left out.
     """
     measure, table = registry.get("evaluate.metrics", metric), found.decided
     rng, rows = np.random.default_rng([seed, 7]), []
@@ -93,12 +127,13 @@ def by_run(found: Replay, metric: str = "balanced_accuracy", *, n_bootstrap: int
         above, below = _sums(measure, part, found.classes)
         if fewest < 2 or not (below > 0).any() or (metric == "auc" and len(np.unique(codes)) < 2):
             continue
-        weights = bootstrap_weights(np.arange(len(part)), codes, n=n_bootstrap, rng=rng)
-        draws = measure.combine(*_sums(measure, part, found.classes, weights))
-        low, high = interval_of(draws, n_units=fewest)
+        low, high = np.nan, np.nan
+        if n_bootstrap:
+            weights = bootstrap_weights(np.arange(len(part)), codes, n=n_bootstrap, rng=rng)
+            low, high = interval_of(measure.combine(*_sums(measure, part, found.classes, weights)), n_units=fewest)
         value, first = float(measure.combine(above, below)), part.iloc[0]
         rows.append({"session": first.get("session"), "run": first.get("run"), "block": int(first["block"]), "value": value,
-                     "low": max(measure.bounds[0], min(low, value)), "high": min(measure.bounds[1], max(high, value)), "n": len(part)})  # fmt: skip
+                     "low": max(measure.bounds[0], np.minimum(low, value)), "high": min(measure.bounds[1], np.maximum(high, value)), "n": len(part)})  # fmt: skip
     if not rows:
         raise BraindecError(f"{metric} is defined in no run that was played", found=f"{len(table)} decisions")
     return pd.DataFrame(rows)
@@ -143,7 +178,7 @@ def compare(new: Replay, old: Replay, metric: str = "balanced_accuracy", *, seed
     BraindecError
         If they played other runs, or only one.
     """
-    a, b = by_run(new, metric, n_bootstrap=100), by_run(old, metric, n_bootstrap=100)
+    a, b = by_run(new, metric, n_bootstrap=0), by_run(old, metric, n_bootstrap=0)
     joined = a.merge(b, on=["session", "run"], suffixes=("", "_old"))
     if len(joined) < 2:
         raise BraindecError("two replays are compared over 2 runs or more that both played", found=f"{len(joined)}")

@@ -109,7 +109,8 @@ class LSLSource:
         data, times = self._inlet.pull_chunk(timeout=0.0)
         if not len(times):
             return []
-        data, times = np.asarray(data, dtype=np.float64).T, np.asarray(times) + self.correction
+        data = np.array(data, dtype=np.float64).T  # a copy: the inlet uses its buffer again
+        times = np.array(times, dtype=np.float64) + self.correction
         pieces = self._cut(times)
         markers = self._markers()
         chunks = []

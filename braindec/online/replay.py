@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -238,16 +238,16 @@ def replay(
     _both_parts(y, block_of, n_train, by)
     rng = np.random.default_rng([seed, 5])
     rows, splits, records, classes = [], [], [], np.unique(y)
-    for stage in _stages(recordings, blocks, learn):
-        train = np.flatnonzero(home < stage.runs[0])
+    for runs in _stages(recordings, blocks, learn):
+        train = np.flatnonzero(home < runs[0])
         fitted = clone(decoder).fit(windows[train], y[train])
         live = LiveDecoder(fitted, pipeline, tmin=tmin, tmax=tmax, every=every, on_gap=on_gap, told=learn in LEARN)
         classes = fitted.classes_
-        for number in stage.runs:
+        for number in runs:
             own = np.flatnonzero(home == number)
             if not len(own):
                 continue
-            splits.append(Split(train, [], own, by=stage.by or by, ids=windows.ids, name=recordings[number].label))
+            splits.append(Split(train, [], own, by="run", ids=windows.ids, name=recordings[number].label))
             records.append((splits[-1], list(getattr(fitted, "fit_records_", []))))
             found = _play(recordings[number], live, windows[own], y[own], learn=learn, feedback=feedback, chunk=chunk, lost=lost, rng=rng)  # fmt: skip
             rows.append(found.assign(block=int(blocks[number])))
@@ -255,21 +255,15 @@ def replay(
     return Replay(decisions, windows, splits, records, classes, pipeline.delay, learn, wide)
 
 
-class _Stage(NamedTuple):
-    """Runs that one fitted decoder plays; it was trained on all runs before the first of them."""
-
-    by: str
-    runs: list[int]
-
-
-def _stages(recordings: Sequence[Recording], blocks: np.ndarray, learn: str) -> list[_Stage]:
+def _stages(recordings: Sequence[Recording], blocks: np.ndarray, learn: str) -> list[list[int]]:
+    """Return the runs that each fitted decoder plays; it is trained on all runs before the first of them."""
     played = np.flatnonzero(blocks >= 0)
     if learn == "run":
-        return [_Stage("run", [int(n)]) for n in played]
+        return [[int(n)] for n in played]
     if learn == "session":
         number = _numbered([_session(r) for r in recordings])[played]
-        return [_Stage("session", played[number == k].tolist()) for k in np.unique(number)]
-    return [_Stage("", played.tolist())]
+        return [played[number == k].tolist() for k in np.unique(number)]
+    return [played.tolist()]
 
 
 def _exactly(wide: Windows, tmin: float, tmax: float) -> Windows:

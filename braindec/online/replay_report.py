@@ -10,9 +10,11 @@ import pandas as pd
 
 from braindec import registry
 from braindec.errors import BraindecError
+from braindec.evaluate.audit import audit
 from braindec.evaluate.crossval import CrossValidation, cross_validate
+from braindec.evaluate.finding import LEVELS
 from braindec.evaluate.information_rate import information_rate
-from braindec.online.drift import by_run, compare, score, score_interval, trend
+from braindec.online.drift import by_run, compare, score, score_interval, score_p, trend
 from braindec.online.pipeline import Pipeline
 from braindec.online.replay import Replay
 from braindec.online.selections import Selections
@@ -27,7 +29,7 @@ _TOLD = {"labels": "the true class is told after each decision", "reward": "righ
 NOT_LIVE = "zero phase, not live"
 
 __all__ = ["NOT_LIVE", "ONCE", "WAYS", "decoded_rows", "drift_rows", "rate_rows", "replay_panels", "said_of", "selection_panel",
-           "series_replay_parts", "zero_phase_windows"]  # fmt: skip
+           "series_replay_audit", "series_replay_parts", "zero_phase_windows"]  # fmt: skip
 
 
 def metric_name(metric: str) -> str:
@@ -83,11 +85,13 @@ def decoded_rows(
             low, high, how = score_interval(static, metric, seed=seed)
             lost = len(static.decisions) - len(tested)
             kept = table[mine].assign(row="no samples lost", p=np.nan)
-            note = f"{int((tested['lost'] > 0).sum())} windows with held samples, {lost} not decided; {how}; p of the same windows without losses"
-            table.loc[mine, ["value", "low", "high", "n", "note"]] = [
+            note = f"{int((tested['lost'] > 0).sum())} windows with held samples, {lost} not decided; {how}; decisions kept, labels exchanged"
+            p = score_p(static, y, metric, n_permutations=statistics["n_permutations"], seed=seed)
+            table.loc[mine, ["value", "low", "high", "p", "n", "note"]] = [
                 score(static, metric),
                 low,
                 high,
+                p,
                 len(tested),
                 note,
             ]
@@ -122,10 +126,10 @@ def drift_rows(
 ) -> tuple[pd.DataFrame, list[str]]:
     """Return rows of the trend over runs and of the lead over the decoder that was trained once, and sentences."""
     rows, said = [], []
-    runs = by_run(static, metric)
+    runs = by_run(static, metric, n_bootstrap=0)
     if len(runs) >= 3:
         for name, found in {ONCE: static, **ways}.items():
-            values = by_run(found, metric)["value"].to_numpy()
+            values = by_run(found, metric, n_bootstrap=0)["value"].to_numpy()
             found_trend = trend(values, rng=np.random.default_rng([seed, 12]))
             note = f"change a run over {len(values)} runs; runs put in every other order, two-sided, p of at least {found_trend.floor:.2g}"
             rows.append({**keys, "metric": "trend_a_run", "version": "1", "row": name, "value": found_trend.slope, "chance": 0.0,
@@ -133,7 +137,7 @@ def drift_rows(
         first = rows[0]
         word = "falls" if first["value"] < 0 else "rises"
         sure = f"{word} by {abs(first['value']):.3f} a run" if first["p"] <= 0.05 else "shows no reliable trend"
-        said.append(f"Trained once, {metric_name(metric)} {sure} over {len(runs)} runs (p = {first['p']:.2g}).")
+        said.append(f"Trained once, {metric_name(metric)} {sure} over {len(runs)} runs ({_p(first['p'])}).")
     if len(runs) >= 2:
         for name, found in ways.items():
             gain = compare(found, static, metric, seed=seed)
@@ -148,7 +152,7 @@ def drift_rows(
                 else f", which {gain.n} runs do not show to be reliable"
             )
             said.append(
-                f"{name.capitalize()}: {abs(gain.value):.3f} {call} in {metric_name(metric)} than trained once (p = {gain.p:.2g}{sure})."
+                f"{name.capitalize()}: {abs(gain.value):.3f} {call} in {metric_name(metric)} than trained once ({_p(gain.p)}{sure})."
             )
     return pd.DataFrame(rows), said
 
@@ -207,6 +211,10 @@ def selection_panel(found: Selections) -> tuple[dict[str, np.ndarray], dict[str,
                     f"sure enough (posterior {min(found.threshold, 1.0):.3g}, chosen on training runs). Band: exact 95 % interval."}  # fmt: skip
 
 
+def _p(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
 def said_of(static: Replay, *, apart: float, zero_phase: pd.DataFrame | None, metric: str) -> list[str]:
     """Return sentences for the top of the page: what made it live, how late decisions come, what offline filters would add."""
     table = static.decided
@@ -252,8 +260,24 @@ def series_replay_parts(
             f"Trained on the first {found.trained_until:.0f} of {duration:.0f} s and played on the last {length:.0f} s: {words} r = {found.r(k):.2f}, "
             f"R² = {found.r2(k):.2f}."
         )
-    if duration < 60:
-        said.append(
-            f"There are {duration:.0f} s in all: this shows that the road works, not how well such signals can be decoded."
-        )
     return pd.DataFrame(rows), arrays, panels, said
+
+
+def series_replay_audit(
+    recording: Recording, pipeline: Pipeline, found: SeriesReplay, how: Any, folds: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the audit of the folds with what the played part adds: live steps tested by impulse, training before it."""
+    made = pipeline.run(recording.select(pipeline.channels_in["name"].tolist()))
+    reach = max(how.delays)
+    last = np.arange(reach, made.n_times)
+    trials = pd.DataFrame({"onset": last / made.sfreq, "duration": 0.0, "decided": last / made.sfreq})
+    index = np.stack([np.zeros(len(last), dtype=np.int64), last - reach], axis=1)
+    windows = Windows((made,), index, reach + 1, trials, -reach / made.sfreq)
+    train, test = (
+        np.flatnonzero(m) for m in (trials["onset"] < found.trained_until, trials["onset"] >= found.times[0] - 1e-9)
+    )
+    split = Split(train, [], test, by="time", ids=windows.ids, name="the played part", gap=how.gap)
+    card = audit(windows, [split], claim="live", min_gap=reach / made.sfreq, checks=["causal_steps", "time_adjacency"])
+    findings = [*folds["findings"], *card.to_dict()["findings"]]
+    level = max((f["level"] for f in findings if f["level"] != "skip"), key=LEVELS.index, default="pass")
+    return {"level": level, "counts": {k: sum(f["level"] == k for f in findings) for k in LEVELS}, "findings": findings}

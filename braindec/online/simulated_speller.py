@@ -78,6 +78,7 @@ def speller_recordings(
     head = np.random.default_rng([seed, number, 1])
     own = strength * head.uniform(0.85, 1.2)
     places = np.array(list(_PLACES.values())) + head.normal(0, 0.004, (len(_PLACES), 3))
+    places *= np.minimum(1.0, 0.078 / np.linalg.norm(places, axis=1, keepdims=True))  # inside the brain
     brain = head.normal(size=(40, 3))
     brain *= (0.075 * head.uniform(0.4, 1.0, 40) ** (1 / 3) / np.linalg.norm(brain, axis=1))[:, None]
     noise = _gains(brain, head.normal(size=brain.shape))

@@ -23,6 +23,7 @@ from braindec.types import ArraySignal, Recording
 __all__ = ["check"]
 _REFERENCE = "van Driel et al. 2021, J Neurosci Methods; Carrara & Papadopoulo 2024, J Neural Eng"
 _FIX = "use live steps: filter with causal: true, decimate instead of resample, running_scale instead of zscore"
+_FACTORS = (1, 2, 5, 10)
 _NO_MEMORY = ("reference", "pick", "scale", "clamp", "crop")
 
 
@@ -69,9 +70,12 @@ def _steps(windows: Any) -> Finding:
 
 
 def _lead(step: dict, recording: Recording) -> float:
-    """Run one step of ``signal.steps`` on noise; the sampling frequency before later steps is not known, so higher ones are tried."""
+    """Run one step of ``signal.steps`` on noise.
+
+    At which sampling frequency it was run is not known (a later step may have lowered it), so several are tried.
+    """
     names = recording.channels.iloc[: min(4, recording.n_channels)].assign(status="good")
-    for factor in (1, 2, 4, 8, 16):
+    for factor in _FACTORS:
         sfreq = recording.sfreq * factor
 
         def run(block: np.ndarray, sfreq: float = sfreq) -> tuple[np.ndarray, float]:
@@ -79,9 +83,11 @@ def _lead(step: dict, recording: Recording) -> float:
             return np.asarray(made.signal.read(), dtype=np.float64), made.sfreq
 
         try:
-            return lead_of(run, n_channels=len(names), sfreq=sfreq)
+            lead = lead_of(run, n_channels=len(names), sfreq=sfreq)
         except BraindecError:  # an edge beyond half the sampling frequency
             continue
+        if lead > 0:
+            return lead
     return 0.0
 
 
