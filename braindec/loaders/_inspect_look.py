@@ -109,8 +109,9 @@ def look(recording: Recording) -> tuple[list[Finding], float]:
         findings += _check("rank_deficient", windows)
     if not recording.info.get("positions_unit_found"):
         findings += [f for f in _check("positions", windows) if "stood twice" not in f.message]
-    if recording.info.get("renamed"):
-        twice = sorted(set(recording.info["renamed"].values()))
+    given = recording.info.get("renamed") or {}
+    twice = sorted({old for new, old in given.items() if str(new).startswith(f"{old}-")})
+    if twice:
         findings.append(
             Finding(
                 "duplicate_electrode",

@@ -184,7 +184,15 @@ _CHECKS = {
     "random_units": "random units",
     "untrained": "untrained networks",
 }
-_PARTS = {"reliable": "reliable channels"}
+_PARTS = {
+    "reliable": "reliable channels",
+    "csp": "CSP",
+    "tangent_space": "tangent space",
+    "filter_bank_csp": "filter-bank CSP",
+    "r2_selected": "features by r²",
+    "adaptive_q": "learning from rewards",
+    "tangent_space recentre=session": "tangent space, sessions re-centred",
+}
 _MODALITIES = {"eeg": "EEG", "meg": "MEG", "ieeg": "iEEG", "fmri": "fMRI", "fnirs": "fNIRS"}
 
 

@@ -5,6 +5,8 @@ Source: real iEEG sets hold metres in one and millimetres in another, and an ele
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from braindec.evaluate.finding import Context, Finding, some
@@ -106,8 +108,10 @@ def _in_a_head(recording) -> list[Finding]:
 
 
 def _renamed(recording) -> Finding | None:
-    renamed = recording.info.get("renamed")
-    if not renamed:
+    """Readers number labels that stand twice (A1-0, A1-1); names that somebody gave to channels are no fault."""
+    given = recording.info.get("renamed") or {}
+    twice = {new: old for new, old in given.items() if re.fullmatch(re.escape(str(old)) + r"-\d+", str(new))}
+    if not twice:
         return None
-    message = f"a channel label stood twice: {renamed} in {recording.label}"
-    return Finding("positions", "warn", message, {"renamed": renamed}, "correct channels.tsv and electrodes.tsv")
+    message = f"a channel label stood twice: {some(sorted(set(twice.values())))} in {recording.label}"
+    return Finding("positions", "warn", message, {"renamed": twice}, "correct channels.tsv and electrodes.tsv")
