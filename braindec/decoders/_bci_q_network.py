@@ -46,9 +46,12 @@ class QNetwork(nn.Module):
     ) -> None:  # fmt: skip
         super().__init__()
         width = min(max(3, round(kernel * sfreq)), n_times)
-        left = n_times - width + 1
-        self.pool = min(max(1, round(pool * sfreq)), left)
-        self.filters = nn.Conv1d(n_components, n_components * n_filters, width, groups=n_components, bias=False)
+        stride = max(1, round(sfreq / 50))  # power of a filtered signal needs no more than 50 values a second
+        left = (n_times - width) // stride + 1
+        self.pool = min(max(1, round(pool * sfreq / stride)), left)
+        self.filters = nn.Conv1d(
+            n_components, n_components * n_filters, width, stride=stride, groups=n_components, bias=False
+        )
         n_power, n_stretches = n_components * n_filters, left // self.pool
         self.register_buffer("mean", torch.zeros(n_power, 1))
         self.register_buffer("spread", torch.ones(n_power, 1))
