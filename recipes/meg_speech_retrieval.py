@@ -16,6 +16,7 @@ from braindec import registry
 from braindec.cache import Cache, default_folder
 from braindec.config import RecipeConfig, Section, checked, options_of
 from braindec.decoders._sequence_calibration import sequence_calibration
+from braindec.decoders._sequence_page import answers_of, calibration_panel, facts_of, notes_of, subjects_panel
 from braindec.decoders.sequence_contrastive import SequenceContrastiveDecoder
 from braindec.decoders.sequence_ridge import SequenceRidge
 from braindec.errors import BraindecError, did_you_mean
@@ -134,25 +135,21 @@ def load(config, cache):
     """Windows of each subject (training by stride, test at words), what the sounds were like, and the split of each subject."""
     source, cut = source_of(data_of(config)), config.windows.model_dump()
     stride = cut.pop("stride")
-    recordings = [
-        load_recordings(source, s, config.signal, cache=cache, channels="common") for s in subjects_of(config)
-    ]
-    words = [speech_windows(r, anchor="word", **cut) for r in recordings]
-    strides = [speech_windows(r, anchor="stride", stride=stride, **cut) for r in recordings]
+    opened = [load_recordings(source, s, config.signal, cache=cache, channels="common") for s in subjects_of(config)]
+    words = [speech_windows(r, anchor="word", **cut) for r in opened]
+    strides = [speech_windows(r, anchor="stride", stride=stride, **cut) for r in opened]
     both = shared_content([*words, *strides])
     words, strides = both[: len(words)], both[len(words) :]
     heard = sorted({a for w in both for a in w.trials["audio"]})
     segments = segments_for(both, series_of(config, source, heard, block_spans(both), both[0].sfreq))
-    options = config.split.model_dump()
-    splits = [
-        (content_split(s, "content_id", **options), content_split(w, "content_id", **options))
-        for s, w in zip(strides, words, strict=True)
-    ]
-    parts = {
-        "train": [s[a.train] for s, (a, _) in zip(strides, splits, strict=True)],
-        "validation": [s[a.validation] for s, (a, _) in zip(strides, splits, strict=True)],
-        "test": [w[b.test] for w, (_, b) in zip(words, splits, strict=True)],
-    }  # fmt: skip
+    parts = {"train": [], "validation": [], "test": []}
+    for stride_windows, word_windows in zip(strides, words, strict=True):
+        by_stride, by_word = (
+            content_split(w, "content_id", **config.split.model_dump()) for w in (stride_windows, word_windows)
+        )
+        parts["train"].append(stride_windows[by_stride.train])
+        parts["validation"].append(stride_windows[by_stride.validation])
+        parts["test"].append(word_windows[by_word.test])
     return source, parts, segments
 
 
@@ -171,9 +168,7 @@ def series_of(config, source, names, spans, sfreq):
 def candidates_of(parts, segments):
     """The declared candidates: every different segment that some subject heard in the test part, once."""
     heard = pd.concat([w.trials for w in parts["test"]], ignore_index=True)
-    items = heard.drop_duplicates("stimulus_id")
-    found = segments[segments.rows_of(items["stimulus_id"])]
-    return found
+    return segments[segments.rows_of(heard["stimulus_id"].unique())]
 
 
 def audited(parts, candidates, records=()):
@@ -195,24 +190,16 @@ def design(config, unit):
 def run(config, unit, work):
     source, parts, segments = load(config, work.cache)
     candidates = candidates_of(parts, segments)
-    statistics = {
-        "topk": config.topk,
-        "n_permutations": config.n_permutations,
-        "n_bootstrap": config.n_bootstrap,
-        "seed": work.seed,
-    }
+    statistics = {"topk": config.topk, "n_permutations": config.n_permutations, "n_bootstrap": config.n_bootstrap, "seed": work.seed}  # fmt: skip
 
     def fitted(given=parts, **changes):
-        decoder = SequenceContrastiveDecoder(
-            **{**config.decoder, "seed": work.seed, "folder": str(work.folder / "training"), **changes}
-        )
-        return decoder.fit(given["train"], segments, validation=given["validation"])
+        settings = {**config.decoder, "seed": work.seed, "folder": str(work.folder / "training"), **changes}
+        return SequenceContrastiveDecoder(**settings).fit(given["train"], segments, validation=given["validation"])
 
     def scored(decoder, row, test=parts["test"]):
         trials = pd.concat([w.trials for w in test], ignore_index=True)
-        return evaluate_segments(
-            decoder.similarity(test, candidates), candidates, trials=trials, scale=decoder.scale_, row=row, **statistics
-        )
+        similarity = decoder.similarity(test, candidates)
+        return evaluate_segments(similarity, candidates, trials=trials, scale=decoder.scale_, row=row, **statistics)
 
     decoder = fitted()
     decoder.save(work.folder / "model")
@@ -224,30 +211,22 @@ def run(config, unit, work):
         found[name] = scored(other, name)
     for name in config.controls:
         given = control(name, parts, work.seed)
-        found[name] = scored(fitted(given, **control_options(name)), name, given["test"])
+        found[name] = scored(fitted(given, **control_options(name, config)), name, given["test"])
 
     card = audited(parts, candidates, decoder.fit_records_)
     arrays = {f"training/{k}": np.asarray(v) for k, v in decoder.history_.items()}
     tables = [f.scores[f.scores["subject"] == "pooled"] if "subject" in f.scores else f.scores for f in found.values()]
     metric = f"top{next(k for k in config.topk if k < len(candidates))}"
-    differences = [
-        paired_difference(found["decoded"], found[n], metric=metric, row=f"over_{n}", seed=work.seed)
-        for n in config.baselines
-    ]
-    panels = score_panels(found, metric, arrays)
+    against = {"metric": metric, "seed": work.seed}
+    differences = [paired_difference(found["decoded"], found[n], row=f"over_{n}", **against) for n in config.baselines]
+    panels = [subjects_panel(found, metric, arrays, controls=config.controls)]
     if config.calibration.n_draws and len(parts["train"]) > 2:
-        panels.append(calibration_panel(config, parts, segments, candidates, work, arrays))
+        panels.append(calibration(config, parts, segments, candidates, work, arrays))
     panels.append({"draw": "training_curves", "title": "Training", "caption": "Early stopping on validation sentences, which are in neither the "
                    "training nor the test part of any subject.", "args": {"history": {k: f"@training/{k}" for k in decoder.history_}}})  # fmt: skip
     scores = pd.concat([*tables, pd.DataFrame(differences)], ignore_index=True).drop(columns="subject", errors="ignore")
-    result = retrieval_result(
-        scores,
-        card,
-        arrays,
-        panels,
-        overview=facts_of(source, parts, segments, candidates),
-        notes=notes_of(found, parts),
-    )
+    facts, notes = facts_of(source.name, parts, segments, candidates), notes_of(found["decoded"], parts)
+    result = retrieval_result(scores, card, arrays, panels, overview=facts, notes=notes)
     result.made_by["answers"] = answers_of(differences, found["decoded"], metric)
     return result
 
@@ -267,96 +246,21 @@ def control(name, parts, seed):
     return parts
 
 
-def control_options(name):
-    return {"untrained": {"epochs": 0}, "time_only": {"encoder_options": {"positions": None}}}.get(name, {})
+def control_options(name, config):
+    """How the decoder of a control differs: untrained, or without places of sensors."""
+    free = {**(config.decoder.get("encoder_options") or {}), "positions": None}
+    return {"untrained": {"epochs": 0}, "time_only": {"encoder_options": free}}.get(name, {})
 
 
-def score_panels(found, metric, arrays):
-    """Top-k of each subject beside the baselines and controls."""
-    first = found["decoded"]
-    names = list(dict.fromkeys(first.queries["subject"]))
-    values = {
-        row: [f.credit[f"segment/{metric}"][(f.queries["subject"] == s).to_numpy()].mean() for s in names]
-        for row, f in found.items()
-    }
-    table = first.scores[
-        (first.scores["metric"] == metric) & (first.scores["level"] == "segment") & (first.scores["row"] == "decoded")
-    ]
-    for row, own in values.items():
-        arrays[f"subjects/{row}"] = np.array(own)
-    args = {"units": names, "values": "@subjects/decoded", "chance": float(table["chance"].iloc[0]), "metric": f"{metric} of segments",
-            "controls": {row: f"@subjects/{row}" for row in values if row != "decoded"}}  # fmt: skip
-    if "subject" in table:
-        own = table.set_index("subject").loc[names]
-        arrays["subjects/low"], arrays["subjects/high"] = (
-            own["low"].to_numpy(dtype=float),
-            own["high"].to_numpy(dtype=float),
-        )
-        args |= {"low": "@subjects/low", "high": "@subjects/high"}
-    return [{"draw": "subject_scores", "title": "Each subject", "args": args, "caption": f"One model for all; {len(first.candidate_ids)} candidate segments. "
-             "Intervals over test contents. Light marks: baselines and controls."}]  # fmt: skip
-
-
-def calibration_panel(config, parts, segments, candidates, work, arrays):
-    """Score of a subject that was left out against the minutes of its data, as arrays and a panel."""
+def calibration(config, parts, segments, candidates, work, arrays):
+    """Score of a subject that was left out against the minutes of its data."""
     options, names = config.calibration, [str(w.trials["subject"].iloc[0]) for w in parts["train"]]
-    new = names.index(options.new_subject) if options.new_subject is not None else len(names) - 1
+    if options.new_subject is not None and options.new_subject not in names:
+        raise BraindecError(f"calibration.new_subject: there is no {options.new_subject!r}", allowed=", ".join(names))
+    new = names.index(options.new_subject or names[-1])
     others = {p: [w for k, w in enumerate(own) if k != new] for p, own in parts.items()}
     base = SequenceContrastiveDecoder(**{**config.decoder, "seed": work.seed, "folder": str(work.folder / "training")})
     base.fit(others["train"], segments, validation=others["validation"])
     curve = sequence_calibration(base, parts["train"][new], segments, test=parts["test"][new], candidates=candidates, minutes=options.minutes,
                                  seeds=range(options.n_draws), steps=options.steps, adapt_options={"lr": options.lr})  # fmt: skip
-    found = curve.arrays()
-    conditions = [str(c) for c in found.pop("conditions")]
-    arrays |= {f"calibration/{k}": v for k, v in found.items()}
-    return {"draw": "calibration_curve", "title": f"How many minutes a new subject needs (subject {names[new]})",
-            "caption": f"Top-10 of {curve.n_test} test windows among {curve.n_candidates} segments. Adapted: the other subjects' model with a layer of its own, "
-            "all else kept; zero-shot: the mean of the others' layers, channels scaled by the same windows. Bands: 95 % over draws of the minutes (and first weights).",
-            "args": {**{k: f"@calibration/{k}" for k in found}, "conditions": conditions, "unit": curve.unit, "chance": curve.chance,
-                     "n_seeds": options.n_draws, "n_candidates": curve.n_candidates, "metric": "top-10 of segments"}}  # fmt: skip
-
-
-def facts_of(source, parts, segments, candidates):
-    count = {p: sum(len(w) for w in own) for p, own in parts.items()}
-    contents = {p: len({c for w in own for c in w.trials["content_id"]}) for p, own in parts.items()}
-    first = parts["train"][0]
-    sensors = sorted({w.n_channels for w in parts["train"]})
-    warnings = [d for p in ("train", "test") for w in parts[p] for d in w.info.get("dropped", [])]
-    return {
-        "data": source.name, "subjects": len(parts["train"]), "channels": ", ".join(map(str, sensors)), "sampling frequency (Hz)": first.sfreq,
-        "windows": f"{count['train']:,} training (by stride), {count['validation']:,} validation, {count['test']:,} test (at words)",
-        "contents (blocks of sentences)": f"{contents['train']} training, {contents['validation']} validation, {contents['test']} test",
-        "window (s)": f"{first.tmin:g} to {first.tmin + first.n_times / first.sfreq:g} of the recording, {first.info.get('shift', 0):g} behind the sound",
-        "features": f"{segments.shape[1]} ({segments.units[0]}, ...)", "candidates": len(candidates), "warnings": list(dict.fromkeys(warnings)),
-    }  # fmt: skip
-
-
-def notes_of(found, parts):
-    said = list(found["decoded"].notes)
-    repeated = [r for w in parts["train"] for r in w.info.get("repeated", [])]
-    if repeated:
-        said.append(f"Sentences are heard in several recordings by {len(repeated)} subjects; all presentations of a sentence are on one side of the "
-                    "split, in every subject.")  # fmt: skip
-    said.append("Chance of a word is what the same rankings would score if each window's word were that of a random test window: frequent words are "
-                "found more often. Intervals resample contents and subjects; p exchanges whole contents, the same for all subjects.")  # fmt: skip
-    return said
-
-
-def answers_of(differences, decoded, metric):
-    """What the baselines are beaten by, in sentences that claim no more than the test shows."""
-    words = {"over_regression": "the same network by regression", "over_no_subject_layers": "one network without subject layers",
-             "over_ridge": "ridge", "over_deep_mel": "the learned representation of the sound"}  # fmt: skip
-    top = decoded.scores.iloc[0]
-    said = [
-        f"{metric.replace('top', 'Top-')} of segments is {top['value']:.2f}, {top['value'] / top['chance']:.1f} times chance ({top['chance']:.3f})."
-    ]
-    for d in differences:
-        clear = d["p"] <= 0.05 and (d["low"] > 0 or d["high"] < 0)
-        call = (
-            f"{'gains' if d['value'] > 0 else 'loses'} {abs(d['value']):.2f}"
-            if clear
-            else f"differs by {d['value']:+.2f}, which the test does not show,"
-        )
-        said.append(f"Contrast {call} in {metric.replace('top', 'top-')} against {words[d['row']]} (95 % {d['low']:.2f} to {d['high']:.2f}, "
-                    f"p = {d['p']:.2g} over {d['n']} subjects, one training each).")  # fmt: skip
-    return said
+    return calibration_panel(curve, names[new], arrays, n_draws=options.n_draws)

@@ -33,8 +33,9 @@ from braindec.decoders._sequence_data import (
     rows_by_subject,
 )
 from braindec.decoders._sequence_model import PairLoss, SequenceModel, build_encoder, build_target, with_subject
-from braindec.decoders._sequence_retrieval import SequenceRetrieval, best_scale
+from braindec.decoders._sequence_retrieval import SequenceRetrieval
 from braindec.decoders._sequence_storage import load_sequences, save_sequences
+from braindec.decoders._sequence_training import scale_of, validate_sequences
 from braindec.decoders._subject_training import padded
 from braindec.decoders._subject_windows import only_subject, same_length
 from braindec.decoders.contrastive import _device_of
@@ -45,8 +46,6 @@ __all__ = ["SequenceContrastiveDecoder"]
 
 _WAYS = ("layer", "finetune", "scale")
 _FIXED = ("encoder", "preset", "encoder_options", "subject_layers", "target_encoder", "target_options", "target_scale")
-_AT_ONCE = 256  # validation windows that are contrasted with one another
-_SOME = 512  # validation windows that the scale of probabilities is found on
 
 
 class SequenceContrastiveDecoder(SequenceRetrieval, BaseEstimator):
@@ -341,7 +340,7 @@ class SequenceContrastiveDecoder(SequenceRetrieval, BaseEstimator):
         batches, checked = self._batches(parts, segments), self._batches(held, segments) if held else None
         queue = losses.MemoryQueue(self.queue, self.dim_ * segments.shape[2]) if self.queue else None
         history = train.fit(
-            model, loss, batches, validate=None if checked is None else lambda m, fn: self._validate(m, fn, checked),
+            model, loss, batches, validate=None if checked is None else lambda m, fn: validate_sequences(m, fn, checked, seed=self.seed),
             epochs=self.epochs, lr=self.lr, weight_decay=self.weight_decay, patience=self.patience, optimizer=self.optimizer,
             schedule=self.schedule, clip_norm=self.clip_norm, queue=queue, folder=self.folder, device=str(train.resolve_device(self.device)),
             key=self._key(batches, checked, what), seed=self.seed, title=f"training {self._name()}",
@@ -353,49 +352,13 @@ class SequenceContrastiveDecoder(SequenceRetrieval, BaseEstimator):
         self.history_ = history.columns()
         self.scale_ = 1.0
         if self.loss != "one_way_sequence":
-            self.scale_ = self._best_scale(batches if checked is None else checked)
+            self.scale_ = scale_of(model, batches if checked is None else checked, seed=self.seed)
         ids = np.concatenate([w.ids for w in parts.values()])
         records = [r for s in parts for r in self.readers_[s].records]
         self.fit_records_ = [*self.fit_records_, *records, FitRecord.of(f"{self._name()}: {what}", ids)]
         if held:
             seen = np.concatenate([w.ids for w in held.values()])
             self.fit_records_.append(FitRecord.of("early stopping", seen, purpose="selection"))
-
-    def _validate(self, model: nn.Module, loss: nn.Module, held: SequenceBatches) -> dict[str, float]:
-        """Mean loss among validation windows, and top-10 among their segments."""
-        device, values, sizes, credit = _device_of(model), [], [], 0.0
-        shown = np.unique(held.items)
-        candidates = self._flat_candidates(held.targets.standardise(held.segments.load(shown)), model.target)
-        for batch in held.fixed(self.seed, _AT_ONCE):
-            x, y, ids = (batch[k].to(device) for k in ("x", "y", "ids"))
-            made = model(x, subject=batch["subject"].to(device), sound=y if model.target is not None else None)
-            values.append(loss(made, y, ids=ids).item())
-            sizes.append(len(x))
-            z = made[0] if isinstance(made, tuple) else made
-            similarity = z.flatten(1) @ candidates.T
-            own = similarity.gather(
-                1, torch.from_numpy(np.searchsorted(shown, batch["ids"].numpy())).to(device)[:, None]
-            )
-            above, tied = (similarity > own).sum(1), (similarity == own).sum(1)
-            credit += ((10 - above) / tied).clamp(0, 1).sum().item()
-        return {"loss": float(np.average(values, weights=sizes)), "top10": credit / sum(sizes)}
-
-    def _flat_candidates(self, values: np.ndarray, target: nn.Module | None) -> torch.Tensor:
-        device = _device_of(self.encoder_)
-        y = torch.from_numpy(values).to(device)
-        y = y if target is None else target(y)
-        return nn.functional.normalize(y.flatten(1), dim=1)
-
-    def _best_scale(self, batches: SequenceBatches) -> float:
-        """The factor on similarities with the smallest cross-entropy among segments of validation (or training) windows."""
-        device, model = _device_of(self.encoder_), SequenceModel(self.encoder_).eval()
-        rows = torch.randperm(len(batches), generator=torch.Generator().manual_seed(self.seed))[:_SOME].numpy()
-        shown = np.unique(batches.items[rows])
-        with torch.no_grad():
-            candidates = self._flat_candidates(batches.targets.standardise(batches.segments.load(shown)), self.target_)
-            parts = [batches.batch(rows[k : k + 128]) for k in range(0, len(rows), 128)]
-            made = [model(b["x"].to(device), subject=b["subject"].to(device)).flatten(1) @ candidates.T for b in parts]
-        return best_scale(torch.cat(made).cpu().numpy(), np.searchsorted(shown, batches.items[rows]))
 
     def _batches(self, parts: Mapping[str, Windows], segments: Segments) -> SequenceBatches:
         listed = [(self.subjects_.index(s), w, self.readers_[s]) for s, w in parts.items()]

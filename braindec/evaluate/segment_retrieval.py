@@ -243,8 +243,7 @@ def _line(level, metric, values, own, rows, *, true, code, number, maps, exact, 
                                n_bootstrap=n_bootstrap, rng=rng)  # fmt: skip
     made = {"level": level.name, "metric": metric, "version": "1", "value": value, "chance": chance, "low": low, "high": high, "p": np.nan,
             "n": len(rows), "k": k, "note": note.replace("items", "contents")}  # fmt: skip
-    if not median:
-        made |= {"low": max(low, 0.0), "high": min(high, 1.0)}
+    made |= {"low": max(low, 1.0)} if median else {"low": max(low, 0.0), "high": min(high, 1.0)}
     if maps is None:
         return made, None
     drawn = _null(values[rows], true[rows], level.target, maps, median)

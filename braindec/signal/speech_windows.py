@@ -12,26 +12,24 @@ the last sample of a window is not included; a rest shorter than a block joins t
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError, did_you_mean
+from braindec.signal._baselined import BaselinedWindows
 from braindec.signal._speech_blocks import Blocks, sentence_blocks
+from braindec.signal._speech_content import shared_content
 from braindec.signal._trials import as_recordings, identify, join_trials, unique_ids
 from braindec.types import Recording, Segments, Windows
-from braindec.types.signals import Signal
 from braindec.types.windows import check_same_channels
 
 __all__ = ["speech_windows", "block_spans", "segments_for", "shared_content"]
 
-_SAME_PLACE = 0.5  # s: starts of one sentence that differ by less are one place in the sound
 _JITTER = 0.05  # s that the times of one segment may differ by between recordings
 _EPSILON = 1e-6  # s
-_TOGETHER = 16_000_000  # numbers that are read together at most
 
 
 def speech_windows(
@@ -115,40 +113,6 @@ def speech_windows(
     return shared_content(windows)
 
 
-def shared_content(windows):
-    """Name contents and segments alike over all windows that are given: of several subjects, by word and by stride.
-
-    Parameters
-    ----------
-    windows : Windows or sequence of Windows
-        Of :func:`speech_windows`; give all subjects and sessions together.
-
-    Returns
-    -------
-    Windows or list of Windows, as given
-        ``content_id``: blocks that share a sentence, directly or through others, have the same; ``stimulus_id``: the sentence
-        and the word's place in it (or the offset in s); ``#2`` is put behind the second place of the sounds that a sentence stands at.
-    """
-    parts = [windows] if isinstance(windows, Windows) else list(windows)
-    trials = pd.concat([w.trials.assign(_part=i) for i, w in enumerate(parts)], ignore_index=True)
-    content = _components(trials)
-    place = _places(trials)
-    names = trials["sentence_id"].astype(str) + trials["_within"].astype(str) + place
-    out = []
-    for i, part in enumerate(parts):
-        mine = (trials["_part"] == i).to_numpy()
-        table = part.trials.assign(stimulus_id=names[mine].to_numpy(dtype=object), content_id=content[mine])
-        repeated = _repeated(table)
-        info = {**part.info, "repeated": repeated}
-        again = (
-            table.groupby(["subject", "stimulus_id"], sort=False, dropna=False)
-            if "subject" in table
-            else table.groupby("stimulus_id")
-        )
-        out.append(replace(part, trials=table.assign(repetition=again.cumcount().to_numpy() + 1), info=info))
-    return out[0] if isinstance(windows, Windows) else out
-
-
 def segments_for(windows: Windows | Sequence[Windows], series: Mapping[str, Recording]) -> Segments:
     """Cut the piece of its sound's features for each different segment of the windows.
 
@@ -226,65 +190,6 @@ def block_spans(windows: Windows | Sequence[Windows]) -> dict[str, list[tuple[fl
     return found
 
 
-class BaselinedWindows(Signal):
-    """Windows of a continuous signal laid end to end, each less its mean over its first samples; computed as it is read.
-
-    Parameters
-    ----------
-    parent : Signal
-    first : array of int
-        First sample of each whole window.
-    n_base, n_skip, n_times : int
-        Samples of the baseline, samples at the begin that are not given, and samples that are.
-    """
-
-    def __init__(self, parent: Signal, first: np.ndarray, *, n_base: int, n_skip: int, n_times: int) -> None:
-        self.parent, self.first, self.n_base, self.n_skip, self.n_times = parent, first, n_base, n_skip, n_times
-        self.shape = (parent.shape[0], len(first) * n_times)
-        self.path, self.finite, self.slow = parent.path, parent.finite, parent.slow
-
-    def read(self, channels: slice | np.ndarray = slice(None), start: int = 0, stop: int | None = None) -> np.ndarray:
-        """Return the samples ``start`` to ``stop``, (n_channels, stop - start), float32."""
-        stop = self.shape[1] if stop is None else min(stop, self.shape[1])
-        asked = []  # (first sample of the whole window, first sample wanted in what is given, how many)
-        while start < stop:
-            number, inside = divmod(start, self.n_times)
-            n = min(self.n_times - inside, stop - start)
-            asked.append((int(self.first[number]), inside, n))
-            start += n
-        if not asked:
-            return np.asarray(self.parent.read(channels, 0, 0), dtype=np.float32)
-        pieces = [p for run in self._runs(asked) for p in self._pieces(channels, run)]
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=1)
-
-    def _runs(self, asked: list[tuple[int, int, int]]) -> Iterator[list[tuple[int, int, int]]]:
-        """Overlapping windows of a source that decodes a file are read together."""
-        whole, run = self.n_skip + self.n_times, asked[:1]
-        for one in asked[1:]:
-            begins = [a[0] for a in run] + [one[0]]
-            if self.parent.slow and max(begins) + whole - min(begins) <= min(
-                whole * len(begins), _TOGETHER // self.shape[0]
-            ):
-                run = [*run, one]
-            else:
-                yield run
-                run = [one]
-        yield run
-
-    def _pieces(self, channels: slice | np.ndarray, run: list[tuple[int, int, int]]) -> list[np.ndarray]:
-        begin = min(first for first, _, _ in run)
-        end = max(first + max(self.n_base, self.n_skip + inside + n) for first, inside, n in run)
-        block = np.asarray(self.parent.read(channels, begin, end))
-        made = []
-        for first, inside, n in run:
-            at = first - begin
-            piece = block[:, at + self.n_skip + inside :][:, :n]
-            if self.n_base:
-                piece = piece - block[:, at : at + self.n_base].mean(axis=1, keepdims=True, dtype=np.float64)
-            made.append(piece.astype(np.float32))
-        return made
-
-
 def _cut(recordings, where, n_full, trials, *, tmin, shift, baseline, dropped) -> Windows:
     """Windows less their baseline, without the first ``shift`` s."""
     sfreq = recordings[0].sfreq
@@ -341,55 +246,6 @@ def _with_blocks(table: pd.DataFrame, found: Blocks) -> pd.DataFrame:
     columns |= {"block_start": own["start"].to_numpy(), "block_stop": own["stop"].to_numpy()}
     in_block = table["start"].to_numpy(dtype=float) - columns["block_start"]
     return table.drop(columns="_block").assign(**columns, in_block=in_block)
-
-
-def _components(trials: pd.DataFrame) -> np.ndarray:
-    """A name for each row: of the blocks that share a sentence, directly or through others."""
-    parent: dict[str, str] = {}
-
-    def root(x: str) -> str:
-        while parent.setdefault(x, x) != x:
-            parent[x] = parent[parent[x]]
-            x = parent[x]
-        return x
-
-    blocks = trials["block_id"].astype(str)
-    members = dict(zip(blocks, trials["block_sentences"].astype(str), strict=True))
-    for block, ids in members.items():
-        for sentence in ids.split(" "):
-            a, b = root(f"s{sentence}"), root(f"b{block}")
-            parent[max(a, b)] = min(a, b)
-    groups: dict[str, set[str]] = {}
-    for block, ids in members.items():
-        groups.setdefault(root(f"b{block}"), set()).update(ids.split(" "))
-    names = {k: hashlib.sha256(" ".join(sorted(v)).encode()).hexdigest()[:12] for k, v in groups.items()}
-    return blocks.map({b: names[root(f"b{b}")] for b in members}).to_numpy(dtype=object)
-
-
-def _places(trials: pd.DataFrame) -> pd.Series:
-    """``""`` for the first place of the sounds that a sentence stands at, ``#2`` for the second, ..."""
-    begins = trials[["sentence_id", "audio", "_sentence_start"]].drop_duplicates()
-    begins = begins.sort_values(["sentence_id", "audio", "_sentence_start"], kind="stable")
-    step = begins.groupby(["sentence_id", "audio"])["_sentence_start"].diff()
-    new = step.isna() | (step > _SAME_PLACE)
-    number = new.groupby(begins["sentence_id"]).cumsum()
-    begins = begins.assign(_place=["" if k == 1 else f"#{int(k)}" for k in number])
-    return trials.merge(begins, on=["sentence_id", "audio", "_sentence_start"], how="left")["_place"]
-
-
-def _repeated(table: pd.DataFrame) -> list[str]:
-    """What was heard several times by one subject, as sentences for the notes."""
-    if "subject" not in table:
-        return []
-    said = []
-    for subject, mine in table.groupby("subject", sort=False):
-        heard = mine.groupby("stimulus_id")["recording"].nunique()
-        if (heard > 1).any():
-            n = mine.loc[mine["stimulus_id"].isin(heard.index[heard > 1]), "sentence_id"].nunique()
-            said.append(
-                f"subject {subject} heard {n} sentences in several recordings; they are kept on one side of a split by content_id"
-            )
-    return said
 
 
 def _check(sfreq, tmin, tmax, anchor, stride, shift, baseline, blocks) -> None:
