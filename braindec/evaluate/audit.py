@@ -22,6 +22,7 @@ from braindec import registry
 from braindec.errors import BraindecError
 from braindec.evaluate._rows import content_text, rows_of
 from braindec.evaluate.finding import LEVELS, Context, Finding
+from braindec.evaluate.published import published_records
 from braindec.types import Features, FitRecord, Split, Windows
 
 _MARK = {"fail": "FAIL", "warn": "WARN", "pass": "pass", "skip": "skip"}
@@ -104,7 +105,8 @@ def audit(
         Class of each row, or the column that holds it; by default ``trial_type`` when it names classes (several, each
         with 5 rows or more on average) and there are no candidates.
     records : list of FitRecord, or list of (Split, list of FitRecord)
-        What the fitted steps saw (``CrossValidation.records``). A bare record may belong to any of the folds.
+        What the fitted steps saw (``CrossValidation.records``). A bare record may belong to any of the folds. What the
+        publishers of the data fitted on all trials is added where the reader tells of it.
     candidates : Features or array of shape (n_candidates, dim), optional
         Candidates of a retrieval.
     candidate_ids : sequence of shape (n_candidates,), optional
@@ -145,7 +147,7 @@ def audit(
         rows,
         splits,
         _classes(rows.trials, y, vectors is not None),
-        _records(records),
+        _records([*records, *(published_records(windows) if isinstance(windows, Windows) else ())]),
         vectors,
         names,
         claim,

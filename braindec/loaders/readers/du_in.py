@@ -6,7 +6,7 @@ before the word on; ``info`` with ``ch_names``.
 
 The default channels are the ten a subject that the authors name in their scripts. They chose them by the weights of a
 model trained on these same trials (their answer in their issue 2), test trials among them: ``channels: chosen`` is told
-to the audit as a selection that saw all trials (:mod:`braindec.loaders.published`), and a score with them is too high
+to the audit as a selection that saw all trials (:mod:`braindec.evaluate.published`), and a score with them is too high
 by an amount that nobody knows. ``channels: all`` leaves the choice to a decoder that chooses on training trials.
 
 ``split: run`` (the default) leaves whole runs to be held out. ``split: paper`` adds the column ``part`` of the authors'
@@ -29,9 +29,9 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError, UnreadableError, did_you_mean
+from braindec.evaluate.published import published_step
 from braindec.loaders import _files, _options
 from braindec.loaders.plain_pickle import load_plain
-from braindec.loaders.published import published_step
 from braindec.types import Recording, Windows
 from braindec.types.signals import Signal
 

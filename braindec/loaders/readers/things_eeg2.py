@@ -27,10 +27,10 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError, UnreadableError
+from braindec.evaluate.published import published_step
 from braindec.loaders import _files, _options
 from braindec.loaders._positions import standard_montage
 from braindec.loaders.plain_pickle import load_plain
-from braindec.loaders.published import published_step
 from braindec.types import Recording, Windows
 from braindec.types.signals import ArraySignal, StackedSignal
 
@@ -81,7 +81,7 @@ def load(
     whitened_with : {"both", "train", "none"}
         What the covariance of preprocessed files was computed from: training and test trials (the published files),
         training trials (files made by NICE), or nothing. "both" is told to the audit
-        (:mod:`braindec.loaders.published`).
+        (:mod:`braindec.evaluate.published`).
     montage : str, optional
         Positions from a template of mne, such as "standard_1005".
 

@@ -13,9 +13,9 @@ from braindec.decoders.classifier import Classifier
 from braindec.errors import BraindecError, UnreadableError
 from braindec.evaluate.audit import audit
 from braindec.evaluate.official import official_split
+from braindec.evaluate.published import published_records
 from braindec.evaluate.splits import split_by
 from braindec.loaders.plain_pickle import load_plain
-from braindec.loaders.published import published_records
 from braindec.loaders.readers.du_in import CHOSEN
 from braindec.loaders.source import open_source
 from braindec.loaders.twin import make_twin
@@ -79,7 +79,7 @@ def test_words_are_decoded_over_runs(twin):
 def test_a_choice_of_channels_that_saw_test_trials_is_caught(twin):
     windows = windows_of(twin, channels="chosen")
     splits = split_by(windows, "run")
-    found = audit(windows, splits, records=published_records(windows), checks=["test_selection"])
+    found = audit(windows, splits, checks=["test_selection"])
     assert found.level == "fail" and "ten channels" in found.findings[0].message
     assert "test trials among them" in " ".join(windows.recordings[0].info["warnings"])
     clean = windows_of(twin)

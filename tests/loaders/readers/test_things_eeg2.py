@@ -13,10 +13,10 @@ from braindec.decoders.ridge import RidgeDecoder
 from braindec.errors import BraindecError, UnreadableError
 from braindec.evaluate.audit import audit
 from braindec.evaluate.official import official_split
+from braindec.evaluate.published import published_records
 from braindec.evaluate.retrieval import evaluate_retrieval
 from braindec.loaders._twin_pickle import plain_pickle, save_npy_dictionary
 from braindec.loaders.plain_pickle import load_plain
-from braindec.loaders.published import published_records
 from braindec.loaders.source import open_source
 from braindec.loaders.twin import make_twin
 from braindec.signal.windows import make_windows
@@ -158,7 +158,7 @@ def test_preprocessed_files(twin):
     assert (windows.trials["repetition"].to_numpy()[test] == np.tile(np.arange(1, data.shape[1] + 1), len(data))).all()
     assert len(pickle.dumps(windows.recordings[0].signal)) < 2000
     split = official_split(windows, "part", validation_by="concept_id", validation=0.0)
-    found = audit(windows, split, candidates=twin.features, records=published_records(windows), checks=["fit_scope"])
+    found = audit(windows, split, candidates=twin.features, checks=["fit_scope"])
     assert (
         found.level == "fail"
         and "MVNN" in found.findings[0].message

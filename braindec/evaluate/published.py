@@ -1,7 +1,7 @@
 """Steps that the authors of published data fitted or chose on all trials, test trials among them, as records for the audit.
 
-A reader that hands out whitened, z-scored or selected data cannot undo what was done; it says so, and ``audit(windows,
-splits, records=[*decoder.fit_records_, *published_records(windows)])`` counts it as the leak that it is.
+A reader that hands out whitened, z-scored or selected data cannot undo what was done; it says so in ``info``, and the audit
+counts it as the leak that it is.
 """
 
 from __future__ import annotations
