@@ -79,6 +79,11 @@ class Statistics(Section):
     n_bootstrap: int = Field(1000, ge=100)
 
 
+class Compute(Section):
+    backend: Literal["numpy", "torch"] = "numpy"
+    device: str = "cpu"
+
+
 class Config(RecipeConfig):
     simulated: Simulated = Simulated()
     signal: Steps = []
@@ -89,6 +94,7 @@ class Config(RecipeConfig):
     bins: Bins = Bins()
     folds: Folds = Folds()
     statistics: Statistics = Statistics()
+    compute: Compute = Compute()
 
 
 def is_simulated(config):
@@ -143,7 +149,7 @@ def run(config, unit, work):
         recordings, features, **what, types=events.types, type_column=events.column, time_column=events.time, film_column=events.film,
         missing=events.missing, min_events=events.least, tmin=bins.tmin, tmax=bins.tmax, bin_width=bins.width, bin_step=bins.step,
         n_folds=folds.n, inner_folds=folds.inner, gap=folds.gap, block=folds.block, combine=statistics.combine,
-        correction=statistics.correction, alpha=statistics.alpha, n_bootstrap=statistics.n_bootstrap, seed=work.seed,
+        correction=statistics.correction, alpha=statistics.alpha, n_bootstrap=statistics.n_bootstrap, backend=config.compute.backend, device=config.compute.device, seed=work.seed,
     )  # fmt: skip
     first = next(iter(found.trials))  # subject/type: folds of other types are made in the same way
     own = [(s, r) for s, r in found.records if f", {first.split('/')[1]}, " in s.name]

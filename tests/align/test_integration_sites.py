@@ -102,7 +102,7 @@ def test_the_same_seed_gives_the_same_table_and_windows_give_what_recordings_giv
 
 def test_low_level_features_do_not_make_a_site():
     """An electrode that follows luminance, sound and word rate: a multimodal model that reads these has no lead left."""
-    _, models, recordings, _ = simulate(3, plan={"low_level": 4, "none": 2}, snr=1.0, duration=450.0)
+    _, models, recordings, _ = simulate(3, plan={"low_level": 4, "none": 2}, snr=2.0)
     low = models.features["low_level"]
     both = models.features["multimodal"]
     told = np.concatenate([both.load(), 3 * low.of(both.ids)], axis=1)
