@@ -144,7 +144,7 @@ def live_series(recordings: Sequence[Recording], targets: Sequence[str], *, step
         times.append(np.arange(skip, made.n_times) / made.sfreq)
     features = np.concatenate(rows)
     about = {**plain.overview, "signals": f"{plain.overview['signals']} channels, {features.shape[1]} features a moment", "samples": len(features),
-             "sampling frequency (Hz)": round(pipeline.sfreq, 4)}  # fmt: skip
+             "sampling frequency (Hz)": round(pipeline.sfreq, 4), "left out while live steps settle (s)": round(float(times[0][0]), 2)}  # fmt: skip
     data = SeriesData(
         features,
         np.concatenate(values),

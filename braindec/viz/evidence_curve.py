@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from braindec.errors import BraindecError
-from braindec.viz._style import BLUE, RED, WIDE, chance_line, grid, numbers, panes, styled
+from braindec.viz._style import BLUE, RED, WIDE, chance_line, grid, legend_above, numbers, panes, styled
 
 __all__ = ["evidence_curve"]
 
@@ -76,13 +76,12 @@ def evidence_curve(
     if chance is not None:
         chance_line(left, chance, label=f"chance ({chance:.3g})")
     left.set_ylim(0, 1.03)
-    right.set_ylim(bottom=0)
+    top = max(float(rate.max()), 0.0 if early is None else float(early[2]), 1e-9)
+    right.set_ylim(0, 1.08 * top)
     for each, name in ((left, "right selections"), (right, "bits a minute")):
         each.set_xlabel("repeats" + (f"  (n = {n:,} selections)" if n is not None and each is left else ""))
         each.set_ylabel(name)
         each.set_xticks(x)
         grid(each)
-    left.legend(loc="lower right")
-    if title:
-        left.set_title(title)
+    legend_above(left, title)
     return figure

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from braindec.errors import BraindecError
-from braindec.viz._style import BLUE, INK, ORANGE, WIDE, grid, numbers, panes, styled
+from braindec.viz._style import BLUE, INK, ORANGE, WIDE, grid, legend_above, numbers, panes, styled
 
 __all__ = ["latency"]
 
@@ -60,7 +60,6 @@ def latency(
             linestyle=(0, (4, 3)),
             label=f"end of the window ({1000 * window_end:.0f} ms)",
         )
-        left.legend(loc="upper right")
     left.set_xlabel(f"from event to decision (ms); median {np.median(total):.0f}")
     left.set_ylabel("decisions")
     cut = max(float(np.quantile(compute, 0.99)), 1e-5)
@@ -70,6 +69,5 @@ def latency(
     )
     for each in (left, right):
         grid(each)
-    if title:
-        left.set_title(title)
+    legend_above(left, title)
     return figure
