@@ -52,7 +52,16 @@ def test_guide_to_alignment(tmp_path, monkeypatch):
     assert set(names["units"].units["layer"]) == {0, 1} and (names["found"].scores["row"] == "decoded").sum() == 3
 
 
-@pytest.mark.parametrize("guide", ["spikes", "networks", pytest.param("pictures", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "guide",
+    [
+        "spikes",
+        "networks",
+        "bci",
+        pytest.param("speech", marks=pytest.mark.slow),
+        pytest.param("pictures", marks=pytest.mark.slow),
+    ],
+)
 def test_guides(guide):
     """The blocks of a guide run one after the other."""
     names: dict = {}
@@ -60,6 +69,14 @@ def test_guides(guide):
         exec(compile(block, f"{guide}.md", "exec"), names)
     if guide == "spikes":
         assert names["together"].table["p_family"].min() <= 0.05 and names["path"] is not None
+    elif guide == "bci":
+        decoded = names["scores"][names["scores"]["row"] == "decoded"].set_index("metric")["value"]
+        assert decoded["balanced_accuracy"] > 0.7 and len(names["played"].decided) == 32
+    elif guide == "speech":
+        table = names["found"].scores.query("row == 'decoded' and metric == 'top10' and level == 'segment'")
+        pooled = table[table["subject"] == "pooled"].iloc[0]
+        assert pooled["value"] > 2 * pooled["chance"] and pooled["p"] < 0.05
+        assert names["read"].scores.query("row == 'decoded' and metric == 'balanced_accuracy'")["value"].iloc[0] > 0.6
     elif guide == "pictures":
         scores = names["report"].scores.set_index(["metric", "row"])["value"]
         assert (
