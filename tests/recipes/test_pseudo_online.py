@@ -85,16 +85,10 @@ def test_grip_force_in_a_few_seconds(go, shared, monkeypatch):
 @pytest.mark.slow
 def test_a_real_p300_is_read_live(go, shared, monkeypatch):
     monkeypatch.setitem(os.environ, "BRAINDEC_DATA", str(shared("muse-p300").parent))
-    found = go(
-        "statistics.n_permutations=39",
-        "statistics.n_bootstrap=200",
-        "select.subjects=['01']",
-        "learn=[run]",
-        cohort="muse-p300-replay",
-    )
+    found = go("statistics.n_permutations=39", "statistics.n_bootstrap=200", "select.subjects=['01']", "learn=[]", "play.n_train=12",
+               cohort="muse-p300-replay")  # fmt: skip
     decoded = row(found.scores, "auc")
-    assert decoded["value"] > 0.6 and decoded["p"] == 1 / 40 and decoded["n"] > 2400
-    assert row(found.scores, "auc_difference", "retrained each run")["value"] > 0
+    assert decoded["value"] > 0.65 and decoded["p"] == 1 / 40 and 700 < decoded["n"] < 800
     assert found.made_by["audit"]["level"] != "fail"
 
 
