@@ -124,6 +124,10 @@ _NAMES = {
     "encoding_r": "held-out r of the encoding model",
     "caption_r": "r of responses with likeness to the caption",
     "planted_named": "captions that name what was planted",
+    "integration_sites": "share of electrodes that are sites of integration",
+    "sites_by_region": "share of sites by region",
+    "pearson_lead": "lead in r",
+    "pearson_at_sites": "r at sites",
 }
 _DIFFERENCE = "_difference"
 _ROWS = {
@@ -176,6 +180,7 @@ _NOT_DECODED = {  # metrics of which the judged row is no decoder's
     "tuning_variance", "tuned_units", "field_coherence", "phase_consistency", "locked_units", "strongest_synchrony", "fano_factor",
     "interval_cv", "local_variation", "bits_per_spike", "state_gain", "state_accuracy", "branching", "synchrony_depth", "cv_intervals", "fano_5ms", "population_frequency",
     "consistency", "goodness", "held_out_affinity", "community_information", "course_cosine", "modularity", "caption_r", "planted_named", "activation_rise", "activation_trend", "planted_attribute", "encoding_r",
+    "integration_sites", "sites_by_region", "pearson_lead", "pearson_at_sites",
 }  # fmt: skip
 _RATES = {"tagged_channels", "tagged_units", "auc_planted"}  # their bands are rates
 _CHECKS = {
