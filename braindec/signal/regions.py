@@ -147,7 +147,7 @@ def region_groups(
     unlabelled = []
     heights = channels["z"].to_numpy(dtype=float)
     for k, label in enumerate(channels[where].astype(str)):
-        halves = [_group(part, read) for part in label.split("/")] if label.lower() != "n/a" else [None]
+        halves = [_group(part, read) for part in re.sub(r"\bn/a\b", "", label, flags=re.IGNORECASE).split("/")]
         found = {_by_height(h, heights[k], ventral) for h in halves if h}
         if "?" in found:
             unknown[label] = unknown.get(label, 0) + 1

@@ -26,7 +26,7 @@ __all__ = ["band_power", "floored_log", "log_power", "narrow_powers"]
 VERSION = 2
 
 _SETTLED = 2.0  # periods of the width of a band until its filter has settled
-_FLOOR = 1e-30  # of the largest power of a channel: a silent moment is no -inf
+_FLOOR = 1e-40  # squared units (V, T) added to power: a silent moment is no -inf, and no signal is as small
 
 
 def band_power(
@@ -124,8 +124,8 @@ def narrow_powers(
 
 
 def floored_log(power: np.ndarray) -> np.ndarray:
-    """Logarithm of power (..., time); silent moments are no -inf."""
-    return np.log(power + _FLOOR * power.max(axis=-1, keepdims=True) + 1e-300)
+    """Logarithm of power; silent moments are no -inf."""
+    return np.log(power + _FLOOR)
 
 
 def _past_power(x: np.ndarray, sos: np.ndarray) -> np.ndarray:
