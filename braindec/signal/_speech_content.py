@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from braindec.errors import BraindecError
 from braindec.types import Windows
 
 _SAME_PLACE = 0.5  # s: starts of one sentence that differ by less are one place in the sound
@@ -31,6 +32,8 @@ def shared_content(windows: Windows | Sequence[Windows]) -> Windows | list[Windo
         and the word's place in it (or the offset in s); ``#2`` is put behind the second place of the sounds that a sentence stands at.
     """
     parts = [windows] if isinstance(windows, Windows) else list(windows)
+    if not parts:
+        raise BraindecError("no windows to name the contents of", found="an empty list", fix="check the selection of subjects")
     trials = pd.concat([w.trials.assign(_part=i) for i, w in enumerate(parts)], ignore_index=True)
     content = _components(trials)
     place = _places(trials)
