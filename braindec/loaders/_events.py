@@ -15,6 +15,7 @@ from braindec.types import Recording
 _TEXT = ("trial_type", "stimulus_id", "concept_id", "subject", "session", "run", "task", "stim_file")
 _CHANNEL_KEYS = ("channel", "threshold", "min_duration", "name", "below", "every")
 _STIM_KEYS = ("stim_channel", "values", "mask", "min_duration")
+_SIGNS = {"\t": "tabs", ",": "commas"}
 
 
 def read_tsv(path: str | Path, *, separator: str = "\t") -> pd.DataFrame:
@@ -35,7 +36,7 @@ def read_tsv(path: str | Path, *, separator: str = "\t") -> pd.DataFrame:
     except (pd.errors.ParserError, UnicodeDecodeError, OSError) as error:
         raise UnreadableError(
             f"{path} cannot be read as a table", found=str(error).splitlines()[0],
-            fix="one row a line, columns separated by tabs, text in UTF-8",
+            fix=f"one row a line, columns separated by {_SIGNS.get(separator, repr(separator))}, text in UTF-8",
         ) from error  # fmt: skip
     table.columns = [str(c).strip() for c in table.columns]
     return table

@@ -85,6 +85,12 @@ def add_sentences(
     mine = table[kinds.eq("word")]
     if not len(mine):
         raise BraindecError("there are no words to make sentences of", found=f"{len(table)} rows")
+    lost = mine["text"].isna()
+    if lost.any():
+        raise BraindecError(
+            f"{int(lost.sum())} of {len(mine)} words have no text", found=f"the first is at {mine['onset'][lost].iloc[0]} s",
+            fix="the table may be cut short: copy it again; or leave these words out",
+        )  # fmt: skip
     fresh = _fresh(mine, column, ends, pause, {a.lower() for a in abbreviations})
     number = fresh.cumsum()
     texts = mine["text"].astype(str).groupby(number).agg(" ".join)

@@ -31,6 +31,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError, UnreadableError
 from braindec.loaders import _files, _options
+from braindec.loaders._events import read_tsv
 from braindec.loaders._treebank import ElectrodeSignal, nonverbal_stretches, read_words
 from braindec.types import Recording
 
@@ -248,16 +249,21 @@ def _channels(
     if not path.is_file():
         said.append(f"{path.name} of subject {label} is not here: electrodes have no region")
         return table
-    places = pd.read_csv(path)
+    places = read_tsv(path, separator=",")
     missing = [c for c in ("Electrode", "L", "P", "I") if c not in places]
     if missing:
         raise UnreadableError(f"{path} has no column {missing[0]}", found=f"columns {list(places.columns)[:12]}")
     places = (
-        places.assign(Electrode=places["Electrode"].map(_clean))
+        places.dropna(subset="Electrode")
+        .assign(Electrode=lambda t: t["Electrode"].map(_clean))
         .drop_duplicates("Electrode")
         .set_index("Electrode")
         .reindex(labels)
     )
+    placed = places["L"].notna().to_numpy()
+    unknown = [n for n, known in zip(labels, placed | trigger, strict=True) if not known]
+    if unknown:
+        said.append(f"{path.name} of subject {label} says no place of {len(unknown)} electrodes: {', '.join(unknown[:6])}")
     if "DesikanKilliany" in places:
         table["region"] = places["DesikanKilliany"].fillna("n/a").astype(str).to_numpy()
     lpi = places[["L", "P", "I"]].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)

@@ -27,6 +27,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.loaders import _files, _options, _positions, _speech_tables
+from braindec.loaders._events import read_tsv
 from braindec.loaders._speech_matlab import MatrixSignal, first_trial, read_plain, text_list
 from braindec.loaders.speech_events import add_sentences, place, read_words_csv
 from braindec.types import Recording
@@ -166,7 +167,7 @@ def _words(folder: Path) -> pd.DataFrame:
         raise UnreadableError(
             f"{folder} has no {_TABLE}: when each word was said is not known", fix="copy it from the data set"
         )
-    header = list(pd.read_csv(path, nrows=0).columns)
+    header = list(read_tsv(path, separator=",").columns)
     missing = [c for c in ("Word", "Segment", "onset", "offset", "Sentence") if c not in header]
     if missing:
         raise UnreadableError(

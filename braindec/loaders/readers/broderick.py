@@ -25,6 +25,7 @@ import pandas as pd
 
 from braindec.errors import BraindecError, UnreadableError, did_you_mean
 from braindec.loaders import _files, _options, _positions, _speech_tables
+from braindec.loaders._events import read_tsv
 from braindec.loaders._speech_matlab import MatrixSignal, read_plain, shape_of, text_list, variables
 from braindec.loaders.speech_events import add_sentences, read_words_csv
 from braindec.types import Recording
@@ -204,7 +205,7 @@ def _words(path: Path, number: int, pause: float) -> pd.DataFrame:
     """Words of a run with their sentences."""
     sound, story = f"audio{number}.wav", f"run-{number}"
     if path.suffix.lower() != ".mat":
-        header = pd.read_csv(path, sep="," if path.suffix.lower() == ".csv" else "\t", nrows=0).columns
+        header = read_tsv(path, separator="," if path.suffix.lower() == ".csv" else "\t").columns
         sentence = "sentence" if "sentence" in header else None
         table = read_words_csv(path, onset="onset", unit="s", text="word", end="offset", sound=sound, sentence=sentence)
         table = table.assign(story=story)
