@@ -4,12 +4,14 @@ Signals through steps (band power, for example), ridge with delays, contiguous b
 from targets that were turned around in time, R2 beside r, AUC for targets of yes and no.
 """
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from braindec.cache import Cache, default_folder
 from braindec.config import RecipeConfig, Section
 from braindec.decoders._series_decoding import decode_continuous, group_targets, series_card, series_data
-from braindec.loaders.cohort import Steps, source_of, subject_units
+from braindec.loaders.cohort import Steps, source_of, subject_units, units_of
 from braindec.loaders.synthetic_force import force_recording
 
 CITATIONS = [
@@ -29,16 +31,25 @@ class Simulated(Section):
 class Series(Section):
     targets: list[str] = Field(min_length=1)
     threshold: dict[str, float] = {}
-    delays: list[int] = [0]
+    delays: list[int] = Field([0], min_length=1)
     n_folds: int = Field(5, ge=2)
     gap: NonNegativeFloat = 2.0
     block: PositiveFloat = 10.0
+
+    @model_validator(mode="after")
+    def _targets_once(self):
+        strange = [name for name in self.threshold if name not in self.targets]
+        if strange:
+            raise ValueError(f"there is no target {strange[0]!r} for a threshold (targets: {', '.join(self.targets)})")
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError(f"a target stands twice: {', '.join(self.targets)}")
+        return self
 
 
 class Statistics(Section):
     n_permutations: int = Field(199, ge=0)
     n_bootstrap: PositiveInt = 1000
-    controls: list[str] = ["label_shuffle", "noise_input", "time_only"]
+    controls: list[Literal["label_shuffle", "noise_input", "time_only"]] = ["label_shuffle", "noise_input", "time_only"]
 
 
 class Config(RecipeConfig):
@@ -55,7 +66,7 @@ def is_simulated(config):
 
 def units(config):
     if is_simulated(config):
-        return [{"subject": f"{k + 1:02d}"} for k in range(config.simulated.n_subjects)]
+        return units_of([f"{k + 1:02d}" for k in range(config.simulated.n_subjects)], config.select.subjects)
     return subject_units(config.data, config.select.subjects)
 
 

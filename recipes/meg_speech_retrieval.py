@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from braindec import registry
 from braindec.cache import Cache, default_folder
@@ -27,6 +27,7 @@ from braindec.evaluate.segment_retrieval import evaluate_segments, exchanged_sti
 from braindec.evaluate.splits import content_split
 from braindec.loaders.cohort import Steps, load_recordings, source_of, units_of
 from braindec.loaders.twin import make_twin, twin_folder
+from braindec.signal.recording_clock import check_clocks, clock_fact
 from braindec.signal.speech_windows import block_spans, segments_for, shared_content, speech_windows
 from braindec.types import Split
 
@@ -63,11 +64,32 @@ class Cut(Section):
     min_block: float = Field(6.0, ge=0)
     blocks: Literal["merged", "sentence"] = "merged"
 
+    @model_validator(mode="after")
+    def _in_order(self):
+        if not self.tmin <= 0 < self.tmax:
+            raise ValueError(f"a window goes from tmin <= 0 to tmax > 0, not from {self.tmin:g} to {self.tmax:g} s")
+        if self.shift >= self.tmax - self.tmin:
+            raise ValueError(f"shift={self.shift:g} s leaves nothing of a window of {self.tmax - self.tmin:g} s")
+        return self
+
+
+class Clock(Section):
+    limit_ppm: PositiveFloat = Field(200.0, le=1e5)
+    limit_jitter: PositiveFloat = 0.005
+
 
 class Content(Section):
     test: float = Field(0.2, gt=0, lt=1)
     validation: float = Field(0.1, gt=0, lt=1)
     seed: int = 12
+
+    @model_validator(mode="after")
+    def _leaves_training(self):
+        if self.test + self.validation >= 1:
+            raise ValueError(
+                f"test and validation together are {self.test + self.validation:g}: nothing is left to train on"
+            )
+        return self
 
 
 class Calibration(Section):
@@ -91,16 +113,26 @@ def check_features(options):
         )
 
 
+def check_target(options):
+    """Refuse options that the encoder of the sound does not take."""
+    given = {"preset": "tiny", **options}
+    dim = given.pop("dim", 1)
+    if not isinstance(dim, int) or isinstance(dim, bool) or dim < 1:
+        raise BraindecError("dim must be a whole number of at least 1", found=repr(dim))
+    registry.get("encoders", "deep_mel").settings(given.pop("preset"), **given)
+
+
 class Config(RecipeConfig):
     synthetic: Synthetic = Synthetic()
     signal: Steps = []
     features: Annotated[dict, checked(check_features)] = {"name": "log_mel", "n_mels": 40}
     windows: Cut = Cut()
+    clock: Clock = Clock()
     split: Content = Content()
     decoder: Annotated[dict, options_of(SequenceContrastiveDecoder)] = {}
     ridge: Annotated[dict, options_of(SequenceRidge)] = {}
     baselines: list[Literal["regression", "no_subject_layers", "deep_mel", "ridge"]] = []
-    deep_mel: dict[str, Any] = {"dim": 32, "preset": "tiny"}
+    deep_mel: Annotated[dict[str, Any], checked(check_target)] = {"dim": 32, "preset": "tiny"}
     controls: list[Literal["label_shuffle", "noise_input", "time_only", "untrained"]] = []
     calibration: Calibration = Calibration()
     topk: list[PositiveInt] = Field([10, 1, 5], min_length=1)
@@ -122,7 +154,10 @@ def subjects_of(config):
 
 
 def units(config):
-    subjects_of(config)  # an unknown one is said before anything runs
+    subjects, new = subjects_of(config), config.calibration.new_subject  # an unknown one is said before anything runs
+    if new is not None and new not in subjects:
+        raise BraindecError(f"calibration.new_subject: there is no subject {new!r}{did_you_mean(new, subjects)}",
+                            allowed=", ".join(subjects))  # fmt: skip
     return [{"cohort": "all subjects"}]
 
 
@@ -132,10 +167,11 @@ def inputs(config, unit):
 
 
 def load(config, cache):
-    """Windows of each subject (training by stride, test at words), what the sounds were like, and the split of each subject."""
+    """The source; windows of each subject (training by stride, test at words) by part; what the sounds were like; how clocks drift."""
     source, cut = source_of(data_of(config)), config.windows.model_dump()
     stride = cut.pop("stride")
     opened = [load_recordings(source, s, config.signal, cache=cache, channels="common") for s in subjects_of(config)]
+    clocks = check_clocks([r for own in opened for r in own], **config.clock.model_dump())
     words = [speech_windows(r, anchor="word", **cut) for r in opened]
     strides = [speech_windows(r, anchor="stride", stride=stride, **cut) for r in opened]
     both = shared_content([*words, *strides])
@@ -150,7 +186,7 @@ def load(config, cache):
         parts["train"].append(stride_windows[by_stride.train])
         parts["validation"].append(stride_windows[by_stride.validation])
         parts["test"].append(word_windows[by_word.test])
-    return source, parts, segments
+    return source, parts, segments, clock_fact(clocks, limit_ppm=config.clock.limit_ppm)
 
 
 def series_of(config, source, names, spans, sfreq):
@@ -183,12 +219,12 @@ def audited(parts, candidates, records=()):
 
 def design(config, unit):
     """Audit the design before anything is fitted: ``braindec audit meg_speech_retrieval``."""
-    _, parts, segments = load(config, Cache(default_folder()))
+    _, parts, segments, _ = load(config, Cache(default_folder()))
     return audited(parts, candidates_of(parts, segments))
 
 
 def run(config, unit, work):
-    source, parts, segments = load(config, work.cache)
+    source, parts, segments, drift = load(config, work.cache)
     candidates = candidates_of(parts, segments)
     statistics = {"topk": config.topk, "n_permutations": config.n_permutations, "n_bootstrap": config.n_bootstrap, "seed": work.seed}  # fmt: skip
 
@@ -226,6 +262,7 @@ def run(config, unit, work):
                    "training nor the test part of any subject.", "args": {"history": {k: f"@training/{k}" for k in decoder.history_}}})  # fmt: skip
     scores = pd.concat([*tables, pd.DataFrame(differences)], ignore_index=True).drop(columns="subject", errors="ignore")
     facts, notes = facts_of(source.name, parts, segments, candidates), notes_of(found["decoded"], parts)
+    facts["drift of recordings against sounds"] = drift
     result = retrieval_result(scores, card, arrays, panels, overview=facts, notes=notes)
     result.made_by["answers"] = answers_of(differences, found["decoded"], metric)
     return result

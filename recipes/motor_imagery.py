@@ -8,7 +8,7 @@ session and tested on the second.
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveInt, model_validator
 
 from braindec.cache import Cache, default_folder
 from braindec.config import RecipeConfig, Section, options_of
@@ -66,6 +66,12 @@ class Held(SplitBy):
 class Band(Section):
     low: float = Field(7.0, gt=0)
     high: float = Field(30.0, gt=0)
+
+    @model_validator(mode="after")
+    def _in_order(self):
+        if self.high <= self.low:
+            raise ValueError(f"high={self.high:g} Hz is not above low={self.low:g} Hz")
+        return self
 
 
 def _first_is_plain(decoders):

@@ -17,7 +17,16 @@ from braindec.decoders._make import make_decoder
 from braindec.decoders._series_decoding import decode_continuous, group_targets, series_card
 from braindec.evaluate.audit import audit
 from braindec.evaluate.results import Statistics, classification_result, group_scores
-from braindec.loaders.cohort import Channels, Epochs, Events, load_recordings, overview, source_of, subject_units
+from braindec.loaders.cohort import (
+    Channels,
+    Epochs,
+    Events,
+    load_recordings,
+    overview,
+    source_of,
+    subject_units,
+    units_of,
+)
 from braindec.loaders.synthetic_force import force_recording
 from braindec.online.adaptive_lda import AdaptiveLDA
 from braindec.online.pipeline import check_live_steps
@@ -106,7 +115,7 @@ def is_simulated(config):
 
 def units(config):
     if is_simulated(config):
-        return [{"subject": f"{k + 1:02d}"} for k in range(config.simulated.n_subjects)]
+        return units_of([f"{k + 1:02d}" for k in range(config.simulated.n_subjects)], config.select.subjects)
     return subject_units(config.data, config.select.subjects)
 
 

@@ -8,14 +8,14 @@ low-level features; contiguous folds in film time. Without data: a made-up film,
 from dataclasses import replace
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from braindec.align._integration_page import group_sites, sites_result
 from braindec.align.integration_sites import integration_sites
 from braindec.config import RecipeConfig, Section
 from braindec.errors import BraindecError
 from braindec.evaluate.audit import audit
-from braindec.loaders.cohort import Channels, Steps, load_recordings, source_of, subject_units
+from braindec.loaders.cohort import Channels, Steps, load_recordings, source_of, subject_units, units_of
 from braindec.loaders.features import load_features
 from braindec.loaders.synthetic_movie import made_up_movie, movie_models, movie_recordings
 
@@ -64,6 +64,12 @@ class Bins(Section):
     width: PositiveFloat = 0.2
     step: PositiveFloat = 0.025
 
+    @model_validator(mode="after")
+    def _in_order(self):
+        if self.tmax - self.tmin < self.width - 1e-9:
+            raise ValueError(f"tmin={self.tmin:g} to tmax={self.tmax:g} s holds no bin of {self.width:g} s")
+        return self
+
 
 class Folds(Section):
     n: int = Field(5, ge=2)
@@ -104,8 +110,7 @@ def is_simulated(config):
 def units(config):
     if not is_simulated(config):
         return subject_units(config.data, config.select.subjects)
-    names = [f"{k + 1:02d}" for k in range(config.simulated.n_subjects)]
-    return [{"subject": s} for s in names if config.select.subjects is None or s in config.select.subjects]
+    return units_of([f"{k + 1:02d}" for k in range(config.simulated.n_subjects)], config.select.subjects)
 
 
 def inputs(config, unit):
