@@ -20,6 +20,8 @@ import numpy as np
 import pandas as pd
 
 from braindec.errors import BraindecError
+from braindec.evaluate._exchange import exchange_in_order
+from braindec.stats.binomial import clopper_pearson
 from braindec.stats.permutation import permutation_p
 
 __all__ = [
@@ -122,14 +124,15 @@ def information_rate(
     Parameters
     ----------
     true, predicted : sequence of shape (n,)
-        Classes; decisions that were not made are left out before, and their time stays in ``seconds``.
+        Classes, in order of time within each run; decisions that were not made are left out before, and their time stays in
+        ``seconds``.
     seconds : float
         Mean time from one decision to the next, pauses included, s.
     classes : sequence, optional
         All choices there were; those that occur in ``true`` by default.
     groups : sequence of shape (n,), optional
-        Runs: true classes are permuted within them, and intervals are over them (jackknife, t) when there are 5 or more;
-        over single decisions otherwise.
+        Runs: true classes are permuted within them, whole blocks of them where they come in blocks (several decisions on one
+        trial). Intervals are over runs (jackknife, t) when there are 5 or more; over such blocks or single decisions otherwise.
     n_permutations : int
         Permutations of the true classes; 0 gives no p.
     seed : int
@@ -160,7 +163,8 @@ def information_rate(
         if groups is None
         else np.unique(np.asarray(groups).astype(str), return_inverse=True)[1]
     )
-    units = home if home.max() >= 4 else np.arange(len(a))
+    exchange = exchange_in_order(a, home, "recording" if groups is None else "run")
+    units = home if home.max() >= 4 else exchange.units
     k, n_true = len(both), len(names)
 
     def measures(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -169,19 +173,13 @@ def information_rate(
 
     observed = np.array(measures(a, b))
     table = np.bincount(a * k + b, minlength=k * k).reshape(k, k)
-    errors = _jackknife(a, b, units, k, n_true)
-    rng = np.random.default_rng([seed, 11])
-    null = (
-        np.array([measures(_within(a, home, rng), b) for _ in range(n_permutations)])
-        if n_permutations
-        else np.empty((0, 2))
-    )
-    from scipy.stats import t
-
-    width = t.ppf(0.975, max(1, len(np.unique(units)) - 1)) * errors
-    how = f"interval over {home.max() + 1} runs" if home.max() >= 4 else "interval over decisions"
+    labellings = exchange.draw(a, (), n=n_permutations, rng=np.random.default_rng([seed, 11]))
+    null = np.array([measures(drawn, b) for drawn in labellings]) if n_permutations else np.empty((0, 2))
+    ends = _ends(a, b, units, k, n_true, observed[0])
+    single = len(np.unique(exchange.units)) == len(a)
+    how = f"interval over {home.max() + 1} runs" if home.max() >= 4 else f"interval over {'decisions' if single else 'blocks of decisions'}"
     even = _alike(table, both, names)
-    said = f"one decision every {seconds:.3g} s, {how}"
+    said = f"one decision every {seconds:.3g} s, {how}" + (f"; {exchange.how}" if n_permutations else "")
     notes = [
         f"{observed[0]:.3g} bits a decision from the confusion matrix, the bias of few counts taken away; {said}"
         + ("" if even else "; choices do not occur equally often, so that Wolpaw's formula does not hold"),
@@ -190,23 +188,39 @@ def information_rate(
     rows = []
     for i, metric in enumerate(("information_rate", "wolpaw_rate")[: 1 + even]):
         p = float(permutation_p(observed[i], null[:, i])) if len(null) else np.nan
-        low, high = observed[i] - width[i], observed[i] + width[i]
-        low, most = max(low, 0.0) if i else low, float(np.log2(min(n_true, k)))
-        ends = [bits_per_minute(v, seconds) for v in (observed[i], low, min(most, high))]
-        rows.append({"metric": metric, "version": "1", "value": ends[0], "chance": 0.0, "low": ends[1], "high": ends[2], "p": p,
+        most = float(np.log2(min(n_true, k)))
+        value, low, high = (bits_per_minute(v, seconds) for v in (observed[i], ends[i][0], min(most, ends[i][1])))
+        rows.append({"metric": metric, "version": "1", "value": value, "chance": 0.0, "low": low, "high": high, "p": p,
                      "n": len(a), "bits": observed[i], "note": notes[i]})  # fmt: skip
     return pd.DataFrame(rows)
 
 
-def _within(codes: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    order = np.lexsort((rng.random(len(codes)), groups))
-    out = np.empty_like(codes)
-    out[np.argsort(groups, kind="stable")] = codes[order]
-    return out
+def _ends(
+    a: np.ndarray, b: np.ndarray, units: np.ndarray, k: int, n_true: int, bits: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Ends of the intervals of mutual information and of Wolpaw's bits, the latter from those of the accuracy it rises with.
+
+    Near 0 mutual information is a sum of squares, of which a jackknife sees nothing: the variance that it has there
+    (of a chi-squared, 2 df / (2 n ln 2)^2) is added. Without a single error no bits are sure: the accuracy is then no less than
+    the exact end of as many hits as there are units.
+    """
+    from scipy.stats import t
+
+    n, n_units = len(a), len(np.unique(units))
+    error, of_share = _jackknife(a, b, units, k)
+    df = (len(np.unique(a)) - 1) * (len(np.unique(b)) - 1)
+    wide = t.ppf(0.975, max(1, n_units - 1))
+    half = wide * np.hypot(error, np.sqrt(2 * df) / (2 * n * np.log(2)))
+    share = float(np.mean(a == b))
+    low, high = (float(np.clip(share + sign * wide * of_share, 0.0, 1.0)) for sign in (-1, 1))
+    if share == 1.0:
+        low = clopper_pearson(n_units, n_units)[0]
+        half = max(half, bits - wolpaw_bits(low, n_true))
+    return (bits - half, bits + half), (wolpaw_bits(low, n_true), wolpaw_bits(high, n_true))
 
 
-def _jackknife(a: np.ndarray, b: np.ndarray, units: np.ndarray, k: int, n_true: int) -> np.ndarray:
-    """Standard errors of mutual information and Wolpaw's bits when units are left out one by one."""
+def _jackknife(a: np.ndarray, b: np.ndarray, units: np.ndarray, k: int) -> np.ndarray:
+    """Standard errors of mutual information and of the share of right decisions when units are left out one by one."""
     code = np.unique(units, return_inverse=True)[1]
     n = int(code.max()) + 1
     cell = a * k + b
@@ -218,7 +232,7 @@ def _jackknife(a: np.ndarray, b: np.ndarray, units: np.ndarray, k: int, n_true: 
     usable = left.sum(axis=(1, 2)) > 0
     left, times = left[usable], times[usable]
     shares = np.trace(left, axis1=1, axis2=2) / left.sum(axis=(1, 2))
-    values = np.stack([mutual_information(left), [wolpaw_bits(s, n_true) for s in shares]], axis=1)
+    values = np.stack([mutual_information(left), shares], axis=1)
     centre = np.average(values, axis=0, weights=times)
     return np.sqrt((n - 1) / n * (times[:, None] * (values - centre) ** 2).sum(axis=0))
 
