@@ -21,10 +21,13 @@ from braindec import registry
 from braindec.decoders._make import make_decoder
 from braindec.evaluate._exchange import exchange_of
 from braindec.evaluate._folds import interval, null_values, value_of
+from braindec.evaluate._rows import rows_of
 from braindec.evaluate.crossval import CrossValidation, cross_validate
-from braindec.stats.bootstrap import bootstrap_interval
+from braindec.stats.bootstrap import bootstrap_weights, interval_of
 from braindec.stats.permutation import permutation_p
 from braindec.types import FitRecord, Split, Windows
+
+_FEWEST_CLUSTERS = 5  # fewer runs than this are not resampled
 
 __all__ = ["Comparison", "adapt_over_folds", "compare_decoders", "paired_difference"]
 
@@ -102,14 +105,14 @@ def compare_decoders(
             records += cv.records
         tables.append(table.assign(decoder=name))
         correct[name] = hits
-    truth = np.concatenate([y[s.test] for s in splits])
+    tested = np.concatenate([s.test for s in splits])
+    alike = exchange_of(narrow, np.unique(y, return_inverse=True)[1], splits)
+    how = {"n_bootstrap": statistics["n_bootstrap"], "seed": seed, "clusters": alike.clusters[tested], "where": alike.where}
     for name in names[1:]:
-        row = paired_difference(
-            correct[name], correct[names[0]], truth, n_bootstrap=statistics["n_bootstrap"], seed=seed
-        )
+        row = paired_difference(correct[name], correct[names[0]], y[tested], **how)
         tables.append(pd.DataFrame([{**keys, **row, "row": f"over_{names[0]}", "decoder": name}]))
     for name, static in adapting.items():
-        row = paired_difference(correct[name], static, truth, n_bootstrap=statistics["n_bootstrap"], seed=seed)
+        row = paired_difference(correct[name], static, y[tested], **how)
         tables.append(pd.DataFrame([{**keys, **row, "row": "over_static_twin", "decoder": name}]))
     return Comparison(pd.concat(tables, ignore_index=True), correct, first, records, adapting)
 
@@ -125,8 +128,9 @@ def _names(decoders: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def paired_difference(
-    a: np.ndarray, b: np.ndarray, truth: np.ndarray, *, n_bootstrap: int = 1000, seed: int = 0
-) -> dict[str, Any]:
+    a: np.ndarray, b: np.ndarray, truth: np.ndarray, *, clusters: np.ndarray | None = None, where: str = "run", n_bootstrap: int = 1000,
+    seed: int = 0,
+) -> dict[str, Any]:  # fmt: skip
     """Return how much more balanced accuracy hits ``a`` have than hits ``b`` of the same windows, with its interval.
 
     Parameters
@@ -135,13 +139,22 @@ def paired_difference(
         1 where the window was right.
     truth : array of shape (n,)
         Classes: each weighs the same.
+    clusters : array of shape (n,), optional
+        Runs: one decoder is ahead in one run, the other in another, so that whole runs are resampled where there are 5 or
+        more. With fewer, windows are, and the interval holds for these runs.
+    where : str
+        What a cluster is.
     """
     classes, codes = np.unique(truth, return_inverse=True)
     counts = np.bincount(codes)
     weighted = (a - b) * (len(a) / (len(classes) * counts))[codes]
-    ends = bootstrap_interval(weighted, n=n_bootstrap, rng=np.random.default_rng([seed, 7]))
+    n_clusters = 1 if clusters is None else len(np.unique(clusters))
+    many, rng = n_clusters >= _FEWEST_CLUSTERS, np.random.default_rng([seed, 7])
+    weights = bootstrap_weights(clusters if many else np.arange(len(a)), None, n=n_bootstrap, rng=rng)
+    ends = interval_of(weights @ weighted / weights.sum(axis=1), n_units=n_clusters if many else len(a))
+    how = f"{where}s" if many else f"windows of these {n_clusters} {where}s" if n_clusters > 1 else "windows"
     return {"metric": "balanced_accuracy_difference", "version": "1", "value": float(weighted.mean()), "chance": 0.0,
-            "low": ends.low, "high": ends.high, "p": np.nan, "n": len(a), "note": "paired over windows; interval over windows"}  # fmt: skip
+            "low": ends.low, "high": ends.high, "p": np.nan, "n": len(a), "note": f"paired over windows; interval over {how}"}  # fmt: skip
 
 
 def adapt_over_folds(
@@ -170,8 +183,9 @@ def adapt_over_folds(
     rng = np.random.default_rng([seed, 5])
     labellings = exchange.draw(codes, splits, n=n_permutations, rng=rng)
     adaptive, static, null, records = [], [], [], []
+    place = np.argsort(rows_of(windows).order)  # in time: runs in the order they were read in ("10" comes after "9")
     for split in splits:
-        rows = split.test[_in_time(windows.trials.iloc[split.test])]
+        rows = split.test[np.argsort(place[split.test])]
         order = np.argsort(rows, kind="stable")
         twin = clone(decoder).fit(windows[split.train], y[split.train])
         records.append(list(twin.fit_records_))
@@ -211,9 +225,3 @@ def adapt_over_folds(
     hits = [np.concatenate([(s.argmax(axis=1) == codes[split.test]).astype(float) for s, split in zip(part, splits, strict=True)])
             for part in (adaptive, static)]  # fmt: skip
     return pd.DataFrame(table), hits[0], hits[1], records
-
-
-def _in_time(trials: pd.DataFrame) -> np.ndarray:
-    """Order of rows by session, run and onset; as they stand where these are not known."""
-    columns = [c for c in ("session", "run", "onset") if c in trials]
-    return np.lexsort([trials[c].to_numpy() for c in reversed(columns)]) if columns else np.arange(len(trials))
