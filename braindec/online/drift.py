@@ -18,7 +18,7 @@ import pandas as pd
 
 from braindec import registry
 from braindec.errors import BraindecError
-from braindec.evaluate._exchange import exchange_of
+from braindec.evaluate._exchange import exchange_in_order, exchange_of
 from braindec.evaluate.metric import Metric, codes_of
 from braindec.online.replay import Replay
 from braindec.stats.bootstrap import bootstrap_interval, bootstrap_weights, interval_of
@@ -60,12 +60,16 @@ def score(found: Replay, metric: str = "balanced_accuracy") -> float:
 def score_interval(
     found: Replay, metric: str = "balanced_accuracy", *, n_bootstrap: int = 1000, seed: int = 0
 ) -> tuple[float, float, str]:
-    """Return the interval of :func:`score`: over runs when there are 5 or more, else over windows; and which it is."""
+    """Return the interval of :func:`score`: over runs when there are 5 or more, else over windows; and which it is.
+
+    Windows that share one trial (a decision every so many s) have their class in blocks: then blocks are resampled.
+    """
     measure, table = registry.get("evaluate.metrics", metric), found.decided
     runs = table.groupby(_run_of(table), sort=False).ngroup().to_numpy()
     codes = codes_of(table["true"].to_numpy(), found.classes)
     several, rng = len(np.unique(runs)) >= _FEWEST_RUNS, np.random.default_rng([seed, 6])
-    units = runs if several else np.arange(len(table))
+    units = runs if several else exchange_in_order(codes, runs).units
+    single = len(np.unique(units)) == len(table)
     weights = bootstrap_weights(units, None if several else codes, n=n_bootstrap, rng=rng)
     if metric == "auc":
         sums = [_sums(measure, table[runs == r], found.classes, weights[:, runs == r]) for r in np.unique(runs)]
@@ -73,8 +77,12 @@ def score_interval(
     else:
         above, below = _sums(measure, table, found.classes, weights)
     defined = (below > 0).any(axis=1)
-    low, high = interval_of(measure.combine(above[defined], below[defined]), n_units=len(np.unique(units)))
-    how = "interval over runs" if several else "interval over windows"
+    fewest = min(len(np.unique(units[codes == k])) for k in np.unique(codes))
+    n_units = len(np.unique(units)) if several or single else fewest
+    low, high = interval_of(measure.combine(above[defined], below[defined]), n_units=n_units)
+    how = "interval over runs" if several else "interval over windows" if single else "interval over blocks of windows of one class"
+    if not several and not single and fewest < 2:
+        return *measure.bounds, "a class has one block of windows only: the interval is everything"
     return max(measure.bounds[0], low), min(measure.bounds[1], high), how
 
 
