@@ -128,6 +128,11 @@ _NAMES = {
     "sites_by_region": "share of sites by region",
     "pearson_lead": "lead in r",
     "pearson_at_sites": "r at sites",
+    "information_rate": "information rate (bits a minute)",
+    "wolpaw_rate": "Wolpaw's rate (bits a minute)",
+    "rate_of_selections": "rate of selections (bits a minute)",
+    "accuracy_of_selections": "share of right selections",
+    "trend_a_run": "trend a run",
 }
 _DIFFERENCE = "_difference"
 _ROWS = {

@@ -147,6 +147,19 @@ def test_without_causal_there_is_no_shift_in_time(make_recording):
 
 
 @pytest.mark.parametrize("method", ["iir", "fir"])
+def test_causal_uses_no_later_sample_near_the_beginning(make_recording, method):
+    """Padding by a mirror image would bring what comes later in front of the first sample."""
+    x = np.random.default_rng(5).standard_normal((1, 1500))
+    other = x.copy()
+    other[:, 40:] += 5.0
+    a, b = (
+        filter_step(make_recording(v), low=1.0, high=20.0, causal=True, method=method).load()[0] for v in (x, other)
+    )
+    np.testing.assert_allclose(a[:40], b[:40], atol=1e-6)
+    assert abs(a[41:60] - b[41:60]).max() > 0.01
+
+
+@pytest.mark.parametrize("method", ["iir", "fir"])
 def test_causal_uses_no_later_sample(make_recording, method):
     quiet = np.random.default_rng(0).normal(size=(1, 2000))
     loud = quiet.copy()

@@ -10,7 +10,7 @@ Methods) on the choice of filters for event-related data.
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import butter, sosfilt, sosfilt_zi, sosfiltfilt
+from scipy.signal import butter, oaconvolve, sosfilt, sosfilt_zi, sosfiltfilt
 
 from braindec.errors import BraindecError, did_you_mean
 from braindec.signal.steps._blocks import add_warning, by_channel
@@ -18,7 +18,7 @@ from braindec.signal.steps._check import below_nyquist
 from braindec.types import Recording
 
 __all__ = ["filter", "reach"]
-VERSION = 1
+VERSION = 2
 
 _TAIL = 1e-3  # the impulse response is over when it has fallen to this
 
@@ -136,6 +136,14 @@ def _fir(recording: Recording, edges: tuple, causal: bool):
             f"{recording.label}: the FIR filter is longer than the run", found=f"{len(taps)} taps, {recording.n_times} samples",
             fix="use method: iir, or a higher low edge",
         )  # fmt: skip
+
+    if (
+        causal
+    ):  # what mne pads in front is a mirror image of what comes later: here the first sample has lasted for ever
+        total = taps.sum()
+        return lambda block: (
+            oaconvolve(block - block[:, :1], taps[None], axes=1)[:, : block.shape[1]] + total * block[:, :1]
+        )
 
     def run(block: np.ndarray) -> np.ndarray:
         return mne.filter.filter_data(block, recording.sfreq, *edges, phase=phase, copy=False, verbose="ERROR")
