@@ -64,10 +64,13 @@ def latency(
     left.set_ylabel("decisions")
     cut = max(float(np.quantile(compute, 0.99)), 1e-5)
     right.hist(1000 * np.minimum(compute, cut), bins=30, color=ORANGE, edgecolor="white", linewidth=0.6)
-    right.set_xlabel(
-        f"time of computing (ms); median {1000 * np.median(compute):.2g}, longest {1000 * compute.max():.2g}"
-    )
+    right.set_xlabel(f"time of computing (ms); median {_ms(np.median(compute))}, longest {_ms(compute.max())}")
     for each in (left, right):
         grid(each)
     legend_above(left, title)
     return figure
+
+
+def _ms(seconds: float) -> str:
+    value = 1000 * float(seconds)
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
