@@ -14,10 +14,11 @@ from braindec.errors import BraindecError, did_you_mean
 from braindec.loaders.speech_events import EVENT_COLUMNS, check_onsets
 from braindec.types import Recording
 
-__all__ = ["finish", "say_repeats", "sentence_rows", "sound_name", "sounds_in"]
+__all__ = ["check_places", "finish", "say_repeats", "sentence_rows", "sound_name", "sounds_in"]
 
 _TEXT = ("trial_type", "text", "audio", "story", "sentence", "sentence_id")
 _ORDER = {"sound": 0, "sentence": 1, "word": 2, "phoneme": 3}
+_EARLY = 0.05  # s that a word may begin before its sound, by rounding
 _ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".aiff")
 
 
@@ -39,7 +40,7 @@ def finish(
     Raises
     ------
     BraindecError
-        If a word begins beyond the recording, or events name a sound that is missing among those that are here.
+        If a word begins beyond the recording or before its sound, or events name a sound that is missing among those that are here.
     """
     events = pd.concat([t for t in tables if len(t)], ignore_index=True)
     for column in EVENT_COLUMNS:
@@ -51,6 +52,7 @@ def finish(
     events = events.iloc[place].reset_index(drop=True)
     events = events[[*EVENT_COLUMNS, *(c for c in events if c not in EVENT_COLUMNS)]]
     check_onsets(events, recording.duration, recording.label, sfreq=recording.sfreq)
+    check_places(events, recording.label)
     said = list(recording.info.get("warnings") or [])
     named = [n for n in dict.fromkeys(events["audio"]) if n != "n/a"]
     if sounds is None:
@@ -67,6 +69,19 @@ def finish(
             )  # fmt: skip
         events["audio"] = events["audio"].map({n: files[sound_name(n)] for n in named} | {"n/a": "n/a"})
     return replace(recording, events=events, info={**recording.info, "warnings": said})
+
+
+def check_places(events: pd.DataFrame, label: str) -> None:
+    """Refuse words that are said before their sound begins."""
+    at = pd.to_numeric(events["audio_onset"], errors="coerce")
+    early = (at < -_EARLY) & events["trial_type"].isin(["word", "phoneme"])
+    if early.any():
+        row = events[early].iloc[0]
+        raise BraindecError(
+            f"{label}: {int(early.sum())} words and phonemes begin before their sound",
+            found=f"the first is {str(row['text'])[:30]!r} at {float(row['audio_onset']):.6g} s of {row['audio']}",
+            fix="times in the sound count from its begin: check the table of words",
+        )
 
 
 def sound_name(text: object) -> str:

@@ -91,6 +91,7 @@ def load(
         played = pd.DataFrame({"onset": list(starts.values()), "audio": [_SOUND.format(k) for k in starts], "audio_onset": 0.0,
                                "trial_type": "sound", "story": "alice"})  # fmt: skip
         played = played.assign(text=played["audio"], duration=played["audio"].map(lasts).fillna(0.0))
+        _speech_tables.check_places(spoken, recording.label)
         early = spoken["onset"] < 0  # a sound may begin before the recording
         if (played["onset"] < 0).any():
             said.append(

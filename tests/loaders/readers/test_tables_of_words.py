@@ -62,3 +62,15 @@ def test_words_without_text_are_refused():
     with pytest.raises(BraindecError, match="1 of 2 words have no text") as error:
         add_sentences(words)
     assert "0.4 s" in error.value.found and not isinstance(error.value, UnreadableError)
+
+
+def test_words_before_their_sound_are_refused(tmp_path):
+    """Brennan's onsets in the recording come from elsewhere: only the times in the sound show that the table is wrong."""
+    made = make_twin("brennan", tmp_path / "twin", n_subjects=1, n_sentences=8)
+    path = made.root / "AliceChapterOne-EEG.csv"
+    table = pd.read_csv(path)
+    table[["onset", "offset"]] -= 100.0
+    table.to_csv(path, index=False)
+    with pytest.raises(BraindecError, match="begin before their sound") as error:
+        opened(made)
+    assert "SoundFile1" in error.value.found
