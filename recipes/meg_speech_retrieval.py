@@ -104,13 +104,26 @@ def check_features(options):
     """Refuse features that do not exist, and options that they do not take."""
     given = dict(options)
     make = registry.get("loaders.stimuli", given.pop("name", "log_mel"))
-    allowed = [n for n in inspect.signature(make).parameters if n not in ("sound", "sfreq", "blocks")]
+    parameters = inspect.signature(make).parameters
+    if "sound" not in parameters:
+        usable = [
+            n
+            for n in registry.names("loaders.stimuli")
+            if "sound" in inspect.signature(registry.get("loaders.stimuli", n)).parameters
+        ]
+        raise BraindecError(
+            f"{make.__name__} makes features of {next(iter(parameters))}, not of sounds", allowed=", ".join(usable)
+        )
+    allowed = [n for n in parameters if n not in ("sound", "sfreq", "blocks")]
     strange = [n for n in given if n not in allowed]
     if strange:
         raise BraindecError(
             f"{make.__name__} has no option {strange[0]!r}{did_you_mean(strange[0], allowed)}",
             allowed=", ".join(allowed),
         )
+    missing = [n for n in allowed if parameters[n].default is inspect.Parameter.empty and n not in given]
+    if missing:
+        raise BraindecError(f"{make.__name__} needs the option {missing[0]}", allowed=", ".join(allowed))
 
 
 def check_target(options):
@@ -226,6 +239,10 @@ def design(config, unit):
 def run(config, unit, work):
     source, parts, segments, drift = load(config, work.cache)
     candidates = candidates_of(parts, segments)
+    ranks = [k for k in config.topk if k < len(candidates)]
+    if not ranks:
+        raise BraindecError(f"topk: {min(config.topk)} of {len(candidates)} candidate segments is no test", found=f"{len(candidates)} test segments",
+                            allowed=f"1 to {len(candidates) - 1}", fix="smaller topk, or more test sentences (split.test)")  # fmt: skip
     statistics = {"topk": config.topk, "n_permutations": config.n_permutations, "n_bootstrap": config.n_bootstrap, "seed": work.seed}  # fmt: skip
 
     def fitted(given=parts, **changes):
@@ -252,7 +269,7 @@ def run(config, unit, work):
     card = audited(parts, candidates, decoder.fit_records_)
     arrays = {f"training/{k}": np.asarray(v) for k, v in decoder.history_.items()}
     tables = [f.scores[f.scores["subject"] == "pooled"] if "subject" in f.scores else f.scores for f in found.values()]
-    metric = f"top{next(k for k in config.topk if k < len(candidates))}"
+    metric = f"top{ranks[0]}"
     against = {"metric": metric, "seed": work.seed}
     differences = [paired_difference(found["decoded"], found[n], row=f"over_{n}", **against) for n in config.baselines]
     panels = [subjects_panel(found, metric, arrays, controls=config.controls)]

@@ -6,6 +6,7 @@ low-level features; contiguous folds in film time. Without data: a made-up film,
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
@@ -109,8 +110,19 @@ def is_simulated(config):
 
 def units(config):
     if not is_simulated(config):
+        check_models(config)
         return subject_units(config.data, config.select.subjects)
     return units_of([f"{k + 1:02d}" for k in range(config.simulated.n_subjects)], config.select.subjects)
+
+
+def check_models(config):
+    """Refuse to begin without models, or with one whose file is not there."""
+    if not config.models:
+        raise BraindecError("which models? Features of frames, words and both are needed",
+                            fix="models: {name: {path: FILE, role: vision}, ...}; roles vision, language, multimodal, nuisance; twin: name")  # fmt: skip
+    lost = [f"{name} ({m.path})" for name, m in config.models.items() if not Path(m.path).exists()]
+    if lost:
+        raise BraindecError(f"features of {lost[0]} are not there", found=f"{len(lost)} of {len(config.models)} models have no file", fix="check the path")  # fmt: skip
 
 
 def inputs(config, unit):
@@ -134,9 +146,6 @@ def data_of(config, unit, cache):
             truth.sites,
             None,
         )
-    if not config.models:
-        raise BraindecError("which models? Features of frames, words and both are needed",
-                            fix="models: {name: {path: FILE, role: vision}, ...}; roles vision, language, multimodal, nuisance; twin: name")  # fmt: skip
     source, named = source_of(config.data), config.models
     recordings = load_recordings(source, unit["subject"], config.signal, cache=cache, channels=config.channels)
     features = {k: load_features(m.path) for k, m in named.items()}

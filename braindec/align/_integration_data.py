@@ -27,6 +27,7 @@ __all__ = [
 
 _CHUNK = 2**24  # numbers of windows that are read at a time
 _UNKNOWN = ("", "n/a", "nan", "None")
+_FILM = "film"  # the usual name of the column, which may be missing
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def film_times(trials: pd.DataFrame, time: str, film: str | None) -> tuple[np.nd
     Raises
     ------
     BraindecError
-        If the column of times is missing or holds what is no number.
+        If the column of times, or one of films that was named, is missing, or times are no numbers.
     """
     if time not in trials:
         raise BraindecError(
@@ -170,7 +171,12 @@ def film_times(trials: pd.DataFrame, time: str, film: str | None) -> tuple[np.nd
     at = pd.to_numeric(trials[time], errors="coerce").to_numpy(dtype=float)
     if not np.isfinite(at).all():
         raise BraindecError(f"{int((~np.isfinite(at)).sum())} of {len(at)} events have no time in the film", found=f"column {time!r}")  # fmt: skip
-    if film is None or film not in trials:
+    if film is not None and film != _FILM and film not in trials:
+        raise BraindecError(
+            f"events have no column {film!r} (which film){did_you_mean(film, trials)}", found=", ".join(map(str, trials.columns)),
+            fix="name the column that says which film (film_column=...), or None where all is one film",
+        )  # fmt: skip
+    if film is None or film not in trials:  # the usual column may be missing: all is one film
         return at, np.zeros(len(at), dtype=int)
     return at, np.unique(trials[film].astype(str), return_inverse=True)[1].reshape(-1)
 

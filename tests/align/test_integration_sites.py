@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from braindec.align._integration_data import Bins, blocks_of, film_folds, responses_of, subjects_of
+from braindec.align._integration_data import Bins, blocks_of, film_folds, film_times, responses_of, subjects_of
 from braindec.align._integration_fit import JOINED, BlockSums, Models, band_weights, score_models
 from braindec.align._integration_table import correct_sites, region_table
 from braindec.align._integration_test import bin_tests, chosen_bins, simes, site_tests, t_test, widening_of
@@ -514,3 +514,12 @@ def test_false_discoveries_and_power_over_simulated_films():
         untrained += int((table["untrained_q"] <= 0.05).sum())
     assert np.mean(false) <= 0.05 and np.mean(power) >= 0.8
     assert linear <= 2 and untrained == 0  # of 80 electrodes that follow both side by side, and of 320
+
+
+def test_a_column_of_films_that_is_not_there_is_named():
+    trials = pd.DataFrame({"movie_time": [0.0, 1.0], "clip": ["a", "b"]})
+    with pytest.raises(BraindecError, match="no column 'clips'.*did you mean 'clip'"):
+        film_times(trials, "movie_time", "clips")
+    assert film_times(trials, "movie_time", "clip")[1].tolist() == [0, 1]
+    for one in ("film", None):  # the usual column may be missing
+        assert film_times(trials, "movie_time", one)[1].tolist() == [0, 0]

@@ -25,6 +25,8 @@ from braindec.loaders.twin import make_twin
         ("meg_speech_retrieval", "split={test: 0.7, validation: 0.4}", "nothing is left to train on"),
         ("meg_speech_retrieval", "deep_mel={dims: 3}", "did you mean 'dim'"),
         ("meg_speech_retrieval", "clock.limit_ppm=0", "greater than 0"),
+        ("meg_speech_retrieval", "features={name: motion_energy}", "features of film, not of sounds"),
+        ("meg_speech_retrieval", "features={name: speech_model}", "speech_model needs the option model"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(recipe, word, said):
@@ -39,6 +41,14 @@ def test_a_made_up_subject_that_is_not_there_is_named(name):
     with pytest.raises(BraindecError, match="no subject '99'"):
         recipe.units(recipe.config(None, ["select.subjects=[99]"]))
     assert recipe.units(recipe.config(None, ["select.subjects=[01]"])) == [{"subject": "01"}]
+
+
+def test_models_that_are_not_there_are_said_before_a_subject_is_begun(tmp_path):
+    recipe = load_recipe("seeg_integration_sites")
+    with pytest.raises(BraindecError, match="which models"):
+        recipe.units(recipe.config(None, [f"data.root={tmp_path}"]))
+    with pytest.raises(BraindecError, match=r"features of clip .*clip\.h5.* are not there"):
+        recipe.units(recipe.config(None, [f"data.root={tmp_path}", f"models.clip.path={tmp_path}/clip.h5"]))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +92,9 @@ def test_drift_is_reported_and_refused_beyond_the_limit(twin, tmp_path):
     result = recipe.run(recipe.config(None, [*words, *quick]), {"cohort": "all subjects"}, work)
     said = result.made_by["overview"]["drift of recordings against sounds"]
     assert said.startswith("120.0 ppm at most (sub-02") and "allowed 200" in said and said.endswith("2 recordings")
+    with pytest.raises(BraindecError, match="topk: 500 of") as error:
+        recipe.run(recipe.config(None, [*words, *quick, "topk=[500]"]), {"cohort": "all subjects"}, work)
+    assert "allowed" in str(error.value)
     drifting(twin, 400)
     with pytest.raises(BraindecError, match=r"sub-02.*drift apart") as error:
         recipe.run(recipe.config(None, [*words, *quick]), {"cohort": "all subjects"}, work)
