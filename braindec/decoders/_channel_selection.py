@@ -28,7 +28,7 @@ METHODS = ("decodability", "weights")
 _BIN = 0.05  # s
 _HIGH = (70.0, 150.0)  # Hz
 
-__all__ = ["METHODS", "ChannelSelection", "channels_for", "pick", "select_channels"]
+__all__ = ["METHODS", "ChannelSelection", "channel_rows", "channels_for", "pick", "select_channels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,8 +79,15 @@ class ChannelSelection:
 
 
 def select_channels(
-    windows: Windows, y: np.ndarray, *, n_channels: int = 10, method: str = "decodability", n_folds: int = 3, seed: int = 0
-) -> ChannelSelection:  # fmt: skip
+    windows: Windows,
+    y: np.ndarray,
+    *,
+    n_channels: int = 10,
+    method: str = "decodability",
+    n_folds: int = 3,
+    seed: int = 0,
+    rows: np.ndarray | None = None,
+) -> ChannelSelection:
     """Choose channels on windows; give training windows only.
 
     Each channel is described by its slow wave and its high-gamma power (where the sampling frequency allows) in bins of 50 ms.
@@ -101,6 +108,8 @@ def select_channels(
         Inner folds.
     seed : int
         Deals runs to folds.
+    rows : array, optional
+        :func:`channel_rows` of the windows, where they are known already: they look at no label.
 
     Raises
     ------
@@ -121,7 +130,7 @@ def select_channels(
             "channels are chosen by labels of two classes or more, one for each window",
             found=f"labels {y.shape}, {len(windows)} windows, {len(classes)} classes",
         )
-    rows = _channel_rows(windows)
+    rows = channel_rows(windows) if rows is None else rows
     if method == "weights":
         scores = _pattern_length(rows, codes, len(classes))
     else:
@@ -158,7 +167,7 @@ def pick(windows: Windows, names: Sequence[str]) -> Windows:
     return replace(windows, recordings=tuple(r.select(list(names)) for r in windows.recordings))
 
 
-def _channel_rows(windows: Windows) -> np.ndarray:
+def channel_rows(windows: Windows) -> np.ndarray:
     """Slow wave and high gamma of each channel in bins, (channel, window, feature), standardised."""
     data = windows.load().astype(np.float64)
     edges = bin_edges(windows.n_times, windows.sfreq, _BIN)

@@ -279,6 +279,23 @@ class DuInClassifier(ClassifierMixin, BaseEstimator):
         y, right = _labels(y, len(windows)), self.predict(windows) == y
         return float(np.mean([right[y == c].mean() for c in np.unique(y)]))
 
+    def code_counts(self, windows: Windows) -> np.ndarray:
+        """How many tokens of windows have each code of the first stage, shape (n_codes,); zeros without that stage."""
+        check_is_fitted(self, "fit_records_")
+        if self.autoencoder_ is None:
+            return np.zeros(
+                DuIN.settings(self.preset, **(self.encoder_options or {})).get("n_codes", 0), dtype=np.int64
+            )
+        own = windows if self.selection_ is None else self.selection_(windows)
+        subjects, counts = self._subject_codes(own), np.zeros(self.autoencoder_.quantizer.n_codes, dtype=np.int64)
+        device = next(self.autoencoder_.parameters()).device
+        self.autoencoder_.eval()
+        for rows, block in self.reader_.blocks(own, 256):
+            subject = None if subjects is None else torch.from_numpy(subjects[rows]).to(device)
+            index = self.autoencoder_.code_index(torch.from_numpy(block).to(device), subject).cpu().numpy()
+            counts += np.bincount(index.ravel(), minlength=len(counts))
+        return counts
+
     def save(self, folder: str | Path) -> Path:
         """Write the fitted classifier as safetensors and JSON, the autoencoder beside it."""
         check_is_fitted(self, "fit_records_")

@@ -14,7 +14,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from braindec.decoders._channel_selection import ChannelSelection, channels_for
+from braindec.decoders._channel_selection import ChannelSelection, channel_rows, channels_for, select_channels
 from braindec.decoders._features import bin_edges, binned
 from braindec.decoders.classifier import Classifier
 from braindec.errors import BraindecError
@@ -142,9 +142,9 @@ class HighGamma(ClassifierMixin, BaseEstimator):
             self.selection_ = channels_for(train, np.asarray(Y)[0], self.channels, None, self.seed)
             return self._linear().null_decisions(self._power(train), Y, self._power(test))
         every = [self._power(part, chosen=None) for part in (train, test)]
-        out = []
+        described, out = channel_rows(train), []
         for labels in np.asarray(Y):
-            chosen = channels_for(train, labels, None, self.n_channels, self.seed)
+            chosen = select_channels(train, labels, n_channels=self.n_channels, seed=self.seed, rows=described)
             out.append(self._linear().null_decisions(chosen(every[0]), labels[None], chosen(every[1]))[0])
         return np.stack(out)
 

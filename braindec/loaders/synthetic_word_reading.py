@@ -18,7 +18,7 @@ ventral sensorimotor cortex to speech gestures after Bouchard et al. 2013 (Natur
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,18 +100,19 @@ def synthetic_word_reading(
     *,
     n_subjects: int = 4,
     n_words: int = 61,
-    n_runs: int = 5,
+    n_runs: int = 4,
     n_repetitions: int = 2,
     n_speech_runs: int = 2,
-    speech_duration: float = 240.0,
+    speech_duration: float = 120.0,
     n_contacts: int = 6,
-    slow: float = 1.2,
-    high_gamma: float = 0.8,
+    slow: float = 2.0,
+    high_gamma: float = 1.0,
     jitter: float = 0.06,
     silent_groups: tuple[str, ...] = (),
     shared_syllables: bool = True,
     line_freq: float = 50.0,
     sfreq: float = 400.0,
+    only: Sequence[str] | None = None,
     seed: int = 0,
 ) -> WordReading:
     """Simulate the runs.
@@ -138,6 +139,8 @@ def synthetic_word_reading(
         Free speech has the syllables of the words; otherwise their weights are others.
     line_freq, sfreq : float
         Hz.
+    only : list of str, optional
+        Make these of the subjects "01", "02", ... only; they are the same as among all.
     seed : int
         Same seed, same bytes.
 
@@ -163,6 +166,9 @@ def synthetic_word_reading(
             found=f"sfreq={sfreq}, jitter={jitter}, slow={slow}, high_gamma={high_gamma}, speech_duration={speech_duration}, n_words={n_words}",
             allowed=f"sfreq at least {2.2 * _HIGH[1]:g} Hz, sizes of 0 or more, a jitter up to 0.2 s, at least 10 s, at most 600 words",
         )
+    nobody = [] if only is None else [s for s in only if s not in {f"{k + 1:02d}" for k in range(n_subjects)}]
+    if nobody:
+        raise BraindecError(f"there is no subject {nobody[0]!r}", allowed=f"01 to {n_subjects:02d}")
     unknown = set(silent_groups) - {"vSMC", "STG"}
     if unknown:
         raise BraindecError(
@@ -174,6 +180,8 @@ def synthetic_word_reading(
     reading, speech, tables = {}, {}, []
     for k in range(n_subjects):
         subject = f"{k + 1:02d}"
+        if only is not None and subject not in only:
+            continue
         own = np.random.default_rng([seed, 92, k])
         brain = _Brain(
             own, n_contacts, slow=slow, high_gamma=high_gamma, silent=silent_groups, sfreq=sfreq, line_freq=line_freq

@@ -28,7 +28,7 @@ def test_the_strip_is_divided_by_height():
     labels = ["G_precentral", "G_postcentral", "S_central", "G_precentral", "G_precentral", "G_and_S_subcentral"]
     groups = region_groups(recording(labels, z=[0.02, 0.03, 0.06, 0.0449, np.nan, 0.06]))
     assert {k: v.tolist() for k, v in groups.items()} == {"vSMC": [0, 1, 3, 5], "SMC": [4], "dSMC": [2]}
-    assert list(groups)[0] == "vSMC", "the largest first"
+    assert next(iter(groups)) == "vSMC", "the largest first"
     assert region_groups(recording(labels), ventral=0.01)["dSMC"].tolist() == [0, 1, 2, 3, 4]
 
 

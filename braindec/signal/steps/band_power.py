@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from scipy.fft import fft, ifft, next_fast_len
@@ -115,10 +116,7 @@ def narrow_powers(
             "too short for the filter of a band", found=f"{np.shape(x)[-1]} samples", allowed=f"more than {least}"
         )
     edges = np.linspace(low, high, max(1, round((high - low) / width)) + 1)
-    bands = [
-        butter(order, pair, btype="bandpass", fs=sfreq, output="sos")
-        for pair in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    bands = [butter(order, pair, btype="bandpass", fs=sfreq, output="sos") for pair in pairwise(edges)]
     x = np.asarray(x, dtype=np.float64)
     yield from (_past_power(x, sos) for sos in bands) if causal else _powers(x, bands, sfreq)
 
