@@ -4,7 +4,7 @@
 be missing, others superfluous. Nothing is corrected silently: a drift or jitter beyond a limit is refused.
 
 Source: Theil 1950 and Sen 1968 (J Am Stat Assoc 63:1379) for the slope that outliers do not move; Knapp & Carter 1976 (IEEE TASSP
-24:320) for delays by cross-correlation.
+24:320) for delays by cross-correlation; Kendall 1954 (Biometrika 41:403) for the bias of a serial correlation.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ __all__ = ["Clock", "align_audio", "align_clock", "sound_clocks"]
 
 _FEW = 4  # matches that are needed
 _OUTLIER = 5.0  # median absolute deviations (as standard deviations)
+_ROUNDED = 1.5e-3  # s: times of whole ms jump by one, and without these jumps no drift is left
 _PAIRS = 400_000  # slopes that are looked at
 _WIDER = 10.0  # drifts of up to so many times the limit are found, and then refused
 
@@ -51,6 +52,8 @@ class Clock:
     n_stimulus, n_recording : int
         Times that there were.
     notes : tuple of str
+    spread : float
+        Sum of squares of the stimulus' times around their mean, s^2: the drift is known to the jitter over its root.
     """
 
     offset: float
@@ -64,6 +67,7 @@ class Clock:
     n_stimulus: int
     n_recording: int
     notes: tuple[str, ...] = field(default=())
+    spread: float = np.nan
 
     @property
     def missing(self) -> np.ndarray:
@@ -255,14 +259,18 @@ def sound_clocks(
 
 
 def _fit(a: np.ndarray, b: np.ndarray, pairs: np.ndarray, level: float) -> Clock:
-    """A line through matched times: Theil-Sen, then least squares without outliers."""
+    """A line through matched times: Theil-Sen, then least squares without outliers.
+
+    Residuals that resemble the one before (a buffer that fills, a clock that wanders) tell less than as many independent ones:
+    the variances are multiplied by (1 + r) / (1 - r), with r their correlation freed of the bias of small samples.
+    """
     x, y = a[pairs[:, 0]], b[pairs[:, 1]]
     difference = y - x  # small numbers: a drift of 1 ppm is not lost
     slope = _theil_sen(x, difference)
     rest = difference - slope * x
     rest = rest - np.median(rest)
     scale = 1.4826 * np.median(np.abs(rest))
-    keep = np.abs(rest) <= max(_OUTLIER * (1 + 8 / len(x)) * scale, 1e-6)  # the scale of few times is uncertain
+    keep = np.abs(rest) <= max(_OUTLIER * (1 + 8 / len(x)) * scale, _ROUNDED)  # the scale of few times is uncertain
     if keep.sum() < 3:
         keep[:] = True
     x, difference, n = x[keep], difference[keep], int(keep.sum())
@@ -274,12 +282,22 @@ def _fit(a: np.ndarray, b: np.ndarray, pairs: np.ndarray, level: float) -> Clock
     offset = float(difference.mean() - slope * centre)
     residual = difference - offset - slope * x
     jitter = float(np.sqrt(np.square(residual).sum() / max(n - 2, 1)))
-    wide = float(student.ppf((1 + level) / 2, max(n - 2, 1)))
+    wide = float(student.ppf((1 + level) / 2, max(n - 2, 1))) * _alike(residual)
     of_slope = wide * jitter / np.sqrt(spread)
     of_offset = wide * jitter * np.sqrt(1 / n + centre**2 / spread)
     return Clock(offset, 1e6 * slope, (offset - of_offset, offset + of_offset), (1e6 * (slope - of_slope), 1e6 * (slope + of_slope)),
                  level, jitter, float(np.abs(residual).max()), pairs[keep], len(a), len(b),
-                 (f"{int((~keep).sum())} matches lie far from the line and were not used",) if not keep.all() else ())  # fmt: skip
+                 (f"{int((~keep).sum())} matches lie far from the line and were not used",) if not keep.all() else (), spread)  # fmt: skip
+
+
+def _alike(residual: np.ndarray) -> float:
+    """By how much residuals in order of time that go together widen an interval."""
+    n, power = len(residual), float(np.square(residual).sum())
+    if n < 6 or power <= 0:
+        return 1.0
+    found = float((residual[1:] * residual[:-1]).sum()) / power
+    r = float(np.clip(found + (2 + 4 * found) / n, 0.0, 0.95))  # Kendall 1954, and the line that was taken out
+    return float(np.sqrt((1 + r) / (1 - r)))
 
 
 def _theil_sen(x: np.ndarray, y: np.ndarray) -> float:

@@ -1,9 +1,9 @@
 """One clock for a whole recording of speech: the drift of all its sounds together, reported, and refused beyond a limit.
 
-A single short sound cannot tell a drift (a rounding of 1 ms over 3 s is 300 ppm), many together can: their drifts are
-averaged with the inverse of their variances as weights. Beyond the limit is only what lies there with its interval.
+A single short sound cannot tell a drift (a rounding of 1 ms over 3 s is 300 ppm), many together can: they share one slope and
+each has its own offset. Beyond the limit is only what lies there with its interval.
 
-Source: Cochran 1954 (Biometrics 10:101) for the weighted mean; the drift of each sound is that of :func:`braindec.signal.clock.sound_clocks`.
+Source: Cochran 1957 (Biometrics 13:261) for a common slope within groups; the drift of each sound is that of :func:`braindec.signal.clock.sound_clocks`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 from scipy.stats import t as student
 
 from braindec.errors import BraindecError
@@ -25,6 +24,7 @@ __all__ = ["RecordingClock", "check_clocks", "clock_fact", "recording_clock"]
 _WORDS = 4  # of a sound, for a clock
 _EXACT = 1e-2  # ppm: no drift is known better than that
 _LARGEST = 1e5  # ppm: whatever drift there is, is found first
+_SEVERAL = 5  # sounds from which on their differences tell how sure the drift is
 _SOUND = 0.9999  # level of the interval of one sound among many
 
 
@@ -80,8 +80,7 @@ def recording_clock(recording: Recording, *, limit_ppm: float = 200.0, limit_jit
     clocks = sound_clocks(recording, limit_ppm=_LARGEST, limit_jitter=limit_jitter, level=_SOUND)
     for name, clock in clocks:
         _refuse(f"{recording.label}, {name}", clock.drift_ppm, clock.drift_interval, limit_ppm)
-    drift, error = _together([c for _, c in clocks])
-    half = float(norm.ppf(0.975)) * error
+    drift, half = _together([c for _, c in clocks])
     found = RecordingClock(
         recording.label, drift, (drift - half, drift + half), max(c.jitter for _, c in clocks), len(clocks)
     )
@@ -119,13 +118,21 @@ def _can_tell(recording: Recording) -> bool:
 
 
 def _together(clocks: Sequence[Clock]) -> tuple[float, float]:
-    """Weighted mean of the drifts and its standard error, ppm."""
-    drifts = np.array([c.drift_ppm for c in clocks])
-    half = np.array([(c.drift_interval[1] - c.drift_interval[0]) / 2 for c in clocks])
+    """Common slope of all sounds and half the length of its 95 % interval, ppm.
+
+    Sounds weigh by how far their words are apart, not by how little these happen to scatter: four rounded times that lie on a
+    line by luck would outweigh all others. The jitter is that of all sounds; where sounds differ by more, their differences count.
+    """
+    drifts, weights = np.array([c.drift_ppm for c in clocks]), np.array([c.spread for c in clocks])
     freedom = np.array([max(len(c.matches) - 2, 1) for c in clocks])
-    error = np.maximum(half / student.ppf((1 + _SOUND) / 2, freedom), _EXACT)
-    weights = error**-2
-    return float((weights * drifts).sum() / weights.sum()), float(weights.sum() ** -0.5)
+    jitter = 1e6 * np.sqrt((freedom * np.array([c.jitter for c in clocks]) ** 2).sum() / freedom.sum())
+    drift = float((weights * drifts).sum() / weights.sum())
+    half = float(student.ppf(0.975, freedom.sum())) * jitter / np.sqrt(weights.sum())
+    n = len(clocks)
+    if n >= _SEVERAL:
+        apart = np.sqrt(n / (n - 1) * ((weights * (drifts - drift)) ** 2).sum()) / weights.sum()
+        half = max(half, float(student.ppf(0.975, n - 1)) * apart)
+    return drift, max(float(half), _EXACT)
 
 
 def _refuse(label: str, drift: float, interval: tuple[float, float], limit: float) -> None:
