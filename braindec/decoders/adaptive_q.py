@@ -183,7 +183,8 @@ class AdaptiveQ(ClassifierMixin, BaseEstimator):
 
     def predict(self, windows: Windows) -> np.ndarray:
         """Return the class of the largest value, shape (n_windows,); nothing is learned by it."""
-        return self.classes_[self.decision(windows).argmax(axis=1)]
+        best = self.decision(windows).argmax(axis=1)  # first: says so where nothing is fitted
+        return self.classes_[best]
 
     def score(self, windows: Windows, y: np.ndarray) -> float:
         """Return balanced accuracy of the weights as they are: the mean over classes of the share of hits."""

@@ -268,7 +268,8 @@ class DuInClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, windows: Windows) -> np.ndarray:
         """Return the class of each window, shape (n_windows,)."""
-        return self.classes_[self.decision(windows).argmax(axis=1)]
+        best = self.decision(windows).argmax(axis=1)  # first: says so where nothing is fitted
+        return self.classes_[best]
 
     def predict_proba(self, windows: Windows) -> np.ndarray:
         """Return posteriors, shape (n_windows, n_classes)."""

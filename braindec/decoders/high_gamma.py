@@ -117,7 +117,8 @@ class HighGamma(ClassifierMixin, BaseEstimator):
 
     def predict(self, windows: Windows) -> np.ndarray:
         """Return the class of each window, shape (n_windows,)."""
-        return self.classes_[self.decision(windows).argmax(axis=1)]
+        best = self.decision(windows).argmax(axis=1)  # first: says so where nothing is fitted
+        return self.classes_[best]
 
     def score(self, windows: Windows, y: np.ndarray) -> float:
         """Return balanced accuracy: the mean over classes of the share of windows that were right."""

@@ -186,3 +186,13 @@ def test_what_is_missing_is_named(twin, tmp_path):
         open_it(twin, root=root).load("2")
     with pytest.raises(BraindecError, match="holds no recording"):
         open_source("braintreebank", root=tmp_path).subjects()
+
+
+def test_electrodes_that_hold_no_numbers_are_refused(twin, tmp_path):
+    shutil.copytree(twin.root, tmp_path / "copy")
+    with h5py.File(tmp_path / "copy" / "sub_1_trial000.h5", "r+") as file:
+        n = len(file["data/electrode_3"])
+        del file["data/electrode_3"]
+        file["data/electrode_3"] = np.full(n, b"x")
+    with pytest.raises(UnreadableError, match="electrode_3 holds no real numbers"):
+        open_it(twin, root=tmp_path / "copy").recordings("1")
