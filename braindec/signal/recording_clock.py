@@ -101,8 +101,9 @@ def clock_fact(clocks: Sequence[RecordingClock], *, limit_ppm: float) -> str:
     if not known:
         return "not known: no sound has four words"
     worst = max(known, key=lambda c: abs(c.drift_ppm))
-    said = f"{worst.drift_ppm + 0.0:.1f} ppm at most ({worst.label}; 95 % {worst.interval[0]:.1f} to {worst.interval[1]:.1f}; allowed {limit_ppm:g}), "
-    said += f"jitter {1000 * max(c.jitter for c in known):.2g} ms at most, {len(known)} recordings"
+    drift, low, high = (f"{round(v, 1) + 0.0:.1f}" for v in (worst.drift_ppm, *worst.interval))  # no "-0.0"
+    said = f"{drift} ppm at most ({worst.label}; 95 % {low} to {high}; allowed {limit_ppm:g}), "
+    said += f"jitter {1000 * max(c.jitter for c in known):.1f} ms at most, {len(known)} recordings"
     return said + (f"; not known in {len(clocks) - len(known)}" if len(known) < len(clocks) else "")
 
 
