@@ -307,7 +307,7 @@ def test_positions():
     check = {"checks": ["positions"]}
     for xyz, info, level, words in (
         (metres, {}, "pass", "10 of 10"), (metres * 1000, {}, "warn", "as in mm"), (metres * 100, {}, "warn", "as in cm"),
-        (metres[[0, 1, 2, 2]], {}, "warn", "e2 = e3"), (metres * np.nan, {}, "skip", "no channel has a position"),
+        (metres[[0, 1, 2, 2]], {}, "warn", "e2 = e3"), (metres * np.nan, {}, "warn", "no electrode has a position"),
         (metres, {"renamed": {"A1-1": "A1"}}, "warn", "stood twice: A1"), (metres, {"renamed": {"Fz": "Fz.."}}, "pass", "10 of 10"), (metres, {"space": None}, "warn", "unknown space"),
         (far, {}, "warn", "outside the head: e3"), (some, {}, "warn", "without a position: e4"),
     ):  # fmt: skip

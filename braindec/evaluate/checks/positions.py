@@ -92,8 +92,13 @@ def _shared(recording, position: np.ndarray, fine: np.ndarray) -> Finding | None
 def _in_a_head(recording) -> list[Finding]:
     """Electrodes in the brain: have they all a place, in a space that is said, inside a head?"""
     places = electrode_places(recording)
-    if not places.names or len(places.without) == len(places.names):
-        return []  # none at all is said by the last line of the check
+    if not places.names:
+        return []
+    if len(places.without) == len(places.names):
+        message = f"no electrode has a position in {recording.label}: regions and maps cannot be told"
+        return [
+            Finding("positions", "warn", message, {"n": len(places.names)}, "give electrodes.tsv and coordsystem.json")
+        ]
     found = []
     if places.without:
         message = f"electrodes without a position: {some(places.without)} in {recording.label}"
