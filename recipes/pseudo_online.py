@@ -182,7 +182,7 @@ def run_events(config, unit, work):
     y = static.windows.trials[column].to_numpy()
     card = audit(static.wide, static.splits, y=y, records=static.records, claim="live")
     base = classification_result(cv, card, static.windows, y, overview=overview(static.windows, column, source))
-    arrays, panels = replay_panels(static, ways, metric, tmax=config.epochs.tmax)
+    arrays, panels = replay_panels(static, ways, metric, last=float(static.windows.times[-1]))
     if config.target is not None:
         selected = selections_of(static, decoder, target=config.target, column=column)
         tables.insert(1, selected.scores.assign(**unit))

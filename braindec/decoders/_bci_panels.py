@@ -18,6 +18,13 @@ from braindec.stats.permutation import sign_flip_test
 from braindec.types import Result, Windows
 
 _BLOCK = 12  # held-out trials a point of the course of adapting
+_NAMES = {
+    "csp": "CSP",
+    "tangent_space recentre=session": "tangent space, sessions re-centred",
+    "filter_bank_csp": "filter-bank CSP",
+    "r2_selected": "features by r²",
+    "adaptive_q": "learning from rewards",
+}
 
 __all__ = ["imagery_panels", "summary_of"]
 
@@ -39,7 +46,7 @@ def imagery_panels(
     if len(arrays.get(f"null/{metric}", ())):
         decoded = first.scores[(first.scores["row"] == "decoded") & (first.scores["metric"] == metric)]
         panels.append({"draw": "null_histogram", "title": f"Permuted labels, {_spoken(name)}",
-                       "args": {"observed": float(decoded["value"].iloc[0]), "null": f"@null/{metric}", "label": metric.replace("_", " ")},
+                       "args": {"observed": float(decoded["value"].iloc[0]), "null": f"@null/{metric}", "label": "AUC" if metric == "auc" else metric.replace("_", " ")},
                        "caption": "Filters, choice of features and linear model were learned anew for each labelling."})  # fmt: skip
     for made in (_patterns(narrow, y, classes), _map(broad, y, classes, span)):
         if made is not None:
@@ -65,7 +72,7 @@ def imagery_panels(
 
 
 def _spoken(decoder: str) -> str:
-    return {"csp": "CSP", "r2_selected": "r² selected"}.get(decoder, decoder.replace("_", " ").replace("csp", "CSP"))
+    return _NAMES.get(decoder, decoder.replace("_", " "))
 
 
 def _bars(scores: pd.DataFrame, arrays: dict[str, Any], *, prefix: str = "decoders", who: str = "") -> Panel:
@@ -139,10 +146,14 @@ def _answers(scores: pd.DataFrame, first: str) -> list[Any]:
     found: list[Any] = []
     for row in scores[scores["metric"] == "balanced_accuracy_difference"].itertuples():
         against = row.row == f"over_{first}"
-        says = "higher:" if row.low > 0 else "lower:" if row.high < 0 else "not told apart:"
-        if against and says == "not told apart:":
+        says = "higher for" if row.low > 0 else "lower for" if row.high < 0 else "no difference shown for"
+        if against and says.startswith("no "):
             continue
-        about = f"Against {_spoken(first)} on the same windows" if against else "Learning from feedback during use"
+        about = (
+            f"Against {_spoken(first)} on the same windows"
+            if against
+            else "Learning from feedback during use, against weights held after training"
+        )
         found.append({"about": about, "says": says, "item": _spoken(str(row.decoder))})
     return found
 

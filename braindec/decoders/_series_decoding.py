@@ -175,8 +175,10 @@ def series_panels(
     found: SeriesDecoding, data: SeriesData, how: Any
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]], list[str], list[str]]:
     """Return arrays, panels, sentences for the top of the page and notes."""
-    arrays: dict[str, np.ndarray] = {"series/times": np.arange(len(data.times)) / data.sfreq}
-    arrays["series/edges"] = np.array([test[0] for _, test in found.folds[1:]]) / data.sfreq
+    start = float(data.times[0]) if len(set(data.runs)) == 1 else 0.0  # several runs are drawn one after the other
+    arrays: dict[str, np.ndarray] = {"series/times": start + np.arange(len(data.times)) / data.sfreq}
+    arrays["series/edges"] = start + np.array([test[0] for _, test in found.folds[1:]]) / data.sfreq
+    shown = f"The first {_SHOWN:g} s; every" if len(data.times) / data.sfreq > _SHOWN else "Every"
     panels: list[dict[str, Any]] = []
     said: list[str] = []
     decoded = found.scores[found.scores["row"] == "decoded"].set_index(["target", "metric"])["value"]
@@ -186,7 +188,7 @@ def series_panels(
         panels.append({"draw": "decoded_trace", "title": f"{words}: what happened and what was decoded", "args": {
             "times": "@series/times", "true": f"@series/{name}/true", "decoded": f"@series/{name}/decoded", "edges": "@series/edges",
             "label": words, "seconds": _SHOWN},
-            "caption": f"The first {_SHOWN:g} s; every point was predicted by a decoder that was trained on other blocks of time."})  # fmt: skip
+            "caption": f"{shown} point was predicted by a decoder that was trained on other blocks of time."})  # fmt: skip
         if (name, "r2") in decoded:
             r, r2 = decoded[name, "pearson"], decoded[name, "r2"]
             more = " (it correlates, but scale or offset are wrong)" if r > 0.3 and r2 < 0 else ""
@@ -233,7 +235,7 @@ def decode_continuous(data: SeriesData, how: Any, statistics: Any, *, seed: int,
     seconds = len(data.times) / data.sfreq
     if seconds < _SHORT:
         answers.append(
-            f"The recording lasts {seconds:.0f} s and holds few independent stretches: a check of the road, not a finding."
+            f"What was decoded lasts {seconds:.0f} s and holds few independent stretches: a check that everything runs, not a finding."
         )
     card = series_card(data, how)
     made_by = {"overview": data.overview, "audit": card.to_dict(), "panels": panels, "notes": notes, "answers": answers,

@@ -91,7 +91,7 @@ def classification_result(
         )
         panels.append(
             {"draw": "null_histogram", "title": "Observed against permuted labels",
-             "args": {"observed": observed, "null": f"@null/{metric}", "label": metric.replace("_", " ")},
+             "args": {"observed": observed, "null": f"@null/{metric}", "label": "AUC" if metric == "auc" else metric.replace("_", " ")},
              "caption": f"The whole cross-validation was repeated on {len(null)} permutations of the labels."}
         )  # fmt: skip
     difference, panel = class_difference(windows, y)

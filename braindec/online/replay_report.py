@@ -177,9 +177,9 @@ def rate_rows(static: Replay, *, n_permutations: int, seed: int, keys: Mapping[s
 
 
 def replay_panels(
-    static: Replay, ways: Mapping[str, Replay], metric: str, *, tmax: float
+    static: Replay, ways: Mapping[str, Replay], metric: str, *, last: float
 ) -> tuple[dict[str, np.ndarray], list[dict[str, Any]]]:
-    """Return arrays and panels of the course over runs and of latency."""
+    """Return arrays and panels of the course over runs and of latency; ``last`` is the last sample of a window, s after its event."""
     chance = float(registry.get("evaluate.metrics", metric).chance(static.decided["true"].to_numpy(), static.classes))
     tables = {name: by_run(found, metric) for name, found in {ONCE: static, **ways}.items()}
     first = tables[ONCE]
@@ -197,7 +197,7 @@ def replay_panels(
     late = {"draw": "latency", "title": "How long a decision takes",
             "caption": f"Left: from the event to the decision, the end of the last chunk included. Right: measured computing time on this "
             f"machine, no part of any score. The live filters add {1000 * static.delay:.0f} ms: what the decoder sees is so much older.",
-            "args": {"wait": "@latency/wait", "compute": "@latency/compute", "window_end": tmax}}  # fmt: skip
+            "args": {"wait": "@latency/wait", "compute": "@latency/compute", "window_end": last}}  # fmt: skip
     return arrays, [course, late]
 
 
@@ -226,7 +226,7 @@ def said_of(static: Replay, *, apart: float, zero_phase: pd.DataFrame | None, me
             if apart < 1e-6
             else "where some were lost on the way and held."
         ),
-        f"A decision comes {wait:.0f} ms after the event (median over {len(table)}, without the time of computing).",
+        f"A decision comes {wait:.0f} ms after the event (median over {len(table):,}, without the time of computing).",
     ]
     if zero_phase is not None and len(zero_phase):
         value = float(zero_phase["value"].iloc[0])

@@ -322,7 +322,8 @@ def _audit(units: Sequence[UnitRecord]) -> tuple[list[str], str]:
         if levels[level]:
             words.append(f"{text} {', '.join(sorted(levels[level]))}")
     if not words:
-        return [f"The audit found nothing wrong ({len(levels['pass'])} checks passed)."], "pass"
+        n = len(levels["pass"])
+        return [f"The audit found nothing wrong ({n} check{'s' if n != 1 else ''} passed)."], "pass"
     return [f"The audit {' and '.join(words)} (see Audit)."], "fail" if levels["fail"] else "warn"
 
 

@@ -27,7 +27,7 @@ def latency(
     compute : array of shape (n,)
         Measured time of the steps of the last chunk and the decision, s.
     window_end : float, optional
-        End of the window after the event, s: the part that cannot be shortened by faster computing.
+        Last sample of the window after the event, s: the part that cannot be shortened by faster computing.
     title : str, optional
     ax : Axes, optional
         Divided into two.
@@ -58,9 +58,9 @@ def latency(
             color=INK,
             linewidth=1.2,
             linestyle=(0, (4, 3)),
-            label=f"end of the window ({1000 * window_end:.0f} ms)",
+            label=f"last sample of the window ({1000 * window_end:.0f} ms)",
         )
-    left.set_xlabel(f"from event to decision (ms); median {np.median(total):.0f}")
+    left.set_xlabel(f"from event to decision, computing included (ms); median {np.median(total):.0f}")
     left.set_ylabel("decisions")
     cut = max(float(np.quantile(compute, 0.99)), 1e-5)
     right.hist(1000 * np.minimum(compute, cut), bins=30, color=ORANGE, edgecolor="white", linewidth=0.6)

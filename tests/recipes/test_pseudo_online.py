@@ -75,7 +75,7 @@ def test_grip_force_in_a_few_seconds(go, shared, monkeypatch):
     decoded = row(found.scores, "pearson")
     assert decoded["value"] > 0.3 and decoded["p"] <= 0.05 and row(found.scores, "pearson", "replay")["value"] > 0.4
     assert any("19 s" in a for a in found.made_by["answers"]) and any(
-        "a check of the road" in a for a in found.made_by["answers"]
+        "a check that everything runs" in a for a in found.made_by["answers"]
     )
     causal = next(f for f in found.made_by["audit"]["findings"] if f["check"] == "causal_steps")
     assert causal["level"] == "pass" and "band_power, notch" in causal["message"]
