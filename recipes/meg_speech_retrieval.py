@@ -16,7 +16,14 @@ from braindec import registry
 from braindec.cache import Cache, default_folder
 from braindec.config import RecipeConfig, Section, checked, options_of
 from braindec.decoders._sequence_calibration import sequence_calibration
-from braindec.decoders._sequence_page import answers_of, calibration_panel, facts_of, notes_of, subjects_panel
+from braindec.decoders._sequence_page import (
+    answers_of,
+    calibration_panel,
+    facts_of,
+    minutes_answer,
+    notes_of,
+    subjects_panel,
+)
 from braindec.decoders.sequence_contrastive import SequenceContrastiveDecoder
 from braindec.decoders.sequence_ridge import SequenceRidge
 from braindec.errors import BraindecError, did_you_mean
@@ -143,6 +150,7 @@ class Config(RecipeConfig):
     clock: Clock = Clock()
     split: Content = Content()
     decoder: Annotated[dict, options_of(SequenceContrastiveDecoder)] = {}
+    regression: Annotated[dict, options_of(SequenceContrastiveDecoder)] = {}
     ridge: Annotated[dict, options_of(SequenceRidge)] = {}
     baselines: list[Literal["regression", "no_subject_layers", "deep_mel", "ridge"]] = []
     deep_mel: Annotated[dict[str, Any], checked(check_target)] = {"dim": 32, "preset": "tiny"}
@@ -258,7 +266,7 @@ def run(config, unit, work):
     decoder.save(work.folder / "model")
     found = {"decoded": scored(decoder, "decoded")}
     for name in config.baselines:
-        more = {"target_options": config.deep_mel} if name == "deep_mel" else {}
+        more = {"deep_mel": {"target_options": config.deep_mel}, "regression": config.regression}.get(name, {})
         other = (SequenceRidge(**config.ridge).fit(parts["train"], segments, validation=parts["validation"]) if name == "ridge"
                  else fitted(**BASELINES[name], **more))  # fmt: skip
         found[name] = scored(other, name)
@@ -272,16 +280,17 @@ def run(config, unit, work):
     metric = f"top{ranks[0]}"
     against = {"metric": metric, "seed": work.seed}
     differences = [paired_difference(found["decoded"], found[n], row=f"over_{n}", **against) for n in config.baselines]
-    panels = [subjects_panel(found, metric, arrays, controls=config.controls)]
+    panels, answers = [subjects_panel(found, metric, arrays, controls=config.controls)], []
     if config.calibration.n_draws and len(parts["train"]) > 2:
-        panels.append(calibration(config, parts, segments, candidates, work, arrays))
+        panel, answer = calibration(config, parts, segments, candidates, work, arrays)
+        panels, answers = [*panels, panel], [answer]
     panels.append({"draw": "training_curves", "title": "Training", "caption": "Early stopping on validation sentences, which are in neither the "
                    "training nor the test part of any subject.", "args": {"history": {k: f"@training/{k}" for k in decoder.history_}}})  # fmt: skip
     scores = pd.concat([*tables, pd.DataFrame(differences)], ignore_index=True).drop(columns="subject", errors="ignore")
     facts, notes = facts_of(source.name, parts, segments, candidates), notes_of(found["decoded"], parts)
     facts["drift of recordings against sounds"] = drift
     result = retrieval_result(scores, card, arrays, panels, overview=facts, notes=notes)
-    result.made_by["answers"] = answers_of(differences, found["decoded"], metric)
+    result.made_by["answers"] = [*answers_of(differences, found["decoded"], metric), *answers]
     return result
 
 
@@ -307,7 +316,7 @@ def control_options(name, config):
 
 
 def calibration(config, parts, segments, candidates, work, arrays):
-    """Score of a subject that was left out against the minutes of its data."""
+    """Panel and sentence: score of a subject that was left out against the minutes of its data."""
     options, names = config.calibration, [str(w.trials["subject"].iloc[0]) for w in parts["train"]]
     if options.new_subject is not None and options.new_subject not in names:
         raise BraindecError(f"calibration.new_subject: there is no {options.new_subject!r}", allowed=", ".join(names))
@@ -317,4 +326,4 @@ def calibration(config, parts, segments, candidates, work, arrays):
     base.fit(others["train"], segments, validation=others["validation"])
     curve = sequence_calibration(base, parts["train"][new], segments, test=parts["test"][new], candidates=candidates, minutes=options.minutes,
                                  seeds=range(options.n_draws), steps=options.steps, adapt_options={"lr": options.lr})  # fmt: skip
-    return calibration_panel(curve, names[new], arrays, n_draws=options.n_draws)
+    return calibration_panel(curve, names[new], arrays, n_draws=options.n_draws), minutes_answer(curve, names[new])

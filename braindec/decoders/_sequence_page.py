@@ -14,13 +14,13 @@ from braindec.types import Segments, Windows
 
 _FEWEST_DRAWS = 4  # of the calibration minutes, for an interval to be drawn
 _SAYS = {
-    "over_regression": ("Contrast", "regression with the same network and training"),
+    "over_regression": ("Contrast", "regression with the same network"),
     "over_no_subject_layers": ("A layer for each subject", "none"),
     "over_ridge": ("The network", "ridge"),
     "over_deep_mel": ("The features as they are", "a representation of the sound that is learned too"),
 }
 
-__all__ = ["answers_of", "calibration_panel", "facts_of", "notes_of", "subjects_panel"]
+__all__ = ["answers_of", "calibration_panel", "facts_of", "minutes_answer", "notes_of", "subjects_panel"]
 
 
 def subjects_panel(
@@ -63,6 +63,19 @@ def calibration_panel(
                      "n_candidates": curve.n_candidates, "metric": "top-10 of segments"}}  # fmt: skip
 
 
+def minutes_answer(curve: CalibrationCurve, subject: str) -> str:
+    """What the fewest and the most minutes of a new subject bring, in a sentence; the curve is drawn below it."""
+    found = curve.arrays()
+    value = dict(zip((str(c) for c in found["conditions"]), 100 * np.asarray(found["value"]), strict=True))
+    adapted, alone, before = (value[c] for c in ("adapted", "scratch", "zero-shot"))
+    few, many = (f"{found['amount'][k]:.1f} min" for k in (0, -1))
+    return (
+        f"Subject {subject}, taken as a new one: the segment is in the top-10 in {adapted[0]:.0f} % of windows after {few} of data and in "
+        f"{adapted[-1]:.0f} % after {many} ({alone[0]:.0f} % and {alone[-1]:.0f} % without other subjects, {before[0]:.0f} % before any "
+        f"training on this subject, chance {100 * curve.chance:.0f} %)."
+    )
+
+
 def facts_of(
     name: str, parts: Mapping[str, Sequence[Windows]], segments: Segments, candidates: Segments
 ) -> dict[str, Any]:
@@ -94,8 +107,8 @@ def notes_of(decoded: SegmentRetrieval, parts: Mapping[str, Sequence[Windows]]) 
 def answers_of(differences: Sequence[Mapping[str, Any]], decoded: SegmentRetrieval, metric: str) -> list[str]:
     """How far from chance, and what the parts of the method gain, in sentences that claim no more than the test shows."""
     segment, word = (_rows(decoded, metric, level).iloc[0] for level in ("segment", "word"))
-    said = [f"The segment is among the best {metric[3:]} {segment['value'] / segment['chance']:.1f} times as often as by chance, its word in "
-            f"{100 * word['value']:.0f} % of windows (chance {100 * word['chance']:.0f} %)."]  # fmt: skip
+    said = [f"The segment is in the {_named(metric)} of candidates {segment['value'] / segment['chance']:.1f} times as often as by chance; its word is "
+            f"there in {100 * word['value']:.0f} % of windows (chance {100 * word['chance']:.0f} %)."]  # fmt: skip
     for d in differences:
         who, whom = _SAYS[d["row"]]
         if d["p"] <= 0.05 and d["low"] > 0:

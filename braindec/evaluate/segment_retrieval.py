@@ -179,8 +179,9 @@ def evaluate_segments(
                 lines += [{"subject": name, "row": row, **made}]
                 if row == "decoded" and drawn is not None:
                     low, high = np.quantile(drawn, [0.025, 0.975])
+                    note = f"null of {len(drawn)} exchanges of {int(code.max()) + 1} contents; some stay in their place, so it is above chance"
                     lines.append({"subject": name, "row": "content_permutation", **made, "value": drawn.mean(), "low": low, "high": high,
-                                  "p": np.nan, "note": f"null of {len(drawn)} exchanges of {int(code.max()) + 1} contents"})  # fmt: skip
+                                  "p": np.nan, "note": note})  # fmt: skip
     table = pd.DataFrame(lines).assign(n_candidates=[levels[0].n_targets if x["level"] == "segment" else levels[-1].n_targets for x in lines],
                                        n_contents=int(code.max()) + 1)  # fmt: skip
     if len(groups) == 1:

@@ -194,14 +194,14 @@ _CHECKS = {
     "random_units": "random units",
     "untrained": "untrained networks",
 }
-_PARTS = {
+_PARTS = {  # as block_keys writes them, without underscores
     "reliable": "reliable channels",
     "csp": "CSP",
-    "tangent_space": "tangent space",
-    "filter_bank_csp": "filter-bank CSP",
-    "r2_selected": "features by r²",
-    "adaptive_q": "learning from rewards",
-    "tangent_space recentre=session": "tangent space, sessions re-centred",
+    "tangent space": "tangent space",
+    "filter bank csp": "filter-bank CSP",
+    "r2 selected": "features by r²",
+    "adaptive q": "learning from rewards",
+    "tangent space recentre=session": "tangent space, sessions re-centred",
 }
 _MODALITIES = {"eeg": "EEG", "meg": "MEG", "ieeg": "iEEG", "fmri": "fMRI", "fnirs": "fNIRS"}
 
@@ -219,7 +219,7 @@ def metric_name(metric: Any) -> str:
 def block_name(key: str) -> str:
     """Return the name of a block of scores, such as "pearson, reliable, all bands", for people."""
     metric, *parts = key.split(", ")
-    name, named = metric_name(metric), [_PARTS.get(part, part) for part in parts]
+    name, named = metric_name(metric), [_PARTS.get(part.replace("_", " "), part) for part in parts]
     if metric in _RATES and len(named) > 1:
         named[-1] = f"{named[-1]} rate"
     return ", ".join([name, *named])
