@@ -21,8 +21,20 @@ from braindec.signal.steps.scale import scale
 from braindec.signal.steps.zscore import zscore
 
 OPTIONS = {"filter": {"low": 1.0, "high": 20.0}, "resample": {"sfreq": 50.0}, "notch": {"freqs": 30.0}, "clamp": {"limit": 1.0},
-           "scale": {"factor": 1e6}, "crop": {"tmin": 0.5}}  # fmt: skip
-COMPUTING = ["clamp", "detrend", "drop_redundant", "filter", "notch", "reference", "resample", "scale", "zscore"]
+           "scale": {"factor": 1e6}, "crop": {"tmin": 0.5}, "band_power": {"low": 20.0, "high": 40.0}, "bins": {"width": 0.1}}  # fmt: skip
+COMPUTING = [
+    "band_power",
+    "bins",
+    "clamp",
+    "detrend",
+    "drop_redundant",
+    "filter",
+    "notch",
+    "reference",
+    "resample",
+    "scale",
+    "zscore",
+]
 EVENTS = {"onset": [1.0, 2.125], "duration": 0.0, "trial_type": ["a", "b"], "sample": [100, 212]}
 
 
