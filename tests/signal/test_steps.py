@@ -95,7 +95,7 @@ def test_flat_channels_are_marked_bad_with_a_warning(name, make_recording):
     assert pick(found).ch_names == ["c0", "c1", "c3"]
 
 
-@pytest.mark.parametrize("name", [n for n in COMPUTING if n not in ("resample", "drop_redundant")])
+@pytest.mark.parametrize("name", [n for n in COMPUTING if n not in ("resample", "drop_redundant", "bins")])
 def test_trigger_channels_are_carried_along(name, make_recording):
     data = np.random.default_rng(0).normal(size=(4, 1000)).astype(np.float32)
     data[3] = 0
