@@ -71,7 +71,8 @@ def test_settings_that_cannot_work_are_said(recipe):
 
 @pytest.mark.slow
 def test_segments_are_found_and_layers_and_contrast_pay(recipe, folder):
-    words = ["synthetic.n_subjects=5", "synthetic.snr=0.015", "features.n_mels=16", "decoder.n_batches=12", "decoder.epochs=5", "calibration.n_draws=0",
+    words = ["synthetic.n_subjects=5", "synthetic.snr=0.015", "features.n_mels=16", "decoder.n_batches=12", "decoder.epochs=5", "regression.epochs=10",
+             "calibration.n_draws=0",
              "baselines=[regression,no_subject_layers]", "n_permutations=200", "n_bootstrap=500"]  # fmt: skip
     config = recipe.config(None, words)
     result = recipe.run(config, recipe.units(config)[0], Work(folder / "slow", Cache(folder / "cache"), 0))
