@@ -174,6 +174,10 @@ _ROWS = {
     "embedding_only": "embedding only",
     "control_only": "control image only",
     "no_residual": "without the residual block",
+    "no_subject_layers": "without subject layers",
+    "over_no_subject_layers": "over no subject layers",
+    "content_permutation": "contents exchanged",
+    "deep_mel": "learned mel spectra",
 }
 _NOT_DECODED = {  # metrics of which the judged row is no decoder's
     "pearson", "pearson_normalized", "r2", "split_r2", "unique_r2", "added_r2", "pearson_units", "rsa", "rsa_partial", "cka", "cka_partial",
