@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -66,6 +67,17 @@ def test_wrong_calls_exit_with_2(capsys):
         with pytest.raises(SystemExit) as stop:
             main(words)
         assert stop.value.code == 2
+
+
+def test_show_a_sound_and_its_words(tmp_path, capsys):
+    from scipy.io import wavfile
+
+    wavfile.write(tmp_path / "story.wav", 8000, np.zeros((12000, 2), dtype=np.int16))
+    tiers = 'xmin = 0 xmax = 1.5 <exists> 1 "IntervalTier" "words" 0 1.5 3 0 0.5 "" 0.5 1 "once" 1 1.5 "upon"'
+    (tmp_path / "story.TextGrid").write_text(f'File type = "ooTextFile"\nObject class = "TextGrid"\n{tiers}\n')
+    assert main(["show", str(tmp_path / "story.wav")]) == 0 and main(["show", str(tmp_path / "story.TextGrid")]) == 0
+    sound, words = capsys.readouterr().out.splitlines()
+    assert "1.5 s at 8000 Hz, channels: 2" in sound and "words: 3, 2 with text, to 1.5 s" in words
 
 
 def test_cite(capsys):

@@ -12,6 +12,7 @@ from typing import Any
 from braindec import __version__, registry
 from braindec.errors import BraindecError
 
+_STIMULI = (".wav", ".wave", ".flac", ".ogg", ".mp3", ".aif", ".aiff", ".textgrid")
 LISTED = {
     "recipes": ("recipes", ".py"),
     "cohorts": ("recipes/cohorts", ".yaml"),
@@ -103,8 +104,23 @@ def list_names(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _stimulus(path: Path) -> str:
+    """What a sound, or the words of one, holds."""
+    if path.suffix.lower() == ".textgrid":
+        from braindec.loaders._textgrid import read_textgrid
+
+        tiers = read_textgrid(path).groupby("tier", sort=False)
+        ends = {name: (t["onset"] + t["duration"]).max() for name, t in tiers}
+        said = [f"{name}: {len(t)}, {(t['text'].str.strip() != '').sum()} with text, to {ends[name]:.1f} s" for name, t in tiers]
+        return f"<TextGrid {path.name}: {'; '.join(said) or 'no intervals'}>"
+    from braindec.loaders.audio import audio_info
+
+    found = audio_info(path)
+    return f"<Sound {path.name}: {found.duration:.1f} s at {found.sfreq:g} Hz, channels: {found.n_channels}, {found.encoding}>"
+
+
 def show(arguments: argparse.Namespace) -> int:
-    """Show a results folder, a recipe, a cohort, a data-set card, or what is in a file."""
+    """Show a results folder, a recipe, a cohort, a data-set card, or what is in a recording, a sound or a TextGrid."""
     name, path = arguments.name, Path(arguments.name)
     if path.is_dir() and (path / "scores.csv").is_file():
         from braindec.report import report_summary_text
@@ -121,6 +137,9 @@ def show(arguments: argparse.Namespace) -> int:
             file = file.with_suffix(".yaml")
         print(f"# {file}\n{file.read_text(encoding='utf8')}" if file.is_file() else "")
     if named:
+        return 0
+    if path.is_file() and path.suffix.lower() in _STIMULI and "reader" not in _options(arguments.settings):
+        print(_stimulus(path))
         return 0
     if path.exists():
         from braindec.loaders import load
