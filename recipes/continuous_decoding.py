@@ -1,7 +1,7 @@
 """Decode what changes continuously (force, speed, sound level, movement or rest) from EEG, MEG or intracranial signals.
 
 Signals through steps (band power, for example), ridge with delays, contiguous blocks of time held out with a gap, p-values
-from targets that were turned around in time, R2 beside r, AUC for targets of yes and no.
+from targets that were turned around in time, R² beside r, AUC for targets of yes and no.
 """
 
 from typing import Literal

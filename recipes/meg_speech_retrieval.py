@@ -1,11 +1,12 @@
 """Speech from MEG or EEG: windows of listeners to the segments of sound that they heard, held-out sentences retrieved by name.
 
-One clip_conv for all subjects, with a layer of its own for each, meets features of the sound by contrast (Défossez et al. 2023). Blocks of
+One network (clip_conv) for all subjects, with a layer of its own for each, meets features of the sound by contrast (Défossez et al. 2023). Blocks of
 sentences are split by a hash of their content, so that no subject's training part holds a test sentence. Beside it: the same network
 by regression, without subject layers, ridge, controls, and how many minutes a new subject needs. Without data it makes and runs a twin of MEG-MASC.
 """
 
 import inspect
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -144,6 +145,7 @@ def check_target(options):
 
 class Config(RecipeConfig):
     synthetic: Synthetic = Synthetic()
+    sounds: Path | None = None
     signal: Steps = []
     features: Annotated[dict, checked(check_features)] = {"name": "log_mel", "n_mels": 40}
     windows: Cut = Cut()
@@ -184,7 +186,7 @@ def units(config):
 
 def inputs(config, unit):
     source = source_of(data_of(config))
-    return [*dict.fromkeys(f for s in subjects_of(config) for f in source.files(s)), *source.audio().values()]
+    return [*dict.fromkeys(f for s in subjects_of(config) for f in source.files(s)), *sounds_of(config, source).values()]
 
 
 def load(config, cache):
@@ -210,13 +212,23 @@ def load(config, cache):
     return source, parts, segments, clock_fact(clocks, limit_ppm=config.clock.limit_ppm)
 
 
+def sounds_of(config, source):
+    """Sound files by the name that events give them: those of the reader, or of the folder that was named."""
+    if config.sounds is None:
+        return source.audio()
+    if not config.sounds.is_dir():
+        raise BraindecError(f"sounds: there is no folder {config.sounds}", fix="name the folder that holds the sounds")
+    return {p.relative_to(config.sounds).as_posix(): p for p in sorted(config.sounds.rglob("*")) if p.is_file() and p.suffix}
+
+
 def series_of(config, source, names, spans, sfreq):
     """Features of each sound, cut at the blocks first, so that no context reaches from one part into another."""
-    options, files = dict(config.features), source.audio()
+    options, files = dict(config.features), sounds_of(config, source)
     missing = [n for n in names if n not in files]
     if missing:
         raise BraindecError(
-            f"the sound {missing[0]!r} is not among the data", found=f"{len(missing)} of {len(names)} are missing"
+            f"the sound {missing[0]!r} is not among the data", found=f"{len(missing)} of {len(names)} are missing",
+            allowed=", ".join(list(files)[:8]) or "no file",
         )
     make = registry.get("loaders.stimuli", options.pop("name"))
     return {n: make(files[n], sfreq=sfreq, blocks=spans[n], **options) for n in names}

@@ -139,7 +139,8 @@ def _fresh(
     if not last.any() and not fresh.iloc[1:].any() and len(words) > 1:
         raise BraindecError(
             "nothing says where sentences end", found=f"{len(words)} words without punctuation, such as {', '.join(words['text'].astype(str)[:5])}",
-            fix="name the column that numbers sentences (column=...), or the silence in s that ends one (pause=...)",
+            fix="name the column that numbers sentences (column=..., 'audio' where each sound is one), or "
+            + ("a silence in s that ends one (pause=...)" if pause is None else f"a shorter silence: none is longer than pause={pause:g} s"),
         )  # fmt: skip
     return fresh | last.shift(fill_value=False)
 

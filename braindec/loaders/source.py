@@ -124,7 +124,7 @@ class Source:
         """
         if not hasattr(self._module, "audio"):
             raise BraindecError(f"{self.name}: the reader {self.reader} finds no sounds among the data",
-                                fix="name the folder of the sounds, or give features of your own")  # fmt: skip
+                                fix="name the folder of the sounds, in a recipe by the setting sounds")  # fmt: skip
         options = {k: v for k, v in self.options.items() if k != "subject"}
         return {str(name): Path(path) for name, path in self._module.audio(self.root, **options).items()}
 
