@@ -34,7 +34,7 @@ def score_bars(
     Parameters
     ----------
     rows : sequence of str
-        "decoded" and the names of controls; every row but "decoded..." is drawn light.
+        "decoded" and the names of controls; every row but "decoded..." is drawn light, and "decoded: name" is called by its name.
     values : array of shape (n_rows,)
         The scores.
     chance : float
@@ -68,7 +68,7 @@ def score_bars(
         for part, colour in ((own & there, INK), (~own & there, CONTROL)):
             ax.hlines(y[part], ends[0, part], ends[1, part], color=colour, linewidth=1.6, zorder=3)
     chance_line(ax, chance, label=None, vertical=True)
-    ax.set_yticks(y, [name.replace("_", " ") for name in names])
+    ax.set_yticks(y, [name.removeprefix("decoded: ").replace("_", " ") for name in names])
     ax.tick_params(axis="y", length=0)
     counts = None if n is None else numbers("n", n, n=k, finite=False)
     levels = None if p is None else numbers("p", p, n=k, finite=False)
