@@ -34,7 +34,7 @@ def make(
     n_repetitions: int = 5,
     n_channels: int = 16,
     n_tuned: int = 6,
-    sfreq: float = 250.0,
+    sfreq: float = 400.0,
     duration: float = 2.0,
     amplitude: float = 1.5,
 ) -> Twin:
@@ -92,6 +92,7 @@ def make(
         "epochs": {"tmin": 0.0, "tmax": duration + _TMIN},
         "split": {"by": "run"},
         "events": {"column": "trial_type"},
+        "regions": None,  # positions and labels are not published
     }
     options = {"channels": "all", "sfreq": sfreq, "tmin": _TMIN}
     about = {
@@ -103,7 +104,7 @@ def make(
         "n_tuned": n_tuned,
         "sfreq": sfreq,
     }
-    return Twin(folder, "du-in", "du_in", "erp_classification", options, settings, about)
+    return Twin(folder, "du-in", "du_in", "seeg_word_classification", options, settings, about)
 
 
 def _trials(rng: np.random.Generator, gains: np.ndarray, sfreq: float, duration: float) -> np.ndarray:

@@ -53,7 +53,7 @@ def test_a_span_over_several_items_is_read_as_one(twin):
     signal = windows_of(twin, run="run1").recordings[0].signal
     whole = signal.read()
     assert (
-        np.array_equal(signal.read(np.array([2, 0]), 450, 1130), whole[[2, 0], 450:1130]) and whole.shape[1] == 40 * 500
+        np.array_equal(signal.read(np.array([2, 0]), 450, 1130), whole[[2, 0], 450:1130]) and whole.shape[1] == 40 * 800
     )
 
 
