@@ -186,7 +186,10 @@ def units(config):
 
 def inputs(config, unit):
     source = source_of(data_of(config))
-    return [*dict.fromkeys(f for s in subjects_of(config) for f in source.files(s)), *sounds_of(config, source).values()]
+    return [
+        *dict.fromkeys(f for s in subjects_of(config) for f in source.files(s)),
+        *sounds_of(config, source).values(),
+    ]
 
 
 def load(config, cache):
@@ -218,7 +221,9 @@ def sounds_of(config, source):
         return source.audio()
     if not config.sounds.is_dir():
         raise BraindecError(f"sounds: there is no folder {config.sounds}", fix="name the folder that holds the sounds")
-    return {p.relative_to(config.sounds).as_posix(): p for p in sorted(config.sounds.rglob("*")) if p.is_file() and p.suffix}
+    return {
+        p.relative_to(config.sounds).as_posix(): p for p in sorted(config.sounds.rglob("*")) if p.is_file() and p.suffix
+    }
 
 
 def series_of(config, source, names, spans, sfreq):
@@ -227,7 +232,8 @@ def series_of(config, source, names, spans, sfreq):
     missing = [n for n in names if n not in files]
     if missing:
         raise BraindecError(
-            f"the sound {missing[0]!r} is not among the data", found=f"{len(missing)} of {len(names)} are missing",
+            f"the sound {missing[0]!r} is not among the data",
+            found=f"{len(missing)} of {len(names)} are missing",
             allowed=", ".join(list(files)[:8]) or "no file",
         )
     make = registry.get("loaders.stimuli", options.pop("name"))

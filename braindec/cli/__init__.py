@@ -73,7 +73,9 @@ def _parser() -> argparse.ArgumentParser:
     p = _verb(verbs, "list", list_names, "list recipes, cohorts, data sets, encoders, ...")
     p.add_argument("kind", nargs="?", choices=list(LISTED), metavar="KIND", help=", ".join(LISTED))
 
-    p = _verb(verbs, "show", show, "show a results folder, a recipe, a data-set card, or what is in a recording or sound")
+    p = _verb(
+        verbs, "show", show, "show a results folder, a recipe, a data-set card, or what is in a recording or sound"
+    )
     p.add_argument("name", metavar="NAME_OR_PATH")
     p.add_argument(
         "settings", nargs="*", metavar="key=value", help="options of the reader, e.g. sfreq=250 reader=arrays"

@@ -111,7 +111,10 @@ def _stimulus(path: Path) -> str:
 
         tiers = read_textgrid(path).groupby("tier", sort=False)
         ends = {name: (t["onset"] + t["duration"]).max() for name, t in tiers}
-        said = [f"{name}: {len(t)}, {(t['text'].str.strip() != '').sum()} with text, to {ends[name]:.1f} s" for name, t in tiers]
+        said = [
+            f"{name}: {len(t)}, {(t['text'].str.strip() != '').sum()} with text, to {ends[name]:.1f} s"
+            for name, t in tiers
+        ]
         return f"<TextGrid {path.name}: {'; '.join(said) or 'no intervals'}>"
     from braindec.loaders.audio import audio_info
 

@@ -107,7 +107,12 @@ def compare_decoders(
         correct[name] = hits
     tested = np.concatenate([s.test for s in splits])
     alike = exchange_of(narrow, np.unique(y, return_inverse=True)[1], splits)
-    how = {"n_bootstrap": statistics["n_bootstrap"], "seed": seed, "clusters": alike.clusters[tested], "where": alike.where}
+    how = {
+        "n_bootstrap": statistics["n_bootstrap"],
+        "seed": seed,
+        "clusters": alike.clusters[tested],
+        "where": alike.where,
+    }
     for name in names[1:]:
         row = paired_difference(correct[name], correct[names[0]], y[tested], **how)
         tables.append(pd.DataFrame([{**keys, **row, "row": f"over_{names[0]}", "decoder": name}]))

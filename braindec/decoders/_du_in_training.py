@@ -129,7 +129,9 @@ def train_autoencoder(
                 key=f"vqvae {passing} {key} {data.fingerprint()}", title="du_in, autoencoder",
             )  # fmt: skip
             before = len(history.rows)
-            history.rows += [{**row, "epoch": row["epoch"] + before, "quantised": float(not passing)} for row in part.rows]
+            history.rows += [
+                {**row, "epoch": row["epoch"] + before, "quantised": float(not passing)} for row in part.rows
+            ]
             history.best_epoch = part.best_epoch + before
     return model, history
 

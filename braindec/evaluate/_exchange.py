@@ -125,14 +125,18 @@ def exchange_of(windows: Windows, codes: np.ndarray, splits: Sequence[Split]) ->
             return Exchange(level, everything, level, how, name)
     clusters, of = (levels[by], by) if by in levels and levels[by].max() > 0 else (runs, where)
     # a block that the folds of a split by time cut is one block all the same
-    return _in_time(codes, rows.recording, rows.order, Exchange(single, runs, clusters, f"labels exchanged within each {where}", of))
+    return _in_time(
+        codes, rows.recording, rows.order, Exchange(single, runs, clusters, f"labels exchanged within each {where}", of)
+    )
 
 
 def exchange_in_order(codes: np.ndarray, recording: np.ndarray, what: str = "run") -> Exchange:
     """Find the exchangeable units of labels that stand in order of time within each recording: 3 to 5 of :func:`exchange_of`."""
     code = np.unique(recording, return_inverse=True)[1]
     order = np.argsort(code, kind="stable")
-    return _in_time(codes, code, order, Exchange(np.arange(len(codes)), code, code, f"labels exchanged within each {what}", what))
+    return _in_time(
+        codes, code, order, Exchange(np.arange(len(codes)), code, code, f"labels exchanged within each {what}", what)
+    )
 
 
 def _in_time(codes: np.ndarray, recording: np.ndarray, order: np.ndarray, single: Exchange) -> Exchange:

@@ -177,7 +177,11 @@ def information_rate(
     null = np.array([measures(drawn, b) for drawn in labellings]) if n_permutations else np.empty((0, 2))
     ends = _ends(a, b, units, k, n_true, observed[0])
     single = len(np.unique(exchange.units)) == len(a)
-    how = f"interval over {home.max() + 1} runs" if home.max() >= 4 else f"interval over {'decisions' if single else 'blocks of decisions'}"
+    how = (
+        f"interval over {home.max() + 1} runs"
+        if home.max() >= 4
+        else f"interval over {'decisions' if single else 'blocks of decisions'}"
+    )
     even = _alike(table, both, names)
     said = f"one decision every {seconds:.3g} s, {how}" + (f"; {exchange.how}" if n_permutations else "")
     notes = [

@@ -55,7 +55,11 @@ class ElectrodeSignal(Signal):
             kinds = [group[f"electrode_{k}"].dtype for k in range(n_channels)] if None not in shapes else []
         strange = next((k for k, kind in enumerate(kinds) if kind.kind not in "fiu"), None)
         if strange is not None:
-            raise UnreadableError(f"{path}: electrode_{strange} holds no real numbers", found=str(kinds[strange]), fix="copy the file again")
+            raise UnreadableError(
+                f"{path}: electrode_{strange} holds no real numbers",
+                found=str(kinds[strange]),
+                fix="copy the file again",
+            )
         if None in shapes or any(len(s) != 1 for s in shapes) or len(set(shapes)) != 1:
             wrong = next((k for k, s in enumerate(shapes) if s is None or s != shapes[0]), 0)
             raise UnreadableError(

@@ -80,7 +80,13 @@ def score_interval(
     fewest = min(len(np.unique(units[codes == k])) for k in np.unique(codes))
     n_units = len(np.unique(units)) if several or single else fewest
     low, high = interval_of(measure.combine(above[defined], below[defined]), n_units=n_units)
-    how = "interval over runs" if several else "interval over windows" if single else "interval over blocks of windows of one class"
+    how = (
+        "interval over runs"
+        if several
+        else "interval over windows"
+        if single
+        else "interval over blocks of windows of one class"
+    )
     if not several and not single and fewest < 2:
         return *measure.bounds, "a class has one block of windows only: the interval is everything"
     return max(measure.bounds[0], low), min(measure.bounds[1], high), how

@@ -33,7 +33,9 @@ def shared_content(windows: Windows | Sequence[Windows]) -> Windows | list[Windo
     """
     parts = [windows] if isinstance(windows, Windows) else list(windows)
     if not parts:
-        raise BraindecError("no windows to name the contents of", found="an empty list", fix="check the selection of subjects")
+        raise BraindecError(
+            "no windows to name the contents of", found="an empty list", fix="check the selection of subjects"
+        )
     trials = pd.concat([w.trials.assign(_part=i) for i, w in enumerate(parts)], ignore_index=True)
     content = _components(trials)
     place = _places(trials)

@@ -242,7 +242,9 @@ def sound_clocks(
         raise BraindecError(f"{label}: the clock of a sound needs the column {missing[0]}", found=f"columns {', '.join(map(str, events.columns))}")  # fmt: skip
     words = events[events["trial_type"].astype(str) == "word"] if "trial_type" in events else events[:0]
     table = (words if len(words) else events).sort_values("onset", kind="stable")
-    table = table.assign(**{c: pd.to_numeric(table[c], errors="coerce").astype(float) for c in ("onset", "audio_onset")})
+    table = table.assign(
+        **{c: pd.to_numeric(table[c], errors="coerce").astype(float) for c in ("onset", "audio_onset")}
+    )
     table = table[table["audio_onset"].notna()]
     name, at = table["audio"].astype(str), table["audio_onset"]
     played = ((name != name.shift()) | (at.diff() < 0)).cumsum()  # the sound begins again

@@ -84,7 +84,9 @@ def confusion(
     bar = figure.colorbar(image, ax=ax, shrink=0.8, aspect=22, format=lambda v, _: f"{100 * v:.0f} %")
     bar.set_label("share of the true class" + (f" (dashed: 1 / {n})" if chance else ""))
     bar.outline.set_visible(False)
-    ax.set_anchor("W")  # a colour bar pulls the square to its side, and the labels on the other out of the space kept for them
+    ax.set_anchor(
+        "W"
+    )  # a colour bar pulls the square to its side, and the labels on the other out of the space kept for them
     if chance:
         bar.ax.axhline(1 / n, color="white", linewidth=2.6)
         bar.ax.axhline(1 / n, color=INK, linestyle=(0, (2, 1)), linewidth=1.2)

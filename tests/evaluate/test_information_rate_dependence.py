@@ -35,7 +35,9 @@ def test_intervals_hold_nothing_where_there_is_nothing():
     for seed in range(80):
         rng = np.random.default_rng([seed, 4])
         true = np.concatenate([rng.permutation(np.arange(32) % 2) for _ in range(3)])
-        found = information_rate(true, wandering(rng, 3, 32), seconds=60.0, groups=np.arange(96) // 32, n_permutations=0)
+        found = information_rate(
+            true, wandering(rng, 3, 32), seconds=60.0, groups=np.arange(96) // 32, n_permutations=0
+        )
         covered.append([found["low"][i] <= 0 <= found["high"][i] for i in range(2)])
     assert (np.mean(covered, axis=0) >= 0.93).all()
 

@@ -20,7 +20,9 @@ def test_windows_of_one_trial_are_resampled_together(metric):
         value = rng.standard_normal(192)
         for k in range(1, 192):
             value[k] = 0.85 * value[k - 1] + np.sqrt(1 - 0.85**2) * value[k]
-        table = pd.DataFrame({"run": np.repeat(["1", "2"], 96), "true": np.array(["a", "b"])[codes], "score_a": -value, "score_b": value})
+        table = pd.DataFrame(
+            {"run": np.repeat(["1", "2"], 96), "true": np.array(["a", "b"])[codes], "score_a": -value, "score_b": value}
+        )
         table["predicted"] = np.where(value > 0, "b", "a")
         found = Replay(table, None, [], [], np.array(["a", "b"]), 0.0)
         low, high, how = score_interval(found, metric, n_bootstrap=200, seed=seed)

@@ -97,7 +97,9 @@ def test_sounds_of_a_named_folder_stand_for_those_of_the_reader(recipe, folder):
     module, own = recipe.module, folder / "own"
     (own / "part").mkdir(parents=True)
     (own / "part" / "story.wav").write_bytes(b"")
-    assert module.sounds_of(recipe.config(None, [*SMALL, f"sounds={own}"]), None) == {"part/story.wav": own / "part" / "story.wav"}
+    assert module.sounds_of(recipe.config(None, [*SMALL, f"sounds={own}"]), None) == {
+        "part/story.wav": own / "part" / "story.wav"
+    }
     assert module.sounds_of(config, module.source_of(module.data_of(config)))
     with pytest.raises(BraindecError, match="there is no folder"):
         module.sounds_of(recipe.config(None, [*SMALL, f"sounds={own / 'x'}"]), None)

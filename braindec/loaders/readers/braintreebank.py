@@ -263,7 +263,9 @@ def _channels(
     placed = places["L"].notna().to_numpy()
     unknown = [n for n, known in zip(labels, placed | trigger, strict=True) if not known]
     if unknown:
-        said.append(f"{path.name} of subject {label} says no place of {len(unknown)} electrodes: {', '.join(unknown[:6])}")
+        said.append(
+            f"{path.name} of subject {label} says no place of {len(unknown)} electrodes: {', '.join(unknown[:6])}"
+        )
     if "DesikanKilliany" in places:
         table["region"] = places["DesikanKilliany"].fillna("n/a").astype(str).to_numpy()
     lpi = places[["L", "P", "I"]].apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
