@@ -25,6 +25,7 @@ from braindec.decoders._word_rows import (
     region_rows,
     stretches,
 )
+from braindec.decoders.high_gamma import power_windows
 from braindec.evaluate.audit import audit
 from braindec.evaluate.results import SplitBy, group_scores
 from braindec.evaluate.splits import split_by
@@ -57,7 +58,7 @@ class Simulated(Section):
 
 
 class Window(Epochs):
-    tmax: float = 1.2
+    tmax: float = 1.1
 
 
 class ChannelChoice(Section):
@@ -151,13 +152,14 @@ def run(config, unit, work):
         lambda **options: make_decoder({**config.decoder, **options}, channels=choice, seed=work.seed), windows, y, split,
         unlabelled=unlabelled, few=few, note=note, rng=work.rng("label_shuffle"), folder=folder, **how,
     )  # fmt: skip
+    power = power_windows(windows)
     linear, records = linear_rows(
-        windows, y, split, choice, few=few, counts=config.channels.counts, controls=chosen.controls, note=note, **how
+        power, y, split, choice, few=few, counts=config.channels.counts, controls=chosen.controls, note=note, **how
     )
     tables, groups = [networks.table.iloc[:1], linear, networks.table.iloc[1:]], None
     if config.regions is not None:
         groups = region_groups(windows, config.regions.atlas, min_channels=config.regions.min_channels)
-        tables.append(region_rows(windows, y, split, groups, **how))
+        tables.append(region_rows(power, y, split, groups, **how))
     if planted:
         tables.append(pd.DataFrame([channel_auc(choice, planted, keys=unit)]))
     card = audit_with_unlabelled(wide, windows, split, y, [*networks.records, *records], unlabelled)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from braindec.decoders._word_rows import run_names, word_row
+from braindec.decoders._word_rows import difference_row, run_names, word_row
 from braindec.stats.permutation import permute_within
 from braindec.types import FitRecord, Split, Windows
 
@@ -21,7 +21,8 @@ class NetworkRows(NamedTuple):
     Parameters
     ----------
     table : DataFrame
-        Rows "decoded", "few labels", "label_shuffle" and, for decoders with stages, "from scratch" and "few labels, from scratch".
+        Rows "decoded", "few labels", "label_shuffle" and, for decoders with stages, "from scratch" and "few labels, from scratch",
+        and what the stages before classification add to both (metric "accuracy_difference").
     records : list of FitRecord
         Of the decoded row.
     history : mapping
@@ -48,7 +49,8 @@ def network_rows(
         ``make(**options)`` gives a decoder that is not fitted. One with ``pretrain`` is trained without labels once, on ``unlabelled``
         and the training windows; every row with stages begins from there.
     few : array of int
-        Training rows whose labels are used in the rows of few labels.
+        Training rows whose labels are used in the rows of few labels; a decoder with ``epochs`` gets so many more of them there that it
+        takes as many steps as with all labels, so that a network from scratch is not behind for lack of training.
     note : str
         What to know beside these.
     rng : Generator
@@ -60,30 +62,38 @@ def network_rows(
     """
     train, test, runs = split.train, split.test, run_names(windows)
 
-    def scored(decoder: Any, rows: np.ndarray, labels: np.ndarray, row: str, said: str = "") -> dict[str, Any]:
-        decoder.fit(windows[rows], labels)
-        return word_row(decoder.predict(windows[test]), y[test], runs[test], row=row, note=said, **statistics)
+    right: dict[str, np.ndarray] = {}
 
-    probe = make()
-    staged = hasattr(probe, "pretrain")
-    if not staged:
+    def scored(decoder: Any, rows: np.ndarray, labels: np.ndarray, row: str, said: str = "") -> dict[str, Any]:
+        predicted = decoder.fit(windows[rows], labels).predict(windows[test])
+        right[row] = predicted == y[test]
+        return word_row(predicted, y[test], runs[test], row=row, note=said, **statistics)
+
+    mixed, plain = permute_within(y[few], runs[few], rng), make()
+    longer = {"epochs": round(plain.epochs * len(train) / len(few))} if hasattr(plain, "epochs") else {}
+    if not hasattr(plain, "pretrain"):
         decoder = make()
         rows = [scored(decoder, train, y[train], "decoded")]
         records = list(decoder.fit_records_)
         rows += [
-            scored(make(), few, y[few], "few labels", note),
-            scored(make(), few, permute_within(y[few], runs[few], rng), "label_shuffle", note),
+            scored(make(**longer), few, y[few], "few labels", note),
+            scored(make(**longer), few, mixed, "label_shuffle", note),
         ]
         return NetworkRows(pd.DataFrame(rows), records, {}, None)
     before = [windows[train]] if unlabelled is None else [unlabelled, windows[train]]
-    decoder = make(folder=folder).pretrain(before)
+    decoder, scratch = make(folder=folder).pretrain(before), {"stages": ["cls"]}
     rows = [scored(decoder, train, y[train], "decoded", "all stages, all labels")]
     records, history, codes = list(decoder.fit_records_), dict(decoder.history_), decoder.code_counts(windows[test])
-    rows.append(
-        scored(make(stages=["cls"]), train, y[train], "from scratch", "no stage before classification, all labels")
-    )
+    rows.append(scored(make(**scratch), train, y[train], "from scratch", "no stage before classification, all labels"))
+    decoder.set_params(**longer)
     rows.append(scored(decoder, few, y[few], "few labels", note))
-    rows.append(scored(make(stages=["cls"]), few, y[few], "few labels, from scratch", note))
-    mixed = permute_within(y[few], runs[few], rng)
+    rows.append(scored(make(**scratch, **longer), few, y[few], "few labels, from scratch", note))
     rows.append(scored(decoder, few, mixed, "label_shuffle", f"words exchanged within runs, {note}"))
+    how = {k: statistics[k] for k in ("n_bootstrap", "seed", "keys") if k in statistics}
+    for with_stages, name, said in (
+        ("few labels", "few labels, over scratch", note),
+        ("decoded", "over scratch", "all labels"),
+    ):
+        without = "few labels, from scratch" if with_stages == "few labels" else "from scratch"
+        rows.append(difference_row(right[with_stages], right[without], row=name, note=said, **how))
     return NetworkRows(pd.DataFrame(rows), records, history, codes)

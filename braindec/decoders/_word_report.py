@@ -18,6 +18,8 @@ __all__ = ["word_result"]
 
 _COMPARED = ("decoded", "from scratch", "high gamma", "few labels", "few labels, from scratch", "few labels, high gamma", "label_shuffle",
              "noise_input", "time_only")  # fmt: skip
+_LAST = ("label_shuffle", "noise_input", "time_only")
+_MANY = 12  # classes beyond which they are counted, not listed
 
 
 def word_result(
@@ -39,6 +41,11 @@ def word_result(
     """
     if "region" not in scores:
         scores = scores.assign(region=None)
+    place = {name: k for k, name in enumerate(_COMPARED)}
+    rank = [
+        place.get(row, len(place) / 2) if row not in _LAST else len(place) for row in scores["row"]
+    ]  # controls at the end
+    scores = scores.assign(_rank=rank).sort_values("_rank", kind="stable").drop(columns="_rank").reset_index(drop=True)
     main = scores[(scores["metric"] == "accuracy") & scores["region"].isna()]
     arrays: dict[str, np.ndarray] = {}
     panels = [
@@ -51,8 +58,14 @@ def word_result(
              "ones for every row without a region; with few labels too, so these rows owe their channels to all training labels."]  # fmt: skip
     notes += list(groups.says()) if groups is not None else []
     told = {k: list(facts.get(k, [])) for k in ("warnings", "citations")}
-    made_by = {"overview": {k: v for k, v in facts.items() if k not in told}, "audit": card.to_dict(), "panels": panels, "notes": notes,
-               "answers": _answers(main, scores, history, choice, planted), **told}  # fmt: skip
+    shown = {k: v for k, v in facts.items() if k not in told}
+    if len(shown.get("classes", {})) > _MANY:
+        each = sorted(set(shown["classes"].values()))
+        shown["classes"] = (
+            f"{len(shown['classes'])} words, {' to '.join(map(str, dict.fromkeys((each[0], each[-1]))))} windows each"
+        )
+    made_by = {"overview": shown, "audit": card.to_dict(), "panels": panels, "notes": notes,
+               "answers": _answers(scores, history, choice, planted), **told}  # fmt: skip
     return Result(scores, arrays, made_by)
 
 
@@ -112,14 +125,22 @@ def _training(
 
 
 def _answers(
-    main: pd.DataFrame, scores: pd.DataFrame, history: Mapping[str, Mapping[str, np.ndarray]], choice: ChannelSelection,
+    scores: pd.DataFrame, history: Mapping[str, Mapping[str, np.ndarray]], choice: ChannelSelection,
     planted: Sequence[str] | None,
-) -> list[str]:  # fmt: skip
-    said = []
-    value = main.drop_duplicates("row").set_index("row")["value"]
-    if {"few labels", "few labels, from scratch", "few labels, high gamma"} <= set(value.index):
-        said.append(f"With few labels: {100 * value['few labels']:.0f} % after training without labels, {100 * value['few labels, from scratch']:.0f} % from scratch, "
-                    f"{100 * value['few labels, high gamma']:.0f} % for the linear decoder.")  # fmt: skip
+) -> list[Any]:  # fmt: skip
+    said: list[Any] = []
+    gains = scores[scores["metric"] == "accuracy_difference"].set_index("row")
+    for row, item in (("few labels, over scratch", "few labels"), ("over scratch", "all labels")):
+        if row in gains.index:
+            found = gains.loc[row]
+            says = (
+                "is not shown to change the score with"
+                if found["p"] > 0.05
+                else "raises the score with"
+                if found["value"] > 0
+                else "lowers the score with"
+            )
+            said.append({"about": "Training without labels first", "says": says, "item": item})
     regions = scores[(scores["metric"] == "accuracy") & scores["region"].notna() & (scores["row"] == "decoded")]
     if len(regions):
         q = fdr_bh(regions["p"].to_numpy(dtype=float))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from braindec.decoders._channel_selection import ChannelSelection
+from braindec.decoders._channel_selection import ChannelSelection, pick
 from braindec.decoders.high_gamma import HighGamma
 from braindec.errors import BraindecError
 from braindec.evaluate.audit import Audit, audit
@@ -32,6 +32,7 @@ __all__ = [
     "run_names",
     "audit_with_unlabelled",
     "channel_auc",
+    "difference_row",
     "few_labels",
     "paper_split",
     "region_rows",
@@ -71,6 +72,30 @@ def word_row(
         )
     return {**(keys or {}), "metric": "accuracy", "version": "1", "row": row, "value": value, "chance": np.bincount(codes).max() / len(codes),
             "low": min(low, value), "high": max(high, value), "p": p, "n": len(codes), "note": "; ".join(t for t in (note, how) if t)}  # fmt: skip
+
+
+def difference_row(
+    first: np.ndarray, second: np.ndarray, *, row: str, n_bootstrap: int = 1000, seed: int = 0, note: str = "", keys: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """How much more of the same held-out windows one trained decoder has right than another.
+
+    p is exact (McNemar 1947): of the windows that one of them alone has right, each is as likely to be either's. It is about these two
+    trained decoders on these windows, not about training them again.
+
+    Parameters
+    ----------
+    first, second : array of bool, shape (n_windows,)
+        Which windows each has right.
+    """
+    from scipy.stats import binomtest
+
+    gain, rng = first.astype(float) - second.astype(float), np.random.default_rng([seed, 14])
+    won, lost = int((gain > 0).sum()), int((gain < 0).sum())
+    low, high = bootstrap_interval(gain, n=n_bootstrap, rng=rng) if won + lost else (0.0, 0.0)
+    p = float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+    how = "interval and p over held-out windows of two trained networks (McNemar)"
+    return {**(keys or {}), "metric": "accuracy_difference", "version": "1", "row": row, "value": float(gain.mean()), "chance": 0.0, "low": float(low),
+            "high": float(high), "p": p, "n": len(gain), "note": "; ".join(t for t in (note, how) if t)}  # fmt: skip
 
 
 def _interval(right: np.ndarray, n_bootstrap: int, rng: np.random.Generator) -> tuple[float, float]:
@@ -149,10 +174,19 @@ def paper_split(windows: Windows, y: np.ndarray, *, share: float = 0.8, seed: in
 
 
 def region_rows(
-    windows: Windows, y: np.ndarray, split: Split, groups: RegionGroups, *, n_permutations: int, n_bootstrap: int, seed: int,
-    keys: Mapping[str, Any], options: Mapping[str, Any] | None = None, least: int = 2,
+    power: Windows, y: np.ndarray, split: Split, groups: RegionGroups, *, n_permutations: int, n_bootstrap: int, seed: int,
+    keys: Mapping[str, Any], least: int = 2,
 ) -> pd.DataFrame:  # fmt: skip
-    """Decode words from all channels of one region at a time, by high-gamma power; p by refitting on permuted labels.
+    """Decode words from the power of all channels of one region at a time; p by refitting on permuted labels.
+
+    Parameters
+    ----------
+    power : Windows
+        Of :func:`~braindec.decoders.high_gamma.power_windows`: it looks at no label and at one window at a time, so it is made once.
+    groups : RegionGroups
+        Rows of the channels of each region.
+    least : int
+        Regions of fewer channels are left out.
 
     Returns
     -------
@@ -163,46 +197,46 @@ def region_rows(
     for name, rows in groups.items():
         if len(rows) < least:
             continue
-        decoder = HighGamma(**{**(options or {}), "channels": [windows.ch_names[k] for k in rows]})
-        found = cross_validate(decoder, windows, y, [split], metrics=["accuracy"], controls=[], n_permutations=n_permutations,
-                               n_bootstrap=n_bootstrap, seed=seed, keys=keys)  # fmt: skip
+        found = cross_validate(HighGamma().classifier(), pick(power, [power.ch_names[k] for k in rows]), y, [split], metrics=["accuracy"], controls=[],
+                               n_permutations=n_permutations, n_bootstrap=n_bootstrap, seed=seed, keys=keys)  # fmt: skip
         table = _over_windows(found, n_bootstrap, seed).assign(region=name)
         table["note"] = f"high gamma of {len(rows)} channels; " + table["note"]
         tables.append(table)
     if not tables:
-        raise BraindecError(
-            f"no region has {least} channels or more", found=f"{ {k: len(v) for k, v in groups.items()} }"
-        )
+        sizes = {name: len(rows) for name, rows in groups.items()}
+        raise BraindecError(f"no region has {least} channels or more", found=str(sizes))
     return pd.concat(tables, ignore_index=True)
 
 
 def linear_rows(
-    windows: Windows, y: np.ndarray, split: Split, choice: ChannelSelection, *, few: np.ndarray, counts: Sequence[int], controls: Sequence[str],
+    power: Windows, y: np.ndarray, split: Split, choice: ChannelSelection, *, few: np.ndarray, counts: Sequence[int], controls: Sequence[str],
     note: str, n_permutations: int, n_bootstrap: int, seed: int, keys: Mapping[str, Any],
 ) -> tuple[pd.DataFrame, list[FitRecord]]:  # fmt: skip
-    """Rows of the linear decoder of high gamma: chosen channels, controls, few labels, other numbers of channels; and what it was fitted on."""
+    """Rows of the linear decoder of high gamma: chosen channels, controls, few labels, other numbers of channels; and what it was fitted on.
+
+    ``power`` as in :func:`region_rows`; the control noise_input puts noise in its place.
+    """
     statistics = {"n_permutations": n_permutations, "n_bootstrap": n_bootstrap, "seed": seed, "keys": keys}
-    found = cross_validate(HighGamma(channels=choice), windows, y, [split], metrics=["accuracy"],
+    found = cross_validate(HighGamma().classifier(), pick(power, choice.names), y, [split], metrics=["accuracy"],
                            controls=[c for c in controls if c != "label_shuffle"], **statistics)  # fmt: skip
     table = _over_windows(found, n_bootstrap, seed).replace({"row": {"decoded": "high gamma"}})
     table["note"] = "linear decoder of high gamma; " + table["note"]
-    runs, order, rows = run_names(windows), list(choice.scores.sort_values(ascending=False, kind="stable").index), []
+    order, said = list(choice.scores.sort_values(ascending=False, kind="stable").index), "the best on training windows"
     fits = [("few labels, high gamma", few, choice.names, note, n_permutations)]
-    fits += [
-        (
-            f"high gamma, {min(k, len(order))} channel{'s' * (k > 1)}",
-            split.train,
-            order[:k],
-            "the best on training windows",
-            0,
+    for k in counts:
+        own = order[:k]
+        fits.append((f"high gamma, {len(own)} channel{'s' * (len(own) > 1)}", split.train, own, said, 0))
+    runs, rows = run_names(power), []
+    for name, train, channels, told, n in fits:
+        part = pick(power, channels)
+        predicted = HighGamma().classifier().fit(part[train], y[train]).predict(part[split.test])
+        rows.append(
+            word_row(
+                predicted, y[split.test], runs[split.test], row=name, note=told, **{**statistics, "n_permutations": n}
+            )
         )
-        for k in counts
-    ]
-    for name, train, channels, said, n in fits:
-        decoder = HighGamma(channels=list(channels)).fit(windows[train], y[train])
-        rows.append(word_row(decoder.predict(windows[split.test]), y[split.test], runs[split.test], row=name, note=said,
-                             **{**statistics, "n_permutations": n}))  # fmt: skip
-    return pd.concat([table, pd.DataFrame(rows)], ignore_index=True), found.records[0][1]
+    records = [choice.fitted_on_, *found.records[0][1]]
+    return pd.concat([table, pd.DataFrame(rows)], ignore_index=True), records
 
 
 def run_names(windows: Windows) -> np.ndarray:

@@ -68,7 +68,7 @@ class DuInClassifier(ClassifierMixin, BaseEstimator):
     mask : float
         Share of tokens that is hidden; the others are hidden in a second pass.
     lr_pretrain, weight_decay_pretrain : float
-        Of the first two stages.
+        Of the first two stages. Defaults are for "tiny"; at paper size 3e-4, and ``lr=2e-4`` for the last.
     lr, weight_decay, batch_size, patience, class_weight, validation_share, min_validation, ram_limit
         Of the last stage, as in :class:`~braindec.decoders.neural_classifier.NeuralClassifier`.
     shift : float
@@ -120,9 +120,9 @@ class DuInClassifier(ClassifierMixin, BaseEstimator):
         epochs_mae: int = 20,
         epochs: int = 60,
         mask: float = 0.5,
-        lr_pretrain: float = 2e-3,
+        lr_pretrain: float = 4e-3,
         weight_decay_pretrain: float = 0.01,
-        lr: float = 2e-3,
+        lr: float = 4e-3,
         weight_decay: float = 0.05,
         batch_size: int = 32,
         patience: int | None = 20,

@@ -87,7 +87,7 @@ class HighGamma(ClassifierMixin, BaseEstimator):
 
     def check(self) -> None:
         """Raise :class:`BraindecError` if an option is wrong, as far as that can be known without data."""
-        self._linear().check()
+        self.classifier().check()
         if not 0 < self.low < self.high:
             raise BraindecError("the edges of the band must rise", found=f"{self.low} to {self.high} Hz")
 
@@ -96,7 +96,7 @@ class HighGamma(ClassifierMixin, BaseEstimator):
         self.check()
         _only_windows(windows)
         self.selection_ = channels_for(windows, y, self.channels, self.n_channels, self.seed)
-        self.linear_ = self._linear().fit(self._power(windows), np.asarray(y))
+        self.linear_ = self.classifier().fit(self._power(windows), np.asarray(y))
         self.classes_, self.trained_ = self.linear_.classes_, set(map(str, windows.ids))
         chosen = [self.selection_.fitted_on_] if self.selection_ is not None else []
         self.fitted_on_ = self.linear_.fitted_on_
@@ -141,12 +141,12 @@ class HighGamma(ClassifierMixin, BaseEstimator):
         """
         if self.n_channels is None:
             self.selection_ = channels_for(train, np.asarray(Y)[0], self.channels, None, self.seed)
-            return self._linear().null_decisions(self._power(train), Y, self._power(test))
+            return self.classifier().null_decisions(self._power(train), Y, self._power(test))
         every = [self._power(part, chosen=None) for part in (train, test)]
         described, out = channel_rows(train), []
         for labels in np.asarray(Y):
             chosen = select_channels(train, labels, n_channels=self.n_channels, seed=self.seed, rows=described)
-            out.append(self._linear().null_decisions(chosen(every[0]), labels[None], chosen(every[1]))[0])
+            out.append(self.classifier().null_decisions(chosen(every[0]), labels[None], chosen(every[1]))[0])
         return np.stack(out)
 
     def patterns(self) -> np.ndarray:
@@ -154,7 +154,8 @@ class HighGamma(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "fit_records_")
         return self.linear_.patterns()
 
-    def _linear(self) -> Classifier:
+    def classifier(self) -> Classifier:
+        """Return the linear classifier of windows of power (:func:`power_windows`), not fitted."""
         return Classifier(self.model, features="samples", scaler="standard", clamp=5.0, shrinkage=self.shrinkage,
                           class_weight=self.class_weight)  # fmt: skip
 

@@ -111,7 +111,7 @@ def synthetic_word_reading(
     silent_groups: tuple[str, ...] = (),
     shared_syllables: bool = True,
     line_freq: float = 50.0,
-    sfreq: float = 400.0,
+    sfreq: float = 350.0,
     only: Sequence[str] | None = None,
     seed: int = 0,
 ) -> WordReading:

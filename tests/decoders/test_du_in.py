@@ -61,7 +61,7 @@ def test_all_stages_leave_their_records_and_history():
     )
     assert decoder.decision(windows).shape == (64, 2) and list(decoder.classes_) == ["ba", "do"]
     assert set(decoder.history_) == {"vqvae", "mae", "cls"} and len(decoder.history_["vqvae"]["train_loss"]) == 3
-    assert decoder.history_["vqvae"]["quantised"].tolist() == [0.0, 1.0, 1.0]
+    assert decoder.history_["vqvae"]["quantised"].tolist() == [0.0, 0.0, 1.0]
     assert {"validation_error", "validation_perplexity", "validation_usage"} <= set(decoder.history_["vqvae"])
     assert {"validation_accuracy", "validation_chance"} <= set(decoder.history_["mae"])
     steps = [r.step for r in decoder.fit_records_]
@@ -238,3 +238,23 @@ def test_refusals_with_data():
     with pytest.raises(BraindecError, match="exclude each other"):
         DuInClassifier(n_channels=2, channels=["ch000"]).fit(windows, y)
     assert clone(decoder).get_params()["epochs"] == 4
+
+
+@pytest.mark.slow
+def test_training_without_labels_helps_where_labels_are_few():
+    """61 words, 20 % of the labels; in each pair labels, first weights of the head and shuffling are the same."""
+    made = synthetic_word_reading(n_repetitions=3, only=["02"])
+    windows = make_windows(made.reading["02"], tmin=0.0, tmax=1.1, column="text")
+    y, train = windows.trials["text"].to_numpy(), np.flatnonzero(windows.trials["run"] != "04")
+    test = np.setdiff1d(np.arange(len(y)), train)
+    options = {"channels": made.truth.informative("02")[:10], "patience": None, "epochs": 40}
+    before = DuInClassifier(**options, epochs_vqvae=7, epochs_mae=10)
+    before.pretrain([stretches(made.speech["02"], 1.1, step=0.8), windows[train]])
+    gains = []
+    for seed in (0, 1, 2):
+        some = few_labels(y, train, 0.2, seed=seed)
+        assert len(some) == 2 * 61
+        scratch = DuInClassifier(**options, stages=["cls"], seed=seed).fit(windows[some], y[some])
+        pretrained = before.set_params(seed=seed).fit(windows[some], y[some])
+        gains.append(pretrained.score(windows[test], y[test]) - scratch.score(windows[test], y[test]))
+    assert min(gains) > 0 and np.mean(gains) > 0.05, gains

@@ -1,5 +1,7 @@
 """Rows of word decoding: scores and their test, few labels, stretches without labels, the published split, the audit."""
 
+import math
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,12 +10,14 @@ from braindec.decoders._channel_selection import ChannelSelection
 from braindec.decoders._word_rows import (
     audit_with_unlabelled,
     channel_auc,
+    difference_row,
     few_labels,
     paper_split,
     region_rows,
     stretches,
     word_row,
 )
+from braindec.decoders.high_gamma import power_windows
 from braindec.errors import BraindecError
 from braindec.evaluate.audit import audit
 from braindec.evaluate.splits import split_by
@@ -127,8 +131,9 @@ def test_planted_regions_are_found_and_others_are_not():
     made = synthetic_word_reading(n_subjects=1, n_words=6, n_runs=3, n_repetitions=5, n_speech_runs=0, high_gamma=2.0)
     windows = make_windows(made.reading["01"], tmin=0.0, tmax=1.2, column="text")
     y, split = windows.trials["text"].to_numpy(), split_by(windows, "run")[-1]
+    power = power_windows(windows)
     table = region_rows(
-        windows, y, split, region_groups(windows), n_permutations=99, n_bootstrap=200, seed=0, keys={"subject": "01"}
+        power, y, split, region_groups(windows), n_permutations=99, n_bootstrap=200, seed=0, keys={"subject": "01"}
     )
     found = table.set_index("region")
     assert set(found.index) == {"vSMC", "STG", "visual", "IFG", "insula"} and (found["row"] == "decoded").all()
@@ -136,7 +141,7 @@ def test_planted_regions_are_found_and_others_are_not():
     assert found.loc[["visual", "IFG", "insula"], "value"].max() < 0.4
     with pytest.raises(BraindecError, match="no region has 40 channels"):
         region_rows(
-            windows, y, split, region_groups(windows), n_permutations=0, n_bootstrap=100, seed=0, keys={}, least=40
+            power, y, split, region_groups(windows), n_permutations=0, n_bootstrap=100, seed=0, keys={}, least=40
         )
 
 
@@ -148,3 +153,19 @@ def test_scores_of_channels_against_those_that_carry_words():
     assert channel_auc(chosen, ["A1", "B1"], keys={})["value"] == pytest.approx(0.5)
     with pytest.raises(BraindecError, match="with words and without"):
         channel_auc(chosen, ["C1"], keys={})
+
+
+def test_two_decoders_on_the_same_windows():
+    first, second = np.zeros(40, bool), np.zeros(40, bool)
+    first[:20], second[12:22] = True, True
+    row = difference_row(first, second, row="x", n_bootstrap=500)
+    assert (
+        row["value"] == pytest.approx(0.25)
+        and row["metric"] == "accuracy_difference"
+        and row["low"] < 0.25 < row["high"]
+    )
+    assert row["p"] == pytest.approx(2 * sum(math.comb(14, k) for k in range(3)) / 2**14), (
+        "12 won and 2 lost: both tails"
+    )
+    same = difference_row(first, first, row="x")
+    assert same["p"] == 1 and same["low"] == same["value"] == same["high"] == 0

@@ -57,9 +57,10 @@ def test_means_of_words_differ_where_it_was_planted(made):
     data, y = windows.load(), windows.trials["text"].to_numpy()
     means = np.stack([data[y == w].mean(axis=0) for w in np.unique(y)])
     noise = np.stack([data[y == w].var(axis=0, ddof=1) for w in np.unique(y)]).mean(axis=0) / 8
-    f = (means.var(axis=0, ddof=1) / noise)[:, 100:400].mean(axis=1)
+    f = (means.var(axis=0, ddof=1) / noise)[:, 90:350].mean(axis=1)
     informative = np.isin(windows.ch_names, made.truth.informative("01"))
-    assert f[informative].min() > f[~informative].max() and f[~informative].max() < 1.4
+    order = (f[informative][:, None] > f[~informative]).mean()
+    assert order > 0.97 and np.median(f[informative]) > 1.8 and f[~informative].mean() == pytest.approx(1.1, abs=0.15)
 
 
 def test_silence():
@@ -74,7 +75,7 @@ def test_silence():
 
 def test_mains_and_the_falling_spectrum(made):
     x = made.reading["01"][0].load()
-    frequency = np.fft.rfftfreq(x.shape[1], 1 / 400)
+    frequency = np.fft.rfftfreq(x.shape[1], 1 / 350)
     power = (np.abs(np.fft.rfft(x, axis=1)) ** 2).mean(axis=0)
 
     def at(low, high):

@@ -11,8 +11,8 @@ from braindec.engine.recipe import Work, load_recipe
 from braindec.errors import BraindecError
 
 SMALL = ["simulated.n_subjects=2", "simulated.n_words=5", "simulated.n_runs=3", "simulated.n_repetitions=6", "simulated.n_speech_runs=1",
-         "simulated.speech_duration=30", "simulated.high_gamma=2.5", "statistics.n_permutations=99", "statistics.n_bootstrap=200", "channels.n=6",
-         "channels.counts=[1, 3]", "decoder.epochs_vqvae=2", "decoder.epochs_mae=1", "decoder.epochs=15"]  # fmt: skip
+         "simulated.speech_duration=30", "simulated.high_gamma=2.5", "statistics.n_permutations=79", "statistics.n_bootstrap=100", "channels.n=6",
+         "channels.counts=[1, 3]", "decoder.epochs_vqvae=2", "decoder.epochs_mae=1", "decoder.epochs=8"]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
