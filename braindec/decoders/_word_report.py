@@ -56,6 +56,11 @@ def word_result(
     ]
     notes = [f"Held out: {split.name}, {len(split.test)} windows; trained on {len(split.train)}. Channels were chosen on the training windows, the same "
              "ones for every row without a region; with few labels too, so these rows owe their channels to all training labels."]  # fmt: skip
+    if "mae" in history:
+        last, stage = history["mae"], history["vqvae"]
+        notes.append(f"Codes on held-out windows without labels: perplexity {stage['validation_perplexity'][-1]:.0f}, {100 * stage['validation_usage'][-1]:.0f} % of "
+                     f"them used; hidden codes are guessed in {100 * last['validation_accuracy'][-1]:.0f} % of cases, {100 * last['validation_chance'][-1]:.0f} % by naming "
+                     "the most frequent one.")  # fmt: skip
     notes += list(groups.says()) if groups is not None else []
     told = {k: list(facts.get(k, [])) for k in ("warnings", "citations")}
     shown = {k: v for k, v in facts.items() if k not in told}
@@ -65,7 +70,7 @@ def word_result(
             f"{len(shown['classes'])} words, {' to '.join(map(str, dict.fromkeys((each[0], each[-1]))))} windows each"
         )
     made_by = {"overview": shown, "audit": card.to_dict(), "panels": panels, "notes": notes,
-               "answers": _answers(scores, history, choice, planted), **told}  # fmt: skip
+               "answers": _answers(scores, choice, planted), **told}  # fmt: skip
     return Result(scores, arrays, made_by)
 
 
@@ -125,8 +130,7 @@ def _training(
 
 
 def _answers(
-    scores: pd.DataFrame, history: Mapping[str, Mapping[str, np.ndarray]], choice: ChannelSelection,
-    planted: Sequence[str] | None,
+    scores: pd.DataFrame, choice: ChannelSelection, planted: Sequence[str] | None
 ) -> list[Any]:  # fmt: skip
     said: list[Any] = []
     gains = scores[scores["metric"] == "accuracy_difference"].set_index("row")
@@ -147,10 +151,6 @@ def _answers(
         found = list(regions["region"][(q <= 0.05) & (regions["low"] > regions["chance"]).to_numpy()])
         said.append(f"Words are decoded from {', '.join(found)} alone (false discovery rate 5 % over {len(regions)} regions)." if found
                     else f"No single region of {len(regions)} is shown to carry words.")  # fmt: skip
-    if "mae" in history:
-        last, stage = history["mae"], history["vqvae"]
-        said.append(f"Codes: perplexity {float(stage['validation_perplexity'][-1]):.0f}, {100 * float(stage['validation_usage'][-1]):.0f} % of them used; hidden codes are guessed in "
-                    f"{100 * float(last['validation_accuracy'][-1]):.0f} % of cases ({100 * float(last['validation_chance'][-1]):.0f} % by the most frequent one).")  # fmt: skip
     if planted is not None:
         right = sum(any(part in set(planted) for part in name.split("-")) for name in choice.names)
         said.append(f"{right} of the {len(choice.names)} chosen channels carry words (the data are made up).")

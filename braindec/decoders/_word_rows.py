@@ -27,6 +27,11 @@ from braindec.stats.bootstrap import bootstrap_interval
 from braindec.stats.permutation import permutation_p, permute_within
 from braindec.types import FitRecord, Recording, Split, Windows
 
+_ABOUT = {
+    "noise_input": "noise instead of power, trained and tested",
+    "time_only": "place in the run, onset and gap to the window before instead of power",
+}
+
 __all__ = [
     "linear_rows",
     "run_names",
@@ -107,7 +112,7 @@ def _interval(right: np.ndarray, n_bootstrap: int, rng: np.random.Generator) -> 
 
 
 def _over_windows(found: CrossValidation, n_bootstrap: int, seed: int) -> pd.DataFrame:
-    """Scores with the interval of the decoded row over held-out windows: a word has too few of them to be resampled alone."""
+    """Scores with intervals over held-out windows: a word has too few of them to be resampled alone. Controls have exact ones."""
     table, predictions = found.scores.copy(), found.predictions
     right = (predictions["true"] == predictions["predicted"]).to_numpy()
     low, high = _interval(right, n_bootstrap, np.random.default_rng([seed, 11]))
@@ -116,6 +121,10 @@ def _over_windows(found: CrossValidation, n_bootstrap: int, seed: int) -> pd.Dat
     table.loc[decoded, "note"] = (
         "interval over held-out windows; p: labels exchanged within runs, decoder trained again each time"
     )
+    for k in table.index[table["row"].isin(("noise_input", "time_only"))]:
+        n = int(table.at[k, "n"])
+        table.loc[k, ["low", "high"]] = clopper_pearson(round(table.at[k, "value"] * n), n)
+        table.at[k, "note"] = f"{_ABOUT[table.at[k, 'row']]}; exact interval over held-out windows"
     return table
 
 

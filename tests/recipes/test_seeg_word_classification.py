@@ -68,7 +68,7 @@ def test_rows_regions_and_panels(tmp_path):
             assert all(
                 v[1:] in result.arrays for v in panel["args"].values() if isinstance(v, str) and v.startswith("@")
             )
-        assert any("perplexity" in text for text in result.made_by["answers"])
+        assert any("perplexity" in text for text in result.made_by["notes"])
         assert any("Words are decoded from" in text and "vSMC" in text for text in result.made_by["answers"])
     group = recipe.summary(config, results)
     assert (group.scores["subject"] == "mean").all() and {"vSMC"} <= set(group.scores["region"].dropna())
